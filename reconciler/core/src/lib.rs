@@ -1,0 +1,8 @@
+//! The decisions of the reconciler, without I/O: verify, declare, render, classify, plan.
+//!
+//! In: raw git objects, manifests, what devices report, the time. Out: values that others carry out without choosing.
+//! No async, clock, file system, environment or randomness: the same input gives the same output, always.
+
+pub mod objects;
+pub mod plan;
+pub mod verify;

@@ -1,0 +1,146 @@
+//! Where verified bytes come from: a source of git objects, and the one function that trusts none of it.
+
+use bellwether_schemas::ObjectId;
+
+/// The kinds of git object that are ever read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// A commit.
+    Commit,
+    /// A tree.
+    Tree,
+    /// A blob.
+    Blob,
+}
+
+impl ObjectKind {
+    /// The word in the object's header (gitformat-pack, "object types").
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Tree => "tree",
+            Self::Blob => "blob",
+        }
+    }
+
+    /// The greatest length of an object of this kind in bytes.
+    pub const fn limit(self) -> usize {
+        match self {
+            Self::Commit => 1 << 20,
+            Self::Tree => 16 << 20,
+            Self::Blob => 64 << 20,
+        }
+    }
+}
+
+/// Why an object could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectError {
+    /// The source does not have it.
+    #[error("object {0} is missing")]
+    Missing(ObjectId),
+    /// It is of another kind.
+    #[error("object {id} is a {found}, expected a {expected}")]
+    WrongKind {
+        /// The object.
+        id: ObjectId,
+        /// What it is.
+        found: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// It is longer than its kind may be.
+    #[error("object {id} has {length} bytes, at most {limit} are allowed")]
+    TooLarge {
+        /// The object.
+        id: ObjectId,
+        /// Its length.
+        length: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Its bytes do not have its id as their hash, or they show a known SHA-1 collision attack.
+    #[error("object {0} does not have the hash that its name says")]
+    Corrupt(ObjectId),
+    /// The source failed.
+    #[error("object {id} cannot be read: {why}")]
+    Unreadable {
+        /// The object.
+        id: ObjectId,
+        /// Why.
+        why: String,
+    },
+}
+
+/// A source of raw objects. It is not trusted: [`read`] checks what it returns.
+pub trait ObjectSource {
+    /// The kind and content (without header) of an object.
+    ///
+    /// # Errors
+    /// `Missing` or `Unreadable`.
+    fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError>;
+}
+
+/// Reads an object of `kind`, and checks kind, length and hash.
+///
+/// # Errors
+/// Every case of [`ObjectError`].
+pub fn read(source: &dyn ObjectSource, id: &ObjectId, kind: ObjectKind) -> Result<Vec<u8>, ObjectError> {
+    let (found, content) = source.raw(id)?;
+    if found != kind {
+        return Err(ObjectError::WrongKind { id: *id, found: found.word(), expected: kind.word() });
+    }
+    if content.len() > kind.limit() {
+        return Err(ObjectError::TooLarge { id: *id, length: content.len(), limit: kind.limit() });
+    }
+    match hash(kind, &content, id.as_bytes().len()) {
+        Some(actual) if actual == *id => Ok(content),
+        _ => Err(ObjectError::Corrupt(*id)),
+    }
+}
+
+/// The id of an object with this content; `None` for a SHA-1 collision.
+fn hash(kind: ObjectKind, content: &[u8], id_length: usize) -> Option<ObjectId> {
+    use sha2::Digest as _;
+    let header = format!("{} {}\0", kind.word(), content.len());
+    if id_length == 32 {
+        let digest = sha2::Sha256::new().chain_update(header).chain_update(content).finalize();
+        return ObjectId::from_bytes(&digest);
+    }
+    let mut hasher = sha1_checked::Sha1::new();
+    hasher.update(header);
+    hasher.update(content);
+    let result = hasher.try_finalize();
+    if result.has_collision() { None } else { ObjectId::from_bytes(result.hash()) }
+}
+
+/// The SHA-1 id of an object with this content, for programs that write objects and for tests.
+pub fn object_id(kind: ObjectKind, content: &[u8]) -> ObjectId {
+    hash(kind, content, 20).expect("content of our own making is no collision attack")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct One(ObjectKind, Vec<u8>);
+    impl ObjectSource for One {
+        fn raw(&self, _: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
+            Ok((self.0, self.1.clone()))
+        }
+    }
+
+    #[test]
+    fn the_hash_is_gits_and_is_checked() {
+        // `printf hello | git hash-object --stdin`
+        let id: ObjectId = "b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0".parse().expect("an id");
+        assert_eq!(object_id(ObjectKind::Blob, b"hello"), id);
+        assert_eq!(read(&One(ObjectKind::Blob, b"hello".to_vec()), &id, ObjectKind::Blob), Ok(b"hello".to_vec()));
+        let other = One(ObjectKind::Blob, b"hellO".to_vec());
+        assert_eq!(read(&other, &id, ObjectKind::Blob), Err(ObjectError::Corrupt(id)));
+        assert!(matches!(
+            read(&One(ObjectKind::Tree, b"hello".to_vec()), &id, ObjectKind::Blob),
+            Err(ObjectError::WrongKind { .. })
+        ));
+    }
+}

@@ -1,0 +1,1 @@
+//! Which landings of a git history count.

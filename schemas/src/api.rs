@@ -1,0 +1,349 @@
+//! What the read-only JSON API answers (`GET /api/v1/…`), shared by the page, the command and tests.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{CommitId, Sha256Digest};
+use crate::manifest::Labels;
+use crate::name::{DeviceName, EnrollmentName, FleetName, PersonName, WaveName};
+use crate::report::Failure;
+use crate::version::Version;
+
+/// Why a device is not at its target, or a wave not done. Each is true when it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum WaitingOn {
+    /// Its wave is not open yet: an earlier one is not done.
+    Wave {
+        /// Its wave.
+        wave: WaveName,
+        /// The wave that is not done.
+        after: WaveName,
+    },
+    /// A wave that selects devices by label has none that is live.
+    EmptyWave {
+        /// That wave.
+        wave: WaveName,
+    },
+    /// An earlier wave is healthy and must stay so until then.
+    Soak {
+        /// The wave that soaks.
+        wave: WaveName,
+        /// When the soak ends if nothing fails.
+        until: Timestamp,
+    },
+    /// The wave needs a signed Approval.
+    Gate {
+        /// The wave.
+        wave: WaveName,
+        /// The template commit to approve.
+        commit: CommitId,
+    },
+    /// It was offered its target and is on the way.
+    InFlight {
+        /// The version it was offered.
+        version: Version,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It was not heard of for too long.
+    Stale {
+        /// When it was last heard of.
+        last_seen: Timestamp,
+    },
+    /// The rollout stopped by itself.
+    Halted {
+        /// The wave that failed.
+        wave: WaveName,
+        /// Failed devices in it.
+        failures: u64,
+        /// Devices that were offered in it.
+        offered: u64,
+        /// The template commit.
+        commit: CommitId,
+    },
+    /// A signed Hold stops offers.
+    Held {
+        /// The manifest.
+        hold: String,
+        /// The reason it gives.
+        reason: String,
+    },
+    /// Its last attempt at this target failed.
+    Failed {
+        /// The version that failed.
+        version: Version,
+        /// The failure as the device reported it; absent when it ran out of time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+    },
+    /// Its version is not in the history of git.
+    Paused {
+        /// The code of the finding.
+        code: String,
+        /// What was found, for people.
+        why: String,
+        /// The commit that is missing, where one is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<CommitId>,
+    },
+    /// It has not reported since the reconciler lost its records.
+    AwaitingReconnect,
+    /// Its spec could not be rendered.
+    RenderError {
+        /// Why.
+        why: String,
+    },
+    /// No fleet selects it.
+    Orphaned,
+    /// More than one fleet selects it.
+    Overlap {
+        /// Those fleets.
+        fleets: Vec<FleetName>,
+    },
+    /// The repository's condition stops offers.
+    Repository {
+        /// The condition.
+        condition: Condition,
+    },
+    /// Its certificate is revoked by the history.
+    Revoked,
+}
+
+/// The repository's condition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Condition {
+    /// The branch is verified up to its tip.
+    Verified,
+    /// The branch has landings that are refused; the accepted head stays in force.
+    Stalled {
+        /// The landing that is refused, where one is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<CommitId>,
+        /// The path that is refused, where one is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<String>,
+        /// A stable code.
+        code: String,
+        /// Why, for people.
+        why: String,
+    },
+    /// The branch verifies, but the accepted head is not in it: nothing is offered.
+    Rewound {
+        /// The accepted head that is missing from the branch.
+        accepted: CommitId,
+        /// Its landing number.
+        landing: u64,
+        /// The tip of the branch.
+        tip: CommitId,
+    },
+    /// The repository could not be reached; the accepted head stays in force.
+    Unreachable {
+        /// Why, for people.
+        why: String,
+    },
+}
+
+/// How a device is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Summary {
+    /// It reports, and what runs is healthy.
+    Online,
+    /// It reports, and what runs is not healthy.
+    Degraded,
+    /// It reports, and its last attempt failed.
+    Error,
+    /// It was not heard of for too long.
+    Stale,
+    /// It has not reported since the reconciler lost its records.
+    AwaitingReconnect,
+    /// Its version is not in the history of git.
+    ConflictPaused,
+    /// Its certificate is revoked.
+    Revoked,
+    /// It was decommissioned.
+    Decommissioned,
+}
+
+/// How a device stands to its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Updated {
+    /// The digest that runs is that of its target.
+    UpToDate,
+    /// It is not, and nothing was offered.
+    OutOfDate,
+    /// It was offered its target.
+    Offered,
+    /// It applies its target.
+    Updating,
+    /// Its last attempt failed.
+    Failed,
+    /// It goes back.
+    Reverting,
+    /// Nothing is known.
+    Unknown,
+}
+
+/// A status word with its name, as `status.summary` and `status.updated` have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusWord<T> {
+    /// The word.
+    pub status: T,
+}
+
+/// The status of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceStatus {
+    /// How it is.
+    pub summary: StatusWord<Summary>,
+    /// How it stands to its target.
+    pub updated: StatusWord<Updated>,
+}
+
+/// A device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceView {
+    /// Its name.
+    pub name: DeviceName,
+    /// The enrollment it came by.
+    pub enrollment: EnrollmentName,
+    /// Its fleet, if one and only one selects it.
+    pub fleet: Option<FleetName>,
+    /// Its labels.
+    pub labels: Labels,
+    /// The version that runs, as it reported it.
+    pub version: Option<Version>,
+    /// The digest that runs, as it reported it.
+    pub digest: Option<Sha256Digest>,
+    /// What it is offered.
+    pub offered: Option<Version>,
+    /// The digest of its target.
+    pub target: Option<Sha256Digest>,
+    /// Its status.
+    pub status: DeviceStatus,
+    /// Why it is not at its target; null when it is.
+    pub reason: Option<WaitingOn>,
+    /// The same in a sentence.
+    pub why: String,
+    /// When it was last heard of.
+    pub last_seen: Option<Timestamp>,
+}
+
+/// A fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FleetView {
+    /// Its name.
+    pub name: FleetName,
+    /// The template commit.
+    pub template: CommitId,
+    /// The template commit's landing number.
+    pub landing: u64,
+    /// The template commit that completed last.
+    pub stable: Option<CommitId>,
+    /// Its devices.
+    pub devices: u64,
+    /// Of them, those whose running digest is that of their target.
+    pub up_to_date: u64,
+    /// Problems of its manifest; while there are any, its newest good version counts.
+    pub invalid: Vec<String>,
+}
+
+/// A rollout: the current one of a fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutView {
+    /// Its fleet.
+    pub fleet: FleetName,
+    /// The template commit that rolls out.
+    pub commit: CommitId,
+    /// The template commit's landing number.
+    pub landing: u64,
+    /// How it stands.
+    pub state: RolloutState,
+    /// Its waves, in order.
+    pub waves: Vec<WaveView>,
+    /// What it waits for; null when it is complete.
+    pub reason: Option<WaitingOn>,
+    /// The same in a sentence.
+    pub why: String,
+}
+
+/// How a rollout stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RolloutState {
+    /// It goes on.
+    Progressing,
+    /// It waits for people (gate, hold).
+    Waiting,
+    /// It stopped by itself.
+    Halted,
+    /// Every wave completed.
+    Complete,
+}
+
+/// One wave of a rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaveView {
+    /// Its name.
+    pub name: WaveName,
+    /// Whether it is open.
+    pub open: bool,
+    /// Whether it is done, soak included.
+    pub done: bool,
+    /// Its members.
+    pub members: u64,
+    /// Members that were offered the target.
+    pub offered: u64,
+    /// Members that are healthy on the target.
+    pub healthy: u64,
+    /// Members that failed.
+    pub failed: u64,
+    /// What it waits for.
+    pub reason: Option<WaitingOn>,
+}
+
+/// The repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryView {
+    /// Where it is.
+    pub url: String,
+    /// The watched branch.
+    pub branch: String,
+    /// The accepted head.
+    pub head: Option<CommitView>,
+    /// Its condition.
+    pub condition: Condition,
+    /// The same in a sentence.
+    pub why: String,
+}
+
+/// An accepted landing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitView {
+    /// Its id.
+    pub commit: CommitId,
+    /// Its landing number.
+    pub landing: u64,
+    /// Who signed it.
+    pub signer: PersonName,
+    /// First line of its message.
+    pub summary: String,
+    /// When it was committed, by the committer's clock.
+    pub committed: Timestamp,
+}
+
+/// A manifest that does not parse, or does not fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InvalidView {
+    /// The file.
+    pub path: String,
+    /// Its problems, as text with line and column.
+    pub problems: Vec<String>,
+}

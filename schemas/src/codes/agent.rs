@@ -1,0 +1,6 @@
+//! BW-06xx: the agent.
+
+use super::codes;
+
+codes! { AGENT:
+}

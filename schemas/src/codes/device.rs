@@ -1,0 +1,6 @@
+//! BW-03xx: devices, versions, enrollment and TLS.
+
+use super::codes;
+
+codes! { DEVICE:
+}

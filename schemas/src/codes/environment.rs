@@ -1,0 +1,6 @@
+//! BW-07xx: configuration and environment.
+
+use super::codes;
+
+codes! { ENVIRONMENT:
+}

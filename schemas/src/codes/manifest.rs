@@ -1,0 +1,54 @@
+//! BW-01xx: manifests.
+
+use super::codes;
+
+codes! { MANIFEST:
+    YAML_SYNTAX = "BW-0101", "the file is not YAML",
+        "The text breaks YAML's grammar, for instance by a tab, a missing quote or wrong indentation.",
+        "Mend the place that is shown; YAML is indented with spaces.";
+    YAML_FORBIDDEN = "BW-0102", "the file uses YAML that manifests must not use",
+        "Anchors, aliases, tags, merge keys, duplicate keys, directives and several documents are refused: they let a file say something else than it seems to.",
+        "Write the values out, each key once, one document a file.";
+    UNKNOWN_FIELD = "BW-0103", "unknown field",
+        "The kind has no field of that name; a misspelt field would otherwise be ignored.",
+        "Correct the name, or remove the field.";
+    MISSING_FIELD = "BW-0104", "a required field is missing",
+        "The kind needs the field, and it has no default.",
+        "Add the field.";
+    WRONG_VALUE = "BW-0105", "a value has the wrong form",
+        "The value is of another type than the field, lacks its unit, or is outside its range.",
+        "Write the value as the message expects it.";
+    WRONG_KIND = "BW-0106", "kind, folder and name do not fit together",
+        "A manifest's kind must be that of its folder; a Fleet, Rollout, Device or Enrollment must be named as its file.",
+        "Move the file, or correct kind or name.";
+    NOT_SUPPORTED = "BW-0107", "not supported yet",
+        "The format has this field or value, and this release does not obey it. It is refused rather than ignored.",
+        "Remove it, or use a release that supports it.";
+    TOO_LARGE = "BW-0108", "a manifest exceeds a limit",
+        "A manifest may have 1 MiB, a depth of 32, and a bounded number of values.",
+        "Split the manifest, or move contents to files/.";
+    CONTRADICTION = "BW-0109", "fields contradict each other",
+        "Exactly one of several fields must be given, a name is used twice, or values exclude each other.",
+        "Keep the field that is meant.";
+    DANGLING_REFERENCE = "BW-0110", "a reference names nothing",
+        "The manifest names a file, fleet, wave or commit that the repository does not have.",
+        "Add what it names, or correct the name.";
+    OVERLAP = "BW-0111", "two fleets select the same device",
+        "A device may be in one fleet only; while two select it, it stays as it is.",
+        "Narrow a selector.";
+    SELECTS_NOTHING = "BW-0112", "a selector selects nothing",
+        "No known device has these labels, or the selector is empty.",
+        "Correct the selector, or enroll devices with these labels.";
+    WAVES = "BW-0113", "the waves do not reach every device",
+        "Percentages must rise, and the last wave must reach 100 per cent.",
+        "End with a wave of percent: 100.";
+    TEMPLATE = "BW-0114", "a template cannot be rendered",
+        "A placeholder is misspelt or names a value that the device does not have. Undefined values are errors.",
+        "Define the label or variable for every device of the fleet, or correct the placeholder.";
+    ARTIFACT_MISMATCH = "BW-0115", "an artifact is not what the manifest says",
+        "Length or SHA-256 of the file in the repository differs from the manifest.",
+        "Run sha256sum and wc -c on the file, and correct the manifest.";
+    UNEXPECTED_FILE = "BW-0116", "a file is where no manifest belongs",
+        "A folder of manifests contains something else than .yaml files directly in it.",
+        "Move the file, or give it the ending .yaml.";
+}

@@ -1,0 +1,107 @@
+//! Stable codes of every message that a person can act on, with what `bellwether explain` says about each.
+//!
+//! A code never changes its meaning and is never used again.
+
+mod agent;
+mod device;
+mod environment;
+mod manifest;
+mod publish;
+mod rollout;
+mod trust;
+
+use std::fmt;
+
+pub use agent::*;
+pub use device::*;
+pub use environment::*;
+pub use manifest::*;
+pub use publish::*;
+pub use rollout::*;
+pub use trust::*;
+
+/// A stable code, such as `BW-0101`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code(&'static str);
+
+impl Code {
+    /// The code as text.
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.0)
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// What is known about a code.
+#[derive(Debug, Clone, Copy)]
+pub struct Explanation {
+    /// The code.
+    pub code: Code,
+    /// What it means, in a line.
+    pub title: &'static str,
+    /// Why it happens.
+    pub cause: &'static str,
+    /// What to do about it.
+    pub mend: &'static str,
+}
+
+/// Defines codes, and a table of their explanations.
+macro_rules! codes {
+    ($table:ident: $($name:ident = $code:literal, $title:literal, $cause:literal, $mend:literal;)*) => {
+        $(
+            #[doc = $title]
+            pub const $name: $crate::codes::Code = $crate::codes::Code($code);
+        )*
+        pub(super) const $table: &[$crate::codes::Explanation] = &[
+            $($crate::codes::Explanation { code: $name, title: $title, cause: $cause, mend: $mend },)*
+        ];
+    };
+}
+use codes;
+
+/// Every explanation, by code.
+pub fn explanations() -> impl Iterator<Item = &'static Explanation> {
+    [
+        manifest::MANIFEST,
+        trust::TRUST,
+        device::DEVICE,
+        rollout::ROLLOUT,
+        publish::PUBLISH,
+        agent::AGENT,
+        environment::ENVIRONMENT,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The explanation of a code given as text, in upper or lower case.
+pub fn explain(code: &str) -> Option<&'static Explanation> {
+    explanations().find(|e| e.code.as_str().eq_ignore_ascii_case(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_sorted_and_well_formed() {
+        let all: Vec<_> = explanations().collect();
+        assert!(all.windows(2).all(|pair| pair[0].code < pair[1].code), "codes must rise through the tables");
+        for e in all {
+            let digits = e.code.as_str().strip_prefix("BW-").expect("a code begins with BW-");
+            assert!(digits.len() == 4 && digits.bytes().all(|c| c.is_ascii_digit()), "{}", e.code);
+            assert!(e.title.len() < 80 && !e.cause.is_empty() && !e.mend.is_empty(), "{}", e.code);
+        }
+    }
+}

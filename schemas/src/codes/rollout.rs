@@ -1,0 +1,6 @@
+//! BW-04xx: rollouts and rendering.
+
+use super::codes;
+
+codes! { ROLLOUT:
+}

@@ -1,0 +1,6 @@
+//! BW-02xx: git and trust.
+
+use super::codes;
+
+codes! { TRUST:
+}

@@ -1,0 +1,130 @@
+//! Kinds Approval, Hold, Expedite and Resume: decisions of people, as signed files.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{LabelSelector, NotYet};
+use crate::id::CommitId;
+use crate::name::{DeviceName, FleetName, WaveName};
+
+/// Opens gates of one rollout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Approval {
+    /// The fleet.
+    pub fleet: FleetName,
+    /// A landing at which the fleet's inputs are those of the template that is approved.
+    pub commit: CommitId,
+    /// The waves whose gates open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<WaveName>,
+    /// Goes on after a halt. Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<NotYet>,
+    /// Offers failed devices the same target again. Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<NotYet>,
+    /// Why, for whoever reads it later.
+    pub reason: String,
+}
+
+/// Stops offers as long as it is there. Exactly one of `fleets` and `all` must be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Hold {
+    /// These fleets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fleets: Vec<FleetName>,
+    /// Every fleet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
+    /// Why, for whoever reads it later.
+    pub reason: String,
+}
+
+/// What a Hold stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldScope<'a> {
+    /// Every fleet.
+    All,
+    /// These fleets.
+    Fleets(&'a [FleetName]),
+}
+
+impl Hold {
+    /// What it stops; `None` unless exactly one of `fleets` and `all` is there.
+    pub fn scope(&self) -> Option<HoldScope<'_>> {
+        match (self.all, self.fleets.as_slice()) {
+            (true, []) => Some(HoldScope::All),
+            (false, fleets @ [_, ..]) => Some(HoldScope::Fleets(fleets)),
+            _ => None,
+        }
+    }
+
+    /// Whether it stops offers to `fleet`. Fails closed: a Hold that names nothing well stops everything.
+    pub fn covers(&self, fleet: &FleetName) -> bool {
+        match self.scope() {
+            Some(HoldScope::Fleets(fleets)) => fleets.contains(fleet),
+            Some(HoldScope::All) | None => true,
+        }
+    }
+}
+
+/// Lets an emergency fix skip steps. Not supported yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Expedite {
+    /// The fleet.
+    pub fleet: FleetName,
+    /// The fix.
+    pub commit: CommitId,
+    /// What it skips.
+    pub skip: Vec<SkipStep>,
+    /// Why, for whoever reads it later.
+    pub reason: String,
+}
+
+/// A step that an Expedite skips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum SkipStep {
+    /// Waves after the canary.
+    Waves,
+    /// Soak times.
+    Soak,
+    /// Manual gates.
+    Gates,
+    /// Windows.
+    Windows,
+}
+
+/// Ends the pause of devices by force: git overrules what they run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Resume {
+    /// The missing commits that it overrules. Empty only with `devices`, for devices whose report is altered or unreadable.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<CommitId>,
+    /// Only these devices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceName>,
+    /// Only devices with these labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+    /// Why, for whoever reads it later.
+    pub reason: String,
+}
+
+impl Resume {
+    /// Whether it speaks of a device with this name and these labels at all.
+    pub fn covers(&self, device: &DeviceName, labels: &BTreeMap<String, String>) -> bool {
+        match (self.devices.as_slice(), &self.selector) {
+            ([], None) => !self.over.is_empty(),
+            ([], Some(selector)) => selector.matches(labels),
+            (devices, None) => devices.contains(device),
+            (devices, Some(selector)) => devices.contains(device) && selector.matches(labels),
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! Kind Fleet: which devices, and what they shall run.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{LabelSelector, NotYet, Vars};
+use crate::id::Sha256Digest;
+use crate::name::ArtifactName;
+use crate::quantity::Seconds;
+
+/// Devices chosen by labels, and what they shall run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Fleet {
+    /// Which devices; an empty selector selects none. A device may be in one fleet only.
+    pub selector: LabelSelector,
+    /// Values for templates, as `{{ vars.<key> }}`; a Device may override them key by key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vars: Vars,
+    /// What the devices shall run.
+    pub template: Template,
+    /// What a device that leaves the fleet does with what it runs.
+    #[serde(default)]
+    pub on_leave: OnLeave,
+    /// What an agent does about files that somebody else changed.
+    #[serde(default)]
+    pub drift: Drift,
+}
+
+/// What happens on a device that no fleet selects any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OnLeave {
+    /// It keeps what it runs.
+    #[default]
+    Keep,
+    /// It removes what was placed. Not supported yet.
+    Remove,
+}
+
+/// What an agent does about files that somebody else changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Drift {
+    /// It reports them.
+    #[default]
+    Report,
+    /// It restores them. Not supported yet.
+    Restore,
+}
+
+/// What a device shall run. Strings may use `{{ device.name }}`, `{{ labels.<key> }}`, `{{ vars.<key> }}` and `{{ fleet }}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Template {
+    /// Files to place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<File>,
+    /// Artifacts to place; each keeps its previous versions beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<Artifact>,
+    /// How the device finds out whether it is healthy: a list of probes, or `none` in so many words.
+    pub probes: Probes,
+    /// systemd units to act on. Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<NotYet>,
+    /// Containers. Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containers: Option<NotYet>,
+    /// Whole-system updates. Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<NotYet>,
+    /// Commands around an apply. Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<NotYet>,
+}
+
+/// One file on the device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct File {
+    /// Absolute path on the device.
+    pub path: String,
+    /// The content itself. Exactly one of `content` and `source` must be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// Path under `files/` in the repository whose content is placed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Whether the content of `source` is a template itself.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub template: bool,
+    /// Permission bits as an octal string; setuid, setgid and sticky bits are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^0?[0-7]{3}$"))]
+    pub mode: Option<String>,
+    /// Owner's user name. Needs an agent that runs as root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Owner's group name. Needs an agent that runs as root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Whether a file that somebody else placed at this path may be replaced; it returns on removal.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub overwrite: bool,
+}
+
+/// Where a file's content comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileContent<'a> {
+    /// The content, as a template.
+    Inline(&'a str),
+    /// A path under `files/`.
+    Source(&'a str),
+}
+
+impl File {
+    /// The content's origin; `None` unless exactly one of `content` and `source` is there.
+    pub fn content(&self) -> Option<FileContent<'_>> {
+        match (&self.content, &self.source) {
+            (Some(text), None) => Some(FileContent::Inline(text)),
+            (None, Some(path)) => Some(FileContent::Source(path)),
+            _ => None,
+        }
+    }
+}
+
+/// One artifact on the device: a file of any size, switched by a symbolic link.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Artifact {
+    /// The artifact's name, and that of its file.
+    pub name: ArtifactName,
+    /// Where the repository has it.
+    pub source: ArtifactSource,
+    /// SHA-256 of its content.
+    pub sha256: Sha256Digest,
+    /// Length of its content in bytes.
+    pub length: u64,
+    /// How it is unpacked.
+    #[serde(default)]
+    pub unpack: Unpack,
+    /// Absolute path of a directory on the device; `current` and `previous` in it point to the versions.
+    pub dest: String,
+    /// How many earlier versions stay.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1))]
+    pub keep: u32,
+    /// Required signer of the artifact. Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigstore: Option<NotYet>,
+}
+
+/// Where an artifact comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArtifactSource {
+    /// Path under `artifacts/` in the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Address the reconciler fetches it from. Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<NotYet>,
+}
+
+/// How an artifact is unpacked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Unpack {
+    /// Not at all.
+    #[default]
+    #[serde(rename = "none")]
+    None,
+    /// A tar archive, compressed by zstd. Not supported yet.
+    #[serde(rename = "tar.zst")]
+    TarZst,
+    /// A tar archive, compressed by gzip. Not supported yet.
+    #[serde(rename = "tar.gz")]
+    TarGz,
+}
+
+/// The probes of a template: a list, or `none`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probes {
+    /// No probes, said in so many words: the device counts as healthy as soon as everything is placed.
+    None,
+    /// All of these must pass.
+    All(Vec<Probe>),
+}
+
+impl Probes {
+    /// The probes; none for `none`.
+    pub fn as_slice(&self) -> &[Probe] {
+        match self {
+            Self::None => &[],
+            Self::All(probes) => probes,
+        }
+    }
+}
+
+impl Serialize for Probes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => serializer.serialize_str("none"),
+            Self::All(probes) => probes.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Probes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Probes;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list of probes, or the word none")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Probes, E> {
+                match text {
+                    "none" => Ok(Probes::None),
+                    other => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
+                }
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<Probes, A::Error> {
+                let mut probes = Vec::new();
+                while let Some(probe) = items.next_element()? {
+                    probes.push(probe);
+                }
+                if probes.is_empty() {
+                    return Err(serde::de::Error::invalid_length(0, &self));
+                }
+                Ok(Probes::All(probes))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for Probes {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Probes".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let probe = generator.subschema_for::<Probe>();
+        schemars::json_schema!({
+            "oneOf": [{ "const": "none" }, { "type": "array", "minItems": 1, "items": probe }]
+        })
+    }
+}
+
+/// One probe. Exactly one of `exec`, `http` and `file` must be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Probe {
+    /// A command that must exit with 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<ExecProbe>,
+    /// A URL that must answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpProbe>,
+    /// A file that must exist and not be empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileProbe>,
+    /// Time before the first attempt.
+    #[serde(default, skip_serializing_if = "no_delay")]
+    pub initial_delay: Seconds,
+    /// Time for one attempt, 1 s to 300 s.
+    #[serde(default = "ten_seconds", skip_serializing_if = "is_ten_seconds")]
+    pub timeout: Seconds,
+    /// Attempts before the probe counts as failed, 1 to 10.
+    #[serde(default = "three", skip_serializing_if = "is_three")]
+    #[schemars(range(min = 1, max = 10))]
+    pub attempts: u32,
+    /// Time between attempts.
+    #[serde(default = "five_seconds", skip_serializing_if = "is_five_seconds")]
+    pub interval: Seconds,
+    /// How long the probe must keep passing before it counts as passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable_for: Option<Seconds>,
+}
+
+/// What a probe does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProbeAction<'a> {
+    /// Runs a command.
+    Exec(&'a ExecProbe),
+    /// Asks a URL.
+    Http(&'a HttpProbe),
+    /// Looks at a file.
+    File(&'a FileProbe),
+}
+
+impl Probe {
+    /// The one action; `None` unless exactly one is there.
+    pub fn action(&self) -> Option<ProbeAction<'_>> {
+        match (&self.exec, &self.http, &self.file) {
+            (Some(exec), None, None) => Some(ProbeAction::Exec(exec)),
+            (None, Some(http), None) => Some(ProbeAction::Http(http)),
+            (None, None, Some(file)) => Some(ProbeAction::File(file)),
+            _ => None,
+        }
+    }
+}
+
+/// A command that must exit with 0. No shell; the environment is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExecProbe {
+    /// Absolute path of the program, then its arguments.
+    #[schemars(length(min = 1))]
+    pub command: Vec<String>,
+}
+
+/// A URL that must answer. No redirects, no proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpProbe {
+    /// The URL; its host must be one that the device's operator allows, loopback by default.
+    pub url: String,
+    /// The status it must answer with; any from 200 to 299 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 100, max = 599))]
+    pub expect_status: Option<u16>,
+}
+
+/// A file that must exist and not be empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileProbe {
+    /// Absolute path on the device.
+    pub path: String,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn three() -> u32 {
+    3
+}
+
+fn five_seconds() -> Seconds {
+    Seconds::new(5)
+}
+
+fn ten_seconds() -> Seconds {
+    Seconds::new(10)
+}
+
+// The digest of a spec is taken over its text with defaults left out, so these belong to the format.
+fn no_delay(value: &Seconds) -> bool {
+    *value == Seconds::ZERO
+}
+
+fn is_three(value: &u32) -> bool {
+    *value == three()
+}
+
+fn is_five_seconds(value: &Seconds) -> bool {
+    *value == five_seconds()
+}
+
+fn is_ten_seconds(value: &Seconds) -> bool {
+    *value == ten_seconds()
+}

@@ -1,0 +1,165 @@
+//! Kind Rollout: how changes to the fleet of the same name roll out. Every field has a default.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{LabelSelector, NotYet};
+use crate::name::{FleetName, WaveName};
+use crate::quantity::{Percent, Seconds};
+
+/// How changes to the fleet of the same name roll out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Rollout {
+    /// Fleets that must have completed the same commit first. Not supported yet.
+    pub after: Vec<FleetName>,
+    /// The waves, in order; the last one must reach every device.
+    #[schemars(length(min = 1))]
+    pub waves: Vec<Wave>,
+    /// Failed of those offered in a wave; above it the rollout halts. The first wave's default is 0 %.
+    pub max_failure_rate: Percent,
+    /// Below this many failures no wave after the first halts.
+    pub min_failures: u32,
+    /// A wave advances only with this many devices healthy on the new target.
+    pub min_healthy: u32,
+    /// Devices that were offered and are not done yet, at most; no limit if not given. Not supported yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<Percent>,
+    /// From the offer (or the last progress) to a result.
+    pub device_timeout: Seconds,
+    /// How often a failed device is offered the same target again by itself. Only 0 is supported yet.
+    pub retries: u32,
+    /// What happens when too many fail.
+    pub on_failure: OnFailure,
+    /// What happens when a newer commit arrives in mid-rollout.
+    pub on_newer: OnNewer,
+    /// When applying may begin; at any time if empty. Not supported yet.
+    pub windows: Vec<Window>,
+    /// How many devices may be away at once. Not supported yet.
+    pub budget: Vec<Budget>,
+    /// A device offline for longer stops counting against a budget.
+    pub lost_after: Seconds,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        let wave = |name: &str, percent| Wave {
+            name: name.parse().expect("a literal name"),
+            select: None,
+            percent: Some(percent),
+            limit: None,
+            soak: Wave::default_soak(),
+            gate: Gate::Automatic,
+            max_failure_rate: None,
+            windows: Vec::new(),
+        };
+        Self {
+            after: Vec::new(),
+            waves: vec![wave("canary", 5), wave("early", 25), wave("broad", 100)],
+            max_failure_rate: Percent::whole(2),
+            min_failures: 3,
+            min_healthy: 1,
+            max_in_flight: None,
+            device_timeout: Seconds::minutes(30),
+            retries: 0,
+            on_failure: OnFailure::Halt,
+            on_newer: OnNewer::Restart,
+            windows: Vec::new(),
+            budget: Vec::new(),
+            lost_after: Seconds::new(7 * 86_400),
+        }
+    }
+}
+
+/// One wave. Exactly one of `select` and `percent` must be there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Wave {
+    /// Its name, unique in the rollout.
+    pub name: WaveName,
+    /// The devices with these labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub select: Option<LabelSelector>,
+    /// So many per cent of the fleet, earlier waves included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub percent: Option<u8>,
+    /// Of a `select` wave, this fraction of the fleet at most. Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Percent>,
+    /// How long the wave must stay healthy before the next one may open.
+    #[serde(default = "Wave::default_soak")]
+    pub soak: Seconds,
+    /// What opens the wave: nothing more than its turn, or a signed Approval.
+    #[serde(default)]
+    pub gate: Gate,
+    /// Overrides the rollout's `maxFailureRate` for this wave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_failure_rate: Option<Percent>,
+    /// Overrides the rollout's windows for this wave. Not supported yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<Window>,
+}
+
+/// How a wave chooses its devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaveMembers<'a> {
+    /// By labels.
+    Select(&'a LabelSelector),
+    /// Up to so many per cent of the fleet.
+    Percent(u8),
+}
+
+impl Wave {
+    fn default_soak() -> Seconds {
+        Seconds::minutes(15)
+    }
+
+    /// How it chooses its devices; `None` unless exactly one of `select` and `percent` is there.
+    pub fn members(&self) -> Option<WaveMembers<'_>> {
+        match (&self.select, self.percent) {
+            (Some(selector), None) => Some(WaveMembers::Select(selector)),
+            (None, Some(percent)) => Some(WaveMembers::Percent(percent)),
+            _ => None,
+        }
+    }
+}
+
+/// What opens a wave.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Gate {
+    /// It opens when its turn comes.
+    #[default]
+    Automatic,
+    /// It opens when its turn has come and a signed Approval names it.
+    Manual,
+}
+
+/// What happens when too many devices fail.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OnFailure {
+    /// No further offers.
+    #[default]
+    Halt,
+    /// No further offers, and the devices go back. Not supported yet.
+    Revert,
+}
+
+/// What happens when a newer commit arrives in mid-rollout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OnNewer {
+    /// The rollout begins again at the first wave with the newer commit.
+    #[default]
+    Restart,
+    /// The rollout that runs ends first. Not supported yet.
+    Finish,
+}
+
+/// A time of the week in which applying may begin. Not supported yet.
+pub type Window = NotYet;
+
+/// A limit on devices that are away at once. Not supported yet.
+pub type Budget = NotYet;

@@ -1,0 +1,144 @@
+//! Names: `[a-z0-9]([a-z0-9-]*[a-z0-9])?`, at most 63 characters (the label of RFC 1123).
+//!
+//! A name is safe as a file name, a TUF path segment, a URL segment and an X.509 URI segment; nothing else is a name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The greatest number of characters in a name.
+pub const MAX_NAME: usize = 63;
+
+/// Why a text is not a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a name: lower-case letters, digits and inner hyphens, 1 to {MAX_NAME} characters")]
+pub struct InvalidName(pub String);
+
+fn is_name(text: &str) -> bool {
+    let alphanumeric = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let bytes = text.as_bytes();
+    match (bytes.first(), bytes.last()) {
+        (Some(first), Some(last)) => {
+            bytes.len() <= MAX_NAME
+                && alphanumeric(*first)
+                && alphanumeric(*last)
+                && bytes.iter().all(|c| alphanumeric(*c) || *c == b'-')
+        }
+        _ => false,
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                if is_name(text) { Ok(Self(text.to_owned())) } else { Err(InvalidName(text.to_owned())) }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                if is_name(&text) { Ok(Self(text)) } else { Err(InvalidName(text)) }
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({
+                    "type": "string",
+                    "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+                    "minLength": 1,
+                    "maxLength": MAX_NAME,
+                })
+            }
+        }
+    };
+}
+
+name!(
+    /// A device, unique in the fleet of fleets; it is what the device's certificate names.
+    DeviceName
+);
+name!(
+    /// A fleet: `metadata.name` of a Fleet, and of the Rollout of the same name.
+    FleetName
+);
+name!(
+    /// An enrollment: `metadata.name` of an Enrollment.
+    EnrollmentName
+);
+name!(
+    /// The id of a token or of an approved key inside an Enrollment.
+    EntryId
+);
+name!(
+    /// A person (or bot) in the trust policy.
+    PersonName
+);
+name!(
+    /// A role in the trust policy.
+    RoleName
+);
+name!(
+    /// A wave of a rollout.
+    WaveName
+);
+name!(
+    /// The name of a manifest whose kind has no name type of its own (Approval, Hold, Resume, Expedite, TrustPolicy).
+    ManifestName
+);
+name!(
+    /// The name of an artifact inside a fleet.
+    ArtifactName
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_what_the_grammar_says_and_nothing_else() {
+        for good in ["a", "0", "edge-1", "a--b", &"x".repeat(63)] {
+            assert!(good.parse::<DeviceName>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a.b", "a/b", "..", "a_b", "é", &"x".repeat(64)] {
+            assert!(bad.parse::<DeviceName>().is_err(), "{bad}");
+        }
+    }
+}
