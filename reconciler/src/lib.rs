@@ -1,1 +1,3 @@
-//! .
+//! The reconciler: watches a signed git repository, and publishes to each device what it shall run.
+
+pub mod store;

@@ -1,0 +1,114 @@
+//! Plans: stored by compare-and-set on the newest plan, together with all that they change.
+
+use jiff::Timestamp;
+
+use bellwether_schemas::FleetName;
+
+use super::devices::{insert_offers, upsert_devices};
+use super::events::insert_events;
+use super::rows::{Columns, DeviceRow, EventRow, OfferedRow};
+use super::{Store, StoreError, failed};
+
+/// How many plans are kept to look at.
+const KEPT_PLANS: i64 = 1_000;
+
+/// The number of a stored plan; 0 is the plan before the first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlanId(i64);
+
+/// Why a plan was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// It was made on top of a plan that is not the newest: plan again.
+    #[error("the plan was made on plan {}, but the newest is plan {}", .parent.0, .newest.0)]
+    Conflict {
+        /// The plan it was made on.
+        parent: PlanId,
+        /// The newest.
+        newest: PlanId,
+    },
+    /// The database failed.
+    #[error("the plan could not be stored")]
+    Store(#[from] StoreError),
+}
+
+/// What a plan changes.
+#[derive(Debug, Default)]
+pub struct PlanChange {
+    /// Rollout records that changed.
+    pub records: Vec<(FleetName, serde_json::Value)>,
+    /// Fleets whose record goes.
+    pub removed: Vec<FleetName>,
+    /// Devices that changed, whole.
+    pub devices: Vec<DeviceRow>,
+    /// Offers that are made now.
+    pub offers: Vec<OfferedRow>,
+    /// What people should know about it.
+    pub events: Vec<EventRow>,
+}
+
+impl Store {
+    pub(super) async fn newest_plan(&self) -> Result<PlanId, StoreError> {
+        let newest = sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM plans").fetch_one(self.pool()).await;
+        newest.map(PlanId).map_err(failed("read the newest plan"))
+    }
+
+    pub(super) async fn load_rollouts(&self) -> Result<Vec<(FleetName, serde_json::Value)>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM rollouts ORDER BY fleet").fetch_all(self.pool()).await;
+        rows.map_err(failed("read the rollouts"))?
+            .iter()
+            .map(|row| {
+                let columns = Columns::new(row, "rollouts", "fleet");
+                Ok((columns.parsed("fleet")?, columns.json("record")?))
+            })
+            .collect()
+    }
+
+    /// Stores a plan that was made on top of `parent`: all of it, or nothing.
+    ///
+    /// # Errors
+    /// [`PlanError::Conflict`] when another plan was stored since; else when the database fails.
+    pub async fn commit_plan(&self, parent: PlanId, change: &PlanChange, at: Timestamp) -> Result<PlanId, PlanError> {
+        let mut transaction = self.write().await?;
+        let newest: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM plans")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(failed("read the newest plan"))?;
+        if newest != parent.0 {
+            return Err(PlanError::Conflict { parent, newest: PlanId(newest) });
+        }
+        for (fleet, record) in &change.records {
+            sqlx::query(
+                "INSERT INTO rollouts (fleet, record) VALUES ($1, $2) \
+                 ON CONFLICT (fleet) DO UPDATE SET record = excluded.record",
+            )
+            .bind(fleet.as_str())
+            .bind(record.to_string())
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed("store a rollout"))?;
+        }
+        for fleet in &change.removed {
+            let removed = sqlx::query("DELETE FROM rollouts WHERE fleet = $1").bind(fleet.as_str());
+            removed.execute(&mut *transaction).await.map_err(failed("remove a rollout"))?;
+        }
+        upsert_devices(&mut transaction, &change.devices).await?;
+        insert_offers(&mut transaction, &change.offers).await?;
+        insert_events(&mut transaction, &change.events).await?;
+        let id = newest + 1;
+        sqlx::query("INSERT INTO plans (id, parent, at) VALUES ($1, $2, $3)")
+            .bind(id)
+            .bind(parent.0)
+            .bind(at.to_string())
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed("store a plan"))?;
+        sqlx::query("DELETE FROM plans WHERE id <= $1")
+            .bind(id - KEPT_PLANS)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed("prune plans"))?;
+        transaction.commit().await.map_err(failed("commit a plan"))?;
+        Ok(PlanId(id))
+    }
+}
