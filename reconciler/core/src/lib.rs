@@ -3,6 +3,7 @@
 //! In: raw git objects, manifests, what devices report, the time. Out: values that others carry out without choosing.
 //! No async, clock, file system, environment or randomness: the same input gives the same output, always.
 
+pub mod admission;
 pub mod objects;
 pub mod plan;
 pub mod verify;

@@ -3,4 +3,91 @@
 use super::codes;
 
 codes! { DEVICE:
+    CONFLICT_MISSING = "BW-0301", "a device reports a version that git does not have",
+        "The commit that the device names is not in the accepted history: git was reset or restored, or the device belongs to another history. It is paused and keeps what it runs.",
+        "Push the missing commit and its history back, or sign a Resume that names it: bellwether device resume DEVICE --over COMMIT --reason TEXT --commit.";
+    CONFLICT_ALTERED = "BW-0302", "a device runs something else than was signed for its version",
+        "The digest that the device reports for a known version is not the one in the targets that were signed for it.",
+        "Find out who changed the device; then sign a Resume that names it: bellwether device resume DEVICE --reason TEXT --commit.";
+    CONFLICT_UNREADABLE = "BW-0303", "a device's report cannot be read",
+        "The report is malformed, or names a known commit with a wrong landing number. It fails closed: that device alone is paused.",
+        "Look at the agent's log; then sign a Resume that names the device: bellwether device resume DEVICE --reason TEXT --commit.";
+    VERSION_MISSING = "BW-0301", "a device runs a commit that the history does not have",
+        "The commit the device reports is not a landing of the accepted history: the branch was forced back, or a git server was restored from an old backup.",
+        "Push the missing commits again, or write a signed Resume that names them: bellwether device resume.";
+    VERSION_ALTERED = "BW-0302", "a device runs something else than was signed for its version",
+        "The digest the device reports differs from the digest in our signed targets for that version.",
+        "Find out what changed the device; then name it in a signed Resume: bellwether device resume.";
+    REPORT_UNREADABLE = "BW-0303", "a device's report cannot be read",
+        "The report is malformed, or gives a known commit a wrong landing number. It pauses that device alone.",
+        "Update the agent or mend the device; then name it in a signed Resume: bellwether device resume.";
+    ENROLL_REQUEST = "BW-0310", "an enrollment request cannot be read",
+        "The request is not the JSON that is expected, is too large, or its token is not 64 hexadecimal digits.",
+        "Use the agent of this release, and give it the token as it was printed.";
+    TOKEN_UNKNOWN = "BW-0311", "the token is not known",
+        "No accepted landing lists the SHA-256 of this token: it was never pushed, not accepted, or is misspelt.",
+        "Push the Enrollment that lists it and wait until the reconciler accepted it, or use another token.";
+    TOKEN_EXPIRED = "BW-0312", "the token has expired",
+        "The Enrollment says until when the token is accepted, and that time is past.",
+        "Make a new one: bellwether token mint.";
+    TOKEN_REVOKED = "BW-0313", "the token is revoked",
+        "The history's last word on this entry of the Enrollment is revoked: true, or its device is revoked.",
+        "Make a new one: bellwether token mint.";
+    TOKEN_SPENT = "BW-0314", "the token is spent",
+        "Each token enrolls one device, once. It was used with another key, or no certificate could be recorded when it was used.",
+        "Make a new one: bellwether token mint. If nobody of yours used it, revoke its entry.";
+    REQUEST_KEY = "BW-0315", "a certificate request cannot be accepted",
+        "The request is not a signed PKCS#10 request for an ECDSA P-256 or Ed25519 key, or its key is that of the old certificate.",
+        "Make a new key, and a request signed by it.";
+    DEVICE_NAME_TAKEN = "BW-0316", "no name can be made for the device",
+        "A token that names no device yields <enrollment>-<16 hexadecimal digits>; that is too long, or an entry names a device so.",
+        "Give the token a device name, or the Enrollment a shorter one (46 characters at most).";
+    ISSUE_FAILED = "BW-0317", "the certificate could not be issued",
+        "Signing or recording the certificate failed on the reconciler; its log says why. The token stays spent.",
+        "Mend the reconciler's store, then enroll with a new token.";
+    CERTIFICATE_FOREIGN = "BW-0330", "a certificate does not name a device of this reconciler",
+        "The client certificate bears no identity of the form bellwether://<domain>/<enrollment>/<entry>/<device>, or another domain.",
+        "Enroll the device here: bellwether-agent enroll.";
+    CERTIFICATE_EXPIRED = "BW-0331", "a device's certificate has expired",
+        "Agents renew at two thirds of a certificate's life; this one was off for too long.",
+        "Enroll the device again with a new token: bellwether-agent enroll.";
+    CERTIFICATE_REPLACED = "BW-0332", "a device's certificate is replaced",
+        "A newer entry of an Enrollment names the device, and a device counts under its last-listed entry only.",
+        "Enroll the device with the newer entry's token: bellwether-agent enroll.";
+    CERTIFICATE_REVOKED = "BW-0333", "a device's certificate is revoked",
+        "The history's last word on the Enrollment entry it was made with is revoked: true.",
+        "Enroll the device with a new token, if it shall come back.";
+    DEVICE_REVOKED = "BW-0334", "the device is revoked",
+        "The history's last word on the device is revoked: true.",
+        "Set revoked: false in its Device manifest, if it shall come back.";
+    ENTRY_UNLISTED = "BW-0335", "no accepted landing lists the device's enrollment entry",
+        "The history does not (or no longer) contain the entry that the certificate was made with. The device may report and nothing else.",
+        "Push the missing commits again, or enroll the device again.";
+    NOT_YOURS = "BW-0340", "a device asked for what is not its own",
+        "A device gets its own metadata and the targets which that metadata lists, nothing else.",
+        "If the device asked for its own name, enroll it again; otherwise find out who uses its key.";
+    NOT_FOUND = "BW-0341", "there is no such thing here",
+        "The path names nothing that this listener has.",
+        "Check the address; the error names what was asked for.";
+    METHOD_NOT_ALLOWED = "BW-0342", "this listener is read-only",
+        "Every change is a signed commit; there is no write API, and this listener answers GET only.",
+        "Change the repository and push, or ask with GET.";
+    SESSION_REPLACED = "BW-0350", "a newer session of the same device took over",
+        "A device has one session; opening another ends the first.",
+        "If this repeats, two machines use the same certificate: enroll one of them again.";
+    TOO_MANY_REQUESTS = "BW-0351", "a device sends more than it may",
+        "Reports and renewals of a device are limited to a few a second.",
+        "The agent waits and tries again by itself; update it if this repeats.";
+    MESSAGE_TOO_LARGE = "BW-0352", "a message is larger than it may be",
+        "A report may have 64 KiB, and 1 MiB of presented metadata.",
+        "Update the agent; if this repeats, look at what the device sends.";
+    RECONCILER_BUSY = "BW-0353", "the reconciler cannot answer now",
+        "It is starting, stopping, or its store does not answer.",
+        "The agent tries again by itself; the reconciler's log says more.";
+    LISTENER_BIND = "BW-0360", "a listener cannot be opened",
+        "The address is in use, is not one of this machine, or needs a privilege.",
+        "Choose another address for that listener in reconciler.yaml, or stop what uses it.";
+    AUTHORITY_FILES = "BW-0361", "the certificate authority's files cannot be used",
+        "A file under ca/ is missing, cannot be read, is not what it should be, or others may read a key.",
+        "Restore ca/ from its backup with mode 0600 for keys; only a new reconciler runs bellwether-reconciler init.";
 }

@@ -1,0 +1,153 @@
+use super::*;
+
+fn entry(id: &str, device: Option<&str>) -> Entry {
+    Entry {
+        enrollment: "lab".parse().expect("a name"),
+        id: id.parse().expect("an id"),
+        token: Sha256Digest::of(id.as_bytes()),
+        expires: "2030-01-01T00:00:00Z".parse().expect("a time"),
+        device: device.map(|name| name.parse().expect("a name")),
+        revoked: false,
+    }
+}
+
+fn identity(id: &str, device: &str) -> Identity {
+    format!("bellwether://fleet.example/lab/{id}/{device}").parse().expect("an identity")
+}
+
+fn admissions(entries: impl IntoIterator<Item = Entry>) -> Admissions {
+    let mut all = Admissions::default();
+    entries.into_iter().for_each(|entry| all.insert(entry));
+    all
+}
+
+fn code(admission: Admission) -> Option<Code> {
+    match admission {
+        Admission::Refused { code, .. } => Some(code),
+        Admission::Full | Admission::ReportOnly { .. } => None,
+    }
+}
+
+fn now() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().expect("a time")
+}
+
+#[test]
+fn an_identity_is_exactly_four_names() {
+    let text = "bellwether://fleet.example/lab/t1/edge-1";
+    assert_eq!(text.parse::<Identity>().expect("an identity").to_string(), text);
+    for bad in [
+        "",
+        "bellwether://fleet.example/lab/t1",
+        "bellwether://fleet.example/lab/t1/edge-1/",
+        "bellwether://fleet.example/lab/t1/edge-1/x",
+        "bellwether://fleet.example/lab//edge-1",
+        "bellwether:///lab/t1/edge-1",
+        "bellwether://fleet..example/lab/t1/edge-1",
+        "bellwether://fleet.example:1/lab/t1/edge-1",
+        "Bellwether://fleet.example/lab/t1/edge-1",
+        "bellwether://fleet.example/lab/t1/edge%2d1",
+        "bellwether://fleet.example/lab/t1/../edge-1",
+        "https://fleet.example/lab/t1/edge-1",
+        " bellwether://fleet.example/lab/t1/edge-1",
+    ] {
+        assert!(bad.parse::<Identity>().is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_certificate_counts_while_the_last_word_on_its_entry_is_good() {
+    let mut all = admissions([entry("t1", Some("edge-1")), entry("t2", None)]);
+    assert_eq!(all.admit(&identity("t1", "edge-1")), Admission::Full);
+    assert_eq!(all.admit(&identity("t2", "lab-0123456789abcdef")), Admission::Full);
+
+    all.insert(Entry { revoked: true, ..entry("t1", Some("edge-1")) });
+    assert_eq!(code(all.admit(&identity("t1", "edge-1"))), Some(codes::CERTIFICATE_REVOKED));
+    all.insert(entry("t1", Some("edge-1")));
+    assert_eq!(all.admit(&identity("t1", "edge-1")), Admission::Full, "the last word holds");
+}
+
+#[test]
+fn an_entry_that_no_landing_lists_may_only_report() {
+    let all = admissions([entry("t1", Some("edge-1"))]);
+    assert!(matches!(all.admit(&identity("gone", "edge-9")), Admission::ReportOnly { .. }));
+}
+
+#[test]
+fn a_revoked_device_is_refused_under_every_entry_until_the_history_says_otherwise() {
+    let mut all = admissions([entry("t1", Some("edge-1"))]);
+    let device: DeviceName = "edge-1".parse().expect("a name");
+    all.set_revoked(device.clone(), true);
+    assert_eq!(code(all.admit(&identity("t1", "edge-1"))), Some(codes::DEVICE_REVOKED));
+    assert_eq!(code(all.admit(&identity("gone", "edge-1"))), Some(codes::DEVICE_REVOKED));
+    let refusal = all.token(&entry("t1", None).token, now()).expect_err("its token is refused too");
+    assert_eq!(refusal.code(), codes::TOKEN_REVOKED);
+    all.set_revoked(device, false);
+    assert_eq!(all.admit(&identity("t1", "edge-1")), Admission::Full);
+}
+
+#[test]
+fn a_device_counts_under_its_last_listed_entry_only() {
+    let mut all = admissions([entry("t1", Some("edge-1")), entry("t2", Some("edge-1"))]);
+    assert_eq!(code(all.admit(&identity("t1", "edge-1"))), Some(codes::CERTIFICATE_REPLACED));
+    assert_eq!(all.admit(&identity("t2", "edge-1")), Admission::Full);
+
+    all.insert(Entry { expires: now(), ..entry("t1", Some("edge-1")) });
+    assert_eq!(all.admit(&identity("t2", "edge-1")), Admission::Full, "an edit is no new listing");
+
+    all.insert(entry("t1", Some("edge-2")));
+    assert_eq!(code(all.admit(&identity("t1", "edge-9"))), Some(codes::CERTIFICATE_REPLACED));
+    assert_eq!(all.admit(&identity("t1", "edge-2")), Admission::Full);
+}
+
+#[test]
+fn a_token_allows_what_its_entry_says() {
+    let all = admissions([
+        entry("t1", Some("edge-1")),
+        Entry { revoked: true, ..entry("t2", None) },
+        Entry { expires: now(), ..entry("t3", None) },
+        entry("old", Some("edge-4")),
+        entry("new", Some("edge-4")),
+    ]);
+    let ask = |id: &str| all.token(&Sha256Digest::of(id.as_bytes()), now());
+    assert_eq!(ask("t1").map(|grant| grant.device), Ok(entry("t1", Some("edge-1")).device));
+    for (id, code) in [
+        ("never-listed", codes::TOKEN_UNKNOWN),
+        ("t2", codes::TOKEN_REVOKED),
+        ("t3", codes::TOKEN_EXPIRED),
+        ("old", codes::TOKEN_REVOKED),
+    ] {
+        assert_eq!(ask(id).map_err(|refusal| refusal.code()), Err(code), "{id}");
+    }
+    assert!(ask("new").is_ok());
+}
+
+#[test]
+fn nobody_takes_over_a_token_by_listing_its_public_hash() {
+    let other = Entry { enrollment: "other".parse().expect("a name"), ..entry("t1", Some("evil")) };
+    let all = admissions([entry("t1", None), other]);
+    let grant = all.token(&entry("t1", None).token, now()).expect("a grant");
+    assert_eq!(grant.enrollment.as_str(), "lab");
+}
+
+#[test]
+fn a_token_that_was_replaced_under_its_id_is_unknown() {
+    let all = admissions([entry("t1", None), Entry { token: Sha256Digest::of(b"fresh"), ..entry("t1", None) }]);
+    assert_eq!(all.token(&Sha256Digest::of(b"t1"), now()), Err(TokenRefusal::Unknown));
+    assert!(all.token(&Sha256Digest::of(b"fresh"), now()).is_ok());
+}
+
+#[test]
+fn an_unbound_token_yields_a_name_made_from_the_key() {
+    let key = Sha256Digest::of(b"key");
+    let all = admissions([entry("t1", None)]);
+    let grant = all.token(&entry("t1", None).token, now()).expect("a grant");
+    let name = all.name_for(&grant, &key).expect("a name");
+    assert_eq!(name.to_string(), format!("lab-{}", &key.to_string()[..16]));
+
+    let taken = admissions([entry("t1", None), entry("t2", Some(name.as_str()))]);
+    assert_eq!(taken.name_for(&grant, &key).map_err(|refusal| refusal.code()), Err(codes::DEVICE_NAME_TAKEN));
+
+    let long = TokenGrant { enrollment: "x".repeat(47).parse().expect("a name"), ..grant };
+    assert!(all.name_for(&long, &key).is_err());
+}
