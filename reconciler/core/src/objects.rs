@@ -1,5 +1,7 @@
 //! Where verified bytes come from: a source of git objects, and the one function that trusts none of it.
 
+use std::collections::HashMap;
+
 use bellwether_schemas::ObjectId;
 
 /// The kinds of git object that are ever read.
@@ -117,6 +119,33 @@ fn hash(kind: ObjectKind, content: &[u8], id_length: usize) -> Option<ObjectId> 
 /// The SHA-1 id of an object with this content, for programs that write objects and for tests.
 pub fn object_id(kind: ObjectKind, content: &[u8]) -> ObjectId {
     hash(kind, content, 20).expect("content of our own making is no collision attack")
+}
+
+/// Objects in memory, under their SHA-1 ids: for programs that make objects before they store them, and for tests.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryObjects {
+    objects: HashMap<ObjectId, (ObjectKind, Vec<u8>)>,
+}
+
+impl MemoryObjects {
+    /// Puts an object in, and returns its id.
+    pub fn insert(&mut self, kind: ObjectKind, content: impl Into<Vec<u8>>) -> ObjectId {
+        let content = content.into();
+        let id = object_id(kind, &content);
+        self.objects.insert(id, (kind, content));
+        id
+    }
+
+    /// Takes an object out, as a shallow or damaged clone would lack it.
+    pub fn remove(&mut self, id: &ObjectId) -> Option<(ObjectKind, Vec<u8>)> {
+        self.objects.remove(id)
+    }
+}
+
+impl ObjectSource for MemoryObjects {
+    fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
+        self.objects.get(id).cloned().ok_or(ObjectError::Missing(*id))
+    }
 }
 
 #[cfg(test)]

@@ -3,4 +3,76 @@
 use super::codes;
 
 codes! { TRUST:
+    OBJECT_MISSING = "BW-0201", "an object of the history is missing",
+        "The clone is shallow or incomplete, or the git server has lost an object. History that cannot be read cannot be verified.",
+        "Run git fsck on the server, push the missing objects, and do not use a shallow clone as the source.";
+    OBJECT_DAMAGED = "BW-0202", "an object of the history is damaged",
+        "An object does not have the hash that its name says, is of another kind or too large, shows a SHA-1 collision attack, or cannot be read.",
+        "Run git fsck on the server; restore the object from another clone.";
+    COMMIT_MALFORMED = "BW-0203", "a commit is not written as git writes it",
+        "Only commits with one tree, one author, one committer, at most one signature and known headers are taken, so that every program reads the same from them.",
+        "Make the commit again with git, and sign it.";
+    COMMIT_UNSIGNED = "BW-0204", "a landing has no signature",
+        "Each commit on the first-parent line must be signed by a person of the policy. Squash and rebase buttons make commits that nobody signed.",
+        "Sign it: git commit --amend --no-edit -S, then push; turn squash and rebase buttons off.";
+    SIGNATURE_UNSUPPORTED = "BW-0205", "a signature or key is of a kind that does not count",
+        "Supported are SSH signatures by Ed25519, ECDSA P-256 or P-384, and RSA of 3072 to 4096 bits with SHA-2.",
+        "Sign with such a key: git config gpg.format ssh, git config user.signingKey KEY.pub; and list it in trust/policy.yaml.";
+    SIGNATURE_INVALID = "BW-0206", "a signature does not verify",
+        "The signature was made for other content or another purpose, or it was altered.",
+        "Sign the commit again: git commit --amend --no-edit -S.";
+    SIGNER_UNKNOWN = "BW-0207", "the signer is nobody in the policy",
+        "The key that signed the landing belongs to no person of the policy at its first parent.",
+        "Let a person of that policy sign the landing, or let them add the key in a landing before it.";
+    SIGNER_IS_BOT = "BW-0208", "a bot has signed a landing",
+        "People with bot: true may write and never count as signers.",
+        "Let a person sign: they commit the bot's change under their own signature.";
+    PATH_WITHOUT_RULE = "BW-0209", "no rule of the policy covers a changed path",
+        "A path that no rule matches is denied to everyone.",
+        "Add a rule for the path to trust/policy.yaml in a landing before this one, or move the file.";
+    SIGNER_NOT_IN_ROLE = "BW-0210", "the signer may not change a path",
+        "Every rule that matches a changed path must hold, and the signer is not in the role of one of them.",
+        "Let a member of the role sign the landing, or split it by who may change what.";
+    TREE_ENTRY = "BW-0211", "a tree holds an entry that is not taken",
+        "Symbolic links, submodules, names that are odd or that differ only in case can mean something else on another system.",
+        "Replace the link or submodule by files, or rename the file.";
+    TREE_MALFORMED = "BW-0212", "a tree is not written as git writes it",
+        "Entries must be sorted, unique and complete, so that every program reads the same from them.",
+        "Make the commit again with git.";
+    TREE_TOO_LARGE = "BW-0213", "a tree is too large or too deep",
+        "At most 1,000,000 entries, 64 folders in depth and 4,096 bytes a path are read.",
+        "Keep large or generated contents out of the repository.";
+    NO_MANIFESTS = "BW-0214", "a landing has no manifest at all",
+        "An empty tree would otherwise mean: remove everything everywhere.",
+        "Restore the manifests: git revert the landing, and sign the revert.";
+    EVERY_FLEET_LOST = "BW-0215", "a landing loses every fleet",
+        "Its first parent had manifests in fleets/ and it has none, which is more often an accident than a wish.",
+        "Keep at least one fleet; devices that leave a fleet are handled by onLeave and decommission.";
+    POLICY_MISSING = "BW-0216", "the trust policy is missing",
+        "trust/policy.yaml must be a file in every landing; it can be changed, never deleted.",
+        "Restore trust/policy.yaml from the landing before.";
+    POLICY_INVALID = "BW-0217", "the trust policy is not valid",
+        "It does not parse, names a person or role that it does not have, lists a key twice, or has a glob that cannot be obeyed.",
+        "Correct trust/policy.yaml as the message says.";
+    POLICY_BRANCH = "BW-0218", "the trust policy is for another branch",
+        "A policy counts only on the branch that it names, so that what is signed for staging is worth nothing on main.",
+        "Set branch in trust/policy.yaml to the branch that the reconciler watches, or correct the reconciler's branch.";
+    POLICY_VERSION = "BW-0219", "the trust policy changed without a higher version",
+        "Every change of trust/policy.yaml raises its version, so that older and newer policies can be told apart.",
+        "Raise version in trust/policy.yaml.";
+    POLICY_LOCKOUT = "BW-0220", "the trust policy locks everybody out",
+        "Nobody who counts could sign a change of trust/policy.yaml: a rule for trust/** needs a role with a person who has a key and is no bot.",
+        "Keep a rule for trust/** whose role has such a person.";
+    POLICY_EXPIRED = "BW-0221", "the trust policy has expired",
+        "The policy in the newest landing is past its expires, so new landings wait. What was accepted stays accepted.",
+        "Land a policy with a later expires and a higher version.";
+    INTRODUCTION_MISMATCH = "BW-0222", "the introduction does not match the repository",
+        "The SHA-256 of trust/policy.yaml at the pinned commit is not the one in the reconciler's configuration.",
+        "Compare both with someone who knows the repository: git show COMMIT:trust/policy.yaml | sha256sum.";
+    INTRODUCTION_OFF_BRANCH = "BW-0223", "the branch does not contain the introduction",
+        "The first-parent line of the watched branch does not lead to the pinned commit.",
+        "Check repository, branch and introduction in the reconciler's configuration.";
+    HEAD_OFF_LINE = "BW-0224", "the accepted head is not on the first-parent line",
+        "The branch reaches the accepted head only through a merge's other parent, so what was accepted would become a side line.",
+        "Merge the other way round (the accepted head is the first parent), or rebase, and push.";
 }

@@ -1,0 +1,282 @@
+//! The accepted history: from a pinned introduction forward, along first parents, never back.
+
+use std::collections::{HashMap, HashSet};
+
+use bellwether_schemas::{CommitId, Sha256Digest, codes};
+use jiff::Timestamp;
+
+use super::commit::parents_of;
+use super::landing::{Base, VerifiedLanding, judge, judge_introduction};
+use super::policy::{POLICY_PATH, Policy};
+use super::refusal::{Fault, Refusal};
+use super::tree::{TreeCache, Trees};
+use crate::objects::{self, ObjectKind, ObjectSource};
+
+/// What the reconciler's configuration pins: the first trusted commit, and the policy in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Introduction {
+    /// The commit.
+    pub commit: CommitId,
+    /// The SHA-256 of the content of `trust/policy.yaml` in it.
+    pub policy_sha256: Sha256Digest,
+}
+
+/// A history that counts up to its head.
+#[derive(Debug, Clone)]
+pub struct VerifiedHistory {
+    introduction: Introduction,
+    branch: String,
+    /// Every commit on the first-parent line, from the root to the head.
+    line: Vec<CommitId>,
+    numbers: HashMap<CommitId, u64>,
+    head: Base,
+    trees: TreeCache,
+}
+
+/// What came of a step forward.
+#[derive(Debug)]
+#[must_use = "a refusal that nobody reads stalls the repository in silence"]
+pub struct Advanced {
+    /// The landings that were accepted, oldest first; the last is the new head. They count even when there is a stop.
+    pub landings: Vec<VerifiedLanding>,
+    /// Why the head is not at the tip.
+    pub stop: Option<Stop>,
+}
+
+/// Why the head is not at the branch's tip.
+#[derive(Debug)]
+pub enum Stop {
+    /// The repository is stalled: a landing is refused.
+    Refused(Refusal),
+    /// The branch verifies from the introduction, and the accepted head is not among its ancestors.
+    Rewound {
+        /// The history of the branch.
+        branch: Box<VerifiedHistory>,
+        /// The landings of the branch from the introduction on.
+        branch_landings: Vec<VerifiedLanding>,
+    },
+}
+
+impl VerifiedHistory {
+    /// Begins at the introduction. Commits before it are counted, not judged.
+    ///
+    /// The introduction's policy must be the pinned one, and someone who may change that policy must have signed the
+    /// commit. Its changes are its whole tree.
+    ///
+    /// # Errors
+    /// The introduction does not match, or cannot be read.
+    pub fn introduce(
+        objects: &dyn ObjectSource,
+        introduction: &Introduction,
+        branch: &str,
+    ) -> Result<(Self, VerifiedLanding), Refusal> {
+        let line = line_to_root(objects, introduction.commit)?;
+        let numbers: HashMap<CommitId, u64> = line.iter().copied().zip(1..).collect();
+        let number = numbers[&introduction.commit];
+        let mut cache = TreeCache::default();
+        let mut trees = Trees { objects, cache: &mut cache };
+        let (landing, policy) =
+            judge_introduction(&mut trees, introduction.commit, number, &introduction.policy_sha256, branch)
+                .map_err(|fault| fault.at(introduction.commit))?;
+        let head = Base { id: introduction.commit, number, tree: *landing.tree(), policy };
+        let history =
+            Self { introduction: *introduction, branch: branch.to_owned(), line, numbers, head, trees: cache };
+        Ok((history, landing))
+    }
+
+    /// Verifies again a history up to a head that was accepted before. No clock is asked: what was accepted stays so.
+    ///
+    /// Returns every landing from the introduction on.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub fn restore(
+        objects: &dyn ObjectSource,
+        introduction: &Introduction,
+        branch: &str,
+        head: &CommitId,
+    ) -> Result<(Self, Vec<VerifiedLanding>), Refusal> {
+        let (mut history, first) = Self::introduce(objects, introduction, branch)?;
+        let mut landings = vec![first];
+        match history.line_from_head(objects, *head)? {
+            Some(line) => {
+                let (accepted, refusal) = judge_line(objects, &mut history.trees, &history.head, &line, branch);
+                if let Some(refusal) = refusal {
+                    return Err(refusal);
+                }
+                landings.extend(history.extend(accepted));
+                Ok((history, landings))
+            }
+            None => {
+                let why =
+                    format!("its first-parent line does not lead to the introduction {}", introduction.commit.short());
+                Err(Fault::new(codes::INTRODUCTION_OFF_BRANCH, why).at(*head))
+            }
+        }
+    }
+
+    /// Moves the head towards `tip`, the branch's newest commit, as far as the landings count.
+    pub fn advance(&mut self, objects: &dyn ObjectSource, tip: &CommitId, now: Timestamp) -> Advanced {
+        if *tip == self.head.id {
+            return Advanced { landings: Vec::new(), stop: None };
+        }
+        let line = match self.line_from_head(objects, *tip) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Advanced { landings: Vec::new(), stop: Some(self.off_line(objects, tip)) },
+            Err(refusal) => return stopped(refusal),
+        };
+        let (accepted, refusal) = judge_line(objects, &mut self.trees, &self.head, &line, &self.branch);
+        if let Some((_, newest)) = accepted.last()
+            && newest.policy.policy.expires() <= now
+        {
+            return stopped(expired(newest, refusal.as_ref()));
+        }
+        Advanced { landings: self.extend(accepted), stop: refusal.map(Stop::Refused) }
+    }
+
+    /// The accepted head.
+    pub const fn head(&self) -> &CommitId {
+        &self.head.id
+    }
+
+    /// The head's landing number.
+    pub const fn head_number(&self) -> u64 {
+        self.head.number
+    }
+
+    /// The number of any commit on the line up to the head, also before the introduction.
+    pub fn number_of(&self, commit: &CommitId) -> Option<u64> {
+        self.numbers.get(commit).copied()
+    }
+
+    /// The commit with this number.
+    pub fn commit_at(&self, number: u64) -> Option<&CommitId> {
+        self.line.get(usize::try_from(number.checked_sub(1)?).ok()?)
+    }
+
+    /// The policy in the head's tree: what judges the next landing.
+    pub fn policy(&self) -> &Policy {
+        &self.head.policy.policy
+    }
+
+    /// The introduction it began at.
+    pub const fn introduction(&self) -> &Introduction {
+        &self.introduction
+    }
+
+    /// The branch it is of.
+    pub fn branch(&self) -> &str {
+        &self.branch
+    }
+
+    /// The commits after the head up to `tip` along first parents, oldest first; `None` when the head is not on that line.
+    fn line_from_head(&self, objects: &dyn ObjectSource, tip: CommitId) -> Result<Option<Vec<CommitId>>, Refusal> {
+        let mut line = Vec::new();
+        let mut at = tip;
+        // A commit of our own line leads only to older ones of it: the head, once missed, does not come any more.
+        while !self.numbers.contains_key(&at) {
+            line.push(at);
+            match parents(objects, at)?.first() {
+                Some(parent) => at = *parent,
+                None => return Ok(None),
+            }
+        }
+        line.reverse();
+        Ok((at == self.head.id).then_some(line))
+    }
+
+    /// Why a branch whose first-parent line misses the head is not followed.
+    fn off_line(&self, objects: &dyn ObjectSource, tip: &CommitId) -> Stop {
+        match self.is_ancestor_of(objects, *tip) {
+            Err(refusal) => return Stop::Refused(refusal),
+            Ok(true) => {
+                let why = format!("it reaches the accepted head {} only through another parent", self.head.id.short());
+                return Stop::Refused(Fault::new(codes::HEAD_OFF_LINE, why).at(*tip));
+            }
+            Ok(false) => {}
+        }
+        match Self::restore(objects, &self.introduction, &self.branch, tip) {
+            Ok((branch, branch_landings)) => Stop::Rewound { branch: Box::new(branch), branch_landings },
+            Err(refusal) => Stop::Refused(refusal),
+        }
+    }
+
+    /// Whether the head is an ancestor of `tip` through any parents.
+    fn is_ancestor_of(&self, objects: &dyn ObjectSource, tip: CommitId) -> Result<bool, Refusal> {
+        let mut seen = HashSet::from([tip]);
+        let mut open = vec![tip];
+        while let Some(at) = open.pop() {
+            if at == self.head.id {
+                return Ok(true);
+            }
+            if !self.numbers.contains_key(&at) {
+                open.extend(parents(objects, at)?.into_iter().filter(|parent| seen.insert(*parent)));
+            }
+        }
+        Ok(false)
+    }
+
+    fn extend(&mut self, accepted: Vec<(VerifiedLanding, Base)>) -> Vec<VerifiedLanding> {
+        let mut landings = Vec::with_capacity(accepted.len());
+        for (landing, base) in accepted {
+            self.line.push(base.id);
+            self.numbers.insert(base.id, base.number);
+            self.head = base;
+            landings.push(landing);
+        }
+        landings
+    }
+}
+
+fn stopped(refusal: Refusal) -> Advanced {
+    Advanced { landings: Vec::new(), stop: Some(Stop::Refused(refusal)) }
+}
+
+/// Judges the commits of `line` in order, each by the one before it, up to the first refusal.
+fn judge_line(
+    objects: &dyn ObjectSource,
+    cache: &mut TreeCache,
+    head: &Base,
+    line: &[CommitId],
+    branch: &str,
+) -> (Vec<(VerifiedLanding, Base)>, Option<Refusal>) {
+    let mut accepted: Vec<(VerifiedLanding, Base)> = Vec::with_capacity(line.len());
+    let mut trees = Trees { objects, cache };
+    for id in line {
+        let base = accepted.last().map_or(head, |(_, base)| base);
+        match judge(&mut trees, *id, base, branch) {
+            Ok((landing, policy)) => {
+                let base = Base { id: *id, number: landing.number(), tree: *landing.tree(), policy };
+                accepted.push((landing, base));
+            }
+            Err(fault) => return (accepted, Some(fault.at(*id))),
+        }
+    }
+    (accepted, None)
+}
+
+/// The head does not advance onto a policy that has expired.
+fn expired(newest: &Base, refusal: Option<&Refusal>) -> Refusal {
+    let mut why = format!("its policy expired at {}", newest.policy.policy.expires());
+    if let Some(refusal) = refusal {
+        why.push_str(&format!("; besides, {refusal}"));
+    }
+    Fault::new(codes::POLICY_EXPIRED, why).path(POLICY_PATH).at(newest.id)
+}
+
+/// The first-parent line from the root to `commit`.
+fn line_to_root(objects: &dyn ObjectSource, commit: CommitId) -> Result<Vec<CommitId>, Refusal> {
+    let mut line = vec![commit];
+    let mut at = commit;
+    while let Some(parent) = parents(objects, at)?.first() {
+        line.push(*parent);
+        at = *parent;
+    }
+    line.reverse();
+    Ok(line)
+}
+
+fn parents(objects: &dyn ObjectSource, id: CommitId) -> Result<Vec<CommitId>, Refusal> {
+    let raw = objects::read(objects, &id, ObjectKind::Commit).map_err(|error| Fault::from(error).at(id))?;
+    parents_of(&raw, id.as_bytes().len()).map_err(|fault| fault.at(id))
+}

@@ -1,0 +1,74 @@
+//! Why something does not count.
+
+use bellwether_schemas::{Code, CommitId, codes};
+
+use crate::objects::ObjectError;
+
+/// Why a landing does not count, and where. The accepted head stays in force.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("landing {} is refused: {why}", .commit.short())]
+pub struct Refusal {
+    /// The stable code.
+    pub code: Code,
+    /// The landing, or the commit that could not be read.
+    pub commit: CommitId,
+    /// The path in its tree, when there is one.
+    pub path: Option<String>,
+    /// The rule of the policy that does not hold, as text.
+    pub rule: Option<String>,
+    /// What is wrong, in a sentence fragment.
+    pub why: String,
+    /// What to do about it.
+    pub hint: &'static str,
+}
+
+/// What is wrong with a commit, tree, signature or policy, before it is known at which landing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Fault {
+    /// The stable code.
+    pub code: Code,
+    /// The path, when there is one.
+    pub path: Option<String>,
+    /// The rule of the policy that does not hold, as text.
+    pub rule: Option<String>,
+    /// What is wrong, in a sentence fragment.
+    pub why: String,
+}
+
+impl Fault {
+    pub(crate) fn new(code: Code, why: impl Into<String>) -> Self {
+        Self { code, path: None, rule: None, why: why.into() }
+    }
+
+    #[must_use]
+    pub(crate) fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn rule(mut self, rule: impl Into<String>) -> Self {
+        self.rule = Some(rule.into());
+        self
+    }
+
+    /// The refusal of `commit` for this reason.
+    pub(crate) fn at(self, commit: CommitId) -> Refusal {
+        let hint = codes::explain(self.code.as_str()).map_or("", |explanation| explanation.mend);
+        Refusal { code: self.code, commit, path: self.path, rule: self.rule, why: self.why, hint }
+    }
+}
+
+impl From<ObjectError> for Fault {
+    fn from(error: ObjectError) -> Self {
+        let code = match error {
+            ObjectError::Missing(_) => codes::OBJECT_MISSING,
+            ObjectError::WrongKind { .. }
+            | ObjectError::TooLarge { .. }
+            | ObjectError::Corrupt(_)
+            | ObjectError::Unreadable { .. } => codes::OBJECT_DAMAGED,
+        };
+        Self::new(code, error.to_string())
+    }
+}
