@@ -1,3 +1,6 @@
 //! The reconciler: watches a signed git repository, and publishes to each device what it shall run.
 
+pub mod git;
+pub mod keys;
+pub mod publish;
 pub mod store;

@@ -9,6 +9,7 @@ mod heads;
 mod instance;
 mod plans;
 mod rows;
+mod tokens;
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use heads::AcceptError;
 pub use instance::{InstanceError, check_instance, declare_instance};
 pub use plans::{PlanChange, PlanError, PlanId};
 pub use rows::{DeviceRow, EventRow, HeadRow, LandingRow, OfferRow, OfferedRow, StoredEvent};
+pub use tokens::TokenRow;
 
 /// How long a writer waits for another one.
 const BUSY: Duration = Duration::from_secs(15);

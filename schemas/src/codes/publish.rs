@@ -24,4 +24,40 @@ codes! { PUBLISH:
     DATABASE_FAILED = "BW-0507", "the database failed",
         "The database did not do what was asked: permissions, space, damage, or a newer release wrote it.",
         "Mend what the message names, or restore the database from a backup.";
+    KEY_EXISTS = "BW-0508", "a key file exists already",
+        "Keys are made once. Overwriting one would leave devices with a root that nobody can sign for.",
+        "Use the keys that are there, or name empty directories.";
+    KEY_EXPOSED = "BW-0509", "a key file can be read by others",
+        "A private key must have mode 0600. One that others could read may be known to them.",
+        "Make sure nobody copied it, then run chmod 0600 on the file.";
+    KEY_UNREADABLE = "BW-0510", "a key file cannot be used",
+        "The file is missing, cannot be read or written, or holds no Ed25519 key in PKCS#8 PEM.",
+        "Mend what the message names, or restore the file from its backup.";
+    ROOT_UNUSABLE = "BW-0511", "the store has no usable root",
+        "root/1.root.json is missing from the store, or is not signed as it says itself.",
+        "Restore root/ of the store, or run bellwether-reconciler init for a new one.";
+    KEYS_NOT_IN_ROOT = "BW-0512", "the online keys are not those of the root",
+        "Devices accept only what is signed by the keys that the newest root lists.",
+        "Configure the keys directory that belongs to this store.";
+    TARGET_MISMATCH = "BW-0513", "content is not what its digest or length says",
+        "What was to be published differs from what was to be signed.",
+        "Report it with the log; nothing was published.";
+    METADATA_FOREIGN = "BW-0514", "presented metadata is not ours",
+        "A device presented metadata that no key of this store's roots signed. It counts for nothing.",
+        "If the device came from another installation, enroll it here.";
+    REPOSITORY_ADDRESS = "BW-0520", "the repository's address or branch is malformed",
+        "A repository is named by a path, https://host/path, ssh://user@host/path or user@host:path.",
+        "Correct repository and branch in the configuration.";
+    REPOSITORY_UNREACHABLE = "BW-0521", "the repository cannot be reached",
+        "The path does not exist, belongs to another user, the network or the server fails, or access is denied. For paths and ssh git must be installed.",
+        "Try git ls-remote with the same address as the same user. What runs goes on.";
+    BRANCH_MISSING = "BW-0522", "the repository lacks the branch",
+        "The watched branch was deleted or renamed, or was never pushed.",
+        "Push the branch, or correct branch in the configuration.";
+    REPOSITORY_SHALLOW = "BW-0523", "the repository is a shallow clone",
+        "It lacks older commits, so that its history cannot be verified nor counted.",
+        "Run git fetch --unshallow in it, or watch a full repository.";
+    MIRROR_FAILED = "BW-0524", "the mirror cannot be used",
+        "The reconciler's own copy of the repository is damaged, changed by someone, or not writable.",
+        "Remove the mirror's directory: it is fetched again.";
 }

@@ -1,0 +1,285 @@
+//! The keys of the TUF repositories: made once, kept in files of their owner, never overwritten.
+//!
+//! In: directories. Out: the first signed `root.json` and, at each start, the online keys in memory.
+//! The root key is only read by key ceremonies, and never by the running reconciler.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::num::NonZeroU64;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::signature::Ed25519KeyPair;
+use base64::Engine as _;
+use jiff::{SignedDuration, Timestamp};
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject as _;
+use tough::schema::decoded::{Decoded, Hex};
+use tough::schema::{Role, RoleKeys, RoleType, Root, Signature, Signed};
+use tough::sign::Sign as _;
+
+use bellwether_schemas::{Code, codes};
+
+/// The version of the TUF specification that is written.
+pub(crate) const SPEC_VERSION: &str = "1.0.0";
+/// How long the first root is valid: ten years of 365 days.
+const ROOT_LIFE: SignedDuration = SignedDuration::from_hours(24 * 3_650);
+/// The greatest length of a key file in bytes.
+const MAX_KEY_FILE: u64 = 16 << 10;
+const ONE: NonZeroU64 = NonZeroU64::MIN;
+
+/// Why keys could not be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// There is a file already.
+    #[error("{}: {} exists already, and keys are never overwritten", self.code(), path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file cannot be written or read.
+    #[error("{}: the key file {} cannot be {doing}", self.code(), path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// `written` or `read`.
+        doing: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Others may read the key.
+    #[error("{}: the key file {} has mode {mode:04o}, so others than its owner can read it", self.code(), path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The file holds no key of ours.
+    #[error("{}: {} holds no Ed25519 key in PKCS#8 PEM: {why}", self.code(), path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The cryptographic library failed.
+    #[error("{}: a key could not be made", self.code())]
+    Generate,
+}
+
+impl KeyError {
+    /// The stable code.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Exists { .. } => codes::KEY_EXISTS,
+            Self::Exposed { .. } => codes::KEY_EXPOSED,
+            Self::File { .. } | Self::NoKey { .. } | Self::Generate => codes::KEY_UNREADABLE,
+        }
+    }
+}
+
+/// What [`init`] made, beside the key files.
+#[derive(Debug, Clone)]
+pub struct InitializedKeys {
+    /// `1.root.json`: to be published, and pinned by every agent.
+    pub root_json: Vec<u8>,
+}
+
+/// A key that signs, with its TUF key id.
+#[derive(Debug)]
+pub(crate) struct SigningKey {
+    pair: Ed25519KeyPair,
+    id: Decoded<Hex>,
+}
+
+impl SigningKey {
+    fn new(pair: Ed25519KeyPair) -> Self {
+        let id = pair.tuf_key().key_id().expect("an Ed25519 key has a canonical form");
+        Self { pair, id }
+    }
+
+    fn generate() -> Result<(Self, String), KeyError> {
+        let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Generate)?;
+        let document = pair.to_pkcs8v1().map_err(|_| KeyError::Generate)?;
+        Ok((Self::new(pair), pem(document.as_ref())))
+    }
+
+    fn load(path: &Path) -> Result<Self, KeyError> {
+        let text = read_private(path)?;
+        let no_key = |why: String| KeyError::NoKey { path: path.to_owned(), why };
+        let der = PrivatePkcs8KeyDer::from_pem_slice(&text).map_err(|why| no_key(why.to_string()))?;
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der());
+        Ok(Self::new(pair.map_err(|why| no_key(why.to_string()))?))
+    }
+
+    /// The TUF key id: SHA-256 of the canonical key.
+    pub(crate) fn id(&self) -> &Decoded<Hex> {
+        &self.id
+    }
+
+    /// Signs a role, and serialises it with its signature.
+    pub(crate) fn sign<T: Role>(&self, signed: T) -> Vec<u8> {
+        let message = signed.canonical_form().expect("roles of our making have a canonical form");
+        let sig = self.pair.sign(&message).as_ref().to_vec().into();
+        let signatures = vec![Signature { keyid: self.id.clone(), sig }];
+        serde_json::to_vec(&Signed { signed, signatures }).expect("roles of our making have string keys")
+    }
+}
+
+/// The three keys that the running reconciler signs with.
+#[derive(Debug)]
+pub struct OnlineKeys {
+    pub(crate) targets: SigningKey,
+    pub(crate) snapshot: SigningKey,
+    pub(crate) timestamp: SigningKey,
+}
+
+impl OnlineKeys {
+    /// Reads `targets.pem`, `snapshot.pem` and `timestamp.pem` in `dir`.
+    ///
+    /// # Errors
+    /// When a file is missing, is readable by others than its owner, or holds no such key.
+    pub fn load(dir: &Path) -> Result<Self, KeyError> {
+        Ok(Self {
+            targets: SigningKey::load(&dir.join("targets.pem"))?,
+            snapshot: SigningKey::load(&dir.join("snapshot.pem"))?,
+            timestamp: SigningKey::load(&dir.join("timestamp.pem"))?,
+        })
+    }
+
+    /// Each key with the role that it signs.
+    pub(crate) fn roles(&self) -> [(RoleType, &SigningKey); 3] {
+        [
+            (RoleType::Targets, &self.targets),
+            (RoleType::Snapshot, &self.snapshot),
+            (RoleType::Timestamp, &self.timestamp),
+        ]
+    }
+}
+
+/// Makes the root key in `root_dir` and the online keys in `online_dir`, and signs the first root (1 of 1) with it.
+///
+/// # Errors
+/// When one of the files exists or cannot be written; nothing is ever overwritten.
+pub fn init(root_dir: &Path, online_dir: &Path, now: Timestamp) -> Result<InitializedKeys, KeyError> {
+    let places = [
+        (RoleType::Root, root_dir.join("root.pem")),
+        (RoleType::Targets, online_dir.join("targets.pem")),
+        (RoleType::Snapshot, online_dir.join("snapshot.pem")),
+        (RoleType::Timestamp, online_dir.join("timestamp.pem")),
+    ];
+    if let Some((_, path)) = places.iter().find(|(_, path)| path.exists()) {
+        return Err(KeyError::Exists { path: path.clone() });
+    }
+    let mut keys = HashMap::new();
+    let mut roles = HashMap::new();
+    let mut root_key = None;
+    for (role, path) in places {
+        let (key, text) = SigningKey::generate()?;
+        write_private(&path, text.as_bytes())?;
+        keys.insert(key.id.clone(), key.pair.tuf_key());
+        roles.insert(role, RoleKeys { keyids: vec![key.id.clone()], threshold: ONE, _extra: HashMap::new() });
+        if role == RoleType::Root {
+            root_key = Some(key);
+        }
+    }
+    let root = Root {
+        spec_version: SPEC_VERSION.to_owned(),
+        consistent_snapshot: true,
+        version: ONE,
+        expires: whole_seconds(now, ROOT_LIFE),
+        keys,
+        roles,
+        _extra: HashMap::new(),
+    };
+    let root_json = root_key.expect("the root is among the places").sign(root);
+    Ok(InitializedKeys { root_json })
+}
+
+/// A whole second, `life` after `now`: python-tuf refuses fractions.
+pub(crate) fn whole_seconds(now: Timestamp, life: SignedDuration) -> Timestamp {
+    let end = now.as_second().saturating_add(life.as_secs());
+    Timestamp::from_second(end).unwrap_or(Timestamp::MAX)
+}
+
+fn pem(der: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut pem = "-----BEGIN PRIVATE KEY-----\n".to_owned();
+    for line in text.as_bytes().chunks(64) {
+        pem.push_str(std::str::from_utf8(line).expect("base64 is ASCII"));
+        pem.push('\n');
+    }
+    pem + "-----END PRIVATE KEY-----\n"
+}
+
+fn write_private(path: &Path, content: &[u8]) -> Result<(), KeyError> {
+    let write = || -> std::io::Result<()> {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        File::open(dir)?.sync_all()
+    };
+    write().map_err(|source| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.to_owned() },
+        _ => KeyError::File { path: path.to_owned(), doing: "written", source },
+    })
+}
+
+/// Reads a file that only its owner can read. The descriptor that is checked is the one that is read.
+fn read_private(path: &Path) -> Result<Vec<u8>, KeyError> {
+    let failed = |source| KeyError::File { path: path.to_owned(), doing: "read", source };
+    let file = File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::Exposed { path: path.to_owned(), mode });
+    }
+    let mut text = Vec::new();
+    file.take(MAX_KEY_FILE).read_to_end(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("a time")
+    }
+
+    #[test]
+    fn keys_are_private_distinct_and_in_the_root_that_they_sign() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (root_dir, online) = (dir.path().join("keys"), dir.path().join("keys/online"));
+        let made = init(&root_dir, &online, at("2026-01-02T03:04:05.678Z")).expect("keys");
+        let root: Signed<Root> = serde_json::from_slice(&made.root_json).expect("a root");
+        root.signed.verify_role(&root).expect("signed by its own key");
+        assert_eq!((root.signed.keys.len(), root.signed.roles.len()), (4, 4));
+        assert_eq!(root.signed.expires, at("2035-12-31T03:04:05Z"));
+        for (role, key) in OnlineKeys::load(&online).expect("online keys").roles() {
+            assert_eq!(root.signed.roles[&role].keyids, [key.id().clone()]);
+        }
+        for path in [root_dir.join("root.pem"), online.join("targets.pem")] {
+            assert_eq!(path.metadata().expect("metadata").permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn keys_are_never_overwritten_and_never_read_when_exposed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let now = at("2026-01-02T03:04:05Z");
+        init(dir.path(), &dir.path().join("online"), now).expect("keys");
+        let before = std::fs::read(dir.path().join("root.pem")).expect("a key");
+        assert!(matches!(init(dir.path(), &dir.path().join("other"), now), Err(KeyError::Exists { .. })));
+        assert_eq!(std::fs::read(dir.path().join("root.pem")).expect("a key"), before);
+        assert!(!dir.path().join("other").exists());
+
+        let exposed = dir.path().join("online/snapshot.pem");
+        std::fs::set_permissions(&exposed, std::fs::Permissions::from_mode(0o640)).expect("chmod");
+        let refused = OnlineKeys::load(&dir.path().join("online")).expect_err("others may read it");
+        assert!(matches!(&refused, KeyError::Exposed { path, mode: 0o640 } if *path == exposed), "{refused}");
+    }
+}

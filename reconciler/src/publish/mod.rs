@@ -1,0 +1,285 @@
+//! Publishes to each device its own small TUF repository, in a shared store with shared targets.
+//!
+//! In: what each device is to be offered. Out: signed metadata, of which the timestamp is written last, so that
+//! a crash at any point leaves a valid repository. It decides nothing about what is offered.
+
+mod check;
+mod layout;
+mod objects;
+mod presented;
+mod sign;
+mod write;
+
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode};
+use tough::schema::{Root, Signed};
+
+use bellwether_schemas::spec::{SPEC_TARGET, TargetRef};
+use bellwether_schemas::targets::Binding;
+use bellwether_schemas::{Code, DeviceName, Sha256Digest, codes};
+
+use crate::keys::OnlineKeys;
+
+pub use check::{Damage, Expected};
+pub use objects::{Objects, ObjectsError};
+pub use presented::{PresentedError, PresentedMetadata};
+
+use objects::Flush;
+use write::in_parallel;
+
+/// Why something was not published. What was published before stays valid.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The store failed.
+    #[error("{}: the store failed", self.code())]
+    Objects(#[from] object_store::Error),
+    /// The store could not be flushed to its disk.
+    #[error("{}: the store could not be flushed to its disk", self.code())]
+    Flush(#[source] std::io::Error),
+    /// The store has no usable root.
+    #[error("{}: the store has no usable root: {why}", self.code())]
+    Root {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The online keys are not those of the newest root.
+    #[error("{}: the {role} key is not the one that root {version} lists", self.code())]
+    ForeignKey {
+        /// The role.
+        role: tough::schema::RoleType,
+        /// The newest root.
+        version: NonZeroU64,
+    },
+    /// Content is not what it is said to be.
+    #[error("{}: {what} has other content than its digest says", self.code())]
+    Mismatch {
+        /// The spec or the target.
+        what: String,
+    },
+    /// No version number is free.
+    #[error("{}: the versions up to {version} of {device} are taken by files that nobody knows of", self.code())]
+    VersionsTaken {
+        /// The device.
+        device: DeviceName,
+        /// The last that was tried.
+        version: NonZeroU64,
+    },
+    /// A part of the work ended unexpectedly.
+    #[error("{}: a part of publishing ended unexpectedly", self.code())]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl PublishError {
+    /// The stable code.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Objects(_) | Self::Flush(_) | Self::VersionsTaken { .. } | Self::Task(_) => {
+                codes::OBJECT_STORE_FAILED
+            }
+            Self::Root { .. } => codes::ROOT_UNUSABLE,
+            Self::ForeignKey { .. } => codes::KEYS_NOT_IN_ROOT,
+            Self::Mismatch { .. } => codes::TARGET_MISMATCH,
+        }
+    }
+}
+
+/// What one device is to find.
+#[derive(Debug, Clone)]
+pub struct DeviceTargets {
+    /// The device and what it is offered.
+    pub binding: Binding,
+    /// `spec.json`, canonical; given exactly when something is offered.
+    pub spec: Option<Bytes>,
+    /// The other targets that the spec needs; stored already by [`Publisher::put_target`].
+    pub targets: Vec<TargetRef>,
+    /// The highest metadata version of the device so far, signed by us; 0 for none.
+    pub floor: u64,
+}
+
+/// Signs and writes the repositories of the devices. Cheap to clone; clones share what they know.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    objects: Objects,
+    keys: OnlineKeys,
+    /// Every root of the chain, oldest first.
+    roots: Vec<Root>,
+    /// What each device's newest metadata is, as far as it was published or checked since the start.
+    published: Mutex<HashMap<DeviceName, Published>>,
+    /// Targets that were seen whole in the store since the start.
+    stored: Mutex<HashSet<Sha256Digest>>,
+}
+
+/// The newest metadata of a device.
+#[derive(Debug, Clone, Copy)]
+struct Published {
+    version: NonZeroU64,
+    /// The version before, whose files are kept for a client that is in the middle of reading.
+    before: Option<NonZeroU64>,
+    renew_at: Timestamp,
+}
+
+/// A device's repository before its number is known.
+#[derive(Debug, Clone)]
+struct Unsigned {
+    binding: Binding,
+    targets: Vec<(String, TargetRef)>,
+    floor: u64,
+}
+
+/// Stores `1.root.json` in a new store.
+///
+/// # Errors
+/// When the store has one already, or fails.
+pub async fn publish_root(objects: &Objects, root_json: &[u8]) -> Result<(), PublishError> {
+    let path = layout::root(NonZeroU64::MIN);
+    let payload = Bytes::copy_from_slice(root_json).into();
+    objects.store().put_opts(&path, payload, PutMode::Create.into()).await?;
+    Ok(())
+}
+
+impl Publisher {
+    /// Opens the store with the keys to sign with.
+    ///
+    /// # Errors
+    /// When the store fails, its root chain is broken, or the keys are not those of its newest root.
+    pub async fn open(objects: Objects, keys: OnlineKeys) -> Result<Self, PublishError> {
+        let roots = load_roots(objects.store().as_ref()).await?;
+        let newest =
+            roots.last().ok_or_else(|| PublishError::Root { why: "root/1.root.json is missing".to_owned() })?;
+        for (role, key) in keys.roles() {
+            if !newest.roles.get(&role).is_some_and(|keys| keys.keyids.contains(key.id())) {
+                return Err(PublishError::ForeignKey { role, version: newest.version });
+            }
+        }
+        let (published, stored) = Default::default();
+        Ok(Self { inner: Arc::new(Inner { objects, keys, roots, published, stored }) })
+    }
+
+    /// Stores the content of a target; a target that is there stays.
+    ///
+    /// # Errors
+    /// When the content is not what `target` says, or the store fails.
+    pub async fn put_target(&self, target: &TargetRef, content: Bytes) -> Result<(), PublishError> {
+        let name = target.name();
+        if TargetRef::to(&content) != *target {
+            return Err(PublishError::Mismatch { what: name });
+        }
+        self.inner.put_content(&layout::target(&target.sha256, &name), target.sha256, content, Flush::Each).await
+    }
+
+    /// Signs and publishes what each device is to find; returns the metadata version that each has now, in order.
+    ///
+    /// When it fails, some devices may have been published: publish all of them again.
+    ///
+    /// # Errors
+    /// When a spec is not what the binding says, or the store fails.
+    pub async fn publish(
+        &self,
+        devices: Vec<DeviceTargets>,
+        now: Timestamp,
+    ) -> Result<Vec<(DeviceName, u64)>, PublishError> {
+        let flush = Flush::of(devices.len());
+        let mut unsigned = Vec::with_capacity(devices.len());
+        let mut specs = HashMap::new();
+        for device in devices {
+            let (device, spec) = prepare(device)?;
+            unsigned.push(device);
+            specs.extend(spec);
+        }
+        let inner = self.inner.clone();
+        in_parallel(specs.into_iter().collect(), move |(digest, content): (Sha256Digest, Bytes)| {
+            let inner = inner.clone();
+            async move { inner.put_content(&layout::target(&digest, SPEC_TARGET), digest, content, flush).await }
+        })
+        .await?;
+        self.inner.publish_unsigned(unsigned, now).await
+    }
+
+    /// Devices whose metadata should be signed again now, since it expires.
+    pub fn renew_due(&self, now: Timestamp) -> Vec<DeviceName> {
+        let published = self.inner.published();
+        let mut due: Vec<_> =
+            published.iter().filter(|(_, it)| it.renew_at <= now).map(|(device, _)| device.clone()).collect();
+        due.sort();
+        due
+    }
+
+    /// Signs the metadata of devices again as it is; returns their new versions, and those that must be published anew.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn renew(&self, devices: Vec<DeviceName>, now: Timestamp) -> Result<Renewed, PublishError> {
+        let inner = self.inner.clone();
+        let read = in_parallel(devices, move |device: DeviceName| {
+            let inner = inner.clone();
+            async move { Ok((inner.read_repository(&device).await?, device)) }
+        });
+        let (mut unsigned, mut damaged) = (Vec::new(), Vec::new());
+        for (found, device) in read.await? {
+            match found {
+                Ok(found) => unsigned.push(found.unsigned),
+                Err(damage) => damaged.push((device, damage)),
+            }
+        }
+        Ok(Renewed { versions: self.inner.publish_unsigned(unsigned, now).await?, damaged })
+    }
+}
+
+/// What [`Publisher::renew`] did.
+#[derive(Debug)]
+pub struct Renewed {
+    /// The devices that were renewed, with their metadata version.
+    pub versions: Vec<(DeviceName, u64)>,
+    /// Devices whose metadata could not be read: publish them anew.
+    pub damaged: Vec<(DeviceName, Damage)>,
+}
+
+/// Checks that a device's spec is the one that will be signed, and splits it off.
+fn prepare(device: DeviceTargets) -> Result<(Unsigned, Option<(Sha256Digest, Bytes)>), PublishError> {
+    let DeviceTargets { binding, spec, targets, floor } = device;
+    let reference = spec.as_deref().map(TargetRef::to);
+    if reference.map(|spec| spec.sha256) != binding.offer.as_ref().map(|offer| offer.digest) {
+        return Err(PublishError::Mismatch { what: format!("the spec of {}", binding.device) });
+    }
+    let mut named: Vec<_> = reference.map(|reference| (SPEC_TARGET.to_owned(), reference)).into_iter().collect();
+    named.extend(targets.iter().map(|target| (target.name(), *target)));
+    let content = reference.zip(spec).map(|(reference, content)| (reference.sha256, content));
+    Ok((Unsigned { binding, targets: named, floor }, content))
+}
+
+/// Reads and checks the chain of roots: each is signed by itself and by the one before.
+async fn load_roots(store: &dyn ObjectStore) -> Result<Vec<Root>, PublishError> {
+    let mut roots: Vec<Root> = Vec::new();
+    let mut version = NonZeroU64::MIN;
+    loop {
+        let bytes = match store.get(&layout::root(version)).await {
+            Ok(found) => found.bytes().await?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(roots),
+            Err(error) => return Err(error.into()),
+        };
+        let bad = |why: String| PublishError::Root { why: format!("{}: {why}", layout::root(version)) };
+        let root: Signed<Root> = serde_json::from_slice(&bytes).map_err(|why| bad(why.to_string()))?;
+        root.signed.verify_role(&root).map_err(|why| bad(why.to_string()))?;
+        if let Some(before) = roots.last() {
+            before.verify_role(&root).map_err(|why| bad(why.to_string()))?;
+        }
+        if root.signed.version != version {
+            return Err(bad(format!("it says that it is version {}", root.signed.version)));
+        }
+        roots.push(root.signed);
+        version = version.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests;

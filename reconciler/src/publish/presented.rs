@@ -1,0 +1,88 @@
+//! Reads metadata that a device presents. What bears our signature counts as ours, and nothing else does.
+
+use serde::de::DeserializeOwned;
+use tough::schema::{Role, Root, Signed, Snapshot, Targets};
+
+use bellwether_schemas::report::Presented;
+use bellwether_schemas::targets::{Binding, EXTRA_KEY};
+use bellwether_schemas::{Code, DeviceName, codes};
+
+use super::Publisher;
+
+/// Why presented metadata counts for nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum PresentedError {
+    /// It is no metadata.
+    #[error("{}: it is no TUF metadata", self.code())]
+    Malformed(#[source] serde_json::Error),
+    /// None of our roots lists the key that signed it.
+    #[error("{}: the {role} is not signed by a key of ours", self.code())]
+    Foreign {
+        /// The role.
+        role: tough::schema::RoleType,
+    },
+    /// It does not say which device it is for.
+    #[error("{}: it lacks a readable field {EXTRA_KEY}", self.code())]
+    Unbound(#[source] Option<serde_json::Error>),
+    /// It is for another device.
+    #[error("{}: it is for device {device}", self.code())]
+    OtherDevice {
+        /// That device.
+        device: DeviceName,
+    },
+}
+
+impl PresentedError {
+    /// The stable code.
+    pub const fn code(&self) -> Code {
+        codes::METADATA_FOREIGN
+    }
+}
+
+/// Metadata of ours that a device holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresentedMetadata {
+    /// What it was offered.
+    pub binding: Binding,
+    /// The highest of its versions: what is signed next must be above it.
+    pub version: u64,
+}
+
+impl Publisher {
+    /// Checks metadata that `device` presents: signed by keys of any of our roots, and for this device.
+    /// It may have expired; that is no reason to forget that it was given.
+    ///
+    /// # Errors
+    /// When it is not ours, or another device's.
+    pub fn read_presented(
+        &self,
+        device: &DeviceName,
+        presented: &Presented,
+    ) -> Result<PresentedMetadata, PresentedError> {
+        let roots = &self.inner.roots;
+        let targets: Signed<Targets> = verified(roots, &presented.targets)?;
+        let snapshot: Signed<Snapshot> = verified(roots, &presented.snapshot)?;
+        let timestamp: Signed<tough::schema::Timestamp> = verified(roots, &presented.timestamp)?;
+        let binding = binding_of(&targets.signed)?;
+        if binding.device != *device {
+            return Err(PresentedError::OtherDevice { device: binding.device });
+        }
+        let version = targets.signed.version.max(snapshot.signed.version).max(timestamp.signed.version);
+        Ok(PresentedMetadata { binding, version: version.get() })
+    }
+}
+
+/// Parses a role, and checks that a root of ours lists the keys that signed it.
+pub(super) fn verified<T: Role + DeserializeOwned>(roots: &[Root], bytes: &[u8]) -> Result<Signed<T>, PresentedError> {
+    let signed: Signed<T> = serde_json::from_slice(bytes).map_err(PresentedError::Malformed)?;
+    match roots.iter().rev().any(|root| root.verify_role(&signed).is_ok()) {
+        true => Ok(signed),
+        false => Err(PresentedError::Foreign { role: T::TYPE }),
+    }
+}
+
+/// What targets metadata says about its device.
+pub(super) fn binding_of(targets: &Targets) -> Result<Binding, PresentedError> {
+    let value = targets._extra.get(EXTRA_KEY).ok_or(PresentedError::Unbound(None))?;
+    serde_json::from_value(value.clone()).map_err(|why| PresentedError::Unbound(Some(why)))
+}

@@ -1,0 +1,85 @@
+//! Spent enrollment tokens: a cache of `enrolled/` in the object store, and the list of who enrolled.
+
+use bellwether_core::admission::{Domain, Identity};
+use bellwether_schemas::Sha256Digest;
+use jiff::Timestamp;
+
+use super::rows::Columns;
+use super::{Store, StoreError, failed};
+
+/// A token that was used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRow {
+    /// SHA-256 of the token.
+    pub hash: Sha256Digest,
+    /// SHA-256 of the SubjectPublicKeyInfo of the key that used it.
+    pub fingerprint: Sha256Digest,
+    /// Who enrolled with it. The domain is the reconciler's.
+    pub identity: Identity,
+    /// The certificate that was issued, PEM; none where issuing failed.
+    pub certificate: Option<String>,
+    /// When it was used.
+    pub at: Timestamp,
+}
+
+impl Store {
+    /// The row of a token, if it was used as far as the database knows.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn token(&self, hash: &Sha256Digest, domain: &Domain) -> Result<Option<TokenRow>, StoreError> {
+        let row = sqlx::query("SELECT * FROM tokens WHERE hash = $1").bind(hash.to_string());
+        let row = row.fetch_optional(self.pool()).await.map_err(failed("read a token"))?;
+        row.map(|row| read(&row, domain)).transpose()
+    }
+
+    /// Everybody who enrolled and got a certificate.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn enrolled(&self, domain: &Domain) -> Result<Vec<TokenRow>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM tokens WHERE certificate IS NOT NULL ORDER BY at, hash");
+        let rows = rows.fetch_all(self.pool()).await.map_err(failed("read who enrolled"))?;
+        rows.iter().map(|row| read(row, domain)).collect()
+    }
+
+    /// Records a token as used, and its certificate once there is one. The key that used it first stays.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn save_token(&self, row: &TokenRow) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO tokens (hash, fingerprint, device, enrollment, entry, certificate, at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) \
+             ON CONFLICT (hash) DO UPDATE SET certificate = COALESCE(tokens.certificate, excluded.certificate) \
+             WHERE tokens.fingerprint = excluded.fingerprint",
+        )
+        .bind(row.hash.to_string())
+        .bind(row.fingerprint.to_string())
+        .bind(row.identity.device.as_str())
+        .bind(row.identity.enrollment.as_str())
+        .bind(row.identity.entry.as_str())
+        .bind(row.certificate.as_deref())
+        .bind(row.at.to_string())
+        .execute(self.pool())
+        .await
+        .map_err(failed("record a token as used"))?;
+        Ok(())
+    }
+}
+
+fn read(row: &sqlx::sqlite::SqliteRow, domain: &Domain) -> Result<TokenRow, StoreError> {
+    let columns = Columns::new(row, "tokens", "hash");
+    Ok(TokenRow {
+        hash: columns.parsed("hash")?,
+        fingerprint: columns.parsed("fingerprint")?,
+        identity: Identity {
+            domain: domain.clone(),
+            enrollment: columns.parsed("enrollment")?,
+            entry: columns.parsed("entry")?,
+            device: columns.parsed("device")?,
+        },
+        certificate: columns.optional_text("certificate")?,
+        at: columns.parsed("at")?,
+    })
+}
