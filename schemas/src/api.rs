@@ -32,6 +32,15 @@ pub enum WaitingOn {
         /// When the soak ends if nothing fails.
         until: Timestamp,
     },
+    /// Every device of the wave that reports is done, and too few of them are healthy.
+    TooFewHealthy {
+        /// The wave.
+        wave: WaveName,
+        /// Devices that are healthy on the target.
+        healthy: u64,
+        /// Devices that must be.
+        needed: u64,
+    },
     /// The wave needs a signed Approval.
     Gate {
         /// The wave.

@@ -3,4 +3,31 @@
 use super::codes;
 
 codes! { ROLLOUT:
+    ROLLOUT_HALTED = "BW-0401", "the rollout halted",
+        "More devices of a wave failed than its maxFailureRate allows. No device of the fleet is offered anything, and offers that were not begun are withdrawn.",
+        "Look at the failed devices (bellwether why DEVICE), mend the fleet's manifest and push: the rollout begins again with the new commit. A commit that restores what was stable brings back the devices that left it.";
+    ROLLOUT_HELD = "BW-0402", "a Hold stops offers",
+        "A signed manifest in holds/ covers the fleet. As long as it is there, nothing is offered, and offers that were not begun are withdrawn.",
+        "Remove the manifest when its reason is gone: bellwether hold --release.";
+    GATE_CLOSED = "BW-0403", "the wave waits for an approval",
+        "The wave has gate: manual, its turn has come, and no signed Approval names it for this commit.",
+        "Look at the waves before it, then run bellwether approve FLEET WAVE --commit and push.";
+    EMPTY_WAVE = "BW-0404", "a wave has no device that reports",
+        "The wave selects no device, or all of its devices are silent or paused. A wave without a healthy device shows nothing, so it is not passed.",
+        "Bring a device of the wave back, or give one the labels that the wave selects.";
+    TOO_FEW_HEALTHY = "BW-0405", "a wave has too few healthy devices",
+        "Every device of the wave that reports is done, but fewer than minHealthy are healthy on the new target.",
+        "Mend the failed devices or the manifest, or let a later commit lower minHealthy.";
+    DEVICE_FAILED = "BW-0406", "the last attempt of a device failed",
+        "The device could not apply the version, undid it after a failed probe, or did not succeed before deviceTimeout. It is not offered the same target again.",
+        "Read the failure (bellwether why DEVICE), mend the fleet's manifest and push.";
+    RENDER_ERROR = "BW-0407", "a device's spec cannot be rendered",
+        "The template names something that this device does not have. It counts as a failure of its wave.",
+        "Define the label or variable for the device, or correct the template; bellwether render DEVICE shows the result.";
+    DEVICE_STALE = "BW-0408", "a device is silent",
+        "The device did not report for longer than staleAfter. It is offered nothing, and a wave does not wait for it.",
+        "Look at its power, its network and bellwether-agent status; it goes on by itself once it reports.";
+    DEVICE_ORPHANED = "BW-0409", "no fleet selects the device",
+        "Its labels match no fleet's selector. It keeps what it runs.",
+        "Give it the labels that a fleet selects, in devices/ or in its enrollment.";
 }

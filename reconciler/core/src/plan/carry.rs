@@ -1,0 +1,134 @@
+//! Takes what was recorded over to the target and the members of now.
+
+use std::collections::BTreeMap;
+
+use bellwether_schemas::manifest::{Rollout, WaveMembers};
+use bellwether_schemas::{DeviceName, Sha256Digest};
+
+use super::record::{MemberRecord, RolloutRecord};
+use super::standing::{Row, Sheet, Standing};
+use super::{FleetInput, Member};
+
+/// What a target means beside what was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It is the recorded one, or changes nothing for a rollout that is under way: that goes on.
+    Continue,
+    /// It is what stable was: offered at once to whoever left it.
+    Return,
+    /// It is news: the first wave.
+    Begin,
+}
+
+/// Takes the record over to the input's target.
+pub(super) fn carry<'a>(input: &'a FleetInput<'a>) -> Sheet<'a> {
+    let mut notes = input.record.map(|record| record.members.clone()).unwrap_or_default();
+    let turn = turn(input, &notes);
+    let mut record = match input.record {
+        Some(old) => RolloutRecord {
+            target: input.target,
+            stable: old.stable,
+            rollout: old.rollout.clone(),
+            waves: old.waves.clone(),
+            halted: old.halted.clone(),
+            members: BTreeMap::new(),
+        },
+        None => RolloutRecord {
+            target: input.target,
+            stable: None,
+            rollout: input.rollout.clone(),
+            waves: Vec::new(),
+            halted: None,
+            members: BTreeMap::new(),
+        },
+    };
+    if turn != Turn::Continue {
+        record.rollout = input.rollout.clone();
+        record.waves.clear();
+        record.halted = None;
+    }
+    if turn == Turn::Return {
+        record.stable = Some(input.target);
+    }
+    let rows = input.members.iter().map(|member| {
+        let known = notes.remove(&member.device);
+        Row {
+            member,
+            note: note(member, known, turn, &record),
+            contact: input.limits.contact(&member.observed),
+            standing: Standing::Out,
+        }
+    });
+    let rows = rows.collect();
+    // Who left the fleet still counts in its wave: a failed canary is not mended by moving it away.
+    let stays = turn == Turn::Continue && !record.is_complete();
+    let departed = notes.into_iter().filter(|(_, note)| stays && note.wave.is_some()).collect();
+    Sheet { input, record, rows, departed, blocked: None }
+}
+
+fn turn(input: &FleetInput<'_>, notes: &BTreeMap<DeviceName, MemberRecord>) -> Turn {
+    let Some(record) = input.record else { return Turn::Begin };
+    if record.target.commit == input.target.commit {
+        return Turn::Continue;
+    }
+    let mut known = input.members.iter().filter_map(|m| Some((m, notes.get(&m.device)?))).peekable();
+    // Without a single device to show it, nothing is known to be good: hence never vacuously.
+    let is_stable = |m: &Member| match notes.get(&m.device) {
+        Some(note) => note.stable() == digest(&m.target),
+        None => m.stable.as_ref().is_some_and(|stable| digest(stable) == digest(&m.target)),
+    };
+    if record.stable.is_some() && !input.members.is_empty() && input.members.iter().all(is_stable) {
+        return Turn::Return;
+    }
+    let unchanged = known.peek().is_some() && known.all(|(m, note)| note.target == digest(&m.target));
+    if unchanged && !record.is_complete() { Turn::Continue } else { Turn::Begin }
+}
+
+fn note(member: &Member, known: Option<MemberRecord>, turn: Turn, record: &RolloutRecord) -> MemberRecord {
+    let target = digest(&member.target);
+    let same = |note: &MemberRecord| note.target == target;
+    match (turn, known) {
+        (Turn::Continue, Some(note)) if same(&note) => note,
+        // It came just now, or came again as somebody else (enrolled with other labels).
+        (Turn::Continue, _) => {
+            let stable = member.stable.as_ref().and_then(digest);
+            MemberRecord {
+                target,
+                before: stable.filter(|_| stable != target),
+                select: first_select(&record.rollout, member),
+                joined: record.stable.is_some() && !record.is_complete(),
+                ..MemberRecord::default()
+            }
+        }
+        // Who failed at this very content is not offered it again by a commit that changes nothing for it.
+        (Turn::Return, Some(note)) if same(&note) => {
+            MemberRecord { target, offered: note.offered, failed: note.failed, ..MemberRecord::default() }
+        }
+        (Turn::Return, _) => MemberRecord { target, ..MemberRecord::default() },
+        (Turn::Begin, known) => {
+            let stable = match &known {
+                Some(note) => note.stable(),
+                None => member.stable.as_ref().and_then(digest),
+            };
+            let left = known.as_ref().is_some_and(|note| note.offered || note.follows);
+            MemberRecord {
+                target,
+                before: stable.filter(|_| record.stable.is_some() && stable != target),
+                select: first_select(&record.rollout, member),
+                joined: known.is_none() && record.stable.is_some(),
+                follows: left,
+                ..MemberRecord::default()
+            }
+        }
+    }
+}
+
+fn digest(rendered: &Result<Sha256Digest, String>) -> Option<Sha256Digest> {
+    rendered.as_ref().ok().copied()
+}
+
+fn first_select(rollout: &Rollout, member: &Member) -> Option<usize> {
+    rollout.waves.iter().position(
+        |wave| matches!(wave.members(), Some(WaveMembers::Select(selector)) if selector.matches(&member.wave_labels)),
+    )
+}

@@ -1,0 +1,77 @@
+//! Reasons in plain English, and their codes.
+
+use bellwether_schemas::api::{Condition, WaitingOn};
+use bellwether_schemas::{Code, codes};
+
+/// The reason in one sentence.
+pub fn sentence(reason: &WaitingOn) -> String {
+    match reason {
+        WaitingOn::Wave { wave, after } => format!("Waits for wave {wave}, which opens after wave {after}."),
+        WaitingOn::EmptyWave { wave } => format!("Waits for wave {wave}, which has no device that reports."),
+        WaitingOn::Soak { wave, until } => format!("Wave {wave} must stay healthy until {until}."),
+        WaitingOn::TooFewHealthy { wave, healthy, needed } => {
+            format!("Wave {wave} has {healthy} healthy, and needs {needed} to go on.")
+        }
+        WaitingOn::Gate { wave, commit } => {
+            format!("Wave {wave} waits for a signed Approval of commit {}.", commit.short())
+        }
+        WaitingOn::InFlight { version, since } => format!("It was offered {version} at {since} and is on the way."),
+        WaitingOn::Stale { last_seen } => {
+            format!("It was last heard of at {last_seen}, and gets no offer before it reports.")
+        }
+        WaitingOn::Halted { wave, failures, offered, commit } => {
+            format!("The rollout of commit {} halted: {failures} of {offered} failed in wave {wave}.", commit.short())
+        }
+        WaitingOn::Held { hold, reason } => format!("Held by {hold}: {reason}"),
+        WaitingOn::Failed { version, failure: Some(failure) } => {
+            format!("{version} failed on it ({}): {}", failure.code, failure.message)
+        }
+        WaitingOn::Failed { version, failure: None } => format!("{version} did not succeed on it in time."),
+        WaitingOn::Paused { why, .. } => format!("Paused: {why}"),
+        WaitingOn::AwaitingReconnect => "It has not reported since the reconciler lost its records.".to_owned(),
+        WaitingOn::RenderError { why } => format!("Its spec cannot be rendered: {why}"),
+        WaitingOn::Orphaned => "No fleet selects it; it keeps what it runs.".to_owned(),
+        WaitingOn::Overlap { fleets } => {
+            let fleets: Vec<&str> = fleets.iter().map(AsRef::as_ref).collect();
+            format!("More than one fleet selects it: {}.", fleets.join(", "))
+        }
+        WaitingOn::Repository { condition } => condition_sentence(condition),
+        WaitingOn::Revoked => "Its certificate is revoked.".to_owned(),
+    }
+}
+
+fn condition_sentence(condition: &Condition) -> String {
+    match condition {
+        Condition::Verified => "The branch is verified up to its tip.".to_owned(),
+        Condition::Stalled { why, .. } => format!("The branch has a landing that is refused: {why}"),
+        Condition::Rewound { accepted, tip, .. } => format!(
+            "The branch was rewound: it is at {}, without the accepted head {}; nothing is offered.",
+            tip.short(),
+            accepted.short()
+        ),
+        Condition::Unreachable { why } => format!("The repository cannot be reached: {why}"),
+    }
+}
+
+/// The code of a reason that a person can act on. A reason that passes by itself has none.
+pub fn code(reason: &WaitingOn) -> Option<Code> {
+    match reason {
+        WaitingOn::Halted { .. } => Some(codes::ROLLOUT_HALTED),
+        WaitingOn::Held { .. } => Some(codes::ROLLOUT_HELD),
+        WaitingOn::Gate { .. } => Some(codes::GATE_CLOSED),
+        WaitingOn::EmptyWave { .. } => Some(codes::EMPTY_WAVE),
+        WaitingOn::TooFewHealthy { .. } => Some(codes::TOO_FEW_HEALTHY),
+        WaitingOn::Failed { .. } => Some(codes::DEVICE_FAILED),
+        WaitingOn::RenderError { .. } => Some(codes::RENDER_ERROR),
+        WaitingOn::Stale { .. } => Some(codes::DEVICE_STALE),
+        WaitingOn::Orphaned => Some(codes::DEVICE_ORPHANED),
+        WaitingOn::Overlap { .. } => Some(codes::OVERLAP),
+        WaitingOn::Wave { .. }
+        | WaitingOn::Soak { .. }
+        | WaitingOn::InFlight { .. }
+        | WaitingOn::Paused { .. }
+        | WaitingOn::AwaitingReconnect
+        | WaitingOn::Repository { .. }
+        | WaitingOn::Revoked => None,
+    }
+}
