@@ -1,1 +1,103 @@
-fn main() {}
+//! The command for engineers and CI: it makes, checks and explains the repository, and shows the fleet.
+//!
+//! Every change it makes is an edit of manifests, signed with `--commit`; nothing here talks to a write API.
+
+mod approve;
+mod decision;
+mod device;
+mod explain;
+mod failure;
+mod get;
+mod hold;
+mod init;
+mod keys;
+mod output;
+mod repo;
+mod server;
+mod sign;
+mod template;
+mod token;
+mod token_edit;
+mod why;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+use output::{Output, Paint};
+
+const ABOUT: &str = "Keeps fleets of devices at what a signed git repository says.
+
+Try it:        bellwether demo
+Begin:         bellwether init fleet --key ~/.ssh/fleet
+Look:          bellwether get devices --server URL,  bellwether why DEVICE --server URL
+Every change:  edit manifests, bellwether validate, git commit -S, git push
+
+Exit codes: 0 fine, 1 something was found, 2 wrong usage or environment.";
+
+/// The command `bellwether`.
+#[derive(Debug, Parser)]
+#[command(name = "bellwether", version, about = ABOUT, max_term_width = 110)]
+struct Cli {
+    /// What to print: text for people, or one JSON document (failures: JSON on stderr)
+    #[arg(long, global = true, value_enum, default_value_t, display_order = 100)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a new repository: template, policy with your key, first signed commit
+    Init(init::InitArgs),
+    /// Make the keys that sign what devices get
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Make tokens with which devices enroll
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Open the gate of a wave
+    Approve(approve::ApproveArgs),
+    /// Stop offers, or let them go on
+    Hold(hold::HoldArgs),
+    /// Decide about single devices
+    #[command(subcommand)]
+    Device(device::DeviceCommand),
+    /// List fleets, devices, rollouts or commits of a running reconciler
+    Get(get::GetArgs),
+    /// Say why a device is where it is, and what it waits for
+    Why(why::WhyArgs),
+    /// Explain a code such as BW-0103
+    Explain(explain::ExplainArgs),
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = Cli::parse_from(&arguments);
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            match cli.output {
+                Output::Text => output::note(format!("{}{failure}", Paint::stderr().red("error"))),
+                Output::Json => output::note(failure.json().to_string()),
+            }
+            ExitCode::from(failure.exit())
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Init(args) => init::run(args, cli.output),
+        Command::Keys(command) => keys::run(command, cli.output),
+        Command::Token(command) => token::run(command, cli.output),
+        Command::Approve(args) => approve::run(args, cli.output),
+        Command::Hold(args) => hold::run(args, cli.output),
+        Command::Device(command) => device::run(command, cli.output),
+        Command::Get(args) => get::run(args, cli.output),
+        Command::Why(args) => why::run(args, cli.output),
+        Command::Explain(args) => explain::run(args, cli.output),
+    }
+}

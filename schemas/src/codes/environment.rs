@@ -1,6 +1,63 @@
-//! BW-07xx: configuration and environment.
+//! BW-07xx: configuration and environment. From BW-0720 on: the command `bellwether`.
 
 use super::codes;
 
 codes! { ENVIRONMENT:
+    USAGE = "BW-0720", "the command was used wrongly",
+        "An option is missing, excludes another, or has a value that it cannot have.",
+        "See the command's --help; it has examples.";
+    UNKNOWN_CODE = "BW-0721", "there is no such code",
+        "Codes have the form BW-0123; this release knows none with these digits.",
+        "List all codes: bellwether explain.";
+    FILE_ACCESS = "BW-0722", "a file cannot be read or written",
+        "The file is missing, or permissions or space do not allow it.",
+        "Mend what the message names.";
+    NOT_A_REPOSITORY = "BW-0723", "this is not a working copy of a fleet's repository",
+        "The command edits or reads manifests, and the folder lies in no git working copy.",
+        "Change into the working copy, or name it with --repo. A new one: bellwether init DIR.";
+    GIT_FAILED = "BW-0724", "git's files cannot be used",
+        "An object, reference, index or setting of the working copy cannot be read or written.",
+        "Mend what the message names; git fsck and git status say more.";
+    NO_SIGNING_KEY = "BW-0725", "no signing key is configured",
+        "Only signed commits count, and neither --key nor git's user.signingkey names an SSH key.",
+        "ssh-keygen -t ed25519 -f ~/.ssh/fleet, then pass --key ~/.ssh/fleet (or: git config gpg.format ssh; git config user.signingkey ~/.ssh/fleet).";
+    KEY_UNUSABLE = "BW-0726", "the signing key cannot be used",
+        "The file is no OpenSSH private key, or is of a kind that cannot sign here.",
+        "Make one: ssh-keygen -t ed25519 -f ~/.ssh/fleet, and pass --key ~/.ssh/fleet.";
+    KEY_ENCRYPTED = "BW-0727", "the signing key has a passphrase",
+        "The command never asks for secrets and takes none from arguments.",
+        "Write the passphrase into a file that only you can read, and set BELLWETHER_KEY_PASSPHRASE_FILE to its path; or write the manifest without --commit and run git commit -S.";
+    NO_IDENTITY = "BW-0728", "name and e-mail for commits are not known",
+        "A commit names its author, and git's user.name and user.email are not set.",
+        "git config --global user.name \"Your Name\" && git config --global user.email you@example.com, or pass --author \"Your Name <you@example.com>\".";
+    UNCOMMITTED = "BW-0729", "a file has changes that are not committed",
+        "The commit would sign more than the change that was asked for.",
+        "Commit or undo those changes first (git diff HEAD), or run the command without --commit.";
+    HEAD_MOVED = "BW-0730", "the branch moved in the meantime",
+        "Another program committed while this commit was being made; nothing was lost.",
+        "Run the command again.";
+    NOT_EMPTY = "BW-0731", "the folder is not empty",
+        "A new repository, demo or key folder needs a place of its own; nothing is ever overwritten.",
+        "Name a folder that does not exist yet.";
+    LAYOUT = "BW-0732", "the layout of a file is not understood",
+        "The command edits text so that comments stay, and does not recognise where to put the new lines.",
+        "Write the list in block style, one item a line, or make the edit by hand.";
+    NO_SUCH_OBJECT = "BW-0733", "there is no such object",
+        "Neither the working copy nor the server has a fleet, device, wave, enrollment or commit of that name.",
+        "List what there is: bellwether get fleets, or look into the folder.";
+    ALREADY_THERE = "BW-0734", "a manifest of that name is there already",
+        "The command never overwrites a decision.",
+        "Choose another name with --name, or remove the file by a commit.";
+    SERVER_UNREACHABLE = "BW-0735", "the server does not answer",
+        "No connection could be made to the page's address, or it was not trusted.",
+        "Check --server (the address of the listener page) and --ca; the reconciler prints its addresses when it starts.";
+    SERVER_ANSWER = "BW-0736", "the server's answer is not understood",
+        "The address belongs to something else, or to another release of the reconciler.",
+        "Check --server: it is the address of the reconciler's page, such as http://127.0.0.1:8080.";
+    DEMO_FAILED = "BW-0737", "a part of the demo failed",
+        "A program that the demo started ended early or did not come up in time.",
+        "Read its log in the demo's folder; then start again with another --dir.";
+    NOT_UP_TO_DATE = "BW-0738", "not every device is up to date",
+        "The time ran out before every device ran its target; each device's reason is shown.",
+        "Read the reasons: bellwether why DEVICE.";
 }

@@ -1,0 +1,111 @@
+//! What `approve`, `hold` and `device resume` share: a decision is a file of its own, written and, if asked, committed.
+
+use std::path::PathBuf;
+
+use bellwether_schemas::manifest::Kind;
+use bellwether_schemas::name::ManifestName;
+use bellwether_schemas::{codes, yaml};
+use clap::Args;
+
+use crate::failure::Failure;
+use crate::output::{self, Output};
+use crate::repo::{Edit, WorkingCopy};
+use crate::sign::{SignOptions, Signer};
+use crate::token_edit::quoted;
+
+/// Options of every subcommand that writes a decision.
+#[derive(Debug, Args)]
+pub(crate) struct DecisionOptions {
+    /// Name of the manifest [default: made from what it decides]
+    #[arg(long)]
+    pub(crate) name: Option<ManifestName>,
+    /// Commit it, signed
+    #[arg(long)]
+    commit: bool,
+    /// The working copy
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) repo: PathBuf,
+    #[command(flatten)]
+    sign: SignOptions,
+}
+
+/// The head of a manifest of `kind`, up to `spec:`.
+pub(crate) fn header(kind: Kind, name: &ManifestName) -> String {
+    format!("apiVersion: bellwether/v1\nkind: {kind}\nmetadata:\n  name: {}\nspec:\n", quoted(name.as_str()))
+}
+
+/// A field with a list of texts.
+pub(crate) fn list(key: &str, items: impl IntoIterator<Item = String>) -> String {
+    let items: String = items.into_iter().map(|item| format!("    - {}\n", quoted(&item))).collect();
+    format!("  {key}:\n{items}")
+}
+
+/// The name from the options, or one made from `parts`: cut to length, never ending in a hyphen.
+pub(crate) fn name(options: &DecisionOptions, parts: &[&str]) -> ManifestName {
+    if let Some(name) = &options.name {
+        return name.clone();
+    }
+    let mut text = parts.join("-");
+    text.truncate(bellwether_schemas::name::MAX_NAME);
+    text.trim_end_matches('-').parse().expect("names and hexadecimal digits joined by hyphens make a name")
+}
+
+/// The edit that adds a new manifest; it is read again, so that nothing is written that would be refused.
+pub(crate) fn new_manifest(copy: &WorkingCopy, kind: Kind, name: &ManifestName, text: String) -> Result<Edit, Failure> {
+    let path = format!("{}/{name}.yaml", kind.folder());
+    if copy.read(&path)?.is_some() {
+        return Err(Failure::finding(codes::ALREADY_THERE, format!("{path} is there already")));
+    }
+    if let Err(problems) = yaml::parse(&path, text.as_bytes()) {
+        let problem = problems.first().map(ToString::to_string).unwrap_or_default();
+        return Err(Failure::new(codes::USAGE, format!("this makes no valid {kind}: {problem}")));
+    }
+    Ok(Edit::create(path, text))
+}
+
+/// Writes or commits `edits`, and says what happens next.
+pub(crate) fn carry_out(
+    copy: &WorkingCopy,
+    edits: &[Edit],
+    summary: &str,
+    options: &DecisionOptions,
+    output: Output,
+) -> Result<(), Failure> {
+    let committed = if options.commit {
+        let signer = Signer::find(&options.sign, &copy.config())?;
+        Some(copy.commit(edits, summary, &signer)?)
+    } else {
+        copy.write(edits)?;
+        None
+    };
+    if output == Output::Json {
+        let files = edits.iter().map(|edit| {
+            let content = edit.after.as_deref().map(String::from_utf8_lossy);
+            serde_json::json!({ "path": edit.path, "content": content })
+        });
+        output::json(&serde_json::json!({ "files": files.collect::<Vec<_>>(), "commit": committed }));
+        return Ok(());
+    }
+    for edit in edits {
+        let (sign, text) = match (&edit.after, &edit.before) {
+            (Some(after), _) => ('+', after),
+            (None, Some(before)) => ('-', before),
+            (None, None) => continue,
+        };
+        output::line(&edit.path);
+        for line in String::from_utf8_lossy(text).lines() {
+            output::line(format!("{sign} {line}"));
+        }
+    }
+    let paths: Vec<_> = edits.iter().map(|edit| edit.path.as_str()).collect();
+    output::note(match committed {
+        Some(commit) => format!("Committed as {}, signed. It counts when it is pushed: git push", commit.short()),
+        None => {
+            let paths = paths.join(" ");
+            format!(
+                "It counts when it is committed, signed, and pushed: git add {paths} && git commit -S {paths} && git push"
+            )
+        }
+    });
+    Ok(())
+}

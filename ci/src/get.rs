@@ -1,0 +1,156 @@
+//! `bellwether get`: tables of what the reconciler knows.
+
+use bellwether_schemas::api::{CommitView, DeviceView, FleetView, RepositoryView, RolloutView};
+use clap::{Args, ValueEnum};
+use comfy_table::{ContentArrangement, Table, presets};
+
+use crate::failure::Failure;
+use crate::output::{self, Output};
+use crate::server::ServerOptions;
+
+const EXAMPLES: &str = "Examples:
+  bellwether get devices --server http://127.0.0.1:8080
+  bellwether get rollouts --server http://127.0.0.1:8080 --output json
+
+BELLWETHER_SERVER and BELLWETHER_CA stand for --server and --ca.";
+
+/// Options of `get`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct GetArgs {
+    /// What to list
+    what: What,
+    #[command(flatten)]
+    server: ServerOptions,
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum What {
+    /// Fleets, with how many devices are up to date
+    Fleets,
+    /// Devices, with version, status and reason
+    Devices,
+    /// Rollouts, with their waves
+    Rollouts,
+    /// Accepted commits, newest first
+    Commits,
+    /// The repository: branch, head and condition
+    Repository,
+}
+
+pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
+    let server = args.server.connect()?;
+    let path = match args.what {
+        What::Fleets => "fleets",
+        What::Devices => "devices",
+        What::Rollouts => "rollouts",
+        What::Commits => "commits",
+        What::Repository => "repository",
+    };
+    if output == Output::Json {
+        output::json(&server.get::<serde_json::Value>(path)?);
+        return Ok(());
+    }
+    match args.what {
+        What::Fleets => output::line(fleets(&server.get::<Vec<FleetView>>(path)?).to_string()),
+        What::Devices => output::line(devices(&server.get::<Vec<DeviceView>>(path)?).to_string()),
+        What::Rollouts => output::line(rollouts(&server.get::<Vec<RolloutView>>(path)?).to_string()),
+        What::Commits => output::line(commits(&server.get::<Vec<CommitView>>(path)?).to_string()),
+        What::Repository => repository(&server.get(path)?),
+    }
+    Ok(())
+}
+
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    table
+}
+
+/// The table of devices; `demo` shows the same.
+pub(crate) fn devices(devices: &[DeviceView]) -> Table {
+    let mut table = table(&["DEVICE", "FLEET", "RUNS", "STATUS", "UPDATE", "WHY"]);
+    for device in devices {
+        table.add_row([
+            device.name.to_string(),
+            device.fleet.as_ref().map_or("-".to_owned(), ToString::to_string),
+            device.version.map_or("-".to_owned(), |version| version.long()),
+            format!("{:?}", device.status.summary.status),
+            format!("{:?}", device.status.updated.status),
+            printable(&device.why),
+        ]);
+    }
+    table
+}
+
+fn fleets(fleets: &[FleetView]) -> Table {
+    let mut table = table(&["FLEET", "TEMPLATE", "STABLE", "UP TO DATE", "PROBLEMS"]);
+    for fleet in fleets {
+        table.add_row([
+            fleet.name.to_string(),
+            format!("v{} ({})", fleet.landing, fleet.template.short()),
+            fleet.stable.map_or("-".to_owned(), |commit| commit.short()),
+            format!("{} of {}", fleet.up_to_date, fleet.devices),
+            printable(&fleet.invalid.join("; ")),
+        ]);
+    }
+    table
+}
+
+fn rollouts(rollouts: &[RolloutView]) -> Table {
+    let mut table = table(&["FLEET", "TARGET", "STATE", "WAVES (HEALTHY/MEMBERS)", "WHY"]);
+    for rollout in rollouts {
+        let waves = rollout.waves.iter().map(|wave| {
+            let state = match (wave.open, wave.done) {
+                (_, true) => "done",
+                (true, false) => "open",
+                (false, false) => "closed",
+            };
+            let failed = if wave.failed > 0 { format!(", {} failed", wave.failed) } else { String::new() };
+            format!("{} {}/{} {state}{failed}", wave.name, wave.healthy, wave.members)
+        });
+        table.add_row([
+            rollout.fleet.to_string(),
+            format!("v{} ({})", rollout.landing, rollout.commit.short()),
+            format!("{:?}", rollout.state),
+            waves.collect::<Vec<_>>().join("\n"),
+            printable(&rollout.why),
+        ]);
+    }
+    table
+}
+
+fn commits(commits: &[CommitView]) -> Table {
+    let mut table = table(&["LANDING", "COMMIT", "SIGNER", "COMMITTED", "SUMMARY"]);
+    for commit in commits {
+        table.add_row([
+            format!("v{}", commit.landing),
+            commit.commit.short(),
+            commit.signer.to_string(),
+            commit.committed.to_string(),
+            printable(&commit.summary),
+        ]);
+    }
+    table
+}
+
+fn repository(repository: &RepositoryView) {
+    let head = match &repository.head {
+        Some(head) => {
+            format!("v{} ({}) by {}: {}", head.landing, head.commit.short(), head.signer, printable(&head.summary))
+        }
+        None => "none".to_owned(),
+    };
+    output::line(format!(
+        "repository  {}\nbranch      {}\nhead        {head}\ncondition   {}",
+        printable(&repository.url),
+        printable(&repository.branch),
+        printable(&repository.why),
+    ));
+}
+
+/// Text from git or a device, without what could steer a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,93 @@
+//! Reads the reconciler's JSON API (GET only; there is nothing to write to).
+
+use std::path::{Path, PathBuf};
+
+use bellwether_schemas::codes;
+use bellwether_schemas::enroll::ErrorBody;
+use clap::Args;
+use serde::de::DeserializeOwned;
+
+use crate::failure::{self, Failure};
+
+/// Options of every subcommand that reads the fleet.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerOptions {
+    /// Address of the reconciler's page, such as http://127.0.0.1:8080
+    #[arg(long, env = "BELLWETHER_SERVER", value_name = "URL")]
+    pub(crate) server: url::Url,
+    /// PEM file with the certificate authority of that address, if it is not publicly trusted
+    #[arg(long, env = "BELLWETHER_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+impl ServerOptions {
+    pub(crate) fn connect(&self) -> Result<Server, Failure> {
+        Server::connect(&self.server, self.ca.as_deref())
+    }
+}
+
+/// A reader of one reconciler's API.
+pub(crate) struct Server {
+    address: url::Url,
+    client: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Server {
+    pub(crate) fn connect(address: &url::Url, ca: Option<&Path>) -> Result<Self, Failure> {
+        // Another part of the program may have installed the provider already; it is the same one.
+        let _installed_before = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .timeout(std::time::Duration::from_secs(30))
+            .redirect(reqwest::redirect::Policy::none());
+        if address.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127.")) {
+            builder = builder.no_proxy();
+        }
+        if let Some(file) = ca {
+            let pem = std::fs::read(file).map_err(|e| failure::file("cannot read", file, &e))?;
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| {
+                Failure::new(codes::USAGE, format!("--ca: {} holds no PEM certificates", file.display())).because(&e)
+            })?;
+            builder = builder.tls_certs_only(certificates);
+        }
+        let unreachable = |e: &(dyn std::error::Error + 'static)| {
+            Failure::new(codes::SERVER_UNREACHABLE, format!("cannot reach {}", address)).because(e)
+        };
+        let client = builder.build().map_err(|e| unreachable(&e))?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| unreachable(&e))?;
+        Ok(Self { address: address.clone(), client, runtime })
+    }
+
+    /// `GET /api/v1/<path>`.
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let url = self.address.join(&format!("/api/v1/{path}")).map_err(|e| {
+            Failure::new(codes::USAGE, format!("--server: {} is not the address of a page", self.address)).because(&e)
+        })?;
+        let request = async {
+            let response = self.client.get(url.clone()).send().await?;
+            Ok::<_, reqwest::Error>((response.status(), response.bytes().await?))
+        };
+        let (status, body) = self.runtime.block_on(request).map_err(|e| {
+            Failure::new(codes::SERVER_UNREACHABLE, format!("cannot reach {url}")).because(&e.without_url())
+        })?;
+        if !status.is_success() {
+            return Err(refused(&url, status.as_u16(), &body));
+        }
+        serde_json::from_slice(&body).map_err(|e| {
+            Failure::new(codes::SERVER_ANSWER, format!("{url} answered something else than expected")).because(&e)
+        })
+    }
+}
+
+fn refused(url: &url::Url, status: u16, body: &[u8]) -> Failure {
+    match serde_json::from_slice::<ErrorBody>(body) {
+        Ok(error) => {
+            let code = codes::explain(&error.code).map_or(codes::SERVER_ANSWER, |known| known.code);
+            let failure = Failure::finding(code, format!("{url}: {}", error.message));
+            if error.hint.is_empty() { failure } else { failure.hint(error.hint) }
+        }
+        Err(_) if status == 404 => Failure::finding(codes::NO_SUCH_OBJECT, format!("{url} is not there (HTTP 404)")),
+        Err(_) => Failure::new(codes::SERVER_ANSWER, format!("{url} answered HTTP {status}")),
+    }
+}
