@@ -1,0 +1,210 @@
+//! The `enroll` listener: a token that git lists becomes a certificate, once.
+//!
+//! Order: the token is judged by the history, spent, and only then signed for. A use that fails after that leaves the
+//! token spent; a repeat by the same key gets the certificate that was issued.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use bellwether_core::admission::{Admissions, Domain, Identity, TokenRefusal};
+use bellwether_schemas::Sha256Digest;
+use bellwether_schemas::codes;
+use bellwether_schemas::enroll::{ENROLL_PATH, EnrollRequest, EnrollResponse};
+use jiff::Timestamp;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::timeout;
+
+use super::Advertise;
+use super::problem::{Class, Problem};
+use super::spent::{Spend, SpentTokens, Use};
+use crate::pki::{Authority, Peer, RequestedKey};
+
+/// Bytes of a request that are read.
+const MAX_BODY: usize = 64 * 1024;
+/// How long a request's body may take.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// How long the loop may take to hear of a new device.
+const REGISTER_TIME: Duration = Duration::from_secs(10);
+/// Facts that a device may state, and bytes of each.
+const FACTS: (usize, usize) = (32, 256);
+/// Locks that keep two requests with one token apart.
+const LOCKS: usize = 64;
+
+/// A device that enrolled, for the loop to register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolled {
+    /// Who it is.
+    pub identity: Identity,
+    /// What it says about itself; nothing is decided by it.
+    pub facts: BTreeMap<String, String>,
+    /// When it enrolled.
+    pub at: Timestamp,
+}
+
+pub(super) struct Enroll {
+    pub(super) authority: Arc<Authority>,
+    pub(super) domain: Domain,
+    pub(super) advertise: Advertise,
+    pub(super) admissions: watch::Receiver<Arc<Admissions>>,
+    pub(super) spent: SpentTokens,
+    pub(super) enrolled: mpsc::Sender<Enrolled>,
+    pub(super) locks: Vec<Mutex<()>>,
+}
+
+impl Enroll {
+    pub(super) fn locks() -> Vec<Mutex<()>> {
+        (0..LOCKS).map(|_| Mutex::new(())).collect()
+    }
+}
+
+pub(super) fn router(enroll: Arc<Enroll>) -> Router {
+    Router::new()
+        .route(ENROLL_PATH, post(answer).fallback(other_method))
+        .fallback(|| async { Problem::not_found(format!("the enroll listener has POST {ENROLL_PATH} only")) })
+        .with_state(enroll)
+}
+
+async fn other_method() -> Response {
+    let message = format!("{ENROLL_PATH} takes POST only");
+    let mut response = Problem::new(Class::Method, codes::ENROLL_REQUEST, message).into_response();
+    response.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static("POST"));
+    response
+}
+
+async fn answer(State(enroll): State<Arc<Enroll>>, request: Request) -> Result<Json<EnrollResponse>, Problem> {
+    let request = read(request.into_body()).await?;
+    // A client that hangs up must not stop an enrollment between spending the token and recording the certificate.
+    let task = tokio::spawn(async move { enroll.enroll(request, Timestamp::now()).await });
+    let answer = task.await.map_err(|_| failed("the enrollment ended unexpectedly"))?;
+    if let Err(problem) = &answer {
+        tracing::warn!(code = %problem.code, "an enrollment was refused: {}", problem.message);
+    }
+    answer.map(Json)
+}
+
+fn failed(message: &str) -> Problem {
+    Problem::new(Class::Internal, codes::ISSUE_FAILED, message)
+}
+
+fn malformed(message: impl Into<String>) -> Problem {
+    Problem::new(Class::Malformed, codes::ENROLL_REQUEST, message)
+}
+
+async fn read(body: Body) -> Result<EnrollRequest, Problem> {
+    let bytes = match timeout(BODY_TIME, to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(_)) => {
+            let message = format!("the request breaks off or is larger than {MAX_BODY} bytes");
+            return Err(Problem::new(Class::TooLarge, codes::ENROLL_REQUEST, message));
+        }
+        Err(_) => return Err(malformed(format!("the request took longer than {} s", BODY_TIME.as_secs()))),
+    };
+    // The parser's message could quote the token: only the place is told.
+    let request: EnrollRequest = serde_json::from_slice(&bytes).map_err(|error| {
+        malformed(format!("the request is not the JSON expected, line {} column {}", error.line(), error.column()))
+    })?;
+    let (count, length) = FACTS;
+    if request.facts.len() > count || request.facts.iter().any(|(k, v)| k.len() > length || v.len() > length) {
+        return Err(malformed(format!("more than {count} facts, or one longer than {length} bytes")));
+    }
+    Ok(request)
+}
+
+/// The hash by which git knows a token. Letters may be upper case: people type tokens.
+fn token_hash(token: &str) -> Result<Sha256Digest, Problem> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(token.trim(), &mut bytes).map_err(|_| malformed("the token is not 64 hexadecimal digits"))?;
+    Ok(Sha256Digest::of(&bytes))
+}
+
+fn refused(refusal: &TokenRefusal) -> Problem {
+    let class = match refusal {
+        TokenRefusal::Unknown => Class::Unknown,
+        TokenRefusal::Expired { .. } | TokenRefusal::Revoked(_) => Class::Forbidden,
+        TokenRefusal::NoName(_) => Class::Taken,
+    };
+    Problem::new(class, refusal.code(), refusal.to_string())
+}
+
+fn spent() -> Problem {
+    let message = "the token is spent: it was used with another key, or nothing was issued when it was used";
+    Problem::new(Class::Taken, codes::TOKEN_SPENT, message)
+}
+
+fn store_failed(error: object_store::Error) -> Problem {
+    tracing::error!(error = &error as &dyn std::error::Error, "the object store failed during an enrollment");
+    Problem::busy("the record of spent tokens cannot be read or written now")
+}
+
+impl Enroll {
+    async fn enroll(&self, request: EnrollRequest, now: Timestamp) -> Result<EnrollResponse, Problem> {
+        let token = token_hash(&request.token)?;
+        let key = RequestedKey::from_pem(&request.csr)
+            .map_err(|error| Problem::new(Class::Malformed, error.code(), error.to_string()))?;
+        // A repeat of the same request waits for the first one, and then finds its certificate.
+        let _alone = self.locks[usize::from(token.as_bytes()[0]) % LOCKS].lock().await;
+        let admissions = self.admissions.borrow().clone();
+        let grant = match admissions.token(&token, now) {
+            Ok(grant) => grant,
+            // Whose answer was lost may still ask for it; nothing new is issued.
+            Err(refusal @ TokenRefusal::Expired { .. }) => {
+                return match self.spent.look_up(&token, key.fingerprint()).await.map_err(store_failed)? {
+                    Some(Spend::Issued(certificate)) => self.response(certificate),
+                    Some(Spend::Fresh | Spend::Spent) | None => Err(refused(&refusal)),
+                };
+            }
+            Err(refusal) => return Err(refused(&refusal)),
+        };
+        let device = admissions.name_for(&grant, key.fingerprint()).map_err(|refusal| refused(&refusal))?;
+        let identity =
+            Identity { domain: self.domain.clone(), enrollment: grant.enrollment, entry: grant.entry, device };
+        let used = Use { token, key: *key.fingerprint(), identity, at: now };
+        match self.spent.spend(&used).await.map_err(store_failed)? {
+            Spend::Fresh => self.issue(&used, &key, request.facts).await,
+            Spend::Issued(certificate) => self.response(certificate),
+            Spend::Spent => Err(spent()),
+        }
+    }
+
+    async fn issue(
+        &self,
+        used: &Use,
+        key: &RequestedKey,
+        facts: BTreeMap<String, String>,
+    ) -> Result<EnrollResponse, Problem> {
+        let certificate = self.authority.issue(key, &used.identity, used.at).map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, device = %used.identity.device, "cannot issue");
+            failed("the certificate could not be signed; the token stays spent")
+        })?;
+        self.spent.record(used, &certificate).await.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, device = %used.identity.device, "cannot record");
+            failed("the certificate could not be recorded; the token stays spent")
+        })?;
+        tracing::info!(device = %used.identity.device, enrollment = %used.identity.enrollment, "a device enrolled");
+        let enrolled = Enrolled { identity: used.identity.clone(), facts, at: used.at };
+        // The device has its certificate; if the loop does not hear of it now, it will with the first report.
+        if self.enrolled.send_timeout(enrolled, REGISTER_TIME).await.is_err() {
+            tracing::warn!(device = %used.identity.device, "the loop did not hear of a new device");
+        }
+        self.response(certificate)
+    }
+
+    /// The answer to whoever holds the key of this certificate.
+    fn response(&self, certificate: String) -> Result<EnrollResponse, Problem> {
+        let peer = CertificateDer::from_pem_slice(certificate.as_bytes())
+            .ok()
+            .and_then(|der| Peer::from_certificate(&der, &self.domain).ok());
+        // A record that was torn by a power cut: as if nothing had been issued.
+        let Some(peer) = peer else { return Err(spent()) };
+        let Advertise { devices, updates } = self.advertise.clone();
+        Ok(EnrollResponse { device: peer.identity.device, certificate, devices, updates })
+    }
+}

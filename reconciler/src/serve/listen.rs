@@ -1,0 +1,234 @@
+//! The accept loop that every listener shares: TLS, limits, who is calling, an orderly end.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bellwether_core::admission::Domain;
+use bellwether_schemas::codes::{self, Code};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use super::problem::{Class, Problem};
+use crate::pki::{Peer, PeerError};
+
+/// How long a client may take for the TLS handshake, and then for the head of its first request.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long the head of an HTTP/1.1 request may take, and how long a connection may idle before it.
+const HEAD: Duration = Duration::from_secs(15);
+/// How often a silent HTTP/2 peer is asked whether it is there, and how long it may take to answer.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
+/// How long calls in progress may take when the listener ends.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long to wait when the system has no file descriptor left.
+const EXHAUSTED: Duration = Duration::from_millis(200);
+/// Bytes of headers that are read.
+const HEADERS: u32 = 16 * 1024;
+
+/// A listener could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("listener {listener} cannot bind {address}")]
+pub struct BindError {
+    /// `enroll`, `devices`, `updates` or `page`.
+    pub listener: &'static str,
+    /// The address from the configuration.
+    pub address: SocketAddr,
+    /// Why.
+    pub source: std::io::Error,
+}
+
+impl BindError {
+    /// The stable code.
+    pub const fn code(&self) -> Code {
+        codes::LISTENER_BIND
+    }
+}
+
+/// What one client may hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Connections at once; more wait in the system's queue.
+    pub(crate) connections: usize,
+    /// HTTP/2 streams on one connection.
+    pub(crate) streams: u32,
+    /// How long a connection may last.
+    pub(crate) age: Option<Duration>,
+}
+
+/// A listener that is bound and not served yet.
+pub(crate) struct Listener {
+    name: &'static str,
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+/// What a listener serves, and to whom.
+pub(crate) struct Service {
+    pub(crate) router: Router,
+    /// None serves plain HTTP.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// The domain of the certificates that devices show here; none where nobody shows one.
+    pub(crate) devices_of: Option<Domain>,
+    pub(crate) limits: Limits,
+}
+
+/// Who is calling, as an extension of each request on a listener for devices.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller(Arc<Result<Peer, PeerError>>);
+
+impl Caller {
+    /// The device, or why the certificate is no device's. TLS saw that it was valid then; this asks whether it still is.
+    pub(crate) fn peer(&self, now: jiff::Timestamp) -> Result<&Peer, Problem> {
+        match &*self.0 {
+            Ok(peer) if now < peer.not_after => Ok(peer),
+            Ok(peer) => {
+                let message = format!("the certificate of {} expired at {}", peer.identity.device, peer.not_after);
+                Err(Problem::new(Class::Unknown, codes::CERTIFICATE_EXPIRED, message))
+            }
+            Err(error) => Err(Problem::new(Class::Forbidden, error.code(), error.to_string())),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(peer: Peer) -> Self {
+        Self(Arc::new(Ok(peer)))
+    }
+}
+
+impl Listener {
+    pub(crate) async fn bind(name: &'static str, address: SocketAddr) -> Result<Self, BindError> {
+        let failed = |source| BindError { listener: name, address, source };
+        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        Ok(Self { name, socket, address })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown`, then lets calls in progress end.
+    pub(crate) async fn serve(self, service: Service, shutdown: CancellationToken) {
+        let service = Arc::new(service);
+        let places = Arc::new(Semaphore::new(service.limits.connections));
+        let connections = TaskTracker::new();
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => break,
+                accepted = self.accept(&places) => accepted,
+            };
+            let Some((stream, place)) = accepted else { continue };
+            let (service, shutdown) = (service.clone(), shutdown.clone());
+            connections.spawn(async move {
+                connect(stream, &service, shutdown).await;
+                drop(place);
+            });
+        }
+        connections.close();
+        connections.wait().await;
+    }
+
+    async fn accept(&self, places: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+        let place = places.clone().acquire_owned().await.ok()?;
+        match self.socket.accept().await {
+            Ok((stream, _)) => Some((stream, place)),
+            Err(error) => {
+                use std::io::ErrorKind;
+                // A client that left before it was accepted is no trouble; all else is (EMFILE, ENFILE, ENOMEM), and
+                // asking again at once would only burn the processor.
+                let left = [ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset, ErrorKind::Interrupted];
+                if !left.contains(&error.kind()) {
+                    tracing::warn!(listener = self.name, address = %self.address, %error, "cannot accept connections");
+                    sleep(EXHAUSTED).await;
+                }
+                None
+            }
+        }
+    }
+}
+
+async fn connect(stream: TcpStream, service: &Service, shutdown: CancellationToken) {
+    // Without it small answers wait for the peer's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = &service.tls else {
+        return drive(stream, service, None, shutdown).await;
+    };
+    let handshake = timeout(HANDSHAKE, TlsAcceptor::from(tls.clone()).accept(stream));
+    let stream = tokio::select! {
+        () = shutdown.cancelled() => return,
+        stream = handshake => stream,
+    };
+    let stream = match stream {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => return tracing::debug!("a TLS handshake took too long"),
+    };
+    let caller = service.devices_of.as_ref().map(|domain| {
+        let chain = stream.get_ref().1.peer_certificates();
+        let peer = chain.and_then(<[_]>::first).ok_or(PeerError::NoIdentity);
+        Caller(Arc::new(peer.and_then(|certificate| Peer::from_certificate(certificate, domain))))
+    });
+    drive(stream, service, caller, shutdown).await;
+}
+
+async fn drive<S>(stream: S, service: &Service, caller: Option<Caller>, shutdown: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let asked = Arc::new(AtomicBool::new(false));
+    let handler = hyper::service::service_fn({
+        let (asked, router) = (asked.clone(), service.router.clone());
+        move |mut request: http::Request<hyper::body::Incoming>| {
+            asked.store(true, Ordering::Relaxed);
+            if let Some(caller) = &caller {
+                request.extensions_mut().insert(caller.clone());
+            }
+            router.clone().oneshot(request.map(Body::new))
+        }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 * 1024);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE.0)
+        .keep_alive_timeout(KEEPALIVE.1)
+        .max_concurrent_streams(service.limits.streams)
+        .max_header_list_size(HEADERS);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), handler));
+    let mut silence = pin!(sleep(HANDSHAKE));
+    let mut end = pin!(async {
+        match service.limits.age {
+            Some(age) => tokio::select! { () = sleep(age) => {}, () = shutdown.cancelled() => {} },
+            None => shutdown.cancelled().await,
+        }
+    });
+    let mut has_asked = false;
+    loop {
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = &mut silence, if !has_asked => {
+                has_asked = asked.load(Ordering::Relaxed);
+                if !has_asked {
+                    return;
+                }
+            }
+            () = &mut end => break,
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = timeout(GRACE, connection).await;
+}

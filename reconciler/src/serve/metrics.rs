@@ -1,0 +1,76 @@
+//! `/metrics` in Prometheus' text format, version 0.0.4. Every label value is one of ours: nothing to escape.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use bellwether_schemas::api::{Condition, Summary, Updated};
+
+use super::sessions::Sessions;
+use super::views::Views;
+
+const SUMMARIES: [Summary; 8] = [
+    Summary::Online,
+    Summary::Degraded,
+    Summary::Error,
+    Summary::Stale,
+    Summary::AwaitingReconnect,
+    Summary::ConflictPaused,
+    Summary::Revoked,
+    Summary::Decommissioned,
+];
+
+const UPDATED: [Updated; 7] = [
+    Updated::UpToDate,
+    Updated::OutOfDate,
+    Updated::Offered,
+    Updated::Updating,
+    Updated::Failed,
+    Updated::Reverting,
+    Updated::Unknown,
+];
+
+const CONDITIONS: [&str; 4] = ["Verified", "Stalled", "Rewound", "Unreachable"];
+
+fn condition(condition: &Condition) -> &'static str {
+    match condition {
+        Condition::Verified => CONDITIONS[0],
+        Condition::Stalled { .. } => CONDITIONS[1],
+        Condition::Rewound { .. } => CONDITIONS[2],
+        Condition::Unreachable { .. } => CONDITIONS[3],
+    }
+}
+
+/// The metrics of a snapshot.
+pub(super) fn render(views: &Views, sessions: &Sessions) -> String {
+    let mut text = String::new();
+    let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in samples {
+            let _ = writeln!(text, "{name}{labels} {value}");
+        }
+    };
+    let (mut by_summary, mut by_updated) = (BTreeMap::new(), BTreeMap::new());
+    for device in &views.devices {
+        *by_summary.entry(device.status.summary.status).or_insert(0) += 1;
+        *by_updated.entry(device.status.updated.status).or_insert(0) += 1;
+    }
+    let summaries =
+        SUMMARIES.map(|word| (format!("{{status=\"{word:?}\"}}"), by_summary.get(&word).copied().unwrap_or(0)));
+    family("bellwether_devices", "gauge", "Devices by how they are.", &summaries);
+    let updated = UPDATED.map(|word| (format!("{{status=\"{word:?}\"}}"), by_updated.get(&word).copied().unwrap_or(0)));
+    family("bellwether_devices_updated", "gauge", "Devices by how they stand to their target.", &updated);
+    let plain = |value: u64| [(String::new(), value)];
+    let count = |items: usize| u64::try_from(items).unwrap_or(u64::MAX);
+    if let Some(repository) = &views.repository {
+        let landing = repository.head.as_ref().map_or(0, |head| head.landing);
+        family("bellwether_head_landing", "gauge", "Landing number of the accepted head.", &plain(landing));
+        let now = condition(&repository.condition);
+        let conditions = CONDITIONS.map(|word| (format!("{{condition=\"{word}\"}}"), u64::from(word == now)));
+        family("bellwether_repository_condition", "gauge", "1 for the repository's condition.", &conditions);
+    }
+    family("bellwether_invalid_manifests", "gauge", "Manifests with problems.", &plain(count(views.invalid.len())));
+    family("bellwether_sessions", "gauge", "Devices that have a session.", &plain(count(sessions.count())));
+    family("bellwether_reports_total", "counter", "Reports since the start.", &plain(sessions.reports()));
+    family("bellwether_ready", "gauge", "1 once the first pass has ended.", &plain(u64::from(views.ready)));
+    text
+}

@@ -1,0 +1,246 @@
+//! The four listeners: `enroll`, `devices`, `updates` and `page`.
+//!
+//! In: requests from the world and from devices, snapshots of what the loop decided. Out: certificates for whom
+//! admission allows, reports to the loop, published files, pages. Nothing here decides about a fleet.
+
+mod api;
+mod devices;
+mod enroll;
+mod listen;
+mod metrics;
+mod page;
+mod problem;
+mod rate;
+mod sessions;
+mod spent;
+mod tls;
+mod updates;
+mod views;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::admission::{Admissions, Domain};
+use bellwether_schemas::codes::{self, Code};
+use object_store::ObjectStore;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use devices::Incoming;
+pub use enroll::Enrolled;
+pub use listen::BindError;
+pub use sessions::Sessions;
+pub use tls::TlsError;
+pub use views::Views;
+
+use self::listen::{Limits, Listener, Service};
+use self::tls::{Clients, GRPC, HTTP, server_config};
+use crate::pki::Authority;
+use crate::store::Store;
+
+/// Connections of the world: few, short, one request each.
+const ENROLL: Limits = Limits { connections: 1_024, streams: 4, age: Some(Duration::from_secs(120)) };
+/// One connection for each device's session.
+const DEVICES: Limits = Limits { connections: 200_000, streams: 4, age: None };
+/// Downloads.
+const UPDATES: Limits = Limits { connections: 50_000, streams: 8, age: None };
+/// People and their tools.
+const PAGE: Limits = Limits { connections: 256, streams: 32, age: Some(Duration::from_secs(600)) };
+
+/// Where the listeners are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// HTTPS for the world.
+    pub enroll: SocketAddr,
+    /// gRPC over mutual TLS.
+    pub devices: SocketAddr,
+    /// TUF over mutual TLS.
+    pub updates: SocketAddr,
+    /// Page and API: HTTP on loopback, HTTPS elsewhere.
+    pub page: SocketAddr,
+}
+
+/// Where devices are told to go, as `https://host:port`. A port of 0 stands for the one that the listener got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertise {
+    /// The `devices` listener.
+    pub devices: String,
+    /// The `updates` listener.
+    pub updates: String,
+}
+
+/// What the listeners are told by the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Their addresses; port 0 is any free one.
+    pub listen: Listen,
+    /// Where devices are told to go.
+    pub advertise: Advertise,
+    /// The domain in certificates.
+    pub domain: Domain,
+}
+
+/// What the listeners share with the loop.
+#[derive(Clone)]
+pub struct Shared {
+    /// Signs certificates.
+    pub authority: Arc<Authority>,
+    /// Published files and the records of spent tokens.
+    pub objects: Arc<dyn ObjectStore>,
+    /// The database.
+    pub store: Store,
+    /// What the accepted history says on enrollment entries and devices.
+    pub admissions: watch::Receiver<Arc<Admissions>>,
+    /// What page and API show.
+    pub views: watch::Receiver<Arc<Views>>,
+    /// Reports to the loop.
+    pub incoming: mpsc::Sender<Incoming>,
+    /// New devices to the loop.
+    pub enrolled: mpsc::Sender<Enrolled>,
+    /// Open sessions, through which the loop reaches devices.
+    pub sessions: Arc<Sessions>,
+}
+
+/// The listeners, serving.
+#[derive(Debug)]
+pub struct Bound {
+    /// Address of `enroll`.
+    pub enroll: SocketAddr,
+    /// Address of `devices`.
+    pub devices: SocketAddr,
+    /// Address of `updates`.
+    pub updates: SocketAddr,
+    /// Address of `page`.
+    pub page: SocketAddr,
+    /// Whether `page` is HTTPS.
+    pub page_tls: bool,
+    /// The listeners' tasks; they end after the shutdown token was cancelled.
+    pub tasks: TaskTracker,
+}
+
+/// Why the listeners could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl ServeError {
+    /// The stable code.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Bind(error) => error.code(),
+            Self::Tls(_) => codes::AUTHORITY_FILES,
+        }
+    }
+}
+
+/// Opens the four listeners and serves them until `shutdown`. When one cannot be opened, none is served.
+pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationToken) -> Result<Bound, ServeError> {
+    let Settings { listen, advertise, domain } = settings;
+    let enroll = Listener::bind("enroll", listen.enroll).await?;
+    let devices = Listener::bind("devices", listen.devices).await?;
+    let updates = Listener::bind("updates", listen.updates).await?;
+    let page = Listener::bind("page", listen.page).await?;
+    let anyone = server_config(&shared.authority, Clients::Anyone, HTTP)?;
+    let grpc = server_config(&shared.authority, Clients::Devices, GRPC)?;
+    let mutual = server_config(&shared.authority, Clients::Devices, HTTP)?;
+    let advertise = Advertise {
+        devices: with_port(&advertise.devices, devices.address()),
+        updates: with_port(&advertise.updates, updates.address()),
+    };
+    let page_tls = !page.address().ip().is_loopback();
+    let tasks = TaskTracker::new();
+    let bound = Bound {
+        enroll: enroll.address(),
+        devices: devices.address(),
+        updates: updates.address(),
+        page: page.address(),
+        page_tls,
+        tasks: tasks.clone(),
+    };
+    let services = [
+        (
+            enroll,
+            Service {
+                router: enroll_router(&shared, &domain, advertise),
+                tls: Some(anyone.clone()),
+                devices_of: None,
+                limits: ENROLL,
+            },
+        ),
+        (
+            devices,
+            Service {
+                router: devices_router(&shared, &shutdown),
+                tls: Some(grpc),
+                devices_of: Some(domain.clone()),
+                limits: DEVICES,
+            },
+        ),
+        (
+            updates,
+            Service { router: updates_router(&shared), tls: Some(mutual), devices_of: Some(domain), limits: UPDATES },
+        ),
+        (
+            page,
+            Service { router: page_router(&shared), tls: page_tls.then_some(anyone), devices_of: None, limits: PAGE },
+        ),
+    ];
+    for (listener, service) in services {
+        tasks.spawn(listener.serve(service, shutdown.clone()));
+    }
+    tasks.close();
+    Ok(bound)
+}
+
+/// The advertised address with the port that was got, where it asks for that.
+fn with_port(advertised: &str, bound: SocketAddr) -> String {
+    match advertised.trim_end_matches('/') {
+        address if address.ends_with(":0") => format!("{}:{}", &address[..address.len() - 2], bound.port()),
+        address => address.to_owned(),
+    }
+}
+
+fn enroll_router(shared: &Shared, domain: &Domain, advertise: Advertise) -> axum::Router {
+    enroll::router(Arc::new(enroll::Enroll {
+        authority: shared.authority.clone(),
+        domain: domain.clone(),
+        advertise,
+        admissions: shared.admissions.clone(),
+        spent: spent::SpentTokens::new(shared.objects.clone(), shared.store.clone(), domain.clone()),
+        enrolled: shared.enrolled.clone(),
+        locks: enroll::Enroll::locks(),
+    }))
+}
+
+fn devices_router(shared: &Shared, shutdown: &CancellationToken) -> axum::Router {
+    devices::router(devices::DevicesListener {
+        authority: shared.authority.clone(),
+        admissions: shared.admissions.clone(),
+        incoming: shared.incoming.clone(),
+        sessions: shared.sessions.clone(),
+        shutdown: shutdown.clone(),
+    })
+}
+
+fn updates_router(shared: &Shared) -> axum::Router {
+    updates::router(Arc::new(updates::Updates {
+        objects: shared.objects.clone(),
+        admissions: shared.admissions.clone(),
+        listed: updates::Listed::default(),
+    }))
+}
+
+fn page_router(shared: &Shared) -> axum::Router {
+    page::router(page::Page { views: shared.views.clone(), sessions: shared.sessions.clone() })
+}
+
+#[cfg(test)]
+mod tests;

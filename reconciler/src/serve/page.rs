@@ -1,0 +1,211 @@
+//! The `page` listener: what is and why, for people and tools. It reads, and cannot change anything.
+//!
+//! Every text that is shown may come from a device or a commit: templates escape, and the policy allows no script.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Router, middleware};
+use bellwether_schemas::api::{CommitView, Condition, DeviceView, RepositoryView, RolloutState, Summary, Updated};
+use http::StatusCode;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::problem::Problem;
+use super::sessions::Sessions;
+use super::updates::get_only;
+use super::views::Views;
+use super::{api, metrics};
+
+/// Devices and commits on one page; the API has all of them.
+const SHOWN: usize = 200;
+/// No script, nothing from elsewhere, in no frame.
+const POLICY: &str =
+    "default-src 'self'; script-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// What the listener works with.
+#[derive(Clone)]
+pub(super) struct Page {
+    pub(super) views: watch::Receiver<Arc<Views>>,
+    pub(super) sessions: Arc<Sessions>,
+}
+
+impl Page {
+    pub(super) fn views(&self) -> Arc<Views> {
+        self.views.borrow().clone()
+    }
+}
+
+pub(super) fn router(page: Page) -> Router {
+    Router::new()
+        .route("/", get(overview))
+        .route("/devices/{name}", get(device))
+        .route("/style.css", get(style))
+        .route("/metrics", get(metrics_text))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .merge(api::routes())
+        .fallback(async || Problem::not_found("there is no such page"))
+        .layer(middleware::from_fn(get_only))
+        .layer(middleware::map_response(guard))
+        .with_state(page)
+}
+
+async fn guard(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn ready(State(page): State<Page>) -> Result<&'static str, Problem> {
+    match page.views().ready {
+        true => Ok("ready\n"),
+        false => Err(Problem::busy("the first pass has not ended")),
+    }
+}
+
+async fn metrics_text(State(page): State<Page>) -> Response {
+    let text = metrics::render(&page.views(), &page.sessions);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+async fn style() -> Response {
+    let headers = [(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "max-age=300")];
+    (headers, include_str!("../../templates/style.css")).into_response()
+}
+
+#[derive(serde::Deserialize)]
+struct Filter {
+    /// A fleet's name, or part of a device's.
+    #[serde(default)]
+    q: String,
+}
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Overview<'a> {
+    views: &'a Views,
+    q: &'a str,
+    devices: Vec<&'a DeviceView>,
+    matching: usize,
+    up_to_date: usize,
+    commits: &'a [CommitView],
+}
+
+#[derive(Template)]
+#[template(path = "device.html")]
+struct Device<'a> {
+    views: &'a Views,
+    device: &'a DeviceView,
+}
+
+#[derive(Template)]
+#[template(path = "missing.html")]
+struct Missing<'a> {
+    views: &'a Views,
+    name: &'a str,
+}
+
+async fn overview(State(page): State<Page>, filter: Result<Query<Filter>, QueryRejection>) -> Response {
+    let q = filter.map(|Query(filter)| filter.q).unwrap_or_default();
+    let views = page.views();
+    render(&overview_of(&views, q.trim()))
+}
+
+fn overview_of<'a>(views: &'a Views, q: &'a str) -> Overview<'a> {
+    let matches = |device: &&DeviceView| {
+        q.is_empty()
+            || device.name.as_str().contains(q)
+            || device.fleet.as_ref().is_some_and(|fleet| fleet.as_str() == q)
+            || device.labels.iter().any(|(key, value)| format!("{key}={value}") == q)
+    };
+    let mut devices: Vec<_> = views.devices.iter().filter(matches).collect();
+    let matching = devices.len();
+    // Who waits for something comes first, so that a long list does not hide it.
+    devices.sort_by_key(|device| device.reason.is_none());
+    devices.truncate(SHOWN);
+    let current = |device: &&DeviceView| device.status.updated.status == Updated::UpToDate;
+    Overview {
+        q,
+        devices,
+        matching,
+        up_to_date: views.devices.iter().filter(current).count(),
+        commits: &views.commits[..views.commits.len().min(20)],
+        views,
+    }
+}
+
+async fn device(State(page): State<Page>, Path(name): Path<String>) -> Response {
+    let views = page.views();
+    match views.devices.iter().find(|device| device.name.as_str() == name) {
+        Some(device) => render(&Device { views: &views, device }),
+        None => (StatusCode::NOT_FOUND, render(&Missing { views: &views, name: &name })).into_response(),
+    }
+}
+
+fn render(template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => Html(html).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page cannot be rendered");
+            Problem::busy("the page cannot be rendered").into_response()
+        }
+    }
+}
+
+/// Words that templates use for values.
+mod words {
+    use super::{Condition, DeviceView, RepositoryView, RolloutState, Summary, Timestamp, Updated};
+
+    /// `2026-01-02 03:04:05 UTC`.
+    pub(super) fn time(at: &Timestamp) -> String {
+        at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+    }
+
+    /// The class of a badge: whether somebody must look.
+    pub(super) fn summary(device: &DeviceView) -> &'static str {
+        match device.status.summary.status {
+            Summary::Online => "good",
+            Summary::Stale | Summary::AwaitingReconnect | Summary::Decommissioned => "wait",
+            Summary::Degraded | Summary::Error | Summary::ConflictPaused | Summary::Revoked => "bad",
+        }
+    }
+
+    pub(super) fn updated(device: &DeviceView) -> &'static str {
+        match device.status.updated.status {
+            Updated::UpToDate => "good",
+            Updated::OutOfDate | Updated::Offered | Updated::Updating | Updated::Reverting | Updated::Unknown => "wait",
+            Updated::Failed => "bad",
+        }
+    }
+
+    pub(super) fn rollout(state: &RolloutState) -> &'static str {
+        match state {
+            RolloutState::Complete => "good",
+            RolloutState::Progressing | RolloutState::Waiting => "wait",
+            RolloutState::Halted => "bad",
+        }
+    }
+
+    pub(super) fn condition(repository: &RepositoryView) -> (&'static str, &'static str) {
+        match repository.condition {
+            Condition::Verified => ("good", "Verified"),
+            Condition::Unreachable { .. } => ("wait", "Unreachable"),
+            Condition::Stalled { .. } => ("bad", "Stalled"),
+            Condition::Rewound { .. } => ("bad", "Rewound"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
