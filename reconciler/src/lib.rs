@@ -2,5 +2,7 @@
 
 pub mod git;
 pub mod keys;
+pub mod pki;
 pub mod publish;
+pub mod serve;
 pub mod store;
