@@ -1,0 +1,186 @@
+//! Commits and trees that git would not have written, or that mean too much.
+
+use bellwether_schemas::codes;
+
+use super::*;
+use crate::verify::Commit;
+use crate::verify::commit::parents_of;
+use crate::verify::tree::parse as parse_tree;
+
+const TREE: &str = "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n";
+const PARENT: &str = "parent 4b825dc642cb6eb9a060e54bf8d69288fbee4905\n";
+const AUTHOR: &str = "author A <a@b> 1 +0000\n";
+const COMMITTER: &str = "committer C D <c@d> 1700000000 -0130\n";
+
+#[test]
+fn known_headers_pass() {
+    let extra = "encoding ISO-8859-1\nmergetag object 1\n type commit\n \n tagger x\nchange-id abc\n";
+    let raw = format!(
+        "{TREE}{PARENT}{PARENT}{AUTHOR}{COMMITTER}{extra}gpgsig one\n two\n  three\n\n\n\nSubject\u{7} line\nmore"
+    );
+    let commit = Commit::parse(raw.as_bytes(), 20).expect("git writes this");
+    assert_eq!((commit.parents.len(), commit.committed.as_second()), (2, 1_700_000_000));
+    assert_eq!(commit.signature.as_deref(), Some("one\ntwo\n three"));
+    assert_eq!(commit.summary, "Subject\u{fffd} line");
+    let payload = String::from_utf8(commit.payload).expect("text");
+    assert_eq!(payload, raw.replace("gpgsig one\n two\n  three\n", ""));
+    assert_eq!(parents_of(raw.as_bytes(), 20).expect("parents"), commit.parents);
+    // A signature in the message is message.
+    let raw = format!("{TREE}{AUTHOR}{COMMITTER}\ngpgsig x\n");
+    assert_eq!(Commit::parse(raw.as_bytes(), 20).expect("a plain commit").signature, None);
+}
+
+#[test]
+fn everything_else_is_refused() {
+    let cases = [
+        String::new(),
+        format!("{TREE}{AUTHOR}{COMMITTER}"),
+        format!("{AUTHOR}{COMMITTER}\nx"),
+        format!("{TREE}{TREE}{AUTHOR}{COMMITTER}\nx"),
+        format!("{TREE}{AUTHOR}{PARENT}{COMMITTER}\nx"),
+        format!("{TREE}{AUTHOR}{COMMITTER}{PARENT}\nx"),
+        format!("{PARENT}{TREE}{AUTHOR}{COMMITTER}\nx"),
+        format!("{TREE}{COMMITTER}{AUTHOR}\nx"),
+        format!("{TREE}{AUTHOR}{AUTHOR}{COMMITTER}\nx"),
+        format!("{TREE}{AUTHOR}{COMMITTER}{COMMITTER}\nx"),
+        format!("{TREE}{AUTHOR}\nx"),
+        format!("{TREE}{COMMITTER}\nx"),
+        format!("{TREE}{AUTHOR}{COMMITTER}gpgsig a\ngpgsig b\n\nx"),
+        format!("{TREE}{AUTHOR}{COMMITTER}gpgsig a\ngpgsig-sha256 b\n\nx"),
+        format!("{TREE}{AUTHOR}{COMMITTER}encoding a\nencoding b\n\nx"),
+        format!("{TREE}{AUTHOR}{COMMITTER}encoding a\n b\n\nx"),
+        format!("{TREE}{AUTHOR}{COMMITTER}HG:extra a\n\nx"),
+        format!("{TREE}{AUTHOR}{COMMITTER}gpgsig\n\nx"),
+        format!("{TREE}{AUTHOR}{COMMITTER}\nx\0y"),
+        format!(" {TREE}{AUTHOR}{COMMITTER}\nx"),
+        format!("{TREE} more\n{AUTHOR}{COMMITTER}\nx"),
+        format!("{TREE}{AUTHOR} more\n{COMMITTER}\nx"),
+        format!("{}{AUTHOR}{COMMITTER}\nx", TREE.to_uppercase()),
+        format!("{}{AUTHOR}{COMMITTER}\nx", TREE.replace("904", "90")),
+        format!("{}{AUTHOR}{COMMITTER}\nx", TREE.replace("4b825", "4B825")),
+        format!("{}{AUTHOR}{COMMITTER}\nx", TREE.replace(' ', "  ")),
+        format!("{TREE}{PARENT} x\n{AUTHOR}{COMMITTER}\nx"),
+        format!("{TREE}author A <a@b>\n{COMMITTER}\nx"),
+        format!("{TREE}author A a@b 1 +0000\n{COMMITTER}\nx"),
+        format!("{TREE}author A <a@b> <c> 1 +0000\n{COMMITTER}\nx"),
+        format!("{TREE}author A<a@b> 1 +0000\n{COMMITTER}\nx"),
+        format!("{TREE}author A <a@b> 01 +0000\n{COMMITTER}\nx"),
+        format!("{TREE}author A <a@b> -1 +0000\n{COMMITTER}\nx"),
+        format!("{TREE}author A <a@b> 1 0000\n{COMMITTER}\nx"),
+        format!("{TREE}author A <a@b> 1 +00000\n{COMMITTER}\nx"),
+        format!("{TREE}author A <a@b> 99999999999999999999 +0000\n{COMMITTER}\nx"),
+        format!("{TREE}author A <a@b> 999999999999999 +0000\n{COMMITTER}\nx"),
+    ];
+    for raw in cases {
+        let found = Commit::parse(raw.as_bytes(), 20).expect_err(&raw);
+        assert_eq!(found.code, codes::COMMIT_MALFORMED, "{raw}");
+    }
+}
+
+fn id() -> ObjectId {
+    "4b825dc642cb6eb9a060e54bf8d69288fbee4904".parse().expect("an id")
+}
+
+fn entries(entries: &[(&str, &str)]) -> Vec<u8> {
+    entries.iter().flat_map(|(mode, name)| tree_entry(mode, name, &id())).collect()
+}
+
+#[test]
+fn trees_as_git_writes_them_pass() {
+    // Git sorts folders as if they ended in `/`.
+    let raw = entries(&[("100644", "a-b"), ("100755", "a.b"), ("40000", "a"), ("100644", "a0"), ("100644", "ß 1")]);
+    let names: Vec<_> = parse_tree(&raw, 20).expect("git writes this").into_iter().map(|item| item.name).collect();
+    assert_eq!(names, ["a", "a-b", "a.b", "a0", "ß 1"]);
+    assert_eq!(parse_tree(b"", 20), Ok(Vec::new()));
+}
+
+#[test]
+fn entries_that_could_mean_something_else_are_refused() {
+    for (mode, name) in [
+        ("120000", "link"),
+        ("160000", "module"),
+        ("100664", "x"),
+        ("100600", "x"),
+        ("040000", "x"),
+        ("", "x"),
+        ("100644", ""),
+        ("100644", "."),
+        ("100644", ".."),
+        ("40000", ".git"),
+        ("40000", ".GIT"),
+        ("40000", "git~1"),
+        ("40000", ".g\u{200c}it"),
+        ("100644", "a/b"),
+        ("100644", "a\\b"),
+        ("100644", "a\nb"),
+        ("100644", "a\u{7f}"),
+        ("100644", "a\u{202e}b"),
+    ] {
+        let found = parse_tree(&entries(&[(mode, name)]), 20).expect_err(name);
+        assert_eq!(found.code, codes::TREE_ENTRY, "{mode} {name:?}");
+        assert!(found.path.is_some());
+    }
+    let long = "x".repeat(256);
+    assert!(parse_tree(&entries(&[("100644", &long)]), 20).is_err());
+    assert!(parse_tree(&tree_entry("100644", b"\xff", &id()), 20).is_err());
+    for pair in
+        [[("100644", "A"), ("100644", "a")], [("100644", "a"), ("100644", "a")], [("100644", "É"), ("100644", "é")]]
+    {
+        assert_eq!(parse_tree(&entries(&pair), 20).expect_err("a collision").code, codes::TREE_ENTRY);
+    }
+    // A file and a folder of one name do not stand side by side in the order.
+    let apart = entries(&[("100644", "a"), ("100644", "a.b"), ("40000", "a")]);
+    assert_eq!(parse_tree(&apart, 20).expect_err("a collision").code, codes::TREE_ENTRY);
+}
+
+#[test]
+fn trees_that_git_would_not_write_are_refused() {
+    let unsorted = entries(&[("100644", "b"), ("100644", "a")]);
+    let folder_first = entries(&[("40000", "a"), ("100644", "a.b")]);
+    let whole = entries(&[("100644", "a")]);
+    for raw in
+        [&unsorted, &folder_first, &whole[..whole.len() - 1].to_vec(), &whole[..3].to_vec(), &b"100644 a".to_vec()]
+    {
+        assert_eq!(parse_tree(raw, 20).expect_err("odd").code, codes::TREE_MALFORMED);
+    }
+}
+
+#[test]
+fn odd_entries_refuse_the_landing_with_their_whole_path() {
+    let (mut repository, mut history, first) = Repository::introduced();
+    let link = repository.objects.insert(ObjectKind::Blob, "/etc/shadow");
+    let inner = repository.objects.insert(ObjectKind::Tree, tree_entry("120000", "motd", &link));
+    let files = repository.objects.insert(ObjectKind::Tree, tree_entry("40000", "deep", &inner));
+    let raw = crate::objects::read(&repository.objects, first.tree(), ObjectKind::Tree).expect("a tree");
+    let root = [tree_entry("40000", "files", &files), raw].concat();
+    let root = repository.objects.insert(ObjectKind::Tree, root);
+    let commit = repository.commit_tree(root, &[*first.id()], Some(ADA));
+    let advanced = history.advance(&repository.objects, &commit, NOW);
+    assert_eq!(assert_refused(&advanced, codes::TREE_ENTRY).path.as_deref(), Some("files/deep/motd"));
+}
+
+#[test]
+fn trees_that_explode_or_never_end_are_refused() {
+    let (mut repository, mut history, first) = Repository::introduced();
+    let old = crate::objects::read(&repository.objects, first.tree(), ObjectKind::Tree).expect("a tree");
+    let mut with = |build: &dyn Fn(&mut MemoryObjects) -> ObjectId| {
+        let files = build(&mut repository.objects);
+        let root = [tree_entry("40000", "files", &files), old.clone()].concat();
+        let root = repository.objects.insert(ObjectKind::Tree, root);
+        let commit = repository.commit_tree(root, &[*first.id()], Some(ADA));
+        history.advance(&repository.objects, &commit, NOW)
+    };
+    let nested = |objects: &mut MemoryObjects, width: usize, depth: usize| {
+        let blob = objects.insert(ObjectKind::Blob, "x");
+        let mut id = objects.insert(ObjectKind::Tree, tree_entry("100644", "x", &blob));
+        for _ in 0..depth {
+            let names = (0..width).map(|n| format!("{n:03}"));
+            let raw: Vec<u8> = names.flat_map(|name| tree_entry("40000", name, &id)).collect();
+            id = objects.insert(ObjectKind::Tree, raw);
+        }
+        id
+    };
+    assert_refused(&with(&|objects| nested(objects, 1, 200)), codes::TREE_TOO_LARGE);
+    assert_refused(&with(&|objects| nested(objects, 200, 6)), codes::TREE_TOO_LARGE);
+    assert_refused(&with(&|objects| objects.insert(ObjectKind::Tree, "")), codes::TREE_MALFORMED);
+}
