@@ -1,8 +1,14 @@
 //! The reconciler: watches a signed git repository, and publishes to each device what it shall run.
 
+pub mod cli;
+pub mod config;
 pub mod git;
 pub mod keys;
 pub mod pki;
 pub mod publish;
+pub mod repository;
+pub mod run;
 pub mod serve;
 pub mod store;
+pub mod tick;
+pub mod world;

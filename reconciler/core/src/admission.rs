@@ -212,6 +212,21 @@ impl Admissions {
         }
     }
 
+    /// The entry that began last to name a device.
+    pub fn entry_of(&self, device: &DeviceName) -> Option<&(EnrollmentName, EntryId)> {
+        self.named.get(device)
+    }
+
+    /// Whether the last word on an entry is that it is revoked.
+    pub fn is_entry_revoked(&self, entry: &(EnrollmentName, EntryId)) -> bool {
+        self.entries.get(entry).is_some_and(|entry| entry.revoked)
+    }
+
+    /// Whether the last word on a device is that it is revoked.
+    pub fn is_device_revoked(&self, device: &DeviceName) -> bool {
+        self.revoked.contains(device)
+    }
+
     /// Says what the holder of a certificate with this identity may do now.
     pub fn admit(&self, identity: &Identity) -> Admission {
         let Identity { enrollment, entry: id, device, .. } = identity;

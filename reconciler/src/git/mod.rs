@@ -253,3 +253,6 @@ fn redacted(url: &str) -> String {
         _ => url.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ mod check;
 mod layout;
 mod objects;
 mod presented;
+mod read;
 mod sign;
 mod write;
 
@@ -81,7 +82,7 @@ impl PublishError {
             Self::Objects(_) | Self::Flush(_) | Self::VersionsTaken { .. } | Self::Task(_) => {
                 codes::OBJECT_STORE_FAILED
             }
-            Self::Root { .. } => codes::ROOT_UNUSABLE,
+            Self::Root { .. } => codes::STORE_ROOT_UNUSABLE,
             Self::ForeignKey { .. } => codes::KEYS_NOT_IN_ROOT,
             Self::Mismatch { .. } => codes::TARGET_MISMATCH,
         }
@@ -280,6 +281,3 @@ async fn load_roots(store: &dyn ObjectStore) -> Result<Vec<Root>, PublishError> 
         version = version.saturating_add(1);
     }
 }
-
-#[cfg(test)]
-mod tests;

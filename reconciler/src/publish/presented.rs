@@ -35,7 +35,7 @@ pub enum PresentedError {
 impl PresentedError {
     /// The stable code.
     pub const fn code(&self) -> Code {
-        codes::METADATA_FOREIGN
+        codes::PRESENTED_FOREIGN
     }
 }
 

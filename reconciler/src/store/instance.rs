@@ -80,6 +80,9 @@ pub async fn declare_instance(store: &Store, objects: &dyn ObjectStore, instance
     if in_database(store).await?.is_some() {
         return Err(InstanceError::NotNew { what: "the database" });
     }
+    if !is_empty(objects).await? {
+        return Err(InstanceError::NotNew { what: "the object store" });
+    }
     let record = Instance { instance: instance.to_owned() };
     let bytes = serde_json::to_vec(&record).expect("a struct of strings");
     let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };

@@ -3,4 +3,82 @@
 use super::codes;
 
 codes! { AGENT:
+    AGENT_STATE = "BW-0601", "the agent's state cannot be used",
+        "A file of the state directory is there, but cannot be read, written or understood. It is never taken as absent.",
+        "Mend the disk or the permissions. If a file is damaged: enroll again into a new state directory; the device then needs a signed Resume.";
+    NOT_ENROLLED = "BW-0602", "the device is not enrolled",
+        "The state directory holds no certificate.",
+        "Run bellwether-agent enroll first, with the same --state.";
+    AGENT_CONFIG = "BW-0603", "the agent's configuration cannot be read",
+        "agent.yaml is missing, is not YAML, or has a field that this release does not know.",
+        "Mend the file; the message names the place.";
+    AGENT_RUNNING = "BW-0604", "another agent uses the state directory",
+        "One agent at a time holds the lock of a state directory.",
+        "Stop the other agent, or give this one its own --state.";
+    CLOCK_BEHIND = "BW-0605", "the device's clock is behind",
+        "The clock shows a time before this agent was built, or before the last time it could verify. That time is used instead.",
+        "Set the clock; the agent goes on meanwhile.";
+    SERVER_UNREACHABLE_AGENT = "BW-0610", "the reconciler cannot be reached",
+        "No connection could be made: the address, the port, the network or a firewall.",
+        "Check the address that the message names; the agent tries again by itself.";
+    TLS_NAME_MISMATCH = "BW-0611", "the server's certificate is for other names",
+        "The address that was asked for is not among the names in the server's certificate.",
+        "Use one of the names that the message lists, or have the reconciler's certificate made with this name.";
+    TLS_UNTRUSTED = "BW-0612", "the server's certificate is not trusted",
+        "The certificate was not signed by the pinned CA.",
+        "Give --ca the reconciler's ca.crt. If that is the right file, something else answers at this address.";
+    TLS_FAILED = "BW-0613", "no secure connection could be made",
+        "The TLS handshake failed: the message says why (an expired certificate, a clock far off, another protocol).",
+        "Check the clock of both sides, and that the address belongs to the listener.";
+    ANSWER_UNREADABLE = "BW-0614", "the server's answer is not understood",
+        "The answer is not what this agent expects: the address is another listener, or another release.",
+        "Check the address; update the agent.";
+    ROOT_UNUSABLE = "BW-0615", "the pinned TUF root cannot be used",
+        "The file is not a root.json that is signed by its own keys.",
+        "Give --tuf-root the reconciler's 1.root.json (or a later one).";
+    METADATA_REFUSED = "BW-0620", "signed metadata was refused",
+        "The metadata that the device was given does not verify: signature, version, expiry, hash or form.",
+        "If the clock is right and this lasts, look at the reconciler's store and keys. The device keeps what it runs.";
+    METADATA_FOREIGN = "BW-0621", "the metadata is for another device",
+        "The signed metadata names a device other than this one.",
+        "Look at what answers at the updates address; the device keeps what it runs.";
+    SPEC_UNUSABLE = "BW-0622", "the device's spec cannot be used",
+        "The spec is not canonical, is not what was signed, or needs a target that the metadata does not list.",
+        "Update the agent if the reconciler is newer; the device keeps what it runs.";
+    DOWNLOAD_FAILED = "BW-0623", "a download failed",
+        "A target did not arrive, or is not what its signed length and digest say.",
+        "The agent tries again by itself; look at network and space if it lasts.";
+    VERSION_NOT_HIGHER = "BW-0630", "an offered version is not higher",
+        "An agent takes only a version above the highest that it ever began, unless a signed supersedes names exactly what it runs.",
+        "Write a signed Resume for this device: bellwether device resume.";
+    OFFER_ALTERED = "BW-0631", "an offered version was offered before with other content",
+        "The same version came with another digest, or the same number with another commit: one of the two is not what the history says.",
+        "Find out who publishes; then a signed Resume for this device moves it on.";
+    WINDOW_PASSED = "BW-0632", "the time to apply has passed",
+        "The offer says until when it may be applied, and that time was over before everything was there.",
+        "Nothing: the reconciler offers again in the next window.";
+    PATH_NOT_ALLOWED = "BW-0640", "a path is not allowed on this device",
+        "The spec places something outside the path prefixes that the operator of this device allows.",
+        "Add the prefix to paths in agent.yaml, or change the fleet's template.";
+    PATH_FOREIGN = "BW-0641", "somebody else placed something at a path",
+        "The path exists, and this agent did not place it.",
+        "Move it away, or set overwrite: true for that file; the original then returns on removal.";
+    PATH_UNSAFE = "BW-0642", "a path cannot be reached safely",
+        "A part of the path is a symbolic link, or is no directory.",
+        "Use the path without links, or make the directory.";
+    OWNER_NOT_POSSIBLE = "BW-0643", "the owner of a file cannot be set",
+        "Only an agent that runs as root can give files to others, and the user or group must exist on the device.",
+        "Run the agent as root, create the user or group, or leave owner and group out.";
+    APPLY_FAILED = "BW-0644", "the device could not be changed",
+        "A file could not be written, switched or removed; what was done has been undone.",
+        "Mend what the message names: space, permissions, a read-only file system.";
+    ROLLBACK_FAILED = "BW-0645", "the previous version could not be restored",
+        "Undoing failed half-way; the agent tries again at each heartbeat and at its next start.",
+        "Mend what the message names: space, permissions, a read-only file system.";
+    PROBE_NOT_ALLOWED = "BW-0650", "a probe is not allowed on this device",
+        "The operator's allowlists do not have the program or the host. An empty list allows nothing.",
+        "Add it to exec or probeHosts in agent.yaml, or change the fleet's template.";
+    PROBE_FAILED = "BW-0651", "a probe failed",
+        "What was applied does not pass its probes; the device went back to what it ran before.",
+        "Read the message; mend the template and push.";
 }

@@ -3,15 +3,6 @@
 use super::codes;
 
 codes! { DEVICE:
-    CONFLICT_MISSING = "BW-0301", "a device reports a version that git does not have",
-        "The commit that the device names is not in the accepted history: git was reset or restored, or the device belongs to another history. It is paused and keeps what it runs.",
-        "Push the missing commit and its history back, or sign a Resume that names it: bellwether device resume DEVICE --over COMMIT --reason TEXT --commit.";
-    CONFLICT_ALTERED = "BW-0302", "a device runs something else than was signed for its version",
-        "The digest that the device reports for a known version is not the one in the targets that were signed for it.",
-        "Find out who changed the device; then sign a Resume that names it: bellwether device resume DEVICE --reason TEXT --commit.";
-    CONFLICT_UNREADABLE = "BW-0303", "a device's report cannot be read",
-        "The report is malformed, or names a known commit with a wrong landing number. It fails closed: that device alone is paused.",
-        "Look at the agent's log; then sign a Resume that names the device: bellwether device resume DEVICE --reason TEXT --commit.";
     VERSION_MISSING = "BW-0301", "a device runs a commit that the history does not have",
         "The commit the device reports is not a landing of the accepted history: the branch was forced back, or a git server was restored from an old backup.",
         "Push the missing commits again, or write a signed Resume that names them: bellwether device resume.";

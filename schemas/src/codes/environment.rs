@@ -3,6 +3,9 @@
 use super::codes;
 
 codes! { ENVIRONMENT:
+    CONFIG_INVALID = "BW-0701", "the reconciler's configuration cannot be used",
+        "The file is missing, is not YAML, has a field that does not exist, or lacks one that has no default.",
+        "Mend the place that the message names; repository and introduction are all that is needed.";
     USAGE = "BW-0720", "the command was used wrongly",
         "An option is missing, excludes another, or has a value that it cannot have.",
         "See the command's --help; it has examples.";

@@ -33,7 +33,7 @@ codes! { PUBLISH:
     KEY_UNREADABLE = "BW-0510", "a key file cannot be used",
         "The file is missing, cannot be read or written, or holds no Ed25519 key in PKCS#8 PEM.",
         "Mend what the message names, or restore the file from its backup.";
-    ROOT_UNUSABLE = "BW-0511", "the store has no usable root",
+    STORE_ROOT_UNUSABLE = "BW-0511", "the store has no usable root",
         "root/1.root.json is missing from the store, or is not signed as it says itself.",
         "Restore root/ of the store, or run bellwether-reconciler init for a new one.";
     KEYS_NOT_IN_ROOT = "BW-0512", "the online keys are not those of the root",
@@ -42,7 +42,7 @@ codes! { PUBLISH:
     TARGET_MISMATCH = "BW-0513", "content is not what its digest or length says",
         "What was to be published differs from what was to be signed.",
         "Report it with the log; nothing was published.";
-    METADATA_FOREIGN = "BW-0514", "presented metadata is not ours",
+    PRESENTED_FOREIGN = "BW-0514", "presented metadata is not ours",
         "A device presented metadata that no key of this store's roots signed. It counts for nothing.",
         "If the device came from another installation, enroll it here.";
     REPOSITORY_ADDRESS = "BW-0520", "the repository's address or branch is malformed",

@@ -1,0 +1,215 @@
+//! Judges what a device reports against the history of git: the heart of the pause.
+//!
+//! A device can only ever pause itself: what one says moves no head, no other device and no rollout.
+
+use bellwether_schemas::codes;
+use bellwether_schemas::manifest::Labels;
+use bellwether_schemas::report::{Claim, Reported};
+use bellwether_schemas::targets::Supersedes;
+use bellwether_schemas::{Code, CommitId, DeviceName, Sha256Digest, Version};
+
+use crate::declare::ResumeAt;
+use crate::verify::VerifiedHistory;
+
+/// How a version that is missing from the history stands to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stand {
+    /// Its landing number is above the head's.
+    Ahead,
+    /// It is not: the history has another landing there.
+    Diverged,
+}
+
+/// What a claim or a report is, against the history. Ordered: the later one is the worse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Classification {
+    /// No version yet.
+    Empty,
+    /// The commit is a landing of the accepted history, with its true number.
+    InHistory,
+    /// The commit is missing, but what the device runs is what the history says: its template commit is a landing, and
+    /// rendering it at the head gives the same digest.
+    Equivalent(Claim),
+    /// The commit is not in the history.
+    Missing {
+        /// What the device claims.
+        claim: Claim,
+        /// How it stands to the history.
+        stand: Stand,
+    },
+    /// The commit is known, and the digest differs from the one in our signed targets for that version.
+    Altered {
+        /// What the device claims.
+        claim: Claim,
+        /// The digest we signed.
+        signed: Sha256Digest,
+    },
+    /// Malformed, or a known commit with a wrong number.
+    Unreadable {
+        /// Why.
+        why: String,
+        /// What the device claims, where that could be read.
+        claim: Option<Claim>,
+    },
+}
+
+impl Classification {
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Empty => 0,
+            Self::InHistory => 1,
+            Self::Equivalent(_) => 2,
+            Self::Missing { .. } => 3,
+            Self::Altered { .. } => 4,
+            Self::Unreadable { .. } => 5,
+        }
+    }
+}
+
+/// What the history and our own signatures say; the caller looks it up, [`classify`] decides.
+pub struct Evidence<'a> {
+    /// The history: the accepted one, or the branch's while the repository is rewound.
+    pub history: &'a VerifiedHistory,
+    /// The digest in our signed targets for a version of this device, stored or presented.
+    pub signed: &'a dyn Fn(&Version) -> Option<Sha256Digest>,
+    /// The digest of the template in force at a landing, rendered for this device at the head.
+    pub rendered: &'a dyn Fn(u64) -> Option<Sha256Digest>,
+}
+
+/// Judges running and applying; the worse one wins.
+pub fn classify(reported: &Reported, evidence: &Evidence<'_>) -> Classification {
+    match reported {
+        Reported::Unreadable { why, .. } => Classification::Unreadable { why: why.clone(), claim: None },
+        Reported::Readable(report) => [report.running, report.applying]
+            .into_iter()
+            .flatten()
+            .map(|claim| judge(claim, evidence))
+            .max_by_key(Classification::rank)
+            .unwrap_or(Classification::Empty),
+    }
+}
+
+fn judge(claim: Claim, evidence: &Evidence<'_>) -> Classification {
+    let version = claim.version;
+    match evidence.history.number_of(&version.commit) {
+        Some(number) if number != version.landing => Classification::Unreadable {
+            why: format!(
+                "it names commit {} as landing {}, which is landing {number}",
+                version.commit.short(),
+                version.landing
+            ),
+            claim: Some(claim),
+        },
+        Some(_) => match (evidence.signed)(&version) {
+            Some(signed) if signed != claim.digest => Classification::Altered { claim, signed },
+            Some(_) | None => Classification::InHistory,
+        },
+        None => {
+            let template = evidence.history.number_of(&claim.template);
+            if template.and_then(|number| (evidence.rendered)(number)) == Some(claim.digest) {
+                Classification::Equivalent(claim)
+            } else if version.landing > evidence.history.head_number() {
+                Classification::Missing { claim, stand: Stand::Ahead }
+            } else {
+                Classification::Missing { claim, stand: Stand::Diverged }
+            }
+        }
+    }
+}
+
+/// What follows from a classification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It takes part.
+    Normal {
+        /// What its next offer must name as given up, because its version may be above the head's.
+        supersedes: Option<Supersedes>,
+    },
+    /// It is paused (`ConflictPaused`).
+    Paused(Pause),
+}
+
+/// A pause, with what people need to end it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// The stable code of the finding.
+    pub code: Code,
+    /// The finding in a sentence.
+    pub why: String,
+    /// The commit that is missing, where one is.
+    pub commit: Option<CommitId>,
+}
+
+/// The device whose standing is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Who<'a> {
+    /// Its name.
+    pub device: &'a DeviceName,
+    /// Its labels at the head.
+    pub labels: &'a Labels,
+    /// Its persistent nonce, where its report could be read that far.
+    pub nonce: Option<&'a str>,
+}
+
+/// Decides between going on, going on by force of a signed Resume, and the pause.
+///
+/// While the repository is rewound nothing is offered at all, so a device that is merely `Equivalent` waits as well.
+pub fn standing<'a>(
+    classification: &Classification,
+    who: &Who<'_>,
+    resumes: impl Iterator<Item = ResumeAt<'a>>,
+    rewound: bool,
+) -> Standing {
+    let mut resumes = resumes.filter(|at| !rewound && at.resume.covers(who.device, who.labels));
+    match classification {
+        Classification::Empty | Classification::InHistory => Standing::Normal { supersedes: None },
+        Classification::Equivalent(claim) if !rewound => Standing::Normal { supersedes: Some(running(claim)) },
+        Classification::Equivalent(claim) => Standing::Paused(missing(claim, Stand::Ahead)),
+        Classification::Missing { claim, stand } => {
+            if resumes.any(|at| at.resume.over.contains(&claim.version.commit)) {
+                Standing::Normal { supersedes: Some(running(claim)) }
+            } else {
+                Standing::Paused(missing(claim, *stand))
+            }
+        }
+        Classification::Altered { claim, signed } => {
+            // A Resume that names the device speaks of what was offered before it, not of what is altered afterwards.
+            if resumes.any(|at| at.resume.devices.contains(who.device) && claim.version.landing < at.since) {
+                Standing::Normal { supersedes: Some(running(claim)) }
+            } else {
+                let why = format!(
+                    "it runs {} with digest {}, but what was signed for it has digest {}",
+                    claim.version.long(),
+                    claim.digest.short(),
+                    signed.short()
+                );
+                Standing::Paused(Pause { code: codes::VERSION_ALTERED, why, commit: None })
+            }
+        }
+        Classification::Unreadable { why, claim } => {
+            let named = resumes.any(|at| at.resume.devices.contains(who.device));
+            let given_up = claim.as_ref().map(running).or_else(|| who.nonce.map(|n| Supersedes::Nonce(n.to_owned())));
+            match given_up {
+                Some(supersedes) if named => Standing::Normal { supersedes: Some(supersedes) },
+                _ => {
+                    let why = format!("its report cannot be relied on: {why}");
+                    Standing::Paused(Pause { code: codes::REPORT_UNREADABLE, why, commit: None })
+                }
+            }
+        }
+    }
+}
+
+fn running(claim: &Claim) -> Supersedes {
+    Supersedes::Running { version: claim.version, digest: claim.digest }
+}
+
+fn missing(claim: &Claim, stand: Stand) -> Pause {
+    let commit = claim.version.commit;
+    let stand = match stand {
+        Stand::Ahead => "is ahead of the git history",
+        Stand::Diverged => "has left the git history",
+    };
+    let why = format!("it reports {}, which {stand}: commit {commit} is missing", claim.version);
+    Pause { code: codes::VERSION_MISSING, why, commit: Some(commit) }
+}

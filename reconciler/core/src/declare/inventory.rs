@@ -1,0 +1,229 @@
+//! Which devices git knows, and with which labels: the enrollments, their entries and the Device manifests.
+//!
+//! What the history said last about an entry holds: a line or a file that is deleted is no statement, so tidying spent
+//! tokens revokes nobody and un-revokes nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bellwether_schemas::manifest::{Device, Enrollment, Labels, Token, Vars};
+use bellwether_schemas::{DeviceName, EnrollmentName, EntryId};
+
+use crate::admission::{self, Admissions};
+
+/// An entry of an Enrollment, by enrollment and id.
+pub type EntryKey = (EnrollmentName, EntryId);
+
+/// What the history said last about the devices of one entry of an Enrollment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct EntryFacts {
+    device: Option<DeviceName>,
+    labels: Labels,
+}
+
+/// A device's labels and variables, as git has them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Facts {
+    /// Enrollment's labels, overridden by the entry's, overridden by the Device manifest's.
+    pub labels: Labels,
+    /// The Device manifest's variables.
+    pub vars: Vars,
+}
+
+/// Something that a fleet can have as a member, as far as git can tell.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A device that git names.
+    Device(DeviceName),
+    /// Devices that enroll here without a name of git's choosing, with these labels.
+    Unnamed(EnrollmentName, Labels),
+}
+
+/// The devices that git knows.
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    enrollments: BTreeMap<EnrollmentName, Arc<Labels>>,
+    entries: BTreeMap<EntryKey, EntryFacts>,
+    devices: BTreeMap<DeviceName, Arc<Device>>,
+    admissions: Arc<Admissions>,
+}
+
+impl Inventory {
+    /// Who may enroll and who may speak.
+    pub fn admissions(&self) -> &Arc<Admissions> {
+        &self.admissions
+    }
+
+    /// Labels and variables of a device that came by this entry.
+    pub fn facts(&self, device: &DeviceName, enrollment: &EnrollmentName, entry: &EntryId) -> Facts {
+        let mut labels = self.enrollments.get(enrollment).map(|labels| (**labels).clone()).unwrap_or_default();
+        if let Some(entry) = self.entries.get(&(enrollment.clone(), entry.clone())) {
+            labels.extend(entry.labels.clone());
+        }
+        let mut vars = Vars::new();
+        if let Some(manifest) = self.devices.get(device) {
+            labels.extend(manifest.labels.clone());
+            vars.clone_from(&manifest.vars);
+        }
+        Facts { labels, vars }
+    }
+
+    /// Whether git says anything about the device by name.
+    pub fn names(&self, device: &DeviceName) -> bool {
+        self.admissions.entry_of(device).is_some() || self.devices.contains_key(device)
+    }
+
+    /// Labels and variables of a subject.
+    pub fn subject_facts(&self, subject: &Subject) -> Facts {
+        match subject {
+            Subject::Unnamed(_, labels) => Facts { labels: labels.clone(), vars: Vars::new() },
+            Subject::Device(device) => match self.admissions.entry_of(device) {
+                Some((enrollment, entry)) => self.facts(device, enrollment, entry),
+                None => {
+                    // A device with a generated name shows its enrollment in it; its entry is known to its certificate only.
+                    let mut labels = generated_from(device)
+                        .and_then(|enrollment| self.enrollments.get(&enrollment))
+                        .map(|labels| (**labels).clone())
+                        .unwrap_or_default();
+                    let manifest = self.devices.get(device);
+                    labels.extend(manifest.map(|m| m.labels.clone()).unwrap_or_default());
+                    Facts { labels, vars: manifest.map(|m| m.vars.clone()).unwrap_or_default() }
+                }
+            },
+        }
+    }
+
+    /// Every subject that there is.
+    pub fn subjects(&self) -> BTreeSet<Subject> {
+        let entries = self.entries.values().filter_map(|entry| entry.device.as_ref());
+        let named = entries.chain(self.devices.keys()).cloned().map(Subject::Device);
+        let unnamed =
+            self.entries.iter().filter(|(_, entry)| entry.device.is_none()).map(|((enrollment, _), entry)| {
+                let mut labels = self.enrollments.get(enrollment).map(|labels| (**labels).clone()).unwrap_or_default();
+                labels.extend(entry.labels.clone());
+                Subject::Unnamed(enrollment.clone(), labels)
+            });
+        named.chain(unnamed).collect()
+    }
+
+    /// Takes what a landing says about an enrollment; `None` when the file is gone, which says nothing about its entries.
+    pub(super) fn state_enrollment(&mut self, name: &EnrollmentName, manifest: Option<&Enrollment>) {
+        let Some(manifest) = manifest else { return };
+        self.enrollments.insert(name.clone(), Arc::new(manifest.labels.clone()));
+        for token in &manifest.tokens {
+            self.state_token(name, token);
+        }
+    }
+
+    fn state_token(&mut self, enrollment: &EnrollmentName, token: &Token) {
+        let key = (enrollment.clone(), token.id.clone());
+        let revoked = token.revoked.unwrap_or_else(|| self.admissions.is_entry_revoked(&key));
+        Arc::make_mut(&mut self.admissions).insert(admission::Entry {
+            enrollment: enrollment.clone(),
+            id: token.id.clone(),
+            token: token.sha256,
+            expires: token.expires,
+            device: token.device.clone(),
+            revoked,
+        });
+        self.entries.insert(key, EntryFacts { device: token.device.clone(), labels: token.labels.clone() });
+    }
+
+    /// Takes what a landing says about a device; `None` when the file is gone: its labels go, a revocation stays.
+    pub(super) fn state_device(&mut self, name: &DeviceName, manifest: Option<&Device>) {
+        match manifest {
+            None => {
+                self.devices.remove(name);
+            }
+            Some(device) => {
+                if let Some(revoked) = device.revoked {
+                    Arc::make_mut(&mut self.admissions).set_revoked(name.clone(), revoked);
+                }
+                self.devices.insert(name.clone(), Arc::new(device.clone()));
+            }
+        }
+    }
+}
+
+/// The enrollment in a generated name, `<enrollment>-<16 hexadecimal digits>`.
+fn generated_from(device: &DeviceName) -> Option<EnrollmentName> {
+    let (enrollment, digits) = device.as_str().rsplit_once('-')?;
+    let hexadecimal = digits.len() == 16 && digits.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
+    if hexadecimal { enrollment.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    fn token(id: &str, device: Option<&str>) -> Token {
+        Token {
+            id: id.parse().expect("an id"),
+            sha256: bellwether_schemas::Sha256Digest::of(id.as_bytes()),
+            expires: jiff::Timestamp::MAX,
+            device: device.map(|d| d.parse().expect("a name")),
+            labels: labels(&[("from", id)]),
+            revoked: None,
+        }
+    }
+
+    fn enrollment(tokens: Vec<Token>) -> Enrollment {
+        Enrollment { labels: labels(&[("site", "kiel"), ("from", "enrollment")]), tokens, ..Enrollment::default() }
+    }
+
+    fn name<T: std::str::FromStr>(text: &str) -> T
+    where
+        T::Err: std::fmt::Debug,
+    {
+        text.parse().expect("a name")
+    }
+
+    #[test]
+    fn labels_come_from_enrollment_then_entry_then_device() {
+        let mut inventory = Inventory::default();
+        inventory.state_enrollment(&name("factory"), Some(&enrollment(vec![token("t1", Some("edge-1"))])));
+        let facts = inventory.facts(&name("edge-1"), &name("factory"), &name("t1"));
+        assert_eq!(facts.labels, labels(&[("site", "kiel"), ("from", "t1")]));
+        let manifest = Device { labels: labels(&[("from", "device")]), ..Device::default() };
+        inventory.state_device(&name("edge-1"), Some(&manifest));
+        let facts = inventory.subject_facts(&Subject::Device(name("edge-1")));
+        assert_eq!(facts.labels, labels(&[("site", "kiel"), ("from", "device")]));
+    }
+
+    #[test]
+    fn tidying_revokes_nobody_and_un_revokes_nobody() {
+        let mut inventory = Inventory::default();
+        let factory = name("factory");
+        let mut revoked = token("t1", Some("edge-1"));
+        revoked.revoked = Some(true);
+        inventory.state_enrollment(&factory, Some(&enrollment(vec![revoked, token("t2", None)])));
+        inventory.state_enrollment(&factory, Some(&enrollment(vec![token("t1", Some("edge-1"))])));
+        inventory.state_enrollment(&factory, None);
+        let is_revoked = |id: &str| inventory.admissions().is_entry_revoked(&(factory.clone(), name(id)));
+        assert!(is_revoked("t1") && !is_revoked("t2"));
+        let kept = inventory.facts(&name("edge-1"), &factory, &name("t1"));
+        assert_eq!(kept.labels, labels(&[("site", "kiel"), ("from", "t1")]));
+    }
+
+    #[test]
+    fn a_device_revocation_outlives_its_file() {
+        let mut inventory = Inventory::default();
+        let edge: DeviceName = name("edge-1");
+        inventory.state_device(&edge, Some(&Device { revoked: Some(true), ..Device::default() }));
+        inventory.state_device(&edge, Some(&Device::default()));
+        inventory.state_device(&edge, None);
+        assert!(inventory.admissions().is_device_revoked(&edge));
+        inventory.state_device(&edge, Some(&Device { revoked: Some(false), ..Device::default() }));
+        assert!(!inventory.admissions().is_device_revoked(&edge));
+    }
+
+    #[test]
+    fn generated_names_show_their_enrollment() {
+        assert_eq!(generated_from(&name("factory-0123456789abcdef")), Some(name("factory")));
+        assert_eq!(generated_from(&name("edge-1")), None);
+    }
+}

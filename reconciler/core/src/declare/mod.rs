@@ -1,0 +1,431 @@
+//! What the accepted history declares: a fold over verified landings.
+//!
+//! In: [`VerifiedLanding`]s, in order, and the objects they name. Out: manifests that count, fleets with their template
+//! commits, devices with their labels. The cost of a landing grows with what it changed.
+
+mod inventory;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bellwether_schemas::diagnostic::Diagnostic;
+use bellwether_schemas::manifest::{AnyManifest, Approval, Fleet, Hold, Kind, Resume, Rollout};
+use bellwether_schemas::{CommitId, FleetName, ObjectId, Sha256Digest, WaveName, codes, yaml};
+
+use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
+use crate::plan::Landing;
+use crate::verify::{TreeEntry, VerifiedLanding};
+
+pub use inventory::{EntryKey, Facts, Inventory, Subject};
+
+/// A manifest file: what counts of it, and what is wrong with it.
+#[derive(Debug, Clone)]
+struct Slot {
+    /// Its newest version that parses, from the introduction on.
+    manifest: Option<Counting>,
+    /// The problems of its version at the head; none when that is the one that counts.
+    problems: Arc<[Diagnostic]>,
+}
+
+/// The version of a manifest that counts.
+#[derive(Debug, Clone)]
+struct Counting {
+    manifest: Arc<AnyManifest>,
+    blob: ObjectId,
+    /// The landing that brought it.
+    since: u64,
+}
+
+/// A fleet's template at one template commit.
+#[derive(Debug, Clone)]
+pub struct TemplateAt {
+    /// The fleet.
+    pub name: FleetName,
+    /// The template commit.
+    pub landing: Landing,
+    /// The fleet as its manifest had it there.
+    pub fleet: Arc<Fleet>,
+    /// The files that the template names, by path in the repository; those that are missing are not there.
+    pub sources: BTreeMap<String, TreeEntry>,
+    /// Digest of the fleet's inputs there.
+    pub inputs: Sha256Digest,
+}
+
+/// A fleet at the head.
+#[derive(Debug, Clone)]
+pub struct FleetLine {
+    /// Its newest template commit, which is its target.
+    pub target: Arc<TemplateAt>,
+    /// The Rollout that judges the target: at the target's first parent (at the target itself for a new fleet).
+    pub rollout: Arc<Rollout>,
+    /// The devices, with the labels that place them into waves: at the same commit as `rollout`.
+    pub judged: Arc<Inventory>,
+    /// Digest of labels and variables of each member that git knows.
+    members: BTreeMap<Subject, Sha256Digest>,
+    /// The Rollout at the head: it judges the next target.
+    rollout_at_head: Arc<Rollout>,
+}
+
+impl FleetLine {
+    /// The members that git knows.
+    pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.members.keys()
+    }
+}
+
+/// A Resume that counts, and the landing that brought it.
+#[derive(Debug, Clone, Copy)]
+pub struct ResumeAt<'a> {
+    /// What it says.
+    pub resume: &'a Resume,
+    /// The landing that brought it.
+    pub since: u64,
+}
+
+/// What the accepted history declares at its head.
+#[derive(Debug, Clone)]
+pub struct Declared {
+    head: Landing,
+    slots: BTreeMap<String, Slot>,
+    files: BTreeMap<String, TreeEntry>,
+    inventory: Arc<Inventory>,
+    fleets: BTreeMap<FleetName, FleetLine>,
+    /// Every template commit of every fleet that ever was, oldest first.
+    templates: BTreeMap<FleetName, Vec<Arc<TemplateAt>>>,
+}
+
+impl Declared {
+    /// What the introduction declares. It counts as changing the inputs of every fleet.
+    ///
+    /// # Errors
+    /// When an object of the landing cannot be read.
+    pub fn introduce(objects: &dyn ObjectSource, landing: &VerifiedLanding) -> Result<Self, ObjectError> {
+        let mut declared = Self {
+            head: Landing { commit: *landing.id(), number: landing.number() },
+            slots: BTreeMap::new(),
+            files: BTreeMap::new(),
+            inventory: Arc::default(),
+            fleets: BTreeMap::new(),
+            templates: BTreeMap::new(),
+        };
+        declared.land(objects, landing)?;
+        Ok(declared)
+    }
+
+    /// Takes the next landing. On an error nothing has changed.
+    ///
+    /// # Errors
+    /// When an object of the landing cannot be read.
+    pub fn land(&mut self, objects: &dyn ObjectSource, landing: &VerifiedLanding) -> Result<(), ObjectError> {
+        let mut parsed = Vec::new();
+        for change in landing.changes() {
+            match (is_manifest_folder(&change.path), &change.after) {
+                (true, Some(entry)) => parsed.push((change.path.as_str(), Some(parse(objects, &change.path, entry)?))),
+                (true, None) => parsed.push((change.path.as_str(), None)),
+                (false, _) => {}
+            }
+        }
+        let parent = self.inventory.clone();
+        self.head = Landing { commit: *landing.id(), number: landing.number() };
+
+        let mut touched = Touched::default();
+        for (path, outcome) in parsed {
+            self.take_manifest(path, outcome, &mut touched);
+        }
+        for change in landing.changes().iter().filter(|change| is_content(&change.path)) {
+            touched.files.insert(change.path.clone());
+            match &change.after {
+                Some(entry) => self.files.insert(change.path.clone(), entry.clone()),
+                None => self.files.remove(&change.path),
+            };
+        }
+        self.take_inputs(&touched, &parent);
+        Ok(())
+    }
+
+    /// The head.
+    pub fn head(&self) -> Landing {
+        self.head
+    }
+
+    /// The devices that git knows.
+    pub fn inventory(&self) -> &Arc<Inventory> {
+        &self.inventory
+    }
+
+    /// The fleets at the head.
+    pub fn fleets(&self) -> &BTreeMap<FleetName, FleetLine> {
+        &self.fleets
+    }
+
+    /// Manifests whose version at the head does not count, with their problems.
+    pub fn invalid(&self) -> impl Iterator<Item = (&str, &[Diagnostic])> {
+        self.slots
+            .iter()
+            .filter(|(_, slot)| !slot.problems.is_empty())
+            .map(|(path, slot)| (path.as_str(), &*slot.problems))
+    }
+
+    /// The template of a fleet that was in force at a landing, also of a fleet that is gone.
+    pub fn template_in_force(&self, fleet: &FleetName, landing: u64) -> Option<&Arc<TemplateAt>> {
+        let line = self.templates.get(fleet)?;
+        let after = line.partition_point(|template| template.landing.number <= landing);
+        line.get(after.checked_sub(1)?)
+    }
+
+    /// The fleets that select a device with these labels.
+    pub fn fleets_of(&self, facts: &Facts) -> Vec<&FleetName> {
+        let selects = |line: &FleetLine| line.target.fleet.selector.matches(&facts.labels);
+        self.fleets.iter().filter(|(_, line)| selects(line)).map(|(name, _)| name).collect()
+    }
+
+    /// The Holds that cover a fleet, with their paths. One whose every version is broken stops everything, closed as it fails.
+    pub fn holds<'a>(&'a self, fleet: &'a FleetName) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.folder(Kind::Hold).filter_map(move |(path, slot)| match slot.manifest.as_ref().map(|m| &*m.manifest) {
+            Some(AnyManifest::Hold(hold)) => hold.spec.covers(fleet).then_some((path, hold.spec.reason.as_str())),
+            _ => Some((path, "this Hold cannot be read, so it stops every fleet")),
+        })
+    }
+
+    /// The waves of a fleet's target whose gates are open by signed Approvals: those that name a landing at which the
+    /// fleet's inputs are those of the target.
+    pub fn approved(&self, fleet: &FleetName, number_of: impl Fn(&CommitId) -> Option<u64>) -> BTreeSet<WaveName> {
+        let Some(line) = self.fleets.get(fleet) else { return BTreeSet::new() };
+        self.decisions(Kind::Approval)
+            .filter_map(|(_, manifest)| match manifest {
+                AnyManifest::Approval(approval) if approval.spec.fleet == *fleet => Some(&approval.spec),
+                _ => None,
+            })
+            .filter(|approval: &&Approval| {
+                number_of(&approval.commit)
+                    .and_then(|number| self.template_in_force(fleet, number))
+                    .is_some_and(|template| template.inputs == line.target.inputs)
+            })
+            .flat_map(|approval| approval.open.iter().cloned())
+            .collect()
+    }
+
+    /// The Resumes that count.
+    pub fn resumes(&self) -> impl Iterator<Item = ResumeAt<'_>> {
+        self.folder(Kind::Resume).filter_map(|(_, slot)| {
+            let counting = slot.manifest.as_ref()?;
+            match &*counting.manifest {
+                AnyManifest::Resume(resume) => Some(ResumeAt { resume: &resume.spec, since: counting.since }),
+                _ => None,
+            }
+        })
+    }
+
+    /// Every Hold, by path.
+    pub fn all_holds(&self) -> impl Iterator<Item = (&str, &Hold)> {
+        self.decisions(Kind::Hold).filter_map(|(path, manifest)| match manifest {
+            AnyManifest::Hold(hold) => Some((path, &hold.spec)),
+            _ => None,
+        })
+    }
+
+    /// Every manifest that counts, by path.
+    pub fn manifests(&self) -> impl Iterator<Item = (&str, &AnyManifest)> {
+        self.slots.iter().filter_map(|(path, slot)| Some((path.as_str(), &*slot.manifest.as_ref()?.manifest)))
+    }
+
+    fn decisions(&self, kind: Kind) -> impl Iterator<Item = (&str, &AnyManifest)> {
+        self.folder(kind).filter_map(|(path, slot)| Some((path, &*slot.manifest.as_ref()?.manifest)))
+    }
+
+    fn folder(&self, kind: Kind) -> impl Iterator<Item = (&str, &Slot)> {
+        let prefix = format!("{}/", kind.folder());
+        let after = format!("{}0", kind.folder()); // '0' follows '/' in ASCII
+        self.slots.range(prefix..after).map(|(path, slot)| (path.as_str(), slot))
+    }
+
+    fn rollout_now(&self, fleet: &FleetName) -> Arc<Rollout> {
+        let path = format!("{}/{fleet}.yaml", Kind::Rollout.folder());
+        match self.slots.get(&path).and_then(|slot| slot.manifest.as_ref()).map(|m| &*m.manifest) {
+            Some(AnyManifest::Rollout(rollout)) => Arc::new(rollout.spec.clone()),
+            _ => Arc::default(),
+        }
+    }
+
+    fn take_manifest(&mut self, path: &str, outcome: Option<Parsed>, touched: &mut Touched) {
+        match outcome {
+            None => {
+                self.slots.remove(path);
+            }
+            Some(Parsed { manifest: Ok(manifest), blob }) => {
+                let counting = Counting { manifest: Arc::new(manifest), blob, since: self.head.number };
+                self.slots.insert(path.to_owned(), Slot { manifest: Some(counting), problems: Arc::default() });
+            }
+            Some(Parsed { manifest: Err(problems), .. }) => {
+                // What counts stays what it was, so nothing that depends on it is touched.
+                let slot =
+                    self.slots.entry(path.to_owned()).or_insert(Slot { manifest: None, problems: Arc::default() });
+                slot.problems = problems.into();
+                return;
+            }
+        }
+        let stem = path.rsplit_once('/').map_or(path, |(_, file)| file).trim_end_matches(".yaml");
+        let manifest = self.slots.get(path).and_then(|slot| slot.manifest.as_ref()).map(|m| m.manifest.clone());
+        match Kind::of_path(path) {
+            Some(Kind::Fleet) => {
+                touched.fleets.extend(stem.parse::<FleetName>());
+            }
+            Some(Kind::Device) => {
+                if let Ok(name) = stem.parse() {
+                    let spec = manifest.as_deref().and_then(|m| match m {
+                        AnyManifest::Device(device) => Some(&device.spec),
+                        _ => None,
+                    });
+                    Arc::make_mut(&mut self.inventory).state_device(&name, spec);
+                    touched.devices = true;
+                }
+            }
+            Some(Kind::Enrollment) => {
+                if let Ok(name) = stem.parse() {
+                    let spec = manifest.as_deref().and_then(|m| match m {
+                        AnyManifest::Enrollment(enrollment) => Some(&enrollment.spec),
+                        _ => None,
+                    });
+                    Arc::make_mut(&mut self.inventory).state_enrollment(&name, spec);
+                    touched.devices = true;
+                }
+            }
+            Some(Kind::Rollout) => {
+                touched.rollouts.extend(stem.parse::<FleetName>());
+            }
+            Some(Kind::TrustPolicy | Kind::Approval | Kind::Hold | Kind::Expedite | Kind::Resume) | None => {}
+        }
+    }
+
+    /// Finds the fleets whose inputs differ from those at the first parent, and gives them their new template commit.
+    fn take_inputs(&mut self, touched: &Touched, parent: &Arc<Inventory>) {
+        let subjects =
+            if touched.devices || !touched.fleets.is_empty() { self.inventory.subjects() } else { BTreeSet::new() };
+        for name in self.candidates(touched) {
+            let Some((fleet, blob)) = self.fleet_manifest(&name) else {
+                self.fleets.remove(&name);
+                continue;
+            };
+            let known = self.fleets.get(&name);
+            let members = match known {
+                Some(line) if !touched.devices && !touched.fleets.contains(&name) => line.members.clone(),
+                _ => members(&fleet, &self.inventory, &subjects),
+            };
+            let sources = self.sources(&fleet);
+            let inputs = inputs(&blob, &sources, &members);
+            // The rollout that stands beside a known fleet here is still the first parent's.
+            let (rollout, judged) = match known {
+                Some(line) if line.target.inputs == inputs => continue,
+                Some(line) => (line.rollout_at_head.clone(), parent.clone()),
+                None => (self.rollout_now(&name), self.inventory.clone()),
+            };
+            let target = Arc::new(TemplateAt { name: name.clone(), landing: self.head, fleet, sources, inputs });
+            self.templates.entry(name.clone()).or_default().push(target.clone());
+            let rollout_at_head = self.rollout_now(&name);
+            self.fleets.insert(name, FleetLine { target, rollout, judged, members, rollout_at_head });
+        }
+        for name in &touched.rollouts {
+            let rollout = self.rollout_now(name);
+            if let Some(line) = self.fleets.get_mut(name) {
+                line.rollout_at_head = rollout;
+            }
+        }
+    }
+
+    /// The fleets whose inputs the landing may have changed.
+    fn candidates(&self, touched: &Touched) -> BTreeSet<FleetName> {
+        let all = self.fleets.iter().filter(|(_, line)| touched.devices || line.target.names_any(&touched.files));
+        all.map(|(name, _)| name).chain(&touched.fleets).cloned().collect()
+    }
+
+    fn fleet_manifest(&self, name: &FleetName) -> Option<(Arc<Fleet>, ObjectId)> {
+        let counting = self.slots.get(&format!("{}/{name}.yaml", Kind::Fleet.folder()))?.manifest.as_ref()?;
+        match &*counting.manifest {
+            AnyManifest::Fleet(fleet) => Some((Arc::new(fleet.spec.clone()), counting.blob)),
+            _ => None,
+        }
+    }
+
+    fn sources(&self, fleet: &Fleet) -> BTreeMap<String, TreeEntry> {
+        source_paths(fleet).filter_map(|path| Some((path.to_owned(), self.files.get(path)?.clone()))).collect()
+    }
+}
+
+impl TemplateAt {
+    fn names_any(&self, files: &BTreeSet<String>) -> bool {
+        !files.is_empty() && source_paths(&self.fleet).any(|path| files.contains(path))
+    }
+}
+
+/// What a landing touched, as far as inputs go.
+#[derive(Debug, Default)]
+struct Touched {
+    fleets: BTreeSet<FleetName>,
+    rollouts: BTreeSet<FleetName>,
+    files: BTreeSet<String>,
+    devices: bool,
+}
+
+struct Parsed {
+    manifest: Result<AnyManifest, Vec<Diagnostic>>,
+    blob: ObjectId,
+}
+
+fn parse(objects: &dyn ObjectSource, path: &str, entry: &TreeEntry) -> Result<Parsed, ObjectError> {
+    let blob = entry.id;
+    if Kind::of_path(path).is_none() {
+        let misplaced =
+            Diagnostic::error(codes::UNEXPECTED_FILE, path, "only <name>.yaml belongs into a folder of manifests");
+        return Ok(Parsed { manifest: Err(vec![misplaced]), blob });
+    }
+    let text = objects::read(objects, &blob, ObjectKind::Blob)?;
+    Ok(Parsed { manifest: yaml::parse(path, &text), blob })
+}
+
+/// Whether `path` lies in a folder of manifests and is meant to be one.
+fn is_manifest_folder(path: &str) -> bool {
+    let Some((folder, rest)) = path.split_once('/') else { return false };
+    let file = rest.rsplit('/').next().unwrap_or(rest);
+    Kind::ALL.iter().any(|kind| kind.folder() == folder) && !matches!(file, "README.md" | ".gitkeep")
+}
+
+fn is_content(path: &str) -> bool {
+    path.starts_with("files/") || path.starts_with("artifacts/")
+}
+
+fn source_paths(fleet: &Fleet) -> impl Iterator<Item = &str> {
+    let files = fleet.template.files.iter().filter_map(|file| file.source.as_deref());
+    files.chain(fleet.template.artifacts.iter().filter_map(|artifact| artifact.source.path.as_deref()))
+}
+
+fn members(fleet: &Fleet, inventory: &Inventory, subjects: &BTreeSet<Subject>) -> BTreeMap<Subject, Sha256Digest> {
+    subjects
+        .iter()
+        .filter_map(|subject| {
+            let facts = inventory.subject_facts(subject);
+            fleet.selector.matches(&facts.labels).then(|| (subject.clone(), facts_digest(&facts)))
+        })
+        .collect()
+}
+
+fn facts_digest(facts: &Facts) -> Sha256Digest {
+    let text = serde_json::to_vec(&(&facts.labels, &facts.vars)).expect("labels and variables are JSON already");
+    Sha256Digest::of(&text)
+}
+
+/// The digest of a fleet's inputs: its manifest, the contents it names, and the labels and variables of its members.
+fn inputs(
+    blob: &ObjectId,
+    sources: &BTreeMap<String, TreeEntry>,
+    members: &BTreeMap<Subject, Sha256Digest>,
+) -> Sha256Digest {
+    let sources: Vec<_> = sources.iter().map(|(path, entry)| (path, entry.id)).collect();
+    let members: Vec<_> = members
+        .iter()
+        .map(|(subject, facts)| match subject {
+            Subject::Device(device) => ("device", device.as_str(), facts),
+            Subject::Unnamed(enrollment, _) => ("unnamed", enrollment.as_str(), facts),
+        })
+        .collect();
+    Sha256Digest::of(&serde_json::to_vec(&(blob, sources, members)).expect("texts and ids are JSON"))
+}

@@ -1,0 +1,269 @@
+//! The command `bellwether-reconciler`.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use bellwether_schemas::{CommitId, Seconds, Sha256Digest};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Advertise, CONFIG_FILE, Config, IntroductionConfig, Listen};
+use crate::pki::{Authority, ServerName};
+use crate::publish::{Objects, publish_root};
+use crate::run::{Reconciler, RunError};
+use crate::store::{Store, declare_instance};
+
+/// Watches a signed git repository, and publishes to each device what it shall run.
+#[derive(Debug, Parser)]
+#[command(name = "bellwether-reconciler", version, after_help = "Documentation: docs/architecture.md in the source.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Makes a new reconciler: configuration, certificate authority, server certificate and an empty store.
+    Init(Init),
+    /// Runs the reconciler until SIGINT or SIGTERM.
+    Run(Run),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  bellwether keys init --root keys/root --online /var/lib/bellwether/keys/online
+  bellwether-reconciler init --dir /var/lib/bellwether --root-json keys/root/1.root.json \\
+      --repository https://git.example.com/fleet.git --commit 9f3c… --policy-sha256 2c26… \\
+      --domain example.com --name bellwether.example.com")]
+struct Init {
+    /// The reconciler's directory; its configuration must not exist yet.
+    #[arg(long)]
+    dir: PathBuf,
+    /// The watched repository: a path, https://… or ssh://…
+    #[arg(long)]
+    repository: String,
+    /// The watched branch.
+    #[arg(long, default_value = "main")]
+    branch: String,
+    /// The introduction: the first trusted commit.
+    #[arg(long)]
+    commit: CommitId,
+    /// The introduction: SHA-256 of trust/policy.yaml in that commit.
+    #[arg(long)]
+    policy_sha256: Sha256Digest,
+    /// The name in device certificates, bellwether://DOMAIN/…
+    #[arg(long, default_value = "bellwether")]
+    domain: String,
+    /// A DNS name or IP address that devices reach the reconciler by; may be repeated. The first one is advertised.
+    #[arg(long = "name", required = true, value_delimiter = ',')]
+    names: Vec<String>,
+    /// The signed 1.root.json that `bellwether keys init` made.
+    #[arg(long)]
+    root_json: PathBuf,
+    /// The directory of the online TUF keys, if it is not DIR/keys/online.
+    #[arg(long)]
+    keys: Option<PathBuf>,
+    /// Address of listener enroll.
+    #[arg(long, default_value = "0.0.0.0:8440")]
+    enroll: SocketAddr,
+    /// Address of listener devices.
+    #[arg(long, default_value = "0.0.0.0:8441")]
+    devices: SocketAddr,
+    /// Address of listener updates.
+    #[arg(long, default_value = "0.0.0.0:8442")]
+    updates: SocketAddr,
+    /// Address of listener page: HTTP on a loopback address, HTTPS elsewhere.
+    #[arg(long, default_value = "127.0.0.1:8443")]
+    page: SocketAddr,
+    /// How often devices report, such as 30s.
+    #[arg(long, default_value = "30s")]
+    heartbeat: Seconds,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// The configuration.
+    #[arg(long, env = "BELLWETHER_CONFIG", default_value = CONFIG_FILE)]
+    config: PathBuf,
+    /// How the addresses of the listeners are printed once they are open.
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+/// Runs the command with these arguments, the first being the program's name.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = runtime.context("the runtime cannot be started").and_then(|runtime| {
+        runtime.block_on(async {
+            match cli.command {
+                Command::Init(init) => init.run().await,
+                Command::Run(run) => run.run().await,
+            }
+        })
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = error.downcast_ref::<RunError>().map(|error| format!("[{}]", error.code())).unwrap_or_default();
+            let _ = writeln!(std::io::stderr(), "error{code}: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+impl Init {
+    async fn run(self) -> anyhow::Result<()> {
+        let file = self.dir.join(CONFIG_FILE);
+        anyhow::ensure!(!file.exists(), "{} exists: this reconciler was made already", file.display());
+        let names = self.names.iter().map(|name| name.parse()).collect::<Result<Vec<ServerName>, _>>()?;
+        let root = std::fs::read(&self.root_json)
+            .with_context(|| format!("cannot read {}; make it by: bellwether keys init", self.root_json.display()))?;
+        std::fs::create_dir_all(&self.dir).with_context(|| format!("cannot create {}", self.dir.display()))?;
+
+        let config = self.config();
+        let text = yaml(&config);
+        Authority::init(&self.dir.join("ca"), &names, Timestamp::now())?;
+        let objects = Objects::in_directory(&self.dir.join("store"))?;
+        let store = Store::open(&format!("sqlite://{}", self.dir.join("state.db").display())).await?;
+        let mut instance = [0; 16];
+        aws_lc_rs::rand::fill(&mut instance).map_err(|_| anyhow::anyhow!("the system gave no random numbers"))?;
+        declare_instance(&store, objects.store().as_ref(), &hex::encode(instance)).await?;
+        publish_root(&objects, &root).await?;
+        store.close().await;
+        write_new(&file, text.as_bytes())?;
+
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "made {}", file.display())?;
+        writeln!(out, "devices pin {} and {}", self.dir.join("ca/ca.crt").display(), self.root_json.display())?;
+        writeln!(out, "next: bellwether-reconciler run --config {}", file.display())?;
+        Ok(())
+    }
+
+    fn config(&self) -> Config {
+        let advertised = |listener: SocketAddr| {
+            let name = &self.names[0];
+            let host = if name.contains(':') && !name.starts_with('[') { format!("[{name}]") } else { name.clone() };
+            Some(format!("https://{host}:{}", listener.port()))
+        };
+        Config {
+            repository: self.repository.clone(),
+            branch: self.branch.clone(),
+            introduction: IntroductionConfig { commit: self.commit, policy_sha256: self.policy_sha256 },
+            domain: self.domain.clone(),
+            state: "sqlite://state.db".to_owned(),
+            mirror: "mirror.git".into(),
+            store: "store".into(),
+            keys: self.keys.clone().unwrap_or_else(|| Path::new("keys").join("online")),
+            ca: "ca".into(),
+            listen: Listen { enroll: self.enroll, devices: self.devices, updates: self.updates, page: self.page },
+            advertise: Advertise { devices: advertised(self.devices), updates: advertised(self.updates) },
+            poll: Seconds::new(30),
+            heartbeat: self.heartbeat,
+            stale_after: None,
+        }
+    }
+}
+
+fn yaml(config: &Config) -> String {
+    // JSON is YAML; written by hand it would be a second description of the same.
+    let mut text = "# Where everything of this reconciler is. Relative paths are relative to this file.\n".to_owned();
+    let value = serde_json::to_value(config).expect("a configuration has string keys");
+    write_yaml(&value, 0, &mut text);
+    text
+}
+
+fn write_yaml(value: &serde_json::Value, indent: usize, text: &mut String) {
+    let serde_json::Value::Object(fields) = value else { return };
+    for (key, value) in fields {
+        text.push_str(&" ".repeat(indent));
+        text.push_str(key);
+        match value {
+            serde_json::Value::Object(inner) if !inner.is_empty() => {
+                text.push_str(":\n");
+                write_yaml(value, indent + 2, text);
+            }
+            // A JSON scalar is a YAML scalar.
+            other => text.push_str(&format!(": {other}\n")),
+        }
+    }
+}
+
+fn write_new(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .with_context(|| format!("cannot create {}", path.display()))?;
+    file.write_all(content).and_then(|()| file.sync_all()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+impl Run {
+    async fn run(self) -> anyhow::Result<()> {
+        let filter = tracing_subscriber::EnvFilter::try_from_env("BELLWETHER_LOG")
+            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+
+        let config = Config::load(&self.config).map_err(RunError::from)?;
+        let shutdown = CancellationToken::new();
+        let reconciler = Reconciler::open(&config, shutdown.clone()).await?;
+        self.say_where(&reconciler)?;
+        tokio::spawn(async move {
+            stop_signal().await;
+            tracing::info!("stopping");
+            shutdown.cancel();
+        });
+        reconciler.run().await;
+        Ok(())
+    }
+
+    fn say_where(&self, reconciler: &Reconciler) -> anyhow::Result<()> {
+        let bound = &reconciler.bound;
+        let page = format!("{}://{}", if bound.page_tls { "https" } else { "http" }, bound.page);
+        let (enroll, devices, updates) = (
+            format!("https://{}", bound.enroll),
+            format!("https://{}", bound.devices),
+            format!("https://{}", bound.updates),
+        );
+        let mut out = std::io::stdout().lock();
+        match self.output {
+            Output::Json => {
+                let line =
+                    serde_json::json!({ "enroll": enroll, "devices": devices, "updates": updates, "page": page });
+                writeln!(out, "{line}")?;
+            }
+            Output::Text => {
+                writeln!(out, "enroll   {enroll}\ndevices  {devices}\nupdates  {updates}\npage     {page}")?;
+            }
+        }
+        out.flush()?;
+        Ok(())
+    }
+}
+
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("a process may handle SIGTERM");
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,256 @@
+//! `reconciler.yaml`: where everything is. Every field but the repository and its introduction has a default.
+//!
+//! Secrets are files that the configuration points to, never values in it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use bellwether_core::verify::Introduction;
+use bellwether_schemas::{Code, CommitId, Seconds, Sha256Digest, codes};
+use serde::{Deserialize, Serialize};
+
+/// The file's name in a reconciler's directory.
+pub const CONFIG_FILE: &str = "reconciler.yaml";
+
+/// The configuration as it stands in the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// The watched repository: a path, `https://…` or `ssh://…`.
+    pub repository: String,
+    /// The watched branch.
+    #[serde(default = "default_branch")]
+    pub branch: String,
+    /// The first trusted commit, and the policy in it.
+    pub introduction: IntroductionConfig,
+    /// The name in certificates: `bellwether://<domain>/…`.
+    #[serde(default = "default_domain")]
+    pub domain: String,
+    /// The state database: `sqlite://<path>`; a relative path is beside the configuration.
+    #[serde(default = "default_state")]
+    pub state: String,
+    /// The mirror of the repository.
+    #[serde(default = "default_mirror")]
+    pub mirror: PathBuf,
+    /// The TUF store.
+    #[serde(default = "default_store")]
+    pub store: PathBuf,
+    /// The online TUF keys.
+    #[serde(default = "default_keys")]
+    pub keys: PathBuf,
+    /// The certificate authority.
+    #[serde(default = "default_ca")]
+    pub ca: PathBuf,
+    /// Where the listeners listen.
+    #[serde(default)]
+    pub listen: Listen,
+    /// The addresses that devices are told; those of the listeners if not given.
+    #[serde(default)]
+    pub advertise: Advertise,
+    /// How often a repository that cannot be watched is asked.
+    #[serde(default = "default_poll")]
+    pub poll: Seconds,
+    /// How often devices report.
+    #[serde(default = "default_heartbeat")]
+    pub heartbeat: Seconds,
+    /// After which silence a device is stale; three heartbeats if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_after: Option<Seconds>,
+}
+
+/// The pinned introduction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IntroductionConfig {
+    /// The first trusted commit.
+    pub commit: CommitId,
+    /// SHA-256 of `trust/policy.yaml` in it.
+    pub policy_sha256: Sha256Digest,
+}
+
+/// Addresses of the listeners. Port 0 takes a free one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Listen {
+    /// Enrollment, for the world.
+    pub enroll: SocketAddr,
+    /// Sessions, mutual TLS.
+    pub devices: SocketAddr,
+    /// TUF, mutual TLS.
+    pub updates: SocketAddr,
+    /// Page, JSON API and metrics: HTTP on a loopback address, HTTPS elsewhere.
+    pub page: SocketAddr,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        Self {
+            enroll: any(8440),
+            devices: any(8441),
+            updates: any(8442),
+            page: SocketAddr::from(([127, 0, 0, 1], 8443)),
+        }
+    }
+}
+
+/// Addresses that devices are told, as `https://host:port`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Advertise {
+    /// Of the `devices` listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices: Option<String>,
+    /// Of the `updates` listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updates: Option<String>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not a configuration.
+    #[error("{path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        message: String,
+    },
+    /// Devices cannot be told where to go.
+    #[error(
+        "listener {listener} is on {address}, so devices must be told another address: set advertise.{listener} to https://NAME:PORT"
+    )]
+    NoAdvertise {
+        /// The listener.
+        listener: &'static str,
+        /// Its address.
+        address: SocketAddr,
+    },
+}
+
+impl ConfigError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        codes::CONFIG_INVALID
+    }
+}
+
+impl Config {
+    /// Reads the configuration; relative paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or says what cannot be.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config: Self = serde_saphyr::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        for relative in [&mut config.mirror, &mut config.store, &mut config.keys, &mut config.ca] {
+            *relative = folder.join(&*relative);
+        }
+        if let Some(file) = config.state.strip_prefix("sqlite://") {
+            config.state = format!("sqlite://{}", folder.join(file).display());
+        }
+        Ok(config)
+    }
+
+    /// The introduction for verification.
+    pub fn introduction(&self) -> Introduction {
+        Introduction { commit: self.introduction.commit, policy_sha256: self.introduction.policy_sha256 }
+    }
+
+    /// The addresses that devices are told. A listener on every address needs `advertise`, since 0.0.0.0 leads nowhere.
+    ///
+    /// # Errors
+    /// When an address is needed and not given.
+    pub fn advertise(&self) -> Result<(String, String), ConfigError> {
+        let of = |given: &Option<String>, listener: &'static str, address: SocketAddr| match (given, address.ip()) {
+            (Some(url), _) => Ok(url.trim_end_matches('/').to_owned()),
+            (None, ip) if ip.is_unspecified() => Err(ConfigError::NoAdvertise { listener, address }),
+            (None, IpAddr::V4(_) | IpAddr::V6(_)) => Ok(format!("https://{address}")),
+        };
+        Ok((
+            of(&self.advertise.devices, "devices", self.listen.devices)?,
+            of(&self.advertise.updates, "updates", self.listen.updates)?,
+        ))
+    }
+
+    /// After which silence a device is stale.
+    pub fn stale_after(&self) -> Seconds {
+        self.stale_after.unwrap_or(Seconds::new(self.heartbeat.get().saturating_mul(3)))
+    }
+}
+
+fn default_branch() -> String {
+    "main".to_owned()
+}
+
+fn default_domain() -> String {
+    "bellwether".to_owned()
+}
+
+fn default_state() -> String {
+    "sqlite://state.db".to_owned()
+}
+
+fn default_mirror() -> PathBuf {
+    "mirror.git".into()
+}
+
+fn default_store() -> PathBuf {
+    "store".into()
+}
+
+fn default_keys() -> PathBuf {
+    "keys/online".into()
+}
+
+fn default_ca() -> PathBuf {
+    "ca".into()
+}
+
+fn default_poll() -> Seconds {
+    Seconds::new(30)
+}
+
+fn default_heartbeat() -> Seconds {
+    Seconds::new(30)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "repository: /srv/fleet.git\nintroduction:\n  commit: 9f3c2ab000000000000000000000000000000001\n  policySha256: 2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae\n";
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join(CONFIG_FILE);
+        std::fs::write(&file, text).expect("written");
+        Config::load(&file)
+    }
+
+    #[test]
+    fn repository_and_introduction_are_enough() {
+        let config = load(MINIMAL).expect("a configuration");
+        assert_eq!((config.branch.as_str(), config.stale_after()), ("main", Seconds::new(90)));
+        assert!(config.store.is_absolute() && config.state.ends_with("/state.db"), "{config:?}");
+    }
+
+    #[test]
+    fn a_misspelt_field_is_refused() {
+        let misspelt = format!("{MINIMAL}brunch: main\n");
+        assert!(load(&misspelt).is_err_and(|e| e.to_string().contains("brunch")));
+    }
+}

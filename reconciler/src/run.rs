@@ -1,0 +1,277 @@
+//! `bellwether-reconciler run`: opens everything, then runs a pass whenever something happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::admission::{Admissions, Domain};
+use bellwether_schemas::{Code, codes};
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, ConfigError};
+use crate::git::{self, FetchError, Mirror, WatchError};
+use crate::keys::{KeyError, OnlineKeys};
+use crate::pki::{Authority, AuthorityError};
+use crate::publish::{Objects, ObjectsError, PublishError, Publisher};
+use crate::repository::{Repository, SharedObjects};
+use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
+use crate::store::{InstanceError, Store, StoreError, check_instance};
+use crate::tick::{Fetched, Inbox, Observation, Outlets, tick};
+use crate::world::{PresentedOffer, Timing, UnreadableRecord, World};
+
+/// Reports that one pass takes at most, so that answers do not wait for ever under load.
+const BATCH: usize = 4_096;
+/// How long after a failed pass the next one tries.
+const RETRY: Duration = Duration::from_secs(1);
+/// At most one extra fetch in this time for commits that devices name.
+const LOOKUP_PAUSE: Duration = Duration::from_secs(10);
+/// How often metadata that expires is looked for.
+const RENEWAL: Duration = Duration::from_secs(3_600);
+
+/// Why the reconciler cannot run.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant is the failure of one part, which documents itself")]
+pub enum RunError {
+    #[error("the configuration cannot be used")]
+    Config(#[from] ConfigError),
+    #[error("the domain {0:?} in the configuration is not one")]
+    Domain(String),
+    #[error("the database cannot be used")]
+    Store(#[from] StoreError),
+    #[error("the store cannot be used")]
+    Objects(#[from] ObjectsError),
+    #[error("database and store do not belong together")]
+    Instance(#[from] InstanceError),
+    #[error("the online keys cannot be used")]
+    Keys(#[from] KeyError),
+    #[error("the certificate authority cannot be used")]
+    Authority(#[from] AuthorityError),
+    #[error("the TUF store cannot be used")]
+    Publish(#[from] PublishError),
+    #[error("the mirror cannot be used")]
+    Mirror(#[from] FetchError),
+    #[error("the repository cannot be watched")]
+    Watch(#[from] WatchError),
+    #[error("the listeners cannot be opened")]
+    Serve(#[from] ServeError),
+    #[error("the database cannot be understood")]
+    Record(#[from] UnreadableRecord),
+}
+
+impl RunError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Config(error) => error.code(),
+            Self::Domain(_) => codes::CONFIG_INVALID,
+            Self::Store(_) | Self::Record(_) => codes::DATABASE_FAILED,
+            Self::Objects(_) => codes::OBJECT_STORE_FAILED,
+            Self::Instance(error) => error.code(),
+            Self::Keys(error) => error.code(),
+            Self::Authority(error) => error.code(),
+            Self::Publish(error) => error.code(),
+            Self::Mirror(error) => error.code(),
+            Self::Watch(_) => codes::REPOSITORY_UNREACHABLE,
+            Self::Serve(error) => error.code(),
+        }
+    }
+}
+
+/// The reconciler with everything open, before its loop.
+pub struct Reconciler {
+    /// Where its listeners are.
+    pub bound: Bound,
+    world: World,
+    outlets: Outlets,
+    inputs: Inputs,
+    shutdown: CancellationToken,
+}
+
+struct Inputs {
+    incoming: mpsc::Receiver<Incoming>,
+    enrolled: mpsc::Receiver<Enrolled>,
+    fetched: mpsc::Receiver<Fetched>,
+    fetch_now: mpsc::Sender<()>,
+}
+
+impl Reconciler {
+    /// Opens everything that the configuration names, and the listeners.
+    ///
+    /// # Errors
+    /// The first part that cannot be used.
+    pub async fn open(config: &Config, shutdown: CancellationToken) -> Result<Self, RunError> {
+        let now = Timestamp::now();
+        let domain: Domain = config.domain.parse().map_err(|_| RunError::Domain(config.domain.clone()))?;
+        let (devices, updates) = config.advertise()?;
+
+        let store = Store::open(&config.state).await?;
+        let objects = Objects::in_directory(&config.store)?;
+        check_instance(&store, objects.store().as_ref()).await?;
+        let publisher = Publisher::open(objects.clone(), OnlineKeys::load(&config.keys)?).await?;
+        let authority = Arc::new(Authority::load(&config.ca)?);
+
+        let mirror = Mirror::open_or_create(&config.mirror, &config.repository, &config.branch)?;
+        let mut repository = Repository::new(SharedObjects::new(mirror.objects()?), config.introduction(), &config.branch);
+        let loaded = store.load_all().await?;
+        repository.restore(loaded.head.clone());
+        let timing = Timing { heartbeat: config.heartbeat, stale_after: config.stale_after(), serving_since: now };
+        let url = mirror.shown();
+        let mut world = World::new(repository, timing, loaded)?;
+        let damaged = publisher.check(world.expected()).await?;
+        world.republish(damaged.into_iter().map(|(device, damage)| {
+            tracing::warn!(%device, %damage, "the device's metadata is published again");
+            device
+        }));
+
+        let admitted = world.repository.declared().map(|declared| declared.inventory().admissions().clone());
+        let (admissions, admissions_seen) = watch::channel(admitted.unwrap_or_else(|| Arc::new(Admissions::default())));
+        let (views, views_seen) = watch::channel(Arc::new(world.views(&url, false, now)));
+        let (incoming_sender, incoming) = mpsc::channel(BATCH);
+        let (enrolled_sender, enrolled) = mpsc::channel(BATCH);
+        let sessions = Arc::new(Sessions::default());
+        let listen = Listen {
+            enroll: config.listen.enroll,
+            devices: config.listen.devices,
+            updates: config.listen.updates,
+            page: config.listen.page,
+        };
+        let settings = Settings { listen, advertise: Advertise { devices, updates }, domain: domain.clone() };
+        let shared = Shared {
+            authority,
+            objects: objects.store().clone(),
+            store: store.clone(),
+            admissions: admissions_seen,
+            views: views_seen,
+            incoming: incoming_sender,
+            enrolled: enrolled_sender,
+            sessions: sessions.clone(),
+        };
+        let bound = serve::start(settings, shared, shutdown.clone()).await?;
+        let (fetch_now, fetched) = fetcher(mirror, config, shutdown.clone())?;
+        let outlets = Outlets { store, publisher, sessions, views, admissions, domain, url };
+        let inputs = Inputs { incoming, enrolled, fetched, fetch_now };
+        Ok(Self { bound, world, outlets, inputs, shutdown })
+    }
+
+    /// Runs passes until the shutdown, then lets the listeners end.
+    pub async fn run(mut self) {
+        let mut last_lookup: Option<tokio::time::Instant> = None;
+        let mut renewal = tokio::time::interval(RENEWAL);
+        let mut failed = false;
+        loop {
+            let mut inbox = Inbox::default();
+            tokio::select! {
+                () = self.shutdown.cancelled() => break,
+                outcome = self.inputs.fetched.recv() => inbox.fetched = outcome,
+                enrolled = self.inputs.enrolled.recv() => inbox.enrolled.extend(enrolled.map(|e| e.identity)),
+                incoming = self.inputs.incoming.recv() => {
+                    inbox.reports.extend(incoming.map(|incoming| self.observation(incoming)));
+                }
+                () = sleep_until(self.world.wake_at()) => {}
+                () = tokio::time::sleep(RETRY), if failed => {}
+                _ = renewal.tick() => self.renew().await,
+            }
+            self.take_waiting(&mut inbox);
+            failed = match tick(&mut self.world, &self.outlets, inbox, Timestamp::now()).await {
+                Ok(()) => false,
+                Err(error) => {
+                    tracing::error!(error = ?anyhow::Error::from(error), "a pass failed and is tried again");
+                    true
+                }
+            };
+            if self.world.wants_fetch() && last_lookup.is_none_or(|at| at.elapsed() >= LOOKUP_PAUSE) {
+                last_lookup = Some(tokio::time::Instant::now());
+                // A fetch that is asked for already serves as well.
+                let _ = self.inputs.fetch_now.try_send(());
+            }
+        }
+        self.bound.tasks.wait().await;
+        self.outlets.store.close().await;
+    }
+
+    /// Takes what else has arrived, so that one pass serves all of it.
+    fn take_waiting(&mut self, inbox: &mut Inbox) {
+        while let Ok(enrolled) = self.inputs.enrolled.try_recv() {
+            inbox.enrolled.push(enrolled.identity);
+        }
+        while inbox.reports.len() < BATCH {
+            let Ok(incoming) = self.inputs.incoming.try_recv() else { break };
+            inbox.reports.push(self.observation(incoming));
+        }
+        if let Ok(outcome) = self.inputs.fetched.try_recv() {
+            inbox.fetched = Some(outcome);
+        }
+    }
+
+    fn observation(&self, incoming: Incoming) -> Observation {
+        let Incoming { identity, reported, presented, reply, .. } = incoming;
+        let presented = presented.filter(|held| !held.targets.is_empty()).and_then(|held| {
+            match self.outlets.publisher.read_presented(&identity.device, &held) {
+                Ok(read) => Some(PresentedOffer { offer: read.binding.offer, metadata_version: read.version }),
+                Err(error) => {
+                    // It counts for nothing, and the rest of the report is judged as it is.
+                    tracing::warn!(device = %identity.device, code = %error.code(), %error, "presented metadata is not ours");
+                    None
+                }
+            }
+        });
+        Observation { identity, reported, presented, reply }
+    }
+
+    async fn renew(&mut self) {
+        let now = Timestamp::now();
+        match self.outlets.publisher.renew(self.outlets.publisher.renew_due(now), now).await {
+            Ok(renewed) => {
+                let damaged: Vec<_> = renewed.damaged.into_iter().map(|(device, _)| device).collect();
+                self.world.published(renewed.versions);
+                self.world.republish(damaged);
+            }
+            Err(error) => tracing::error!(%error, "expiring metadata could not be renewed; it is tried again"),
+        }
+    }
+}
+
+/// Fetches whenever the repository changed, the poll is due, or somebody asks; one fetch at a time.
+fn fetcher(
+    mirror: Mirror,
+    config: &Config,
+    shutdown: CancellationToken,
+) -> Result<(mpsc::Sender<()>, mpsc::Receiver<Fetched>), RunError> {
+    let mut watch = git::watch(&config.repository)?;
+    let (fetch_now, mut asked) = mpsc::channel(1);
+    let (outcomes, fetched) = mpsc::channel(1);
+    let poll = config.poll.duration().max(Duration::from_secs(1));
+    let mirror = Arc::new(mirror);
+    tokio::spawn(async move {
+        let mut poll = tokio::time::interval(poll);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let changed = async {
+                match &mut watch {
+                    Some(watch) => watch.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = poll.tick() => {}
+                () = changed => {}
+                _ = asked.recv() => {}
+            }
+            let mirror = mirror.clone();
+            let fetch = move || Ok((mirror.fetch()?, SharedObjects::new(mirror.objects()?)));
+            let outcome: Fetched = tokio::task::spawn_blocking(fetch).await.expect("a fetch does not panic: its errors are values");
+            if outcomes.send(outcome).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok((fetch_now, fetched))
+}
+
+async fn sleep_until(at: Option<Timestamp>) {
+    let Some(at) = at else { return std::future::pending().await };
+    let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
+    tokio::time::sleep(wait).await;
+}

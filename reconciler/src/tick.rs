@@ -1,0 +1,200 @@
+//! One pass of the reconciler, from top to bottom: fetch → verify → parse → render → plan → store → publish → notify.
+//!
+//! A trigger (a file event, a poll, a report, a timer) only means "run now"; every decision comes from state.
+
+use std::sync::Arc;
+
+use bellwether_core::admission::{Admissions, Domain, Identity};
+use bellwether_core::render::Content;
+use bellwether_schemas::report::{Directive, Reported};
+use bellwether_schemas::spec::DeviceSpec;
+use bellwether_schemas::{CommitId, DeviceName};
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::{oneshot, watch};
+
+use crate::git::FetchError;
+use crate::publish::{DeviceTargets, PublishError, Publisher};
+use crate::repository::SharedObjects;
+use crate::serve::{Sessions, Views};
+use crate::store::{AcceptError, PlanError, Store};
+use crate::world::{PresentedOffer, Publication, World};
+
+/// What happened since the last pass.
+#[derive(Default)]
+pub struct Inbox {
+    /// What the newest fetch brought.
+    pub fetched: Option<Fetched>,
+    /// Devices that enrolled.
+    pub enrolled: Vec<Identity>,
+    /// Reports, in the order they arrived.
+    pub reports: Vec<Observation>,
+}
+
+/// What a fetch brought: the tip of the branch, and objects among which it is.
+pub type Fetched = Result<(CommitId, SharedObjects), FetchError>;
+
+/// One report.
+pub struct Observation {
+    /// Who reports, from the certificate.
+    pub identity: Identity,
+    /// What it says.
+    pub reported: Reported,
+    /// What it holds of ours, already checked.
+    pub presented: Option<PresentedOffer>,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Vec<Directive>>,
+}
+
+/// Where decisions go.
+pub struct Outlets {
+    /// The database.
+    pub store: Store,
+    /// The TUF repositories.
+    pub publisher: Publisher,
+    /// The open sessions.
+    pub sessions: Arc<Sessions>,
+    /// What page and API show.
+    pub views: watch::Sender<Arc<Views>>,
+    /// Who may enroll and who may speak.
+    pub admissions: watch::Sender<Arc<Admissions>>,
+    /// The name in certificates.
+    pub domain: Domain,
+    /// The repository's address, for people.
+    pub url: String,
+}
+
+/// Why a pass did not reach its end. What it decided is kept, and the next pass goes on with it.
+#[derive(Debug, thiserror::Error)]
+pub enum TickError {
+    /// The accepted head could not be stored.
+    #[error("the accepted head could not be stored")]
+    Accept(#[from] AcceptError),
+    /// The plan could not be stored.
+    #[error("the plan could not be stored")]
+    Plan(#[from] PlanError),
+    /// The metadata could not be published.
+    #[error("the metadata could not be published")]
+    Publish(#[from] PublishError),
+    /// A file of the repository could not be read for publication.
+    #[error("a target could not be read")]
+    Target(#[from] bellwether_core::objects::ObjectError),
+}
+
+/// Runs one pass.
+///
+/// # Errors
+/// When storing or publishing fails; nothing that was promised to a device depends on what was not stored.
+pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Timestamp) -> Result<(), TickError> {
+    if let Some(outcome) = inbox.fetched {
+        take_fetched(world, outlets, outcome, now);
+    }
+    store_head(world, &outlets.store).await?;
+
+    for identity in &inbox.enrolled {
+        world.enrolled(identity, now);
+    }
+    let mut replies = Vec::with_capacity(inbox.reports.len());
+    for Observation { identity, reported, presented, reply } in inbox.reports {
+        world.observe(&identity, reported, presented, now);
+        replies.push((identity.device, reply));
+    }
+
+    world.plan(&outlets.domain, now);
+    let reporters: Vec<DeviceName> = replies.iter().map(|(device, _)| device.clone()).collect();
+    world.acknowledge(&reporters, now);
+
+    if let Some(change) = world.take_change() {
+        match outlets.store.commit_plan(world.plan, &change, now).await {
+            Ok(plan) => world.plan = plan,
+            Err(error) => {
+                world.keep_change(change);
+                return Err(error.into());
+            }
+        }
+    }
+
+    let published = publish(world, outlets, now).await?;
+    for device in &published {
+        outlets.sessions.send(device, Directive::SpecAvailable);
+    }
+    for (device, reply) in replies {
+        // A device that hung up asks again when it is back.
+        let _ = reply.send(world.answer(&device));
+    }
+    outlets.views.send_replace(Arc::new(world.views(&outlets.url, true, now)));
+    Ok(())
+}
+
+fn take_fetched(world: &mut World, outlets: &Outlets, outcome: Fetched, now: Timestamp) {
+    let moved = match outcome {
+        Ok((tip, objects)) => {
+            world.repository.reopen(objects);
+            world.repository.advance(&tip, now)
+        }
+        Err(error) => world.repository.unreachable(error.to_string()),
+    };
+    world.fetched();
+    let accepted = !moved.landings.is_empty();
+    world.unstored.extend(moved.landings);
+    if moved.condition || accepted {
+        tracing::info!(condition = ?world.repository.condition(), head = ?world.repository.head(), "the repository moved");
+        world.moved();
+        if let Some(declared) = world.repository.declared() {
+            outlets.admissions.send_replace(declared.inventory().admissions().clone());
+        }
+    }
+}
+
+/// Stores the accepted head before anything follows from it.
+async fn store_head(world: &mut World, store: &Store) -> Result<(), TickError> {
+    if world.unstored.is_empty() {
+        return Ok(());
+    }
+    let head = world.repository.head_row().expect("landings were accepted, so there is a head");
+    let before = world.stored_head.as_ref().map(|head| head.commit);
+    store.accept_head(before.as_ref(), &head, &world.unstored).await?;
+    world.unstored.clear();
+    world.stored_head = Some(head);
+    Ok(())
+}
+
+/// Writes the signed targets of every device whose targets are not what was decided; targets before metadata.
+async fn publish(world: &mut World, outlets: &Outlets, now: Timestamp) -> Result<Vec<DeviceName>, TickError> {
+    let publications = world.publications();
+    if publications.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut devices = Vec::with_capacity(publications.len());
+    for publication in publications {
+        devices.push(targets(world, &outlets.publisher, publication).await?);
+    }
+    let versions = outlets.publisher.publish(devices, now).await?;
+    Ok(world.published(versions))
+}
+
+async fn targets(world: &World, publisher: &Publisher, publication: Publication) -> Result<DeviceTargets, TickError> {
+    let Publication { binding, rendered, floor } = publication;
+    if let Some(rendered) = rendered {
+        for (target, content) in &rendered.targets {
+            let content = match content {
+                Content::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
+                Content::Blob(_) if publisher.has_target(target) => continue,
+                Content::Blob(blob) => world.repository.blob(blob)?.into(),
+            };
+            publisher.put_target(target, content).await?;
+        }
+        let targets = rendered.targets.iter().map(|(target, _)| *target).collect();
+        return Ok(DeviceTargets { binding, spec: Some(Bytes::copy_from_slice(&rendered.canonical)), targets, floor });
+    }
+    let spec = match &binding.offer {
+        Some(offer) => Some(publisher.stored_spec(&offer.digest).await?),
+        None => None,
+    };
+    let parsed = spec.as_ref().map(|spec| DeviceSpec::from_canonical(spec));
+    let targets = match parsed {
+        Some(Ok(spec)) => spec.targets().collect(),
+        Some(Err(_)) | None => Vec::new(),
+    };
+    Ok(DeviceTargets { binding, spec, targets, floor })
+}

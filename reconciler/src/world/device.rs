@@ -1,0 +1,322 @@
+//! One device in memory: its stored row, and what follows from it at the accepted head.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bellwether_core::admission::{Admission, Domain, Identity};
+use bellwether_core::classify::{Classification, Evidence, Standing, Who, classify, standing};
+use bellwether_core::declare::{Declared, Facts, TemplateAt};
+use bellwether_core::objects::ObjectSource;
+use bellwether_core::plan::Landing;
+use bellwether_core::render::{Contents, RenderError, Rendered, render};
+use bellwether_schemas::api::WaitingOn;
+use bellwether_schemas::report::{Claim, Report, Reported};
+use bellwether_schemas::spec::TargetRef;
+use bellwether_schemas::targets::{SignedOffer, Supersedes};
+use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Sha256Digest, Version, codes};
+
+use crate::repository::Repository;
+use crate::store::{DeviceRow, OfferRow, OfferedRow};
+
+/// Which fleet a device is in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// Exactly one selects it.
+    Member(FleetName),
+    /// None selects it.
+    #[default]
+    Orphaned,
+    /// Several select it: it keeps what its signed targets name.
+    Overlap(Vec<FleetName>),
+}
+
+impl Placement {
+    /// The fleet, if it is exactly one.
+    pub fn fleet(&self) -> Option<&FleetName> {
+        match self {
+            Self::Member(fleet) => Some(fleet),
+            Self::Orphaned | Self::Overlap(_) => None,
+        }
+    }
+}
+
+/// One device.
+pub struct Device {
+    /// What is stored.
+    pub row: DeviceRow,
+    /// Labels and variables at the head.
+    pub facts: Facts,
+    /// The fleet at the head.
+    pub placement: Placement,
+    /// Whether it takes part, and what its next offer gives up.
+    pub standing: Standing,
+    /// Why it is not at its target; none when it is.
+    pub reason: Option<WaitingOn>,
+    /// Every offer it ever had.
+    offered: BTreeMap<(CommitId, u32), OfferedRow>,
+    /// The offer in metadata of ours that it presented.
+    presented: Option<SignedOffer>,
+    /// Digests of what templates render to, by template commit, for the labels and variables in `facts`.
+    digests: HashMap<CommitId, Result<Sha256Digest, String>>,
+}
+
+impl Device {
+    /// A device as it was stored.
+    pub fn new(row: DeviceRow) -> Self {
+        Self {
+            row,
+            facts: Facts::default(),
+            placement: Placement::default(),
+            standing: Standing::Normal { supersedes: None },
+            reason: None,
+            offered: BTreeMap::new(),
+            presented: None,
+            digests: HashMap::new(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &DeviceName {
+        &self.row.name
+    }
+
+    /// What it said last, if that can be read.
+    pub fn report(&self) -> Option<&Report> {
+        match &self.row.reported {
+            Some(Reported::Readable(report)) => Some(report),
+            Some(Reported::Unreadable { .. }) | None => None,
+        }
+    }
+
+    /// What it runs, as it says.
+    pub fn running(&self) -> Option<&Claim> {
+        self.report().and_then(|report| report.running.as_ref())
+    }
+
+    /// Remembers an offer that it got.
+    pub fn remember(&mut self, offered: OfferedRow) {
+        self.offered.insert((offered.version.commit, offered.version.revision), offered);
+    }
+
+    /// Remembers what metadata of ours says that it presented.
+    pub fn presents(&mut self, offer: Option<SignedOffer>, metadata_version: u64) {
+        self.presented = offer;
+        self.row.metadata_version = self.row.metadata_version.max(metadata_version);
+    }
+
+    /// Finds labels and fleet at the head.
+    pub fn place(&mut self, declared: &Declared) {
+        let facts = declared.inventory().facts(&self.row.name, &self.row.enrollment, &self.row.entry);
+        if facts != self.facts {
+            self.facts = facts;
+            self.digests.clear();
+        }
+        let mut fleets = declared.fleets_of(&self.facts).into_iter().cloned();
+        self.placement = match (fleets.next(), fleets.next()) {
+            (None, _) => Placement::Orphaned,
+            (Some(fleet), None) => Placement::Member(fleet),
+            (Some(first), Some(second)) => Placement::Overlap([first, second].into_iter().chain(fleets).collect()),
+        };
+    }
+
+    /// The digest that a template renders to for this device, or why it cannot be rendered.
+    pub fn digest_of(
+        &mut self,
+        template: &Arc<TemplateAt>,
+        objects: &dyn ObjectSource,
+        blobs: &mut HashMap<ObjectId, TargetRef>,
+    ) -> Result<Sha256Digest, String> {
+        let commit = template.landing.commit;
+        if let Some(known) = self.digests.get(&commit) {
+            return known.clone();
+        }
+        let digest = match self.render(template, objects, blobs) {
+            Ok(rendered) => Ok(rendered.digest),
+            // A blob that could not be read may be readable next time; all else depends on the inputs alone.
+            Err(error @ RenderError::Object(_)) => return Err(error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if self.digests.len() >= 8 {
+            self.digests.clear();
+        }
+        self.digests.insert(commit, digest.clone());
+        digest
+    }
+
+    /// The digest that a template is known to render to.
+    pub fn known_digest(&self, template: &CommitId) -> Option<Sha256Digest> {
+        self.digests.get(template)?.as_ref().ok().copied()
+    }
+
+    /// What a template renders to for this device.
+    ///
+    /// # Errors
+    /// Why it cannot be rendered.
+    pub fn render(
+        &self,
+        template: &TemplateAt,
+        objects: &dyn ObjectSource,
+        blobs: &mut HashMap<ObjectId, TargetRef>,
+    ) -> Result<Rendered, RenderError> {
+        render(template, &self.row.name, &self.facts, &mut Contents::new(objects, blobs))
+    }
+
+    /// Judges what it reported; `is_looked_up` says whether a missing commit was fetched for already. Returns the
+    /// commit that must be fetched for before the device may be paused.
+    pub fn judge(
+        &mut self,
+        repository: &Repository,
+        blobs: &mut HashMap<ObjectId, TargetRef>,
+        is_looked_up: impl Fn(&CommitId) -> bool,
+    ) -> Option<CommitId> {
+        let Some(reported) = self.row.reported.clone() else {
+            self.standing = Standing::Normal { supersedes: None };
+            return None;
+        };
+        let classification = self.classify(&reported, repository, blobs);
+        let (Some(declared), rewound) = (repository.declared(), repository.is_rewound()) else { return None };
+        let nonce = match &reported {
+            Reported::Readable(report) => Some(report.nonce.as_str()),
+            Reported::Unreadable { nonce, .. } => nonce.as_deref(),
+        };
+        let who = Who { device: &self.row.name, labels: &self.facts.labels, nonce };
+        self.standing = standing(&classification, &who, declared.resumes(), rewound);
+        match &self.standing {
+            Standing::Paused(pause) => pause.commit.filter(|commit| !is_looked_up(commit)),
+            Standing::Normal { .. } => None,
+        }
+    }
+
+    fn classify(
+        &mut self,
+        reported: &Reported,
+        repository: &Repository,
+        blobs: &mut HashMap<ObjectId, TargetRef>,
+    ) -> Classification {
+        // Rendered ahead, since the evidence is read-only: only a claim whose commit is missing can need it.
+        let mut rendered: BTreeMap<u64, Sha256Digest> = BTreeMap::new();
+        let claims = match reported {
+            Reported::Readable(report) => [report.running, report.applying],
+            Reported::Unreadable { .. } => [None, None],
+        };
+        let templates: Vec<_> = claims
+            .into_iter()
+            .flatten()
+            .filter_map(|claim| {
+                let history = repository.judging_history()?;
+                if history.number_of(&claim.version.commit).is_some() {
+                    return None;
+                }
+                let number = history.number_of(&claim.template)?;
+                let template = repository.declared()?.template_in_force(self.placement.fleet()?, number)?;
+                Some((number, template.clone()))
+            })
+            .collect();
+        let objects = repository.objects();
+        for (number, template) in templates {
+            if let Ok(digest) = self.digest_of(&template, &objects, blobs) {
+                rendered.insert(number, digest);
+            }
+        }
+        let Some(history) = repository.judging_history() else { return Classification::Empty };
+        let evidence = Evidence {
+            history,
+            signed: &|version| self.signed_digest(version),
+            rendered: &|number| rendered.get(&number).copied(),
+        };
+        classify(reported, &evidence)
+    }
+
+    /// The digest in our signed targets for a version, stored or presented.
+    fn signed_digest(&self, version: &Version) -> Option<Sha256Digest> {
+        let stored = self.offered.get(&(version.commit, version.revision));
+        stored
+            .filter(|offered| offered.version == *version)
+            .map(|offered| offered.digest)
+            .or_else(|| self.presented.as_ref().filter(|offer| offer.version == *version).map(|offer| offer.digest))
+    }
+
+    /// The version of its next offer at `head`: its revision is the number of offers it had there before.
+    pub fn next_version(&self, head: Landing) -> Version {
+        let Landing { commit, number: landing } = head;
+        let stored = self.offered.range((commit, 0)..=(commit, u32::MAX)).map(|((_, revision), _)| *revision);
+        let claimed = self.report().into_iter().flat_map(|report| [report.running, report.applying]).flatten();
+        let known = claimed
+            .map(|claim| claim.version)
+            .chain(self.presented.as_ref().map(|offer| offer.version))
+            .filter(|version| version.commit == commit)
+            .map(|version| version.revision);
+        let revision = stored.chain(known).max().map_or(0, |highest| highest.saturating_add(1));
+        Version { landing, commit, revision }
+    }
+
+    /// What its next offer must name as given up.
+    pub fn supersedes(&self) -> Option<Supersedes> {
+        match &self.standing {
+            Standing::Normal { supersedes } => supersedes.clone(),
+            Standing::Paused(_) => None,
+        }
+    }
+
+    /// Its offer, where that still stands: made at a landing of the accepted history, and giving up what must be given up.
+    pub fn standing_offer(&self, repository: &Repository) -> Option<&OfferRow> {
+        let offer = self.row.offer.as_ref()?;
+        let runs_it = self.running().is_some_and(|claim| claim.version == offer.signed.version);
+        let known = repository.judging_history()?.number_of(&offer.signed.version.commit).is_some();
+        let sufficient = self.supersedes().is_none_or(|needed| offer.signed.supersedes == Some(needed));
+        (runs_it || (known && sufficient)).then_some(offer)
+    }
+
+    /// The offer of what it runs: what replaces an offer that is withdrawn.
+    pub fn offer_of_running(&self) -> Option<OfferRow> {
+        let claim = self.running()?;
+        let offered = self.offered.get(&(claim.version.commit, claim.version.revision))?;
+        let same = offered.version == claim.version && offered.digest == claim.digest;
+        same.then(|| OfferRow {
+            signed: SignedOffer {
+                fleet: offered.fleet.clone(),
+                version: offered.version,
+                template: offered.template,
+                digest: offered.digest,
+                supersedes: None,
+                not_before: None,
+                not_after: None,
+                soak: bellwether_schemas::Seconds::ZERO,
+            },
+            offered_at: offered.offered_at,
+            acknowledged_at: Some(offered.offered_at),
+        })
+    }
+
+    /// Who it is, as its certificate says.
+    pub fn identity(&self, domain: &Domain) -> Identity {
+        Identity {
+            domain: domain.clone(),
+            enrollment: self.row.enrollment.clone(),
+            entry: self.row.entry.clone(),
+            device: self.row.name.clone(),
+        }
+    }
+
+    /// Why it is out of every rollout, where it is.
+    pub fn exclusion(&self, repository: &Repository, identity: &Identity, pending: bool) -> Option<WaitingOn> {
+        let paused = |code: &str, why: String, commit| WaitingOn::Paused { code: code.to_owned(), why, commit };
+        match repository.declared().map(|declared| declared.inventory().admissions().admit(identity)) {
+            Some(Admission::Refused { .. }) => return Some(WaitingOn::Revoked),
+            Some(Admission::ReportOnly { why }) => {
+                return Some(paused(codes::ENTRY_UNLISTED.as_str(), why, None));
+            }
+            Some(Admission::Full) | None => {}
+        }
+        match &self.standing {
+            Standing::Paused(pause) if pending => Some(paused(
+                pause.code.as_str(),
+                format!("{}; the repository is being asked once more", pause.why),
+                pause.commit,
+            )),
+            Standing::Paused(pause) => Some(paused(pause.code.as_str(), pause.why.clone(), pause.commit)),
+            Standing::Normal { .. } if self.row.awaiting_reconnect => Some(WaitingOn::AwaitingReconnect),
+            Standing::Normal { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Carries out what a plan decided: offers become signed targets. No choice is made here.
+
+use bellwether_core::plan::{Action, Decision};
+use bellwether_core::render::Rendered;
+use bellwether_schemas::targets::{Binding, SignedOffer};
+use bellwether_schemas::{DeviceName, FleetName, Seconds};
+use jiff::Timestamp;
+
+use super::World;
+use crate::publish::Expected;
+use crate::store::{DeviceRow, EventRow, OfferRow, OfferedRow, PlanChange};
+
+/// What must be published for one device.
+pub struct Publication {
+    /// What its targets shall say.
+    pub binding: Binding,
+    /// The content, where this pass can render it; what was published before is in the store already.
+    pub rendered: Option<Rendered>,
+    /// A metadata version that the next one must be above.
+    pub floor: u64,
+}
+
+impl World {
+    pub(super) fn execute(&mut self, fleet: &FleetName, name: &DeviceName, decision: &Decision, now: Timestamp) {
+        let Some(device) = self.devices.get_mut(name) else { return };
+        device.reason.clone_from(&decision.reason);
+        match decision.action {
+            Action::None => {}
+            Action::Offer { version, template, digest, soak } => {
+                let signed = SignedOffer {
+                    fleet: fleet.clone(),
+                    version,
+                    template: template.commit,
+                    digest,
+                    supersedes: device.supersedes(),
+                    not_before: None,
+                    not_after: None,
+                    soak,
+                };
+                self.offer(name, signed, now);
+            }
+            Action::Withdraw => self.withdraw(name, now),
+        }
+    }
+
+    fn offer(&mut self, name: &DeviceName, signed: SignedOffer, now: Timestamp) {
+        let device = self.devices.get_mut(name).expect("a decision is about a known device");
+        let offered = OfferedRow {
+            device: name.clone(),
+            version: signed.version,
+            fleet: signed.fleet.clone(),
+            template: signed.template,
+            digest: signed.digest,
+            offered_at: now,
+        };
+        device.remember(offered.clone());
+        let event = EventRow {
+            at: now,
+            kind: "offered".to_owned(),
+            device: Some(name.clone()),
+            fleet: Some(signed.fleet.clone()),
+            code: None,
+            message: format!("{name} is offered {}", signed.version.long()),
+        };
+        device.row.offer = Some(OfferRow { signed, offered_at: now, acknowledged_at: None });
+        self.change.offers.push(offered);
+        self.unsaved.insert(name.clone());
+        self.unpublished.insert(name.clone());
+        self.event(event);
+    }
+
+    /// A withdrawn offer is replaced by what the device runs, or by nothing.
+    fn withdraw(&mut self, name: &DeviceName, now: Timestamp) {
+        let device = self.devices.get_mut(name).expect("a decision is about a known device");
+        let Some(before) = device.row.offer.take() else { return };
+        device.row.offer = device.offer_of_running();
+        let event = EventRow {
+            at: now,
+            kind: "withdrawn".to_owned(),
+            device: Some(name.clone()),
+            fleet: Some(before.signed.fleet),
+            code: None,
+            message: format!("the offer of {} to {name} is withdrawn", before.signed.version.long()),
+        };
+        self.unsaved.insert(name.clone());
+        self.unpublished.insert(name.clone());
+        self.event(event);
+    }
+
+    /// Takes everything that is not stored yet; `None` when there is nothing.
+    pub fn take_change(&mut self) -> Option<PlanChange> {
+        let mut change = std::mem::take(&mut self.change);
+        let rows = self.unsaved.iter().filter_map(|name| self.devices.get(name));
+        change.devices = rows.map(|device| device.row.clone()).collect::<Vec<DeviceRow>>();
+        self.unsaved.clear();
+        let nothing = change.devices.is_empty()
+            && change.records.is_empty()
+            && change.removed.is_empty()
+            && change.offers.is_empty()
+            && change.events.is_empty();
+        (!nothing).then_some(change)
+    }
+
+    /// Takes back a change that could not be stored, so that the next pass stores it.
+    pub fn keep_change(&mut self, mut change: PlanChange) {
+        self.unsaved.extend(change.devices.drain(..).map(|row| row.name));
+        std::mem::swap(&mut self.change, &mut change);
+        self.change.records.extend(change.records);
+        self.change.removed.extend(change.removed);
+        self.change.offers.extend(change.offers);
+        self.change.events.extend(change.events);
+    }
+
+    /// The devices whose signed targets must be written, and what they shall say.
+    pub fn publications(&mut self) -> Vec<Publication> {
+        let names: Vec<DeviceName> = self.unpublished.iter().cloned().collect();
+        let (objects, mut publications) = (self.repository.objects(), Vec::with_capacity(names.len()));
+        for name in names {
+            let Some(device) = self.devices.get(&name) else { continue };
+            if device.row.awaiting_reconnect {
+                continue;
+            }
+            let offer = device.row.offer.as_ref().map(|offer| offer.signed.clone());
+            let rendered = offer.as_ref().and_then(|offer| {
+                let declared = self.repository.declared()?;
+                let number = self.repository.history()?.number_of(&offer.template)?;
+                let template = declared.template_in_force(&offer.fleet, number)?;
+                let rendered = device.render(template, &objects, &mut self.blobs).ok()?;
+                // Labels may have moved since the offer was made: then its content is in the store, and not this.
+                (rendered.digest == offer.digest).then_some(rendered)
+            });
+            publications.push(Publication {
+                binding: Binding { device: name, offer },
+                rendered,
+                floor: device.row.metadata_version,
+            });
+        }
+        publications
+    }
+
+    /// Records that devices were published with these metadata versions.
+    pub fn published(&mut self, versions: impl IntoIterator<Item = (DeviceName, u64)>) -> Vec<DeviceName> {
+        let mut names = Vec::new();
+        for (name, version) in versions {
+            if let Some(device) = self.devices.get_mut(&name) {
+                device.row.metadata_version = version;
+                self.unsaved.insert(name.clone());
+                self.unpublished.remove(&name);
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// What each device should find in the store.
+    pub fn expected(&self) -> Vec<Expected> {
+        let rows = self.devices.values().map(|device| &device.row).filter(|row| !row.awaiting_reconnect);
+        rows.map(|row| {
+            let offer = row.offer.as_ref().map(|offer| offer.signed.clone());
+            Expected { binding: Binding { device: row.name.clone(), offer }, floor: row.metadata_version }
+        })
+        .collect()
+    }
+
+    /// The heartbeat that devices are told.
+    pub fn heartbeat(&self) -> Seconds {
+        self.timing.heartbeat
+    }
+
+    pub(super) fn tell_of_pause(&mut self, name: &DeviceName) {
+        use bellwether_schemas::api::WaitingOn;
+        let Some(device) = self.devices.get(name) else { return };
+        let (kind, code, message) = match &device.row.paused {
+            Some(WaitingOn::Paused { code, why, .. }) => {
+                ("paused", Some(code.clone()), format!("{name} is paused: {why}"))
+            }
+            Some(WaitingOn::Revoked) => ("revoked", None, format!("{name} is revoked by the history")),
+            Some(_) => return,
+            None => ("resumed", None, format!("{name} takes part again")),
+        };
+        let at = device.row.last_seen.unwrap_or(device.row.enrolled_at);
+        let event = EventRow { at, kind: kind.to_owned(), device: Some(name.clone()), fleet: None, code, message };
+        self.event(event);
+    }
+}

@@ -1,0 +1,199 @@
+//! Everything the reconciler knows, in memory: the repository, the devices and the rollouts. `tick` moves it.
+//!
+//! The database holds the same, so that a start finds it again; nothing here is true because it is in a database only.
+
+mod device;
+mod execute;
+mod observe;
+mod planning;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bellwether_core::plan::RolloutRecord;
+use bellwether_schemas::spec::TargetRef;
+use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Seconds};
+use jiff::Timestamp;
+
+pub use device::{Device, Placement};
+pub use execute::Publication;
+pub use observe::{Answer, PresentedOffer};
+
+use crate::repository::Repository;
+use crate::store::{EventRow, HeadRow, LandingRow, Loaded, PlanChange, PlanId};
+
+/// What decides when a device is stale and how often it reports.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// Seconds between heartbeats.
+    pub heartbeat: Seconds,
+    /// After which silence a device is stale.
+    pub stale_after: Seconds,
+    /// Since when the listeners are up.
+    pub serving_since: Timestamp,
+}
+
+/// Everything the reconciler knows.
+pub struct World {
+    /// The repository.
+    pub repository: Repository,
+    /// The newest stored plan.
+    pub plan: PlanId,
+    /// The accepted head as the database has it.
+    pub stored_head: Option<HeadRow>,
+    /// Landings that are accepted and not stored yet.
+    pub unstored: Vec<LandingRow>,
+    timing: Timing,
+    devices: BTreeMap<DeviceName, Device>,
+    fleets: BTreeMap<FleetName, FleetState>,
+    lookups: Lookups,
+    /// What was learnt about blobs of the repository; they never change.
+    blobs: HashMap<ObjectId, TargetRef>,
+    /// What the next commit of a plan must store.
+    change: PlanChange,
+    /// Devices whose row is not stored as it is.
+    unsaved: BTreeSet<DeviceName>,
+    /// Devices whose signed targets are not what their row says.
+    unpublished: BTreeSet<DeviceName>,
+}
+
+/// A fleet, as far as it was planned.
+#[derive(Default)]
+struct FleetState {
+    record: Option<RolloutRecord>,
+    plan: Option<bellwether_core::plan::FleetPlan>,
+    members: BTreeSet<DeviceName>,
+    /// Whether something happened that its plan may depend on.
+    due: bool,
+    wake_at: Option<Timestamp>,
+}
+
+/// Commits that devices name and the history does not have: each is fetched for once before anybody is paused.
+#[derive(Debug, Default)]
+struct Lookups {
+    wanted: BTreeSet<CommitId>,
+    done: BTreeSet<CommitId>,
+}
+
+impl World {
+    /// What an earlier run left, or nothing.
+    ///
+    /// # Errors
+    /// A rollout record that cannot be read: its fleet.
+    pub fn new(repository: Repository, timing: Timing, loaded: Loaded) -> Result<Self, UnreadableRecord> {
+        let mut devices: BTreeMap<DeviceName, Device> =
+            loaded.devices.into_iter().map(|row| (row.name.clone(), Device::new(row))).collect();
+        for offered in loaded.offered {
+            if let Some(device) = devices.get_mut(&offered.device) {
+                device.remember(offered);
+            }
+        }
+        let mut fleets: BTreeMap<FleetName, FleetState> = BTreeMap::new();
+        for (fleet, record) in loaded.rollouts {
+            let record =
+                serde_json::from_value(record).map_err(|source| UnreadableRecord { fleet: fleet.clone(), source })?;
+            fleets.entry(fleet).or_default().record = Some(record);
+        }
+        let mut world = Self {
+            repository,
+            plan: loaded.plan,
+            stored_head: loaded.head,
+            unstored: Vec::new(),
+            timing,
+            devices,
+            fleets,
+            lookups: Lookups::default(),
+            blobs: HashMap::new(),
+            change: PlanChange::default(),
+            unsaved: BTreeSet::new(),
+            unpublished: BTreeSet::new(),
+        };
+        world.place_all();
+        Ok(world)
+    }
+
+    /// The devices.
+    pub fn devices(&self) -> &BTreeMap<DeviceName, Device> {
+        &self.devices
+    }
+
+    /// Says that the signed targets of these devices must be written again.
+    pub fn republish(&mut self, devices: impl IntoIterator<Item = DeviceName>) {
+        self.unpublished.extend(devices);
+    }
+
+    /// Whether a commit that a device named is to be fetched for.
+    pub fn wants_fetch(&self) -> bool {
+        !self.lookups.wanted.is_empty()
+    }
+
+    /// The repository was fetched: what was looked up and is still missing is missing.
+    pub fn fetched(&mut self) {
+        let wanted = std::mem::take(&mut self.lookups.wanted);
+        self.lookups.done.extend(wanted);
+        self.judge_all();
+    }
+
+    /// The accepted head or the condition moved: devices are placed and judged anew, and every fleet is planned.
+    pub fn moved(&mut self) {
+        self.lookups = Lookups::default();
+        self.place_all();
+    }
+
+    /// When the world changes by itself next.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.fleets.values().filter_map(|fleet| fleet.wake_at).min()
+    }
+
+    fn place_all(&mut self) {
+        let names: Vec<DeviceName> = self.devices.keys().cloned().collect();
+        for name in &names {
+            self.place(name);
+        }
+        self.judge_all();
+        for fleet in self.fleets.values_mut() {
+            fleet.due = true;
+        }
+    }
+
+    /// Finds the labels and the fleet of a device at the head.
+    fn place(&mut self, name: &DeviceName) {
+        let Some(device) = self.devices.get_mut(name) else { return };
+        let before = device.placement.fleet().cloned();
+        if let Some(declared) = self.repository.declared() {
+            device.place(declared);
+        }
+        let after = device.placement.fleet().cloned();
+        if before != after {
+            if let Some(fleet) = before.and_then(|fleet| self.fleets.get_mut(&fleet)) {
+                fleet.members.remove(name);
+                fleet.due = true;
+            }
+        }
+        if let Some(fleet) = after {
+            let fleet = self.fleets.entry(fleet).or_default();
+            fleet.due |= fleet.members.insert(name.clone());
+        }
+    }
+
+    fn event(&mut self, event: EventRow) {
+        tracing::info!(
+            kind = event.kind,
+            device = event.device.as_ref().map(tracing::field::display),
+            fleet = event.fleet.as_ref().map(tracing::field::display),
+            code = event.code,
+            "{}",
+            event.message
+        );
+        self.change.events.push(event);
+    }
+}
+
+/// A rollout record in the database is not one.
+#[derive(Debug, thiserror::Error)]
+#[error("the record of the rollout of fleet {fleet} cannot be read")]
+pub struct UnreadableRecord {
+    fleet: FleetName,
+    #[source]
+    source: serde_json::Error,
+}

@@ -1,0 +1,198 @@
+//! What devices say, taken into the world; and what they are told in return.
+
+use bellwether_core::admission::Identity;
+use bellwether_core::classify::Standing;
+use bellwether_schemas::DeviceName;
+use bellwether_schemas::api::WaitingOn;
+use bellwether_schemas::report::{Directive, Phase, Report, Reported};
+use bellwether_schemas::targets::SignedOffer;
+use jiff::Timestamp;
+
+use super::{Device, World};
+use crate::store::{DeviceRow, EventRow};
+
+/// What a device that reported is told, once everything it depends on is stored and published.
+pub type Answer = Vec<Directive>;
+
+/// Metadata of ours that a device presented and that bears our signatures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresentedOffer {
+    /// What it offers.
+    pub offer: Option<SignedOffer>,
+    /// The highest version in it.
+    pub metadata_version: u64,
+}
+
+impl World {
+    /// Takes a device that got its certificate.
+    pub fn enrolled(&mut self, identity: &Identity, now: Timestamp) {
+        let event = EventRow {
+            at: now,
+            kind: "enrolled".to_owned(),
+            device: Some(identity.device.clone()),
+            fleet: None,
+            code: None,
+            message: format!("{} enrolled by entry {} of {}", identity.device, identity.entry, identity.enrollment),
+        };
+        self.event(event);
+        self.admit(identity, now);
+    }
+
+    /// Makes sure that a device with a valid certificate is known. One that the database lost is known by its certificate.
+    fn admit(&mut self, identity: &Identity, now: Timestamp) {
+        let name = &identity.device;
+        let same = |row: &DeviceRow| row.enrollment == identity.enrollment && row.entry == identity.entry;
+        match self.devices.get_mut(name) {
+            Some(device) if same(&device.row) => return,
+            Some(device) => {
+                device.row.enrollment = identity.enrollment.clone();
+                device.row.entry = identity.entry.clone();
+            }
+            None => {
+                let row = DeviceRow {
+                    name: name.clone(),
+                    enrollment: identity.enrollment.clone(),
+                    entry: identity.entry.clone(),
+                    enrolled_at: now,
+                    reported: None,
+                    last_seen: None,
+                    last_progress: None,
+                    offer: None,
+                    paused: None,
+                    awaiting_reconnect: false,
+                    metadata_version: 0,
+                };
+                self.devices.insert(name.clone(), Device::new(row));
+                // Its first pull finds signed metadata, even if that offers nothing yet.
+                self.unpublished.insert(name.clone());
+            }
+        }
+        self.place(name);
+        self.unsaved.insert(name.clone());
+    }
+
+    /// Takes a report. Who it is from comes from the certificate alone.
+    pub fn observe(
+        &mut self,
+        identity: &Identity,
+        reported: Reported,
+        presented: Option<PresentedOffer>,
+        now: Timestamp,
+    ) {
+        self.admit(identity, now);
+        let name = &identity.device;
+        let Some(device) = self.devices.get_mut(name) else { return };
+        if let Some(presented) = presented {
+            device.presents(presented.offer, presented.metadata_version);
+        }
+        let news = is_news(device.row.reported.as_ref(), &reported);
+        let returned =
+            device.row.last_seen.is_none_or(|seen| now.duration_since(seen) > self.timing.stale_after.signed());
+        device.row.last_seen = Some(now);
+        device.row.awaiting_reconnect = false;
+        if news {
+            device.row.last_progress = Some(now);
+        }
+        device.row.reported = Some(reported);
+        if news || returned {
+            self.unsaved.insert(name.clone());
+            self.judge(name);
+            self.due(name);
+        }
+    }
+
+    /// Judges a device; a commit that is missing is fetched for once before anybody is paused for it.
+    pub(super) fn judge(&mut self, name: &DeviceName) {
+        let Some(device) = self.devices.get_mut(name) else { return };
+        let before = std::mem::discriminant(&device.standing);
+        let lookups = &self.lookups;
+        let lookup = device.judge(&self.repository, &mut self.blobs, |commit| lookups.done.contains(commit));
+        if before != std::mem::discriminant(&device.standing) {
+            self.due(name);
+        }
+        self.lookups.wanted.extend(lookup);
+    }
+
+    pub(super) fn judge_all(&mut self) {
+        let names: Vec<DeviceName> = self.devices.keys().cloned().collect();
+        for name in &names {
+            self.judge(name);
+        }
+    }
+
+    fn due(&mut self, name: &DeviceName) {
+        let fleet = self.devices.get(name).and_then(|device| device.placement.fleet());
+        if let Some(fleet) = fleet.and_then(|fleet| self.fleets.get_mut(fleet)) {
+            fleet.due = true;
+        }
+    }
+
+    /// Records that the devices which are about to apply what they are offered may do so. Runs after the plan, so that
+    /// an offer that was just withdrawn is not acknowledged.
+    pub fn acknowledge(&mut self, reporters: &[DeviceName], now: Timestamp) {
+        for name in reporters {
+            let Some(device) = self.devices.get_mut(name) else { continue };
+            let Some(version) = applying(device) else { continue };
+            if let Some(offer) = device.row.offer.as_mut().filter(|offer| offer.signed.version == version) {
+                if offer.acknowledged_at.is_none() {
+                    offer.acknowledged_at = Some(now);
+                    self.unsaved.insert(name.clone());
+                }
+            }
+        }
+    }
+
+    /// What a device that reported is told.
+    pub fn answer(&self, name: &DeviceName) -> Answer {
+        let Some(device) = self.devices.get(name) else { return Answer::new() };
+        let mut directives = Answer::new();
+        if let Some(WaitingOn::Paused { code, why, commit }) = &device.reason {
+            directives.push(Directive::Paused { code: code.clone(), reason: why.clone(), commit: *commit });
+            return directives;
+        }
+        let Some(offer) = &device.row.offer else { return directives };
+        let version = offer.signed.version;
+        match device.report() {
+            Some(report) if applying(device) == Some(version) && offer.acknowledged_at.is_some() => {
+                debug_assert_eq!(report.phase, Phase::Applying);
+                directives.push(Directive::Proceed { version });
+            }
+            Some(report) if is_idle(report) && !knows(report, offer.signed.version) => {
+                directives.push(Directive::SpecAvailable);
+            }
+            Some(_) | None => {}
+        }
+        directives
+    }
+}
+
+/// The version that a device is about to apply, if it may: it is what it is offered, and the device is not paused.
+fn applying(device: &Device) -> Option<bellwether_schemas::Version> {
+    let report = device.report()?;
+    let claim = report.applying.filter(|_| report.phase == Phase::Applying)?;
+    let offer = device.row.offer.as_ref()?;
+    let is_offer = offer.signed.version == claim.version && offer.signed.digest == claim.digest;
+    let takes_part = matches!(device.standing, Standing::Normal { .. });
+    (is_offer && takes_part && device.row.paused.is_none()).then_some(claim.version)
+}
+
+fn is_idle(report: &Report) -> bool {
+    matches!(report.phase, Phase::Idle | Phase::Committed | Phase::Soaking | Phase::RolledBack | Phase::Degraded)
+}
+
+fn knows(report: &Report, version: bellwether_schemas::Version) -> bool {
+    let failed = report.failure.as_ref().and_then(|failure| failure.version);
+    let claimed = [report.running, report.applying].into_iter().flatten().any(|claim| claim.version == version);
+    claimed || failed == Some(version)
+}
+
+/// Whether a report says something else than the one before, but for its clock.
+fn is_news(before: Option<&Reported>, now: &Reported) -> bool {
+    match (before, now) {
+        (Some(Reported::Readable(before)), Reported::Readable(now)) => {
+            let same_clock = Report { clock: now.clock, ..before.clone() };
+            same_clock != *now
+        }
+        (before, now) => before != Some(now),
+    }
+}

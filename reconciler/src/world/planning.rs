@@ -1,0 +1,164 @@
+//! Asks the planner, fleet by fleet, and takes its decisions into the world. Nothing here chooses anything.
+
+use std::collections::BTreeSet;
+
+use bellwether_core::admission::Domain;
+use bellwether_core::plan::{
+    FleetInput, FleetPlan, HoldNote, Landing, Member, Observed, Offer, Timing as Limits, plan_fleet,
+};
+use bellwether_schemas::api::WaitingOn;
+use bellwether_schemas::{DeviceName, FleetName};
+use jiff::Timestamp;
+
+use super::{Device, Placement, World};
+use crate::repository::Repository;
+use crate::store::OfferRow;
+
+impl World {
+    /// Plans every fleet for which something happened, and records what follows.
+    pub fn plan(&mut self, domain: &Domain, now: Timestamp) {
+        let Some(head) = self.repository.head() else { return };
+        self.exclude(domain);
+        let declared = self.repository.declared().expect("there is a head, so something is declared");
+        let gone: Vec<FleetName> =
+            self.fleets.keys().filter(|fleet| !declared.fleets().contains_key(*fleet)).cloned().collect();
+        for fleet in gone {
+            self.fleets.remove(&fleet);
+            self.change.removed.push(fleet);
+        }
+        let names: Vec<FleetName> = declared.fleets().keys().cloned().collect();
+        for name in names {
+            let state = self.fleets.entry(name.clone()).or_default();
+            if state.due || state.plan.is_none() || state.wake_at.is_some_and(|at| at <= now) {
+                let plan = self.plan_one(&name, head, now);
+                self.take_plan(&name, plan, now);
+            }
+        }
+        self.explain_the_rest();
+    }
+
+    /// Finds the devices that are out of every rollout, and why.
+    fn exclude(&mut self, domain: &Domain) {
+        let names: Vec<DeviceName> = self.devices.keys().cloned().collect();
+        for name in names {
+            let device = self.devices.get_mut(&name).expect("it was listed just now");
+            let identity = device.identity(domain);
+            let pending = !self.lookups.wanted.is_empty();
+            let excluded = device.exclusion(&self.repository, &identity, pending);
+            if device.row.paused != excluded {
+                device.row.paused = excluded;
+                self.unsaved.insert(name.clone());
+                if let Some(fleet) = device.placement.fleet().cloned().and_then(|fleet| self.fleets.get_mut(&fleet)) {
+                    fleet.due = true;
+                }
+                self.tell_of_pause(&name);
+            }
+        }
+    }
+
+    fn plan_one(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> FleetPlan {
+        let declared = self.repository.declared().expect("a fleet is planned only when there is a head");
+        let line = &declared.fleets()[name];
+        let (target, rollout, judged) = (line.target.clone(), line.rollout.clone(), line.judged.clone());
+        let holds: Vec<HoldNote> = declared
+            .holds(name)
+            .map(|(path, reason)| HoldNote { path: path.to_owned(), reason: reason.to_owned() })
+            .collect();
+        let history = self.repository.history().expect("what is declared has a history");
+        let approved = declared.approved(name, |commit| history.number_of(commit));
+        let state = &self.fleets[name];
+        let stable = state.record.as_ref().and_then(|record| record.stable);
+        let stable = stable.and_then(|landing| declared.template_in_force(name, landing.number)).cloned();
+
+        let objects = self.repository.objects();
+        let members: Vec<DeviceName> = state.members.iter().cloned().collect();
+        let mut inputs = Vec::with_capacity(members.len());
+        for member in &members {
+            let device = self.devices.get_mut(member).expect("a member is a known device");
+            let target = device.digest_of(&target, &objects, &mut self.blobs);
+            let stable = stable.as_ref().map(|stable| device.digest_of(stable, &objects, &mut self.blobs));
+            let row = &device.row;
+            // A device that git did not know there is placed by the labels it has now.
+            let wave_labels = if judged.names(member) {
+                judged.facts(member, &row.enrollment, &row.entry).labels
+            } else {
+                device.facts.labels.clone()
+            };
+            let next_version = device.next_version(head);
+            let observed = observed(device, &self.repository);
+            inputs.push(Member { device: member.clone(), wave_labels, target, stable, next_version, observed });
+        }
+        plan_fleet(&FleetInput {
+            fleet: name,
+            target: target.landing,
+            rollout: &rollout,
+            members: &inputs,
+            holds: &holds,
+            approved: &approved,
+            record: self.fleets[name].record.as_ref(),
+            condition: self.repository.condition(),
+            limits: Limits { now, stale_after: self.timing.stale_after, serving_since: self.timing.serving_since },
+        })
+    }
+
+    fn take_plan(&mut self, name: &FleetName, plan: FleetPlan, now: Timestamp) {
+        for (device, decision) in &plan.decisions {
+            self.execute(name, device, decision, now);
+        }
+        let state = self.fleets.get_mut(name).expect("a planned fleet has a state");
+        if plan.changed {
+            let record = serde_json::to_value(&plan.record).expect("a record has string keys");
+            self.change.records.push((name.clone(), record));
+        }
+        state.record = Some(plan.record.clone());
+        state.wake_at = plan.wake_at;
+        state.due = false;
+        state.plan = Some(plan);
+    }
+
+    /// Gives the devices that are in no plan their reason.
+    fn explain_the_rest(&mut self) {
+        for device in self.devices.values_mut() {
+            let excluded = device.row.paused.clone();
+            match (&device.placement, excluded) {
+                (_, Some(reason)) => device.reason = Some(reason),
+                (Placement::Orphaned, None) => device.reason = Some(WaitingOn::Orphaned),
+                (Placement::Overlap(fleets), None) => {
+                    device.reason = Some(WaitingOn::Overlap { fleets: fleets.clone() });
+                }
+                (Placement::Member(_), None) => {}
+            }
+        }
+    }
+
+    /// The fleets that exist at the head.
+    pub(super) fn planned(&self) -> impl Iterator<Item = (&FleetName, &FleetPlan, &BTreeSet<DeviceName>)> {
+        self.fleets.iter().filter_map(|(name, state)| Some((name, state.plan.as_ref()?, &state.members)))
+    }
+}
+
+fn observed(device: &Device, repository: &Repository) -> Observed {
+    let report = device.report();
+    Observed {
+        enrolled_at: device.row.enrolled_at,
+        last_seen: device.row.last_seen,
+        running: report.and_then(|report| report.running),
+        applying: report.and_then(|report| report.applying),
+        phase: report.map(|report| report.phase).unwrap_or_default(),
+        health: report.map(|report| report.health).unwrap_or_default(),
+        failure: report.and_then(|report| report.failure.clone()),
+        offer: device.standing_offer(repository).map(offer),
+        last_progress: device.row.last_progress,
+        paused: device.row.paused.clone(),
+    }
+}
+
+fn offer(row: &OfferRow) -> Offer {
+    Offer {
+        version: row.signed.version,
+        template: row.signed.template,
+        digest: row.signed.digest,
+        offered_at: row.offered_at,
+        acknowledged_at: row.acknowledged_at,
+    }
+}

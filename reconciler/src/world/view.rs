@@ -1,0 +1,142 @@
+//! The world as page and API show it.
+
+use bellwether_core::plan::sentence;
+use bellwether_core::status::{Known, status};
+use bellwether_schemas::FleetName;
+use bellwether_schemas::api::{
+    Condition, DeviceView, FleetView, InvalidView, RepositoryView, RolloutState, RolloutView,
+};
+use jiff::Timestamp;
+
+use super::{Device, World};
+use crate::serve::Views;
+
+impl World {
+    /// One consistent snapshot of everything that is shown.
+    pub fn views(&self, url: &str, ready: bool, now: Timestamp) -> Views {
+        let head = self.repository.head();
+        Views {
+            ready,
+            at: Some(now),
+            repository: Some(RepositoryView {
+                url: url.to_owned(),
+                branch: self.repository.branch().to_owned(),
+                head: self
+                    .repository
+                    .landings()
+                    .next()
+                    .cloned()
+                    .filter(|shown| head.is_some_and(|h| h.commit == shown.commit)),
+                condition: self.repository.condition().clone(),
+                why: condition_sentence(self.repository.condition()),
+            }),
+            fleets: self.fleet_views(),
+            rollouts: self.rollout_views(),
+            devices: self.devices.values().map(|device| self.device_view(device, now)).collect(),
+            commits: self.repository.landings().cloned().collect(),
+            invalid: self.invalid_views(),
+        }
+    }
+
+    fn fleet_views(&self) -> Vec<FleetView> {
+        let Some(declared) = self.repository.declared() else { return Vec::new() };
+        let invalid = |fleet: &FleetName| {
+            let path = format!("fleets/{fleet}.yaml");
+            let found = declared.invalid().find(|(at, _)| *at == path);
+            found.map(|(_, problems)| problems.iter().map(ToString::to_string).collect()).unwrap_or_default()
+        };
+        self.planned()
+            .filter_map(|(name, plan, members)| {
+                let line = declared.fleets().get(name)?;
+                let at_target = |device: &&Device| device.reason.is_none();
+                Some(FleetView {
+                    name: name.clone(),
+                    template: line.target.landing.commit,
+                    landing: line.target.landing.number,
+                    stable: plan.record.stable.map(|stable| stable.commit),
+                    devices: members.len() as u64,
+                    up_to_date: members.iter().filter_map(|m| self.devices.get(m)).filter(at_target).count() as u64,
+                    invalid: invalid(name),
+                })
+            })
+            .collect()
+    }
+
+    fn rollout_views(&self) -> Vec<RolloutView> {
+        self.planned()
+            .map(|(name, plan, _)| RolloutView {
+                fleet: name.clone(),
+                commit: plan.record.target.commit,
+                landing: plan.record.target.number,
+                state: plan.view.state,
+                waves: plan.view.waves.clone(),
+                reason: plan.view.reason.clone(),
+                why: match (&plan.view.reason, plan.view.state) {
+                    (Some(reason), _) => sentence(reason),
+                    (None, RolloutState::Complete) => "every wave completed".to_owned(),
+                    (None, _) => "it goes on".to_owned(),
+                },
+            })
+            .collect()
+    }
+
+    fn device_view(&self, device: &Device, now: Timestamp) -> DeviceView {
+        let stale = device.row.last_seen.is_none_or(|seen| now.duration_since(seen) > self.timing.stale_after.signed());
+        let target = device.placement.fleet().and_then(|fleet| self.fleets.get(fleet)?.record.as_ref());
+        let target = target.and_then(|record| device.known_digest(&record.target.commit));
+        let offered = device.row.offer.as_ref();
+        let known = Known {
+            reported: device.row.reported.as_ref(),
+            stale,
+            target,
+            offered: offered.map(|offer| offer.signed.digest),
+            reason: device.reason.as_ref(),
+        };
+        DeviceView {
+            name: device.row.name.clone(),
+            enrollment: device.row.enrollment.clone(),
+            fleet: device.placement.fleet().cloned(),
+            labels: device.facts.labels.clone(),
+            version: device.running().map(|claim| claim.version),
+            digest: device.running().map(|claim| claim.digest),
+            offered: offered.map(|offer| offer.signed.version),
+            target,
+            status: status(&known),
+            reason: device.reason.clone(),
+            why: device.reason.as_ref().map_or_else(|| "it is at its target".to_owned(), sentence),
+            last_seen: device.row.last_seen,
+        }
+    }
+
+    fn invalid_views(&self) -> Vec<InvalidView> {
+        let Some(declared) = self.repository.declared() else { return Vec::new() };
+        declared
+            .invalid()
+            .map(|(path, problems)| InvalidView {
+                path: path.to_owned(),
+                problems: problems.iter().map(ToString::to_string).collect(),
+            })
+            .collect()
+    }
+}
+
+/// A condition in a sentence.
+fn condition_sentence(condition: &Condition) -> String {
+    match condition {
+        Condition::Verified => "the branch is verified up to its tip".to_owned(),
+        Condition::Stalled { commit, path, code, why } => {
+            let commit = commit.map(|commit| format!(" {}", commit.short())).unwrap_or_default();
+            let path = path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
+            format!("{code}: landing{commit} is refused{path}: {why}; the accepted head stays in force")
+        }
+        Condition::Rewound { accepted, landing, tip } => format!(
+            "the branch was set back: its tip {} does not contain the accepted head v{landing} ({}); nothing is offered \
+             until the missing commits return",
+            tip.short(),
+            accepted.short()
+        ),
+        Condition::Unreachable { why } => {
+            format!("the repository cannot be reached: {why}; the accepted head stays in force")
+        }
+    }
+}
