@@ -1,0 +1,340 @@
+//! What is published, read back by two independent TUF clients, and mended after what a power cut can do.
+#![allow(missing_docs)]
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use jiff::{SignedDuration, Timestamp};
+use sigstore_tuf::client::Updater;
+use sigstore_tuf::transport::{FetchFuture, Repository};
+
+use bellwether_reconciler::keys::{self, OnlineKeys};
+use bellwether_reconciler::publish::{
+    Damage, DeviceTargets, Expected, Objects, PresentedError, PublishError, Publisher, publish_root,
+};
+use bellwether_schemas::report::Presented;
+use bellwether_schemas::spec::TargetRef;
+use bellwether_schemas::targets::{Binding, EXTRA_KEY, SignedOffer};
+use bellwether_schemas::{CommitId, DeviceName, Seconds, Sha256Digest, Version};
+
+const SPEC: &[u8] = br#"{"apiVersion":"bellwether/v1"}"#;
+
+struct Bench {
+    dir: tempfile::TempDir,
+    root: Vec<u8>,
+    publisher: Publisher,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let made = keys::init(&dir.path().join("keys"), &dir.path().join("online"), Timestamp::now()).expect("keys");
+        let objects = Objects::in_directory(&dir.path().join("store")).expect("a store");
+        publish_root(&objects, &made.root_json).await.expect("a root");
+        let online = OnlineKeys::load(&dir.path().join("online")).expect("online keys");
+        let publisher = Publisher::open(objects, online).await.expect("a publisher");
+        Self { dir, root: made.root_json, publisher }
+    }
+
+    /// The publisher of a process that was started again.
+    async fn restarted(&self) -> Publisher {
+        let objects = Objects::in_directory(&self.store()).expect("a store");
+        let online = OnlineKeys::load(&self.dir.path().join("online")).expect("online keys");
+        Publisher::open(objects, online).await.expect("a publisher")
+    }
+
+    fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    fn device(&self, device: &str) -> PathBuf {
+        self.store().join("devices").join(device)
+    }
+
+    fn url(&self, path: &str) -> url::Url {
+        url::Url::from_directory_path(self.store().join(path)).expect("an absolute path")
+    }
+
+    async fn tough(&self, device: &str) -> tough::error::Result<tough::Repository> {
+        let metadata = self.url(&format!("devices/{device}"));
+        tough::RepositoryLoader::new(&self.root, metadata, self.url("targets")).load().await
+    }
+
+    fn updater(&self, device: &str) -> Updater {
+        Updater::new(Files { metadata: self.device(device), targets: self.store().join("targets") }, &self.root)
+            .expect("a root")
+    }
+
+    fn presented(&self, device: &str, version: u64) -> Presented {
+        let read = |name: &str| std::fs::read(self.device(device).join(name)).expect("a file");
+        Presented {
+            timestamp: read("timestamp.json"),
+            snapshot: read(&format!("{version}.snapshot.json")),
+            targets: read(&format!("{version}.targets.json")),
+            head: Vec::new(),
+        }
+    }
+}
+
+struct Files {
+    metadata: PathBuf,
+    targets: PathBuf,
+}
+
+impl Repository for Files {
+    fn fetch_metadata<'a>(&'a self, name: &'a str, _: u64) -> FetchFuture<'a> {
+        Box::pin(std::future::ready(Ok(std::fs::read(self.metadata.join(name)).ok())))
+    }
+    fn fetch_target<'a>(&'a self, path: &'a str, _: u64) -> FetchFuture<'a> {
+        Box::pin(std::future::ready(Ok(std::fs::read(self.targets.join(path)).ok())))
+    }
+}
+
+fn commit() -> CommitId {
+    "9f3c2ab000000000000000000000000000000001".parse().expect("an id")
+}
+
+fn binding(device: &str, landing: u64, spec: &[u8]) -> Binding {
+    let offer = SignedOffer {
+        fleet: "edge".parse().expect("a name"),
+        version: Version { landing, commit: commit(), revision: 0 },
+        template: commit(),
+        digest: Sha256Digest::of(spec),
+        supersedes: None,
+        not_before: None,
+        not_after: None,
+        soak: Seconds::ZERO,
+    };
+    Binding { device: device.parse().expect("a name"), offer: Some(offer) }
+}
+
+fn offered(device: &str, landing: u64, targets: Vec<TargetRef>, floor: u64) -> DeviceTargets {
+    let spec = Some(Bytes::from_static(SPEC));
+    DeviceTargets { binding: binding(device, landing, SPEC), spec, targets, floor }
+}
+
+fn nothing(device: &str) -> DeviceTargets {
+    let binding = Binding { device: device.parse().expect("a name"), offer: None };
+    DeviceTargets { binding, spec: None, targets: Vec::new(), floor: 0 }
+}
+
+fn name(device: &str) -> DeviceName {
+    device.parse().expect("a name")
+}
+
+fn truncate(path: &Path) {
+    let length = path.metadata().expect("a file").len();
+    std::fs::File::options().write(true).open(path).expect("a file").set_len(length / 2).expect("truncated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_independent_clients_read_what_is_published() {
+    let bench = Bench::new().await;
+    let artifact = Bytes::from_static(b"an artifact");
+    let reference = TargetRef::to(&artifact);
+    bench.publisher.put_target(&reference, artifact.clone()).await.expect("stored");
+    let devices = vec![offered("edge-1", 7, vec![reference], 0), nothing("edge-2")];
+    bench.publisher.publish(devices, Timestamp::now()).await.expect("published");
+
+    let read = bench.tough("edge-1").await.expect("tough accepts it");
+    let spec = tough::TargetName::new("spec.json").expect("a name");
+    let stream = read.read_target(&spec).await.expect("a target").expect("listed");
+    let chunks: Vec<Bytes> = stream.try_collect().await.expect("whole");
+    assert_eq!(chunks.concat(), SPEC);
+    assert_eq!(bench.tough("edge-2").await.expect("tough accepts it").all_targets().count(), 0);
+
+    let mut updater = bench.updater("edge-1");
+    updater.refresh(Timestamp::now()).await.expect("sigstore-tuf accepts it");
+    assert_eq!(updater.get_target("spec.json", Timestamp::now()).await.expect("a spec"), SPEC);
+    assert_eq!(updater.get_target(&reference.name(), Timestamp::now()).await.expect("an artifact"), artifact);
+    let extra = updater.trusted().targets_role("targets").expect("targets").extra[EXTRA_KEY].clone();
+    assert_eq!(serde_json::from_value::<Binding>(extra).expect("a binding"), binding("edge-1", 7, SPEC));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_versions_only_rise_and_old_files_go() {
+    let bench = Bench::new().await;
+    let now = Timestamp::now();
+    let mut versions = Vec::new();
+    for landing in 1..=4 {
+        let done = bench.publisher.publish(vec![offered("edge-1", landing, Vec::new(), 0)], now).await;
+        versions.push(done.expect("published")[0].1);
+        bench.updater("edge-1").refresh(now).await.expect("accepted");
+    }
+    let clock = u64::try_from(now.as_second()).expect("after 1970");
+    assert_eq!(versions, [clock, clock + 1, clock + 2, clock + 3], "also within one second");
+    let mut files: Vec<_> = std::fs::read_dir(bench.device("edge-1"))
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .collect();
+    files.sort();
+    let kept = |version: u64| [format!("{version}.snapshot.json"), format!("{version}.targets.json")];
+    assert_eq!(files, [kept(versions[2]).as_slice(), &kept(versions[3]), &["timestamp.json".to_owned()]].concat());
+
+    // What a device presented lifts the version above everything that was ever signed for it, whatever the clock says.
+    let presented = offered("edge-1", 5, Vec::new(), clock + 1_000_000);
+    let lifted = bench.publisher.publish(vec![presented], Timestamp::UNIX_EPOCH).await.expect("published");
+    assert_eq!(lifted, [(name("edge-1"), clock + 1_000_001)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_finds_everything_that_a_power_cut_took() {
+    let bench = Bench::new().await;
+    let now = Timestamp::now();
+    let names =
+        ["whole", "no-timestamp", "torn-timestamp", "torn-snapshot", "no-targets", "other-offer", "below-floor"];
+    let devices = names.iter().map(|device| offered(device, 1, Vec::new(), 0)).collect();
+    let versions = bench.publisher.publish(devices, now).await.expect("published");
+    let version = versions[0].1;
+    std::fs::remove_file(bench.device("no-timestamp").join("timestamp.json")).expect("removed");
+    truncate(&bench.device("torn-timestamp").join("timestamp.json"));
+    truncate(&bench.device("torn-snapshot").join(format!("{version}.snapshot.json")));
+    std::fs::remove_file(bench.device("no-targets").join(format!("{version}.targets.json"))).expect("removed");
+    let expected = |device: &&str| match *device {
+        "other-offer" => Expected { binding: binding(device, 2, SPEC), floor: version },
+        "below-floor" => Expected { binding: binding(device, 1, SPEC), floor: version + 5 },
+        device => Expected { binding: binding(device, 1, SPEC), floor: version },
+    };
+
+    let restarted = bench.restarted().await;
+    let found = restarted.check(names.iter().map(expected).collect()).await.expect("checked");
+    let damaged: Vec<_> = found.iter().map(|(device, _)| device.as_str()).collect();
+    assert_eq!(damaged, names[1..]);
+    assert!(matches!(&found[0].1, Damage::Missing(file) if file.ends_with("no-timestamp/timestamp.json")));
+    assert!(matches!(&found[2].1, Damage::Unusable { file, .. } if file.ends_with(".snapshot.json")));
+    assert_eq!((&found[4].1, &found[5].1), (&Damage::Outdated, &Damage::Outdated));
+
+    let again = names[1..].iter().map(|device| offered(device, 1, Vec::new(), version + 5)).collect();
+    restarted.publish(again, now).await.expect("published");
+    let whole = |device: &&str| Expected { binding: binding(device, 1, SPEC), floor: version };
+    assert_eq!(restarted.check(names.iter().map(whole).collect()).await.expect("checked"), []);
+    for device in names {
+        bench.updater(device).refresh(now).await.expect(device);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_target_is_found_and_written_again() {
+    let bench = Bench::new().await;
+    let now = Timestamp::now();
+    let version =
+        bench.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published")[0].1;
+    truncate(&bench.store().join("targets").join(format!("{}.spec.json", Sha256Digest::of(SPEC))));
+    let restarted = bench.restarted().await;
+    let expected = vec![Expected { binding: binding("edge-1", 1, SPEC), floor: version }];
+    let found = restarted.check(expected).await.expect("checked");
+    assert!(matches!(&found[0].1, Damage::Unusable { file, .. } if file.ends_with(".spec.json")), "{found:?}");
+    restarted.publish(vec![offered("edge-1", 1, Vec::new(), version)], now).await.expect("published");
+    let mut updater = bench.updater("edge-1");
+    updater.refresh(now).await.expect("accepted");
+    assert_eq!(updater.get_target("spec.json", now).await.expect("a spec"), SPEC);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_a_crash_used_up_are_never_used_again() {
+    let bench = Bench::new().await;
+    let now = Timestamp::now();
+    let clock = u64::try_from(now.as_second()).expect("after 1970");
+    // A crash came after these files, and before the timestamp and the record of it.
+    std::fs::create_dir_all(bench.device("edge-1")).expect("a directory");
+    std::fs::write(bench.device("edge-1").join(format!("{clock}.targets.json")), "torn").expect("written");
+    std::fs::write(bench.device("edge-1").join(format!("{}.snapshot.json", clock + 1)), "torn").expect("written");
+    let done = bench.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published");
+    assert_eq!(done, [(name("edge-1"), clock + 2)]);
+    bench.updater("edge-1").refresh(now).await.expect("accepted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_is_renewed_before_half_of_its_life() {
+    let bench = Bench::new().await;
+    let now = Timestamp::now();
+    bench.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published");
+    let later = now + SignedDuration::from_hours(73);
+    assert_eq!(bench.publisher.renew_due(now + SignedDuration::from_hours(71)), []);
+    assert_eq!(bench.publisher.renew_due(later), [name("edge-1")]);
+    let renewed = bench.publisher.renew(vec![name("edge-1")], later).await.expect("renewed");
+    assert_eq!((renewed.versions.len(), renewed.damaged), (1, Vec::new()));
+    assert_eq!(bench.publisher.renew_due(later), []);
+    let late = now + SignedDuration::from_hours(24 * 9);
+    let mut updater = bench.updater("edge-1");
+    updater.refresh(late).await.expect("still valid after the first one's end");
+    let extra = updater.trusted().targets_role("targets").expect("targets").extra[EXTRA_KEY].clone();
+    assert_eq!(serde_json::from_value::<Binding>(extra).expect("a binding"), binding("edge-1", 1, SPEC));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_metadata_of_ours_and_of_that_device_counts() {
+    let (ours, other) = (Bench::new().await, Bench::new().await);
+    let now = Timestamp::now();
+    let version = ours.publisher.publish(vec![offered("edge-1", 7, Vec::new(), 0)], now).await.expect("published")[0].1;
+    let presented = ours.presented("edge-1", version);
+    let read = ours.publisher.read_presented(&name("edge-1"), &presented).expect("ours");
+    assert_eq!((read.version, read.binding), (version, binding("edge-1", 7, SPEC)));
+
+    let refused = |publisher: &Publisher, device: &str, presented: &Presented| {
+        publisher.read_presented(&name(device), presented).expect_err("refused")
+    };
+    assert!(matches!(refused(&ours.publisher, "edge-2", &presented), PresentedError::OtherDevice { .. }));
+    assert!(matches!(refused(&other.publisher, "edge-1", &presented), PresentedError::Foreign { .. }));
+    let text = String::from_utf8(presented.targets.clone()).expect("text");
+    let altered = Presented { targets: text.replace("\"landing\":7", "\"landing\":8").into(), ..presented.clone() };
+    assert_ne!(altered.targets, presented.targets);
+    assert!(matches!(refused(&ours.publisher, "edge-1", &altered), PresentedError::Foreign { .. }));
+    let swapped = Presented { targets: presented.snapshot.clone(), ..presented.clone() };
+    assert!(matches!(refused(&ours.publisher, "edge-1", &swapped), PresentedError::Malformed(_)));
+    assert!(matches!(refused(&ours.publisher, "edge-1", &Presented::default()), PresentedError::Malformed(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_signed_that_is_not_what_it_says() {
+    let bench = Bench::new().await;
+    let wrong = DeviceTargets { spec: Some(Bytes::from_static(b"{}")), ..offered("edge-1", 1, Vec::new(), 0) };
+    let refused = bench.publisher.publish(vec![wrong], Timestamp::now()).await.expect_err("refused");
+    assert!(matches!(refused, PublishError::Mismatch { .. }), "{refused}");
+    let missing = DeviceTargets { spec: None, ..offered("edge-1", 1, Vec::new(), 0) };
+    bench.publisher.publish(vec![missing], Timestamp::now()).await.expect_err("refused");
+    let target = bench.publisher.put_target(&TargetRef::to(b"a"), Bytes::from_static(b"b")).await;
+    assert!(matches!(target, Err(PublishError::Mismatch { .. })));
+    assert!(!bench.store().join("devices").exists() && !bench.store().join("targets").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_the_root_does_not_list_are_refused_at_the_start() {
+    let (ours, other) = (Bench::new().await, Bench::new().await);
+    let foreign = OnlineKeys::load(&other.dir.path().join("online")).expect("keys");
+    let objects = Objects::in_directory(&ours.store()).expect("a store");
+    assert!(matches!(Publisher::open(objects, foreign).await, Err(PublishError::ForeignKey { .. })));
+    std::fs::remove_file(ours.store().join("root/1.root.json")).expect("removed");
+    let keys = OnlineKeys::load(&ours.dir.path().join("online")).expect("keys");
+    let objects = Objects::in_directory(&ours.store()).expect("a store");
+    assert!(matches!(Publisher::open(objects, keys).await, Err(PublishError::Root { .. })));
+}
+
+/// Not a test of a rule: prints how fast many devices are published. `DEVICES=100000 cargo nextest run … --run-ignored all`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn measure_many_devices() {
+    let count: u64 = std::env::var("DEVICES").ok().and_then(|count| count.parse().ok()).unwrap_or(10_000);
+    let bench = Bench::new().await;
+    for round in 0..2_u64 {
+        let devices = (0..count)
+            .map(|number| {
+                let spec = format!("{{\"n\":{number},\"round\":{round}}}");
+                let binding = binding(&format!("device-{number}"), round + 1, spec.as_bytes());
+                DeviceTargets { binding, spec: Some(spec.into()), targets: Vec::new(), floor: 0 }
+            })
+            .collect();
+        let begin = std::time::Instant::now();
+        bench.publisher.publish(devices, Timestamp::now()).await.expect("published");
+        let took = begin.elapsed();
+        println!("round {round}: {count} devices in {took:?}");
+    }
+    let begin = std::time::Instant::now();
+    let expected = (0..count).map(|number| {
+        let spec = format!("{{\"n\":{number},\"round\":1}}");
+        Expected { binding: binding(&format!("device-{number}"), 2, spec.as_bytes()), floor: 1 }
+    });
+    let damaged = bench.restarted().await.check(expected.collect()).await.expect("checked");
+    println!("checked in {:?}, {} damaged", begin.elapsed(), damaged.len());
+}
