@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Advertise, CONFIG_FILE, Config, IntroductionConfig, Listen};
+use crate::keys::ROOT_JSON;
 use crate::pki::{Authority, ServerName};
 use crate::publish::{Objects, publish_root};
 use crate::run::{Reconciler, RunError};
@@ -36,10 +37,10 @@ enum Command {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  bellwether keys init --root keys/root --online /var/lib/bellwether/keys/online
-  bellwether-reconciler init --dir /var/lib/bellwether --root-json keys/root/1.root.json \\
+  bellwether keys init --root /media/stick --online /var/lib/bellwether/keys/online
+  bellwether-reconciler init --dir /var/lib/bellwether \\
       --repository https://git.example.com/fleet.git --commit 9f3c… --policy-sha256 2c26… \\
-      --domain example.com --name bellwether.example.com")]
+      --domain example.com --names bellwether.example.com")]
 struct Init {
     /// The reconciler's directory; its configuration must not exist yet.
     #[arg(long)]
@@ -59,13 +60,10 @@ struct Init {
     /// The name in device certificates, bellwether://DOMAIN/…
     #[arg(long, default_value = "bellwether")]
     domain: String,
-    /// A DNS name or IP address that devices reach the reconciler by; may be repeated. The first one is advertised.
-    #[arg(long = "name", required = true, value_delimiter = ',')]
+    /// A DNS name or IP address that devices reach the reconciler by; separated by commas. The first one is advertised.
+    #[arg(long, required = true, value_delimiter = ',')]
     names: Vec<String>,
-    /// The signed 1.root.json that `bellwether keys init` made.
-    #[arg(long)]
-    root_json: PathBuf,
-    /// The directory of the online TUF keys, if it is not DIR/keys/online.
+    /// The directory of the online TUF keys that `bellwether keys init` made, if it is not DIR/keys/online.
     #[arg(long)]
     keys: Option<PathBuf>,
     /// Address of listener enroll.
@@ -134,11 +132,12 @@ impl Init {
         let file = self.dir.join(CONFIG_FILE);
         anyhow::ensure!(!file.exists(), "{} exists: this reconciler was made already", file.display());
         let names = self.names.iter().map(|name| name.parse()).collect::<Result<Vec<ServerName>, _>>()?;
-        let root = std::fs::read(&self.root_json)
-            .with_context(|| format!("cannot read {}; make it by: bellwether keys init", self.root_json.display()))?;
+        let config = self.config()?;
+        let root_json = self.dir.join(&config.keys).join(ROOT_JSON);
+        let root = std::fs::read(&root_json)
+            .with_context(|| format!("cannot read {}; make it by: bellwether keys init", root_json.display()))?;
         std::fs::create_dir_all(&self.dir).with_context(|| format!("cannot create {}", self.dir.display()))?;
 
-        let config = self.config();
         let text = yaml(&config);
         Authority::init(&self.dir.join("ca"), &names, Timestamp::now())?;
         let objects = Objects::in_directory(&self.dir.join("store"))?;
@@ -152,34 +151,42 @@ impl Init {
 
         let mut out = std::io::stdout().lock();
         writeln!(out, "made {}", file.display())?;
-        writeln!(out, "devices pin {} and {}", self.dir.join("ca/ca.crt").display(), self.root_json.display())?;
+        writeln!(out, "devices pin {} and {}", self.dir.join("ca/ca.crt").display(), root_json.display())?;
         writeln!(out, "next: bellwether-reconciler run --config {}", file.display())?;
         Ok(())
     }
 
-    fn config(&self) -> Config {
+    fn config(&self) -> anyhow::Result<Config> {
         let advertised = |listener: SocketAddr| {
             let name = &self.names[0];
             let host = if name.contains(':') && !name.starts_with('[') { format!("[{name}]") } else { name.clone() };
             Some(format!("https://{host}:{}", listener.port()))
         };
-        Config {
-            repository: self.repository.clone(),
+        // Paths on the command line are relative to where it runs, those in the file to the file.
+        let local = Path::new(&self.repository);
+        let repository = if local.exists() { absolute(local)?.display().to_string() } else { self.repository.clone() };
+        let keys = self.keys.as_deref().map(absolute).transpose()?;
+        Ok(Config {
+            repository,
             branch: self.branch.clone(),
             introduction: IntroductionConfig { commit: self.commit, policy_sha256: self.policy_sha256 },
             domain: self.domain.clone(),
             state: "sqlite://state.db".to_owned(),
             mirror: "mirror.git".into(),
             store: "store".into(),
-            keys: self.keys.clone().unwrap_or_else(|| Path::new("keys").join("online")),
+            keys: keys.unwrap_or_else(|| Path::new("keys").join("online")),
             ca: "ca".into(),
             listen: Listen { enroll: self.enroll, devices: self.devices, updates: self.updates, page: self.page },
             advertise: Advertise { devices: advertised(self.devices), updates: advertised(self.updates) },
             poll: Seconds::new(30),
             heartbeat: self.heartbeat,
             stale_after: None,
-        }
+        })
     }
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("{} is no path", path.display()))
 }
 
 fn yaml(config: &Config) -> String {

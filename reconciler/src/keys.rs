@@ -159,6 +159,9 @@ impl OnlineKeys {
     }
 }
 
+/// The signed first root, beside the online keys: the reconciler publishes it, and devices pin it.
+pub const ROOT_JSON: &str = "1.root.json";
+
 /// Makes the root key in `root_dir` and the online keys in `online_dir`, and signs the first root (1 of 1) with it.
 ///
 /// # Errors
@@ -178,7 +181,7 @@ pub fn init(root_dir: &Path, online_dir: &Path, now: Timestamp) -> Result<Initia
     let mut root_key = None;
     for (role, path) in places {
         let (key, text) = SigningKey::generate()?;
-        write_private(&path, text.as_bytes())?;
+        write_new(&path, text.as_bytes(), 0o600)?;
         keys.insert(key.id.clone(), key.pair.tuf_key());
         roles.insert(role, RoleKeys { keyids: vec![key.id.clone()], threshold: ONE, _extra: HashMap::new() });
         if role == RoleType::Root {
@@ -195,6 +198,7 @@ pub fn init(root_dir: &Path, online_dir: &Path, now: Timestamp) -> Result<Initia
         _extra: HashMap::new(),
     };
     let root_json = root_key.expect("the root is among the places").sign(root);
+    write_new(&online_dir.join(ROOT_JSON), &root_json, 0o644)?;
     Ok(InitializedKeys { root_json })
 }
 
@@ -214,11 +218,11 @@ fn pem(der: &[u8]) -> String {
     pem + "-----END PRIVATE KEY-----\n"
 }
 
-fn write_private(path: &Path, content: &[u8]) -> Result<(), KeyError> {
+fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), KeyError> {
     let write = || -> std::io::Result<()> {
         let dir = path.parent().unwrap_or(Path::new("."));
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
         file.write_all(content)?;
         file.sync_all()?;
         File::open(dir)?.sync_all()

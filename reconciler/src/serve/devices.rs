@@ -27,7 +27,7 @@ use crate::pki::{Authority, Peer, RequestedKey};
 
 /// The service of `schemas/proto`.
 #[allow(missing_docs, unreachable_pub, rust_2018_idioms, clippy::all)]
-mod contract {
+pub(super) mod contract {
     include!(concat!(env!("OUT_DIR"), "/bellwether.v1.rs"));
 }
 

@@ -16,8 +16,8 @@ enum Turn {
     Continue,
     /// It is what stable was: offered at once to whoever left it.
     Return,
-    /// It is news: the first wave.
-    Begin,
+    /// It is news: the first wave. Whether a rollout was under way, which is abandoned.
+    Begin { abandons: bool },
 }
 
 /// Takes the record over to the input's target.
@@ -67,7 +67,7 @@ pub(super) fn carry<'a>(input: &'a FleetInput<'a>) -> Sheet<'a> {
 }
 
 fn turn(input: &FleetInput<'_>, notes: &BTreeMap<DeviceName, MemberRecord>) -> Turn {
-    let Some(record) = input.record else { return Turn::Begin };
+    let Some(record) = input.record else { return Turn::Begin { abandons: false } };
     if record.target.commit == input.target.commit {
         return Turn::Continue;
     }
@@ -81,7 +81,8 @@ fn turn(input: &FleetInput<'_>, notes: &BTreeMap<DeviceName, MemberRecord>) -> T
         return Turn::Return;
     }
     let unchanged = known.peek().is_some() && known.all(|(m, note)| note.target == digest(&m.target));
-    if unchanged && !record.is_complete() { Turn::Continue } else { Turn::Begin }
+    let under_way = !record.is_complete();
+    if unchanged && under_way { Turn::Continue } else { Turn::Begin { abandons: under_way } }
 }
 
 fn note(member: &Member, known: Option<MemberRecord>, turn: Turn, record: &RolloutRecord) -> MemberRecord {
@@ -105,12 +106,12 @@ fn note(member: &Member, known: Option<MemberRecord>, turn: Turn, record: &Rollo
             MemberRecord { target, offered: note.offered, failed: note.failed, ..MemberRecord::default() }
         }
         (Turn::Return, _) => MemberRecord { target, ..MemberRecord::default() },
-        (Turn::Begin, known) => {
+        (Turn::Begin { abandons }, known) => {
             let stable = match &known {
                 Some(note) => note.stable(),
                 None => member.stable.as_ref().and_then(digest),
             };
-            let left = known.as_ref().is_some_and(|note| note.offered || note.follows);
+            let left = known.as_ref().is_some_and(|note| abandons && (note.offered || note.follows));
             MemberRecord {
                 target,
                 before: stable.filter(|_| record.stable.is_some() && stable != target),

@@ -64,6 +64,11 @@ fn act(sheet: &mut Sheet<'_>, i: usize, stopped: bool) -> Action {
                 _ => (Action::None, row.note.offered || (goal.is_target && outstanding.is_some())),
             }
         }
+        // It runs what it shall, and is not to leave it.
+        (Some(goal), Some(_)) if observed.runs(goal.digest) => (Action::Withdraw, false),
+        (Some(goal), None) if observed.runs(goal.digest) && observed.applying.is_none() => {
+            (Action::None, row.note.offered)
+        }
         (Some(goal), _) if live && !stopped => {
             let Goal { template, digest, soak, is_target } = goal;
             let version = row.member.next_version;

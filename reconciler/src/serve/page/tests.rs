@@ -1,1 +1,189 @@
+use axum::body::{Body, to_bytes};
+use bellwether_schemas::api::{
+    DeviceStatus, FleetView, InvalidView, RolloutView, StatusWord, WaitingOn, WaveView,
+};
+use bellwether_schemas::{CommitId, Version};
+use tower::ServiceExt as _;
 
+use super::*;
+
+fn at() -> Timestamp {
+    "2026-01-02T03:04:05Z".parse().expect("a time")
+}
+
+fn commit() -> CommitId {
+    "9f3c2ab000000000000000000000000000000001".parse().expect("an id")
+}
+
+fn device(name: &str, updated: Updated, why: &str) -> DeviceView {
+    let version = Version { landing: 411, commit: commit(), revision: 0 };
+    DeviceView {
+        name: name.parse().expect("a name"),
+        enrollment: "lab".parse().expect("a name"),
+        fleet: Some("edge".parse().expect("a name")),
+        labels: [("ring".to_owned(), "canary".to_owned())].into(),
+        version: Some(version),
+        digest: None,
+        offered: None,
+        target: None,
+        status: DeviceStatus {
+            summary: StatusWord { status: Summary::Online },
+            updated: StatusWord { status: updated },
+        },
+        reason: (updated != Updated::UpToDate).then_some(WaitingOn::AwaitingReconnect),
+        why: why.to_owned(),
+        last_seen: Some(at()),
+    }
+}
+
+fn views() -> Views {
+    let head = CommitView {
+        commit: commit(),
+        landing: 412,
+        signer: "alice".parse().expect("a name"),
+        summary: "Raise the limit".into(),
+        committed: at(),
+    };
+    let wave = |name: &str, open, healthy, failed| WaveView {
+        name: name.parse().expect("a name"),
+        open,
+        done: false,
+        members: 2,
+        offered: healthy + failed,
+        healthy,
+        failed,
+        reason: None,
+    };
+    Views {
+        ready: true,
+        at: Some(at()),
+        repository: Some(RepositoryView {
+            url: "https://git.example/fleet.git".into(),
+            branch: "main".into(),
+            head: Some(head.clone()),
+            condition: Condition::Verified,
+            why: "verified up to v412".into(),
+        }),
+        fleets: vec![FleetView {
+            name: "edge".parse().expect("a name"),
+            template: commit(),
+            landing: 412,
+            stable: None,
+            devices: 2,
+            up_to_date: 1,
+            invalid: vec![],
+        }],
+        rollouts: vec![RolloutView {
+            fleet: "edge".parse().expect("a name"),
+            commit: commit(),
+            landing: 412,
+            state: RolloutState::Progressing,
+            waves: vec![wave("canary", true, 1, 1), wave("broad", false, 0, 0)],
+            reason: None,
+            why: "wave canary soaks until 03:34".into(),
+        }],
+        devices: vec![
+            device("edge-1", Updated::UpToDate, "runs its target"),
+            device("edge-2", Updated::OutOfDate, "waits for wave canary"),
+        ],
+        commits: vec![head],
+        invalid: vec![],
+    }
+}
+
+fn router_of(views: Views) -> Router {
+    let (_, views) = watch::channel(Arc::new(views));
+    router(Page { views, sessions: Arc::default() })
+}
+
+async fn get(views: Views, path: &str) -> (u16, http::HeaderMap, String) {
+    let request = http::Request::get(path).body(Body::empty()).expect("a request");
+    let answer = router_of(views).oneshot(request).await.expect("infallible");
+    let (parts, body) = answer.into_parts();
+    let body = to_bytes(body, usize::MAX).await.expect("a body");
+    (parts.status.as_u16(), parts.headers, String::from_utf8(body.to_vec()).expect("text"))
+}
+
+#[tokio::test]
+async fn the_overview_shows_what_is_and_why() {
+    let (status, headers, html) = get(views(), "/").await;
+    assert_eq!(status, 200);
+    assert_eq!(headers["content-security-policy"], POLICY);
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    insta::assert_snapshot!("overview", html);
+}
+
+#[tokio::test]
+async fn an_empty_reconciler_says_what_to_do() {
+    insta::assert_snapshot!("empty", get(Views::default(), "/").await.2);
+}
+
+#[tokio::test]
+async fn a_device_has_a_page_of_its_own() {
+    insta::assert_snapshot!("device", get(views(), "/devices/edge-2").await.2);
+    let (status, _, html) = get(views(), "/devices/%3Cscript%3E").await;
+    assert_eq!(status, 404);
+    assert!(!html.contains("<script>") && html.contains("#60;script"), "{html}");
+}
+
+#[tokio::test]
+async fn metrics_count_by_word() {
+    insta::assert_snapshot!("metrics", get(views(), "/metrics").await.2);
+}
+
+/// What devices, commits and manifests say is text, whatever it looks like.
+#[tokio::test]
+async fn hostile_text_is_escaped_everywhere() {
+    let evil = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&";
+    let mut views = views();
+    let repository = views.repository.as_mut().expect("a repository");
+    repository.url = evil.into();
+    repository.branch = evil.into();
+    repository.why = evil.into();
+    repository.head.as_mut().expect("a head").summary = evil.into();
+    views.commits[0].summary = evil.into();
+    views.rollouts[0].why = evil.into();
+    views.fleets[0].invalid = vec![evil.into()];
+    views.invalid = vec![InvalidView { path: evil.into(), problems: vec![evil.into()] }];
+    for device in &mut views.devices {
+        device.why = evil.into();
+        device.labels = [(evil.to_owned(), evil.to_owned())].into();
+    }
+    let query = "/?q=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E";
+    for path in ["/", "/devices/edge-1", query] {
+        let (_, _, html) = get(views.clone(), path).await;
+        for tag in ["<script", "<img", "\"'>"] {
+            assert!(!html.contains(tag), "{path}: {tag}");
+        }
+        assert!(html.contains("alert(1)"), "{path} shows it as text");
+    }
+}
+
+#[tokio::test]
+async fn the_api_answers_with_the_views() {
+    let read = async |path: &str| {
+        let (status, headers, body) = get(views(), path).await;
+        assert_eq!(headers["content-type"], "application/json");
+        (status, serde_json::from_str::<serde_json::Value>(&body).expect("JSON"))
+    };
+    assert_eq!(read("/api/v1/repository").await.1["head"]["landing"], 412);
+    assert_eq!(read("/api/v1/fleets").await.1[0]["name"], "edge");
+    assert_eq!(read("/api/v1/rollouts").await.1[0]["waves"][0]["failed"], 1);
+    assert_eq!(read("/api/v1/devices").await.1[1]["status"]["updated"]["status"], "OutOfDate");
+    assert_eq!(read("/api/v1/devices/edge-1").await.1["reason"], serde_json::Value::Null);
+    assert_eq!(read("/api/v1/commits").await.1[0]["signer"], "alice");
+    assert_eq!(read("/api/v1/invalid").await.1, serde_json::json!([]));
+    for (path, status) in [("/api/v1/devices/nobody", 404), ("/api/v1/devices/%FF", 404), ("/api/v2", 404)] {
+        let (found, body) = read(path).await;
+        assert_eq!((found, body["code"].as_str()), (status, Some("BW-0341")), "{path}");
+    }
+}
+
+#[test]
+fn a_filter_finds_by_name_fleet_and_label_and_waiting_devices_come_first() {
+    let views = views();
+    for (q, matching) in [("", 2), ("edge", 2), ("edge-2", 1), ("ring=canary", 2), ("ring=x", 0), ("nothing", 0)] {
+        assert_eq!(overview_of(&views, q).matching, matching, "{q}");
+    }
+    assert_eq!(overview_of(&views, "").devices[0].name.as_str(), "edge-2");
+}

@@ -129,8 +129,8 @@ fn a_select_wave_without_a_live_device_is_never_passed_silently() {
     sim.pass(STALE_AFTER);
     sim.commit(2, "two");
     let plan = sim.plan();
-    assert_eq!(*why(&plan, "r1"), WaitingOn::EmptyWave { wave: "canary".parse().unwrap() });
-    assert_eq!(reasons(&plan)[..2], ["Stale", "Stale"]);
+    assert_eq!(plan.view.reason, Some(WaitingOn::EmptyWave { wave: "canary".parse().unwrap() }));
+    assert_eq!(reasons(&plan), ["Stale", "Stale", "Wave", "Wave", "Wave"]);
     assert_eq!((offered(&plan).len(), plan.view.waves[0].open), (0, false));
     sim.set_online(&["c2"], true);
     assert_eq!(offered(&sim.plan()), ["c2"]);

@@ -1,0 +1,202 @@
+//! The listeners as clients meet them: real sockets, real TLS, a real database and object store.
+
+mod enrollment;
+mod listeners;
+mod sessions;
+mod updates;
+
+use bellwether_core::admission::Entry;
+use bellwether_schemas::Sha256Digest;
+use bellwether_schemas::enroll::{ENROLL_PATH, EnrollRequest, EnrollResponse, ErrorBody};
+use bellwether_schemas::report::Directive;
+use jiff::Timestamp;
+use object_store::local::LocalFileSystem;
+use object_store::{ObjectStoreExt as _, path::Path};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::*;
+
+/// A running set of listeners, and all that they share with a loop.
+struct World {
+    dir: tempfile::TempDir,
+    shared: Shared,
+    bound: Bound,
+    admissions: watch::Sender<Arc<Admissions>>,
+    views: watch::Sender<Arc<Views>>,
+    enrolled: mpsc::Receiver<Enrolled>,
+    incoming: Option<mpsc::Receiver<Incoming>>,
+    shutdown: CancellationToken,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+fn domain() -> Domain {
+    "fleet.example".parse().expect("a domain")
+}
+
+/// The token whose 32 bytes all are `n`.
+fn token(n: u8) -> String {
+    hex::encode([n; 32])
+}
+
+fn entry(n: u8, id: &str, device: Option<&str>) -> Entry {
+    Entry {
+        enrollment: "lab".parse().expect("a name"),
+        id: id.parse().expect("an id"),
+        token: Sha256Digest::of(&[n; 32]),
+        expires: "2100-01-01T00:00:00Z".parse().expect("a time"),
+        device: device.map(|name| name.parse().expect("a name")),
+        revoked: false,
+    }
+}
+
+fn settings() -> Settings {
+    let any = "127.0.0.1:0".parse().expect("an address");
+    Settings {
+        listen: Listen { enroll: any, devices: any, updates: any, page: any },
+        advertise: Advertise { devices: "https://localhost:0".into(), updates: "https://localhost:7777".into() },
+        domain: domain(),
+    }
+}
+
+fn authority(dir: &std::path::Path) -> Authority {
+    let names = ["localhost", "127.0.0.1"].map(|name| name.parse().expect("a name"));
+    Authority::init(dir, &names, Timestamp::now()).expect("made");
+    Authority::load(dir).expect("loaded")
+}
+
+impl World {
+    async fn start(entries: impl IntoIterator<Item = Entry>) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(dir.path().join("store")).expect("a folder");
+        let authority = Arc::new(authority(&dir.path().join("ca")));
+        let objects = Arc::new(LocalFileSystem::new_with_prefix(dir.path().join("store")).expect("a store"));
+        let url = format!("sqlite://{}", dir.path().join("state.db").display());
+        let store = Store::open(&url).await.expect("a database");
+        let mut all = Admissions::default();
+        entries.into_iter().for_each(|entry| all.insert(entry));
+        let (admissions, admissions_seen) = watch::channel(Arc::new(all));
+        let (views, views_seen) = watch::channel(Arc::default());
+        let (incoming_sender, incoming) = mpsc::channel(64);
+        let (enrolled_sender, enrolled) = mpsc::channel(64);
+        let shared = Shared {
+            authority,
+            objects,
+            store,
+            admissions: admissions_seen,
+            views: views_seen,
+            incoming: incoming_sender,
+            enrolled: enrolled_sender,
+            sessions: Arc::default(),
+        };
+        let shutdown = CancellationToken::new();
+        let bound = start(settings(), shared.clone(), shutdown.clone()).await.expect("serving");
+        Self { dir, shared, bound, admissions, views, enrolled, incoming: Some(incoming), shutdown }
+    }
+
+    /// Changes what the history says.
+    fn say(&self, change: impl FnOnce(&mut Admissions)) {
+        self.admissions.send_modify(|admissions| change(Arc::make_mut(admissions)));
+    }
+
+    /// Answers every report as `answer` does, in a task.
+    fn answer_reports(&mut self, answer: impl Fn(&Incoming) -> Vec<Directive> + Send + 'static) {
+        let mut incoming = self.incoming.take().expect("answered once");
+        tokio::spawn(async move {
+            while let Some(report) = incoming.recv().await {
+                let directives = answer(&report);
+                let _ = report.reply.send(directives);
+            }
+        });
+    }
+
+    async fn enroll(&self, token: &str, key: &KeyPair) -> Result<EnrollResponse, (u16, ErrorBody)> {
+        let csr = CertificateParams::default().serialize_request(key).expect("a request").pem().expect("PEM");
+        let request = EnrollRequest { token: token.to_owned(), csr, facts: [("os".into(), "linux".into())].into() };
+        self.post(serde_json::to_vec(&request).expect("JSON")).await
+    }
+
+    async fn post(&self, body: Vec<u8>) -> Result<EnrollResponse, (u16, ErrorBody)> {
+        let url = format!("https://localhost:{}{ENROLL_PATH}", self.bound.enroll.port());
+        let answer = http_client(self.client(None)).post(url).body(body).send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let bytes = answer.bytes().await.expect("a body");
+        if status == 200 {
+            Ok(serde_json::from_slice(&bytes).expect("an enrollment"))
+        } else {
+            Err((status, serde_json::from_slice(&bytes).expect("an error body")))
+        }
+    }
+
+    /// Enrolls a device with a new key.
+    async fn device(&self, token: &str) -> Device {
+        let key = new_key();
+        let answer = self.enroll(token, &key).await.expect("enrolled");
+        Device { certificate: answer.certificate, key: key.serialize_pem() }
+    }
+
+    fn client(&self, device: Option<&Device>) -> ClientConfig {
+        client(&self.shared.authority, device)
+    }
+
+    async fn get(&self, device: &Device, path: &str) -> reqwest::Result<(u16, Vec<u8>)> {
+        let url = format!("https://localhost:{}{path}", self.bound.updates.port());
+        let answer = http_client(self.client(Some(device))).get(url).send().await?;
+        Ok((answer.status().as_u16(), answer.bytes().await?.to_vec()))
+    }
+
+    async fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
+        self.shared.objects.put(&Path::from(path), bytes.into().into()).await.expect("stored");
+    }
+}
+
+/// A device's certificate and key, PEM.
+struct Device {
+    certificate: String,
+    key: String,
+}
+
+impl Device {
+    /// A device with a certificate that no token was spent for.
+    fn forged(authority: &Authority, uri: &str, now: Timestamp) -> Self {
+        let key = new_key();
+        let csr = CertificateParams::default().serialize_request(&key).expect("a request");
+        let requested = crate::pki::RequestedKey::from_der(csr.der()).expect("accepted");
+        let identity = uri.parse().expect("an identity");
+        let certificate = authority.issue(&requested, &identity, now).expect("issued");
+        Self { certificate, key: key.serialize_pem() }
+    }
+}
+
+fn new_key() -> KeyPair {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key")
+}
+
+fn client(authority: &Authority, device: Option<&Device>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.certificate().clone()).expect("a root");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots);
+    match device {
+        None => builder.with_no_client_auth(),
+        Some(device) => {
+            let chain = vec![CertificateDer::from_pem_slice(device.certificate.as_bytes()).expect("PEM")];
+            let key = PrivateKeyDer::from_pem_slice(device.key.as_bytes()).expect("PEM");
+            builder.with_client_auth_cert(chain, key).expect("a pair")
+        }
+    }
+}
+
+fn http_client(tls: ClientConfig) -> reqwest::Client {
+    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().expect("a client")
+}
