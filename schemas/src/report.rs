@@ -122,6 +122,7 @@ pub struct Report {
 /// A report as it arrived: readable, or why not. An unreadable one pauses that device alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::large_enum_variant, reason = "made once for each report and taken apart at once")]
 pub enum Reported {
     /// It could be read.
     Readable(Report),

@@ -280,6 +280,22 @@ pub struct Probe {
     pub stable_for: Option<Seconds>,
 }
 
+/// No action, and the defaults of everything else.
+impl Default for Probe {
+    fn default() -> Self {
+        Self {
+            exec: None,
+            http: None,
+            file: None,
+            initial_delay: Seconds::ZERO,
+            timeout: ten_seconds(),
+            attempts: three(),
+            interval: five_seconds(),
+            stable_for: None,
+        }
+    }
+}
+
 /// What a probe does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeAction<'a> {

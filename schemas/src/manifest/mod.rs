@@ -28,7 +28,10 @@ pub use policy::{GitsignIdentity, Person, PolicyRole, PolicyRule, TrustPolicy};
 pub use rollout::{Budget, Gate, OnFailure, OnNewer, Rollout, Wave, WaveMembers, Window};
 pub use selector::{LabelSelector, Operator, Requirement};
 
-/// Labels: what selectors match. Keys and values are checked by `crate::yaml`.
+/// Labels: what selectors match. `crate::yaml` holds them to the grammar of Kubernetes.
+///
+/// A key is 1 to 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last, perhaps after a domain name
+/// (at most 253 lower-case characters) and `/`. A value is empty, or of the same form without the domain.
 pub type Labels = BTreeMap<String, String>;
 
 /// Free values for templates.

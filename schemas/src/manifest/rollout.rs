@@ -111,7 +111,7 @@ pub enum WaveMembers<'a> {
 }
 
 impl Wave {
-    fn default_soak() -> Seconds {
+    pub(crate) fn default_soak() -> Seconds {
         Seconds::minutes(15)
     }
 

@@ -1,0 +1,29 @@
+//! Kind Device.
+
+use std::collections::BTreeMap;
+
+use super::fields::Fields;
+use super::problem::Report;
+use super::tree::Node;
+use super::values;
+use crate::manifest::Device;
+
+/// The spec of a Device.
+pub(crate) fn device(node: &Node<'_>, report: &mut Report) -> Option<Device> {
+    let mut fields = Fields::of(node, report)?;
+    let labels = fields.or("labels", BTreeMap::new(), values::labels);
+    let vars = fields.or("vars", BTreeMap::new(), values::vars);
+    let pin = fields.not_yet("pin");
+    let revoked = fields.optional("revoked", values::boolean);
+    let decommission = fields.not_yet("decommission");
+    let template = fields.not_yet("template");
+    fields.finish();
+    Some(Device {
+        labels: labels?,
+        vars: vars?,
+        pin: pin?,
+        revoked: revoked?,
+        decommission: decommission?,
+        template: template?,
+    })
+}

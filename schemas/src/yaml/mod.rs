@@ -1,0 +1,97 @@
+//! Manifests from YAML text, with every problem and its place.
+//!
+//! `text` checks the bytes, `tree` makes a tree with places and refuses YAML that says something else than it seems to,
+//! and the readers of each kind make typed values from the tree. A reader reports what is wrong and goes on, so that one
+//! run shows all problems of a file; each problem is reported once, at the place where it is mended.
+//!
+//! Only the grammar is borrowed (the event parser of serde-saphyr). Deserializing with serde would end at the first
+//! problem and lose the places. Tests hold the readers and the serde form of the types together.
+
+mod decision;
+mod device;
+mod enrollment;
+mod fields;
+mod fleet;
+mod metadata;
+mod nearest;
+mod policy;
+mod probe;
+mod problem;
+mod rollout;
+mod scalar;
+mod selector;
+#[cfg(test)]
+mod tests;
+mod text;
+mod tree;
+mod values;
+
+use crate::codes;
+use crate::diagnostic::Diagnostic;
+use crate::manifest::{AnyManifest, ApiVersion, Kind, Manifest};
+use fields::Fields;
+use metadata::Named;
+use problem::Report;
+use tree::Node;
+
+/// The greatest length of a manifest in bytes.
+pub const MAX_MANIFEST: usize = 1 << 20;
+
+/// The greatest depth of lists and maps inside each other.
+pub const MAX_DEPTH: usize = 32;
+
+/// The greatest number of values in a manifest, keys included.
+pub const MAX_VALUES: usize = 100_000;
+
+/// The greatest number of problems that are reported for one manifest.
+pub const MAX_PROBLEMS: usize = 100;
+
+/// Reads the manifest in `text`, which stands at `path` in the repository.
+///
+/// # Errors
+/// Every problem of the file (up to [`MAX_PROBLEMS`]) in the order of the text, each with its place.
+pub fn parse(path: &str, text: &[u8]) -> Result<AnyManifest, Vec<Diagnostic>> {
+    let kind = Kind::of_path(path).ok_or_else(|| {
+        let message = "no kind of manifest belongs here";
+        let hint = "manifests are .yaml files directly in fleets/, rollouts/, devices/, enrollments/ and so on";
+        vec![Diagnostic::error(codes::UNEXPECTED_FILE, path, message).hint(hint)]
+    })?;
+    let text = text::check(path, text)?;
+    let mut report = Report::default();
+    let manifest = tree::read(text, &mut report).and_then(|root| read(path, kind, &root, &mut report));
+    match manifest {
+        Some(manifest) if report.is_empty() => Ok(manifest),
+        _ => Err(report.into_diagnostics(path, text)),
+    }
+}
+
+fn read(path: &str, kind: Kind, root: &Node<'_>, report: &mut Report) -> Option<AnyManifest> {
+    let named = Named { path, kind };
+    let mut fields = Fields::of(root, report)?;
+    let api_version = fields.required("apiVersion", metadata::api_version);
+    let stated = fields.required("kind", |node, report| metadata::kind(node, &named, report));
+    // Of another format, another kind or a kind that is not obeyed yet, the fields cannot be judged.
+    let (Some(api_version), Some(kind)) = (api_version, stated.or(fields.lacks("kind").then_some(kind))) else {
+        fields.report_missing();
+        return None;
+    };
+    macro_rules! manifest {
+        ($kind:ident, $spec:path) => {{
+            let metadata = fields.required("metadata", |node, report| metadata::metadata(node, &named, report));
+            let spec = fields.required("spec", $spec);
+            fields.finish();
+            Some(AnyManifest::$kind(Manifest { api_version, kind, metadata: metadata?, spec: spec? }))
+        }};
+    }
+    match kind {
+        Kind::Fleet => manifest!(Fleet, fleet::fleet),
+        Kind::Rollout => manifest!(Rollout, rollout::rollout),
+        Kind::Device => manifest!(Device, device::device),
+        Kind::Enrollment => manifest!(Enrollment, enrollment::enrollment),
+        Kind::TrustPolicy => manifest!(TrustPolicy, policy::policy),
+        Kind::Approval => manifest!(Approval, decision::approval),
+        Kind::Hold => manifest!(Hold, decision::hold),
+        Kind::Expedite => None,
+        Kind::Resume => manifest!(Resume, decision::resume),
+    }
+}

@@ -1,0 +1,59 @@
+//! The known word that was probably meant.
+
+/// The known word nearest to `found`, if one is near enough to be what was meant.
+pub(crate) fn nearest<'k>(found: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    if found.len() > 64 {
+        return None;
+    }
+    let found = plain(found);
+    known
+        .into_iter()
+        .map(|word| (distance(&found, &plain(word)), word))
+        .filter(|(distance, word)| *distance <= (word.chars().count() / 3).clamp(1, 3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+/// A word without case and separators: `match_labels` means `matchLabels`.
+fn plain(word: &str) -> Vec<char> {
+    word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// The number of characters to insert, remove, replace or swap with a neighbour.
+fn distance(from: &[char], to: &[char]) -> usize {
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in to.iter().enumerate() {
+            let mut least = (last[j] + usize::from(a != b)).min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
+                least = least.min(before_last[j - 1] + 1);
+            }
+            row.push(least);
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_probably_meant() {
+        let known = ["matchLabels", "matchExpressions", "path", "mode", "percent"];
+        for (found, meant) in [
+            ("matchlabels", Some("matchLabels")),
+            ("match_labels", Some("matchLabels")),
+            ("matchLable", Some("matchLabels")),
+            ("paht", Some("path")),
+            ("percnt", Some("percent")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(found, known), meant, "{found}");
+        }
+    }
+}
