@@ -191,7 +191,7 @@ proptest! {
         let mut sim = fleet(rollout, n);
         sim.commit(2, "two");
         sim.approved = vec!["early"];
-        for _ in 0..8 {
+        for _ in 0..20 {
             sim.plan();
             sim.everybody_applies();
             sim.pass(60);
