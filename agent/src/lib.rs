@@ -1,1 +1,19 @@
-//! .
+//! The agent: carries out what `bellwether-agent-core` decides. It enrolls, keeps a session, pulls signed metadata, changes
+//! the device under a journal, probes, and reports.
+
+pub mod cli;
+
+mod apply;
+mod clock;
+mod config;
+mod disk;
+mod enroll;
+mod identity;
+mod probe;
+mod pull;
+mod run;
+mod session;
+mod state_dir;
+mod tls;
+mod trust;
+mod updates;

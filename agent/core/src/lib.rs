@@ -1,1 +1,22 @@
-//! .
+//! The decisions of the agent, without I/O: which offer is taken, what happens next, what is reported, what a restart does.
+//!
+//! In: events, and the time. Out: effects, which `bellwether-agent` carries out in order and answers with further events.
+//! Nothing here reads a clock, a file or the network.
+
+mod allow;
+mod clock;
+mod durable;
+mod event;
+mod machine;
+mod offer;
+mod problem;
+mod status;
+
+pub use allow::{Allowed, HttpUrl};
+pub use clock::{Clock, trusted_now};
+pub use durable::{Attempt, Begun, Durable, Step};
+pub use event::{Effect, Event, Probed, Pulled, Purpose};
+pub use machine::Machine;
+pub use offer::{Judgement, RefusedOffer, judge};
+pub use problem::Problem;
+pub use status::{Paused, Status};

@@ -1,0 +1,93 @@
+//! What happens to the agent, and what it does.
+
+use bellwether_schemas::id::Sha256Digest;
+use bellwether_schemas::report::Directive;
+use bellwether_schemas::spec::DeviceSpec;
+use bellwether_schemas::targets::SignedOffer;
+use jiff::Timestamp;
+
+use crate::problem::Problem;
+
+/// Something that happened. Work that an [`Effect`] began ends with the event of the same name.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The agent started; `unfinished` when the file system still has a journal of an apply.
+    Started {
+        /// Whether there is a journal.
+        unfinished: bool,
+    },
+    /// A session (or a poll) with the reconciler began.
+    Connected,
+    /// The session ended.
+    Disconnected,
+    /// The reconciler said something that concerns decisions.
+    Directive(Directive),
+    /// [`Effect::Pull`] ended. Metadata and spec are verified.
+    Pulled(Result<Pulled, Problem>),
+    /// [`Effect::Stage`] ended: everything is on disk, and nothing stands in the way.
+    Staged(Result<(), Problem>),
+    /// [`Effect::Apply`] ended.
+    Applied(Result<(), Problem>),
+    /// [`Effect::Undo`] ended.
+    Undone(Result<(), Problem>),
+    /// [`Effect::Commit`] ended.
+    Committed(Result<(), Problem>),
+    /// [`Effect::Probe`] ended.
+    Probed(Probed),
+    /// The heartbeat.
+    Tick,
+    /// The time of an [`Effect::WakeAt`] came, or that of a retry.
+    Woke,
+}
+
+/// What verified metadata says about this device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    /// The offer with its spec; `None` where nothing is offered.
+    pub offer: Option<(SignedOffer, DeviceSpec)>,
+}
+
+/// How probes ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probed {
+    /// What they were for.
+    pub purpose: Purpose,
+    /// All passed, or why not.
+    pub result: Result<(), Problem>,
+}
+
+/// What probes are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To judge what is being tried.
+    Attempt,
+    /// To judge what the device went back to.
+    Restored,
+    /// To know how what runs is, after a start.
+    Running,
+}
+
+/// Something to do. Effects are carried out in order; the next begins when the one before has been done or, for work, begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Write the memory and sync it. Nothing after it may happen when this fails.
+    Persist,
+    /// Send a report now.
+    Report,
+    /// Work: fetch and verify metadata and spec.
+    Pull,
+    /// Fetch again later: with full jitter, later after each failure in a row.
+    RetryPull,
+    /// Work: download what the spec needs, and check that nothing stands in its way.
+    Stage(Box<DeviceSpec>),
+    /// Work: change the device to this spec, which was staged; continues where an earlier try stopped.
+    Apply(Sha256Digest),
+    /// Work: change the device back to what was committed last.
+    Undo,
+    /// Work: make what was applied final, and prune.
+    Commit(Sha256Digest),
+    /// Work: run the probes of this spec.
+    Probe(Purpose, Sha256Digest),
+    /// Send [`Event::Woke`] at this time.
+    WakeAt(Timestamp),
+}

@@ -1,0 +1,54 @@
+//! A problem as the device reports it.
+
+use bellwether_schemas::Code;
+use bellwether_schemas::report::{Failure, FailureKind, MAX_MESSAGE};
+use bellwether_schemas::version::Version;
+use jiff::Timestamp;
+
+/// Something that went wrong, with what a person needs to act on it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Problem {
+    /// The stable code.
+    pub code: Code,
+    /// What happened, where and why.
+    pub message: String,
+    /// Whether trying again may help by itself.
+    pub transient: bool,
+}
+
+impl Problem {
+    /// A problem that stays until a person acts.
+    pub fn lasting(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), transient: false }
+    }
+
+    /// A problem that may go away by itself.
+    pub fn transient(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), transient: true }
+    }
+
+    pub(crate) fn failure(&self, version: Option<Version>, kind: FailureKind, at: Timestamp) -> Failure {
+        Failure { version, kind, code: self.code.to_string(), message: shortened(&self.message), at }
+    }
+}
+
+/// The text, cut to what a report may carry.
+fn shortened(text: &str) -> String {
+    let mut end = text.len().min(MAX_MESSAGE);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let cut = shortened(&"ß".repeat(MAX_MESSAGE));
+        assert!(cut.len() <= MAX_MESSAGE && cut.chars().all(|c| c == 'ß'));
+    }
+}

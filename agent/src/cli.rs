@@ -1,0 +1,259 @@
+//! The command line: `enroll`, `run`, `status`.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use bellwether_agent_core::Status;
+use bellwether_schemas::codes;
+use bellwether_schemas::report::Claim;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config;
+use crate::enroll::{self, EnrollError, Invitation};
+use crate::run::{self, RunError};
+use crate::state_dir::{self, StateDir, StateError};
+
+/// Keeps this device at what its signed targets say.
+#[derive(Debug, Parser)]
+#[command(name = "bellwether-agent", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a key and get its certificate. On an enrolled device: replace certificate and pinned root; what runs and the version floor stay.
+    Enroll(EnrollArgs),
+    /// Keep the device at what its signed targets say, until stopped.
+    Run(RunArgs),
+    /// Show what runs, what the agent waits for and why.
+    Status(StatusArgs),
+}
+
+#[derive(Debug, Args)]
+struct EnrollArgs {
+    /// Address of the reconciler's enroll listener: https://host:port
+    #[arg(long, env = "BELLWETHER_SERVER")]
+    server: String,
+    /// The reconciler's CA, the only one that is trusted
+    #[arg(long, env = "BELLWETHER_CA")]
+    ca: PathBuf,
+    /// The TUF root to pin (root.json)
+    #[arg(long, env = "BELLWETHER_TUF_ROOT")]
+    tuf_root: PathBuf,
+    /// File with the token; - reads standard input
+    #[arg(long, env = "BELLWETHER_TOKEN_FILE")]
+    token_file: PathBuf,
+    /// Where the agent keeps its state
+    #[arg(long, env = "BELLWETHER_STATE", default_value = "/var/lib/bellwether")]
+    state: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Where the agent keeps its state
+    #[arg(long, env = "BELLWETHER_STATE", default_value = "/var/lib/bellwether")]
+    state: PathBuf,
+    /// Directory that the device's paths begin at
+    #[arg(long, env = "BELLWETHER_ROOT", default_value = "/")]
+    root: PathBuf,
+    /// What this device allows (agent.yaml); without it nothing but the defaults
+    #[arg(long, env = "BELLWETHER_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct StatusArgs {
+    /// Where the agent keeps its state
+    #[arg(long, env = "BELLWETHER_STATE", default_value = "/var/lib/bellwether")]
+    state: PathBuf,
+    /// How to write it
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+/// A message for a person, with the code that explains it.
+struct Message {
+    code: String,
+    text: String,
+    hint: Option<String>,
+}
+
+/// Runs the command that `args` (with the program's name first) say.
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let fine = !error.use_stderr();
+            let _ = error.print();
+            return if fine { ExitCode::SUCCESS } else { ExitCode::from(2) };
+        }
+    };
+    let done = match cli.command {
+        Command::Enroll(args) => enroll_device(&args),
+        Command::Run(args) => run_agent(args),
+        Command::Status(args) => show_status(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            let explained = codes::explain(&message.code).map(|explanation| explanation.mend.to_owned());
+            let mut err = std::io::stderr().lock();
+            let _ = writeln!(err, "error[{}]: {}", message.code, message.text);
+            if let Some(hint) = message.hint.or(explained) {
+                let _ = writeln!(err, "  hint: {hint}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn enroll_device(args: &EnrollArgs) -> Result<(), Message> {
+    let failed = |error: EnrollError| Message {
+        code: error.code(),
+        text: chain(&error),
+        hint: match &error {
+            EnrollError::Refused { body, .. } => Some(body.hint.clone()),
+            _ => None,
+        },
+    };
+    let token = read_token(&args.token_file)?;
+    let invitation = Invitation {
+        server: args.server.clone(),
+        ca: read_text(&args.ca)?,
+        root: read_text(&args.tuf_root)?,
+        token: token.trim().to_owned(),
+    };
+    let state = StateDir::lock(&args.state).map_err(|e| failed(e.into()))?;
+    let runtime = runtime()?;
+    let device = runtime.block_on(enroll::enroll(&state, &invitation)).map_err(failed)?;
+    let _ = writeln!(std::io::stdout(), "enrolled as {device}");
+    Ok(())
+}
+
+fn run_agent(args: RunArgs) -> Result<(), Message> {
+    log_to_stderr();
+    let message = |code: bellwether_schemas::Code, error: &(dyn Error + 'static)| Message {
+        code: code.to_string(),
+        text: chain(error),
+        hint: None,
+    };
+    let allowed = config::load(args.config.as_deref()).map_err(|e| message(codes::AGENT_CONFIG, &e))?;
+    let failed = |error: RunError| {
+        let code = match &error {
+            RunError::NotEnrolled(_) => codes::NOT_ENROLLED,
+            RunError::State(StateError::InUse(_)) => codes::AGENT_RUNNING,
+            RunError::State(_) | RunError::Signals(_) => codes::AGENT_STATE,
+            RunError::Apply(error) => error.problem().code,
+        };
+        message(code, &error)
+    };
+    let state = StateDir::lock(&args.state).map_err(|e| failed(e.into()))?;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(run::run(state, args.root, allowed)).map_err(failed);
+    // What is being placed right now is under the journal; a restart goes on with it.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    ended
+}
+
+fn show_status(args: &StatusArgs) -> Result<(), Message> {
+    let damaged =
+        |e: crate::disk::DiskError| Message { code: codes::AGENT_STATE.to_string(), text: chain(&e), hint: None };
+    let Some(status) = state_dir::load_status(&args.state).map_err(damaged)? else {
+        let enrolled = state_dir::load_identity(&args.state).map_err(damaged)?.is_some();
+        let text = if enrolled { "the agent has not run yet" } else { "the device is not enrolled" };
+        return Err(Message { code: codes::NOT_ENROLLED.to_string(), text: text.to_owned(), hint: None });
+    };
+    let text = match args.output {
+        Output::Json => serde_json::to_string_pretty(&status).expect("a status has string keys"),
+        Output::Text => describe(&status),
+    };
+    let _ = writeln!(std::io::stdout(), "{text}");
+    Ok(())
+}
+
+fn describe(status: &Status) -> String {
+    let claim = |claim: &Option<Claim>| {
+        claim.map_or("nothing".to_owned(), |c| format!("{}, spec {}", c.version.long(), c.digest.short()))
+    };
+    let mut lines = vec![
+        format!("device     {}", status.device),
+        format!("runs       {}", claim(&status.running)),
+        format!("health     {}", format!("{:?}", status.health).to_lowercase()),
+        format!("phase      {}", format!("{:?}", status.phase).to_lowercase()),
+        format!("waits for  {}", status.waiting),
+    ];
+    if let Some(next) = &status.next {
+        lines.push(format!("next       {}", claim(&Some(*next))));
+    }
+    if let Some(failure) = &status.failure {
+        let version = failure.version.map(|v| format!(" of {}", v.long())).unwrap_or_default();
+        lines.push(format!("failure    {}{version} at {}: {}", failure.code, failure.at, failure.message));
+    }
+    if let Some(trouble) = &status.trouble {
+        lines.push(format!("trouble    {trouble}"));
+    }
+    lines.push(format!("written    {}{}", status.at, if status.connected { ", connected" } else { ", not connected" }));
+    lines.join("\n")
+}
+
+fn read_text(path: &Path) -> Result<String, Message> {
+    std::fs::read_to_string(path).map_err(|e| unreadable(path, &e))
+}
+
+fn read_token(path: &Path) -> Result<String, Message> {
+    if path != Path::new("-") {
+        return read_text(path);
+    }
+    let mut token = String::new();
+    std::io::stdin().take(4_096).read_to_string(&mut token).map_err(|e| unreadable(path, &e))?;
+    Ok(token)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Message {
+    let text = format!("cannot read {}: {error}", path.display());
+    Message { code: codes::FILE_ACCESS.to_string(), text, hint: None }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Message> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build();
+    built.map_err(|e| Message { code: codes::AGENT_STATE.to_string(), text: e.to_string(), hint: None })
+}
+
+fn log_to_stderr() {
+    let filter = std::env::var("BELLWETHER_LOG").unwrap_or_else(|_| "info".to_owned());
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "info".into());
+    // A second call in one process (a test) keeps the first.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
+}
+
+/// An error with its causes, each once.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        // Transparent errors repeat what they wrap.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}

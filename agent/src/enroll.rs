@@ -1,0 +1,175 @@
+//! Enrollment: a token and a new key become a certificate.
+
+use std::collections::BTreeMap;
+
+use bellwether_agent_core::Problem;
+use bellwether_schemas::codes;
+use bellwether_schemas::enroll::{ENROLL_PATH, EnrollRequest, EnrollResponse, ErrorBody};
+use bellwether_schemas::id::Sha256Digest;
+use bellwether_schemas::name::DeviceName;
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{self, DiskError};
+use crate::identity::{Identity, KeyRequest};
+use crate::state_dir::{StateDir, StateError};
+use crate::trust::{Floors, Trust};
+use crate::{pull, tls, updates};
+
+/// What the installer hands to the device.
+pub(crate) struct Invitation {
+    /// `https://host:port` of the `enroll` listener.
+    pub(crate) server: String,
+    /// The CA, PEM.
+    pub(crate) ca: String,
+    /// The pinned `root.json`.
+    pub(crate) root: String,
+    /// The token; a secret.
+    pub(crate) token: String,
+}
+
+/// Why a device could not be enrolled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EnrollError {
+    /// What was handed over is not usable.
+    #[error("{0}")]
+    Invitation(String),
+    /// The pinned root.
+    #[error("the pinned root is not usable")]
+    Root(#[source] sigstore_tuf::Error),
+    /// The connection.
+    #[error("{}", .0.message)]
+    Connection(Problem),
+    /// The server said no, and why.
+    #[error("{} refused: {}", server, body.message)]
+    Refused { server: String, body: ErrorBody },
+    /// The server said something else.
+    #[error("{server}: {why}")]
+    Answer { server: String, why: String },
+    /// The key.
+    #[error("no key could be made")]
+    Key(#[source] rcgen::Error),
+    /// The state directory.
+    #[error("state directory")]
+    State(#[from] StateError),
+}
+
+impl From<DiskError> for EnrollError {
+    fn from(error: DiskError) -> Self {
+        Self::State(error.into())
+    }
+}
+
+/// The key of an enrollment that was not answered yet: the same key may ask again with the same token.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pending {
+    token: Sha256Digest,
+    key: String,
+}
+
+/// Enrolls the device; on one that is enrolled it replaces certificate and pinned root, and keeps the version floor.
+pub(crate) async fn enroll(state: &StateDir, invitation: &Invitation) -> Result<DeviceName, EnrollError> {
+    pull::check_root(invitation.root.as_bytes()).map_err(EnrollError::Root)?;
+    if !invitation.server.starts_with("https://") {
+        return Err(EnrollError::Invitation(format!("{} is not an https address", invitation.server)));
+    }
+    // A memory that cannot be read must be known before a token is spent.
+    state.load_memory()?;
+    let trust = next_trust(state, &invitation.root)?;
+    let request = pending_key(state, &invitation.token)?;
+    let answer = ask(invitation, &request).await?;
+    let identity = Identity {
+        device: answer.device,
+        key: request.key,
+        certificate: answer.certificate,
+        ca: invitation.ca.clone(),
+        devices: answer.devices,
+        updates: answer.updates,
+    };
+    let unusable = |why: String| EnrollError::Answer { server: invitation.server.clone(), why };
+    if ![&identity.devices, &identity.updates].iter().all(|address| address.starts_with("https://")) {
+        return Err(unusable("the addresses it names are not https".to_owned()));
+    }
+    // This also checks that the certificate is for the key.
+    tls::client(&identity.ca, Some(&identity), None).map_err(|e| unusable(crate::cli::chain(&e)))?;
+    if let Some(trust) = trust {
+        state.forget_metadata()?;
+        state.store_trust(&trust)?;
+    }
+    state.store_identity(&identity)?;
+    disk::remove(&state.path().join("pending.json"))?;
+    Ok(identity.device)
+}
+
+/// The trust to begin with; `None` where the same root was pinned before, and what was learned since stays.
+fn next_trust(state: &StateDir, root: &str) -> Result<Option<Trust>, EnrollError> {
+    let pinned = Sha256Digest::of(root.as_bytes());
+    let old = state.load_trust()?;
+    if old.as_ref().is_some_and(|old| old.pinned == pinned) {
+        return Ok(None);
+    }
+    let verified = old.and_then(|old| old.verified);
+    Ok(Some(Trust { root: root.to_owned(), pinned, floors: Floors::default(), verified }))
+}
+
+fn pending_key(state: &StateDir, token: &str) -> Result<KeyRequest, EnrollError> {
+    let path = state.path().join("pending.json");
+    let token = Sha256Digest::of(token.as_bytes());
+    if let Some(pending) = disk::read_json::<Pending>(&path)?
+        && pending.token == token
+    {
+        return KeyRequest::again(&pending.key).map_err(EnrollError::Key);
+    }
+    let request = KeyRequest::make().map_err(EnrollError::Key)?;
+    disk::replace_json(&path, &Pending { token, key: request.key.clone() })?;
+    Ok(request)
+}
+
+async fn ask(invitation: &Invitation, request: &KeyRequest) -> Result<EnrollResponse, EnrollError> {
+    let server = invitation.server.trim_end_matches('/');
+    let tls = tls::client(&invitation.ca, None, None).map_err(|e| EnrollError::Invitation(crate::cli::chain(&e)))?;
+    let failed = |e: reqwest::Error| EnrollError::Connection(tls::problem(server, &e));
+    let facts = [("agent", env!("CARGO_PKG_VERSION")), ("os", std::env::consts::OS), ("arch", std::env::consts::ARCH)];
+    let facts: BTreeMap<String, String> = facts.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let body = EnrollRequest { token: invitation.token.clone(), csr: request.request_pem.clone(), facts };
+    let sent = updates::http(tls)
+        .map_err(failed)?
+        .post(format!("{server}{ENROLL_PATH}"))
+        .header("content-type", "application/json")
+        .body(serde_json::to_vec(&body).expect("a request has string keys"))
+        .timeout(std::time::Duration::from_secs(60))
+        .send();
+    let mut answer = sent.await.map_err(failed)?;
+    let status = answer.status();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+        if bytes.len() + chunk.len() > 64 << 10 {
+            return Err(EnrollError::Answer { server: server.to_owned(), why: "a very long answer".to_owned() });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    if status.is_success() {
+        let unreadable = |e: serde_json::Error| EnrollError::Answer { server: server.to_owned(), why: e.to_string() };
+        return serde_json::from_slice(&bytes).map_err(unreadable);
+    }
+    Err(match serde_json::from_slice(&bytes) {
+        Ok(body) => EnrollError::Refused { server: server.to_owned(), body },
+        Err(_) => EnrollError::Answer { server: server.to_owned(), why: format!("the answer was {status}") },
+    })
+}
+
+impl EnrollError {
+    /// The stable code: the server's own where it gave one.
+    pub(crate) fn code(&self) -> String {
+        match self {
+            Self::Invitation(_) => codes::AGENT_CONFIG.to_string(),
+            Self::Root(_) => codes::ROOT_UNUSABLE.to_string(),
+            Self::Connection(problem) => problem.code.to_string(),
+            Self::Refused { body, .. } => body.code.clone(),
+            Self::Answer { .. } => codes::ANSWER_UNREADABLE.to_string(),
+            Self::Key(_) => codes::AGENT_STATE.to_string(),
+            Self::State(StateError::InUse(_)) => codes::AGENT_RUNNING.to_string(),
+            Self::State(_) => codes::AGENT_STATE.to_string(),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Who the device is: key, certificate, and where its reconciler listens.
+
+use bellwether_schemas::name::DeviceName;
+use jiff::Timestamp;
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use serde::{Deserialize, Serialize};
+
+/// The device's identity. One file holds all of it, so that key and certificate always belong together.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Identity {
+    /// The name in the certificate.
+    pub(crate) device: DeviceName,
+    /// PKCS#8, PEM.
+    pub(crate) key: String,
+    /// PEM.
+    pub(crate) certificate: String,
+    /// The only CA that servers are trusted by, PEM.
+    pub(crate) ca: String,
+    /// `https://host:port` of the `devices` listener.
+    pub(crate) devices: String,
+    /// `https://host:port` of the `updates` listener.
+    pub(crate) updates: String,
+}
+
+// The key is a secret: it must not get into a log by way of `{:?}`.
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").field("device", &self.device).finish_non_exhaustive()
+    }
+}
+
+/// A new key with a request for its certificate.
+pub(crate) struct KeyRequest {
+    /// PKCS#8, PEM.
+    pub(crate) key: String,
+    /// PKCS#10, PEM.
+    pub(crate) request_pem: String,
+    /// PKCS#10, DER.
+    pub(crate) request_der: Vec<u8>,
+}
+
+impl KeyRequest {
+    /// Makes an ECDSA P-256 key and a request that it signs.
+    pub(crate) fn make() -> Result<Self, rcgen::Error> {
+        Self::with(&KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?)
+    }
+
+    /// A request that a key made earlier signs.
+    pub(crate) fn again(key: &str) -> Result<Self, rcgen::Error> {
+        Self::with(&KeyPair::from_pem(key)?)
+    }
+
+    fn with(key: &KeyPair) -> Result<Self, rcgen::Error> {
+        let request = CertificateParams::default().serialize_request(key)?;
+        Ok(Self { key: key.serialize_pem(), request_pem: request.pem()?, request_der: request.der().to_vec() })
+    }
+}
+
+impl Identity {
+    /// Whether two thirds of the certificate's life are over, so that it shall be renewed. A certificate that cannot be read shall be, too.
+    pub(crate) fn is_renewable(&self, now: Timestamp) -> bool {
+        let Some((from, until)) = validity(&self.certificate) else { return true };
+        now.as_second() >= from + (until - from) / 3 * 2
+    }
+}
+
+fn validity(pem: &str) -> Option<(i64, i64)> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
+    let validity = certificate.validity();
+    Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_renewed_at_two_thirds_of_its_life() {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::default();
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2026, 3, 2);
+        let certificate = params.self_signed(&key).expect("a certificate").pem();
+        let identity = Identity {
+            device: "edge-1".parse().expect("a name"),
+            key: key.serialize_pem(),
+            certificate,
+            ca: String::new(),
+            devices: String::new(),
+            updates: String::new(),
+        };
+        let at = |text: &str| text.parse().expect("a time");
+        assert!(!identity.is_renewable(at("2026-02-09T00:00:00Z")));
+        assert!(identity.is_renewable(at("2026-02-11T00:00:00Z")));
+        assert!(Identity { certificate: "x".into(), ..identity }.is_renewable(at("2026-02-09T00:00:00Z")));
+    }
+
+    #[test]
+    fn the_same_key_makes_another_request() {
+        let first = KeyRequest::make().expect("a request");
+        let again = KeyRequest::again(&first.key).expect("a request");
+        assert_eq!(first.key, again.key);
+        assert!(!format!("{:?}", again.request_pem).contains("PRIVATE"));
+    }
+}

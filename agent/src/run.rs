@@ -1,0 +1,361 @@
+//! The agent's loop: hands every event to the core, and carries out what comes back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_agent_core::{Allowed, Clock, Effect, Event, Machine, Probed, Problem, Purpose, Step};
+use bellwether_schemas::codes;
+use bellwether_schemas::id::Sha256Digest;
+use bellwether_schemas::report::{Directive, Presented};
+use bellwether_schemas::spec::DeviceSpec;
+use bellwether_schemas::wire::proto::ReportMessage;
+use bellwether_schemas::wire::report_message;
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use crate::apply::{Applier, ApplyError};
+use crate::disk::DiskError;
+use crate::identity::Identity;
+use crate::probe::{Prober, Thoroughness};
+use crate::session::{self, Link};
+use crate::state_dir::{StateDir, StateError};
+use crate::updates::Updates;
+use crate::{clock, pull};
+
+/// The version of this program, as it reports it.
+const AGENT: &str = env!("CARGO_PKG_VERSION");
+/// The heartbeat until the reconciler says another.
+const HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// Why the agent had to stop.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The device is not enrolled.
+    #[error("{} holds no certificate", .0.display())]
+    NotEnrolled(PathBuf),
+    /// Its state cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// What is placed cannot be known.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The system.
+    #[error("signals")]
+    Signals(#[source] std::io::Error),
+}
+
+impl From<DiskError> for RunError {
+    fn from(error: DiskError) -> Self {
+        Self::State(error.into())
+    }
+}
+
+struct Agent {
+    state: Arc<StateDir>,
+    applier: Arc<Applier>,
+    prober: Prober,
+    machine: Machine,
+    identity: Identity,
+    verified: Option<Timestamp>,
+    work: mpsc::Sender<Event>,
+    session: Option<mpsc::Sender<ReportMessage>>,
+    heartbeat: Duration,
+    tick: Instant,
+    wakes: Vec<Timestamp>,
+    retry: Option<Instant>,
+    pull_failures: u32,
+    trouble: Option<String>,
+    shown: Vec<u8>,
+}
+
+/// Runs until a signal ends it.
+pub(crate) async fn run(state: StateDir, root: PathBuf, allowed: Allowed) -> Result<(), RunError> {
+    let identity = state.load_identity()?.ok_or_else(|| RunError::NotEnrolled(state.path().to_owned()))?;
+    let verified = state.load_trust()?.and_then(|trust| trust.verified);
+    let machine = Machine::new(state.load_memory()?, allowed.clone());
+    let applier = Applier::new(state.path().to_owned(), root.clone());
+    let unfinished = applier.is_unfinished()?;
+    let (work, mut done) = mpsc::channel(8);
+    let (link, mut links) = mpsc::channel(32);
+    let mut agent = Agent {
+        state: Arc::new(state),
+        applier: Arc::new(applier),
+        prober: Prober { root, allowed },
+        machine,
+        identity,
+        verified,
+        work,
+        session: None,
+        heartbeat: HEARTBEAT,
+        tick: Instant::now() + HEARTBEAT,
+        wakes: Vec::new(),
+        retry: None,
+        pull_failures: 0,
+        trouble: None,
+        shown: Vec::new(),
+    };
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    agent.handle(Event::Started { unfinished })?;
+    let session = tokio::spawn(session::keep(agent.state.clone(), link));
+    loop {
+        tokio::select! {
+            Some(event) = done.recv() => agent.worked(event)?,
+            Some(link) = links.recv() => agent.linked(link)?,
+            () = sleep_until(agent.next_timer()) => agent.timed()?,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    session.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+impl Agent {
+    fn handle(&mut self, event: Event) -> Result<(), RunError> {
+        let (now, clock) = clock::now(self.verified);
+        if clock == Clock::Behind && self.trouble.is_none() {
+            let text = format!("{}: the clock shows {}, {now} is used instead", codes::CLOCK_BEHIND, Timestamp::now());
+            tracing::warn!("{text}");
+            self.trouble = Some(text);
+        }
+        let effects = self.machine.handle(event, now);
+        for effect in effects {
+            self.carry_out(effect)?;
+        }
+        self.show(now)
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), RunError> {
+        match effect {
+            // The agent must not go on with a memory that is not on disk: this error ends it.
+            Effect::Persist => self.state.store_memory(self.machine.memory())?,
+            Effect::Report => self.send_report(None),
+            Effect::Pull => self.start(pull_now(self.state.clone(), self.identity.clone(), self.verified)),
+            Effect::RetryPull => {
+                self.pull_failures += 1;
+                self.retry = Some(Instant::now() + session::jittered(self.pull_failures));
+            }
+            Effect::Stage(spec) => self.start(stage(self.state.clone(), self.applier.clone(), *spec)),
+            Effect::Apply(digest) => self.start_blocking(Event::Applied, move |applier| applier.apply(&digest)),
+            Effect::Undo => self.start_blocking(Event::Undone, Applier::undo),
+            Effect::Commit(digest) => self.start_blocking(Event::Committed, move |applier| applier.commit(&digest)),
+            Effect::Probe(purpose, digest) => self.start_probes(purpose, digest),
+            Effect::WakeAt(at) => self.wakes.push(at),
+        }
+        Ok(())
+    }
+
+    fn start(&self, work: impl Future<Output = Event> + Send + 'static) {
+        let sender = self.work.clone();
+        tokio::spawn(async move {
+            let _ = sender.send(work.await).await;
+        });
+    }
+
+    fn start_blocking<F>(&self, event: fn(Result<(), Problem>) -> Event, work: F)
+    where
+        F: FnOnce(&Applier) -> Result<(), ApplyError> + Send + 'static,
+    {
+        let applier = self.applier.clone();
+        self.start(async move {
+            let done = tokio::task::spawn_blocking(move || work(&applier)).await;
+            event(match done {
+                Ok(result) => result.map_err(|e| e.problem()),
+                Err(e) => Err(Problem::lasting(codes::APPLY_FAILED, e.to_string())),
+            })
+        });
+    }
+
+    fn start_probes(&self, purpose: Purpose, digest: Sha256Digest) {
+        let probing = self.machine.memory().attempt.as_ref().is_some_and(|attempt| attempt.step == Step::Probing);
+        let how = if probing { Thoroughness::Full } else { Thoroughness::Glance };
+        let (applier, prober) = (self.applier.clone(), self.prober.clone());
+        self.start(async move {
+            let result = match applier.load_spec(&digest) {
+                Ok(spec) => prober.run(&spec.probes, how).await,
+                Err(e) => Err(e.problem()),
+            };
+            Event::Probed(Probed { purpose, result })
+        });
+    }
+
+    /// Work ended.
+    fn worked(&mut self, event: Event) -> Result<(), RunError> {
+        match &event {
+            Event::Pulled(Ok(pulled)) => {
+                self.pull_failures = 0;
+                self.retry = None;
+                self.verified = self.state.load_trust()?.and_then(|trust| trust.verified);
+                let offer = pulled.offer.as_ref().map(|(offer, _)| offer.version.long());
+                tracing::info!(offer = offer.as_deref().unwrap_or("none"), "pulled");
+            }
+            Event::Pulled(Err(p))
+            | Event::Staged(Err(p))
+            | Event::Applied(Err(p))
+            | Event::Undone(Err(p))
+            | Event::Committed(Err(p)) => tracing::warn!(code = %p.code, "{}", p.message),
+            Event::Probed(Probed { purpose, result: Err(p) }) => {
+                tracing::warn!(code = %p.code, ?purpose, "{}", p.message);
+            }
+            _ => {}
+        }
+        self.handle(event)
+    }
+
+    fn linked(&mut self, link: Link) -> Result<(), RunError> {
+        match link {
+            Link::Opening(sender) => {
+                self.session = Some(sender);
+                let presented = self.presented()?;
+                self.send_report(Some(presented));
+                Ok(())
+            }
+            Link::Up => {
+                tracing::info!(server = %self.identity.devices, "connected");
+                self.trouble = None;
+                self.handle(Event::Connected)
+            }
+            Link::Polling(reply) => {
+                let presented = self.presented()?;
+                // A poll that was given up in the meantime needs no report.
+                let _ = reply.send(self.report(Some(presented)));
+                Ok(())
+            }
+            Link::Down(problem) => {
+                self.session = None;
+                tracing::warn!(code = %problem.code, "{}", problem.message);
+                self.trouble = Some(format!("{}: {}", problem.code, problem.message));
+                if let Some(identity) = self.state.load_identity()? {
+                    self.identity = identity;
+                }
+                self.handle(Event::Disconnected)
+            }
+            Link::Said(Directive::Interval { seconds }) => {
+                self.heartbeat = Duration::from_secs(u64::from(seconds.max(1)));
+                self.tick = Instant::now() + self.heartbeat;
+                Ok(())
+            }
+            Link::Said(Directive::Head { record }) => Ok(self.state.store_head(&record)?),
+            Link::Said(directive) => {
+                tracing::info!(?directive, "told");
+                self.handle(Event::Directive(directive))
+            }
+        }
+    }
+
+    fn next_timer(&self) -> Instant {
+        let now = Timestamp::now();
+        let wakes = self
+            .wakes
+            .iter()
+            .map(|at| Instant::now() + Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
+        wakes.chain(self.retry).fold(self.tick, Instant::min)
+    }
+
+    fn timed(&mut self) -> Result<(), RunError> {
+        let now = clock::now(self.verified).0;
+        let woken = self.wakes.iter().any(|at| *at <= now);
+        self.wakes.retain(|at| *at > now);
+        if self.retry.take_if(|at| *at <= Instant::now()).is_some() {
+            self.machine.want_pull();
+            self.handle(Event::Woke)?;
+        } else if woken {
+            self.handle(Event::Woke)?;
+        }
+        if self.tick <= Instant::now() {
+            self.tick = Instant::now() + self.heartbeat;
+            self.handle(Event::Tick)?;
+        }
+        Ok(())
+    }
+
+    fn presented(&self) -> Result<Presented, RunError> {
+        let held = self.state.load_metadata()?.unwrap_or_default();
+        Ok(Presented {
+            timestamp: held.timestamp.into_bytes(),
+            snapshot: held.snapshot.into_bytes(),
+            targets: held.targets.into_bytes(),
+            head: self.state.load_head()?,
+        })
+    }
+
+    fn report(&self, presented: Option<Presented>) -> ReportMessage {
+        report_message(self.machine.report(AGENT, Timestamp::now()), presented)
+    }
+
+    fn send_report(&mut self, presented: Option<Presented>) {
+        let Some(session) = &self.session else { return };
+        // A session that takes no reports is about to end; the next one begins with a report.
+        if session.try_send(self.report(presented)).is_err() {
+            self.session = None;
+        }
+    }
+
+    /// Writes the status where it changed.
+    fn show(&mut self, now: Timestamp) -> Result<(), RunError> {
+        let mut status = self.machine.status(&self.identity.device, Timestamp::UNIX_EPOCH, self.trouble.clone());
+        let shown = serde_json::to_vec(&status).expect("a status has string keys");
+        if shown != self.shown {
+            self.shown = shown;
+            tracing::info!(phase = ?status.phase, waiting = %status.waiting, "status");
+            status.at = now;
+            self.state.store_status(&status)?;
+        }
+        Ok(())
+    }
+}
+
+async fn pull_now(state: Arc<StateDir>, identity: Identity, verified: Option<Timestamp>) -> Event {
+    Event::Pulled(pull_all(&state, &identity, verified).await)
+}
+
+async fn pull_all(
+    state: &StateDir,
+    identity: &Identity,
+    verified: Option<Timestamp>,
+) -> Result<bellwether_agent_core::Pulled, Problem> {
+    let damaged = |e: DiskError| Problem::transient(codes::AGENT_STATE, crate::cli::chain(&e));
+    let identity = state.load_identity().map_err(damaged)?.unwrap_or_else(|| identity.clone());
+    let trust = state.load_trust().map_err(damaged)?;
+    let trust = trust.ok_or_else(|| Problem::transient(codes::AGENT_STATE, "trust.json is gone"))?;
+    let updates = Updates::connect(&identity, verified)?;
+    let newer = pull::refresh_root(&updates, &trust).await?;
+    if newer != trust {
+        state.store_trust(&newer).map_err(damaged)?;
+    }
+    let held = state.load_metadata().map_err(damaged)?;
+    let now = clock::now(verified).0;
+    let found = pull::refresh(&updates, &newer, held.clone(), &identity.device, now).await?;
+    let pulled = found.load_offer(&updates, &state.path().join("spec.json")).await?;
+    if held.as_ref() != Some(&found.metadata) {
+        state.store_metadata(&found.metadata).map_err(damaged)?;
+        state.store_trust(&found.trust).map_err(damaged)?;
+    }
+    Ok(pulled)
+}
+
+/// Downloads what a spec needs, and checks that nothing stands in its way.
+async fn stage(state: Arc<StateDir>, applier: Arc<Applier>, spec: DeviceSpec) -> Event {
+    Event::Staged(stage_all(&state, applier, spec).await)
+}
+
+async fn stage_all(state: &StateDir, applier: Arc<Applier>, spec: DeviceSpec) -> Result<(), Problem> {
+    let damaged = |e: DiskError| Problem::transient(codes::AGENT_STATE, crate::cli::chain(&e));
+    let needed: Vec<_> = spec.targets().filter(|target| !applier.content(&target.sha256).exists()).collect();
+    if !needed.is_empty() {
+        let identity = state.load_identity().map_err(damaged)?;
+        let identity = identity.ok_or_else(|| Problem::transient(codes::NOT_ENROLLED, "identity.json is gone"))?;
+        let verified = state.load_trust().map_err(damaged)?.and_then(|trust| trust.verified);
+        let updates = Updates::connect(&identity, verified)?;
+        for target in needed {
+            updates.download(target, &target.name(), &applier.content(&target.sha256)).await?;
+        }
+    }
+    let staged = tokio::task::spawn_blocking(move || applier.stage(&spec)).await;
+    staged.map_err(|e| Problem::lasting(codes::APPLY_FAILED, e.to_string()))?.map_err(|e| e.problem())
+}

@@ -1,0 +1,224 @@
+//! The connection to the `devices` listener: a session where it holds, a poll where it broke, with full jitter between tries.
+//!
+//! This task moves messages and renews the certificate; what the messages mean is decided elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_agent_core::Problem;
+use bellwether_schemas::codes;
+use bellwether_schemas::report::Directive;
+use bellwether_schemas::wire::proto::{DirectiveMessage, PollResponse, RenewRequest, ReportMessage};
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::identity::{Identity, KeyRequest};
+use crate::state_dir::StateDir;
+use crate::tls;
+
+mod proto {
+    #![allow(missing_docs, unreachable_pub, rust_2018_idioms, clippy::all, clippy::pedantic)]
+    tonic::include_proto!("bellwether.v1");
+}
+use proto::devices_client::DevicesClient;
+
+/// What the session tells the agent.
+#[derive(Debug)]
+pub(crate) enum Link {
+    /// A session is about to open: its first report goes in here, then all others.
+    Opening(mpsc::Sender<ReportMessage>),
+    /// It is open.
+    Up,
+    /// The reconciler said something.
+    Said(Directive),
+    /// A poll is about to be made: the report goes in here.
+    Polling(oneshot::Sender<ReportMessage>),
+    /// The session, or the try to open one, ended.
+    Down(Problem),
+}
+
+/// How long a handshake or a call may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Waiting times grow from the first to the second.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// A session that lived this long was no failure.
+const LIVED: Duration = Duration::from_secs(30);
+
+/// Keeps a session for ever.
+pub(crate) async fn keep(state: Arc<StateDir>, link: mpsc::Sender<Link>) {
+    let mut failures = 0;
+    loop {
+        let began = Instant::now();
+        let ended = session(&state, &link).await;
+        let Err(problem) = ended else {
+            // Only a new certificate ends a session well: go on with it at once.
+            failures = 0;
+            continue;
+        };
+        failures = if began.elapsed() > LIVED { 0 } else { failures + 1 };
+        if link.send(Link::Down(problem)).await.is_err() {
+            return;
+        }
+        sleep(jittered(failures)).await;
+        // Where streams are cut, single calls may still pass.
+        if failures > 1 && poll(&state, &link).await.is_ok() {
+            sleep(jittered(failures)).await;
+        }
+    }
+}
+
+/// Full jitter: anything from nothing to a bound that doubles with each failure.
+pub(crate) fn jittered(failures: u32) -> Duration {
+    let bound = FIRST_WAIT.saturating_mul(1 << failures.min(10)).min(LONGEST_WAIT);
+    let mut random = [0; 8];
+    if aws_lc_rs::rand::fill(&mut random).is_err() {
+        return bound;
+    }
+    let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX).max(1);
+    Duration::from_millis(u64::from_le_bytes(random) % bound)
+}
+
+/// One session; ends well only to be opened again with a new certificate.
+async fn session(state: &StateDir, link: &mpsc::Sender<Link>) -> Result<(), Problem> {
+    let (identity, mut client) = connect(state).await?;
+    let address = identity.devices.clone();
+    if identity.is_renewable(crate::clock::now(None).0) && renew(state, &identity, &mut client).await.is_ok() {
+        return Ok(());
+    }
+    let (reports, outgoing) = mpsc::channel(32);
+    let gone = |_| Problem::transient(codes::SERVER_UNREACHABLE_AGENT, "the agent stops");
+    link.send(Link::Opening(reports)).await.map_err(gone)?;
+    let opened = timeout(PATIENCE, client.session(ReceiverStream::new(outgoing))).await;
+    let mut incoming = opened.map_err(|_| slow(&address))?.map_err(|status| refused(&address, &status))?.into_inner();
+    link.send(Link::Up).await.map_err(gone)?;
+    while let Some(message) = incoming.message().await.map_err(|status| refused(&address, &status))? {
+        match Directive::try_from(message) {
+            Ok(Directive::Renew) => {
+                renew(state, &identity, &mut client).await?;
+                return Ok(());
+            }
+            Ok(directive) => link.send(Link::Said(directive)).await.map_err(gone)?,
+            // A newer reconciler may say what this agent does not know yet.
+            Err(why) => tracing::warn!(%why, "a directive that this agent does not know"),
+        }
+    }
+    Err(Problem::transient(codes::SERVER_UNREACHABLE_AGENT, format!("{address}: the session was closed")))
+}
+
+async fn poll(state: &StateDir, link: &mpsc::Sender<Link>) -> Result<(), Problem> {
+    let (identity, mut client) = connect(state).await?;
+    let (sender, receiver) = oneshot::channel();
+    let gone = || Problem::transient(codes::SERVER_UNREACHABLE_AGENT, "the agent stops");
+    link.send(Link::Polling(sender)).await.map_err(|_| gone())?;
+    let report = receiver.await.map_err(|_| gone())?;
+    let answer = timeout(PATIENCE, client.poll(report)).await.map_err(|_| slow(&identity.devices))?;
+    let PollResponse { directives } = answer.map_err(|status| refused(&identity.devices, &status))?.into_inner();
+    link.send(Link::Up).await.map_err(|_| gone())?;
+    for message in directives.into_iter().map(|m: DirectiveMessage| Directive::try_from(m)) {
+        match message {
+            Ok(Directive::Renew) => renew(state, &identity, &mut client).await?,
+            Ok(directive) => link.send(Link::Said(directive)).await.map_err(|_| gone())?,
+            Err(why) => tracing::warn!(%why, "a directive that this agent does not know"),
+        }
+    }
+    Ok(())
+}
+
+/// Gets a certificate for a new key. The old one is replaced on disk only when the new one is there as a whole.
+async fn renew(state: &StateDir, identity: &Identity, client: &mut DevicesClient<Channel>) -> Result<(), Problem> {
+    let failed = |why: String| Problem::transient(codes::TLS_FAILED, format!("renewing the certificate: {why}"));
+    let request = KeyRequest::make().map_err(|e| failed(e.to_string()))?;
+    let call = client.renew(RenewRequest { csr: request.request_der.into() });
+    let answer = timeout(PATIENCE, call).await.map_err(|_| slow(&identity.devices))?;
+    let certificate = answer.map_err(|status| refused(&identity.devices, &status))?.into_inner().certificate;
+    let renewed = Identity { key: request.key, certificate, ..identity.clone() };
+    tls::client(&renewed.ca, Some(&renewed), None).map_err(|e| failed(crate::cli::chain(&e)))?;
+    state.store_identity(&renewed).map_err(|e| failed(crate::cli::chain(&e)))?;
+    tracing::info!("the certificate was renewed");
+    Ok(())
+}
+
+async fn connect(state: &StateDir) -> Result<(Identity, DevicesClient<Channel>), Problem> {
+    let unusable = |e: &(dyn std::error::Error + 'static)| Problem::lasting(codes::AGENT_STATE, crate::cli::chain(e));
+    let identity = state.load_identity().map_err(|e| unusable(&e))?;
+    let identity = identity.ok_or_else(|| Problem::lasting(codes::NOT_ENROLLED, "identity.json is gone"))?;
+    let verified = state.load_trust().map_err(|e| unusable(&e))?.and_then(|trust| trust.verified);
+    let tls = tls::client(&identity.ca, Some(&identity), verified).map_err(|e| unusable(&e))?;
+    let address = identity.devices.clone();
+    let (host, port) = host_and_port(&address)
+        .ok_or_else(|| Problem::lasting(codes::AGENT_STATE, format!("{address} is not https://host:port")))?;
+    let stream = timeout(PATIENCE, open(tls, host, port)).await;
+    let stream = stream.map_err(|_| slow(&address))?.map_err(|e| tls::problem(&address, &e))?;
+    // The stream is there already; tonic asks for it once and is not told that it is encrypted.
+    let mut stream = Some(TokioIo::new(stream));
+    let connector = tower::service_fn(move |_| {
+        let stream = stream.take().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotConnected));
+        async move { stream }
+    });
+    let endpoint = Endpoint::from_shared(format!("http://{}", address.trim_start_matches("https://")));
+    let endpoint = endpoint.map_err(|e| unusable(&e))?.connect_timeout(PATIENCE);
+    let channel = endpoint.connect_with_connector(connector).await.map_err(|e| tls::problem(&address, &e))?;
+    Ok((identity, DevicesClient::new(channel)))
+}
+
+async fn open(tls: rustls::ClientConfig, host: &str, port: u16) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut tls = tls;
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let name =
+        ServerName::try_from(host.to_owned()).map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidInput, e))?;
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    // A peer that vanished is noticed by the next heartbeat, without any timer of our own.
+    rustix::net::sockopt::set_tcp_user_timeout(&stream, 30_000)?;
+    TlsConnector::from(Arc::new(tls)).connect(name, stream).await
+}
+
+fn host_and_port(address: &str) -> Option<(&str, u16)> {
+    let authority = address.strip_prefix("https://")?.trim_end_matches('/');
+    let (host, port) = authority.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|v6| v6.strip_suffix(']')).unwrap_or(host);
+    Some((host, port.parse().ok()?))
+}
+
+fn slow(address: &str) -> Problem {
+    Problem::transient(codes::SERVER_UNREACHABLE_AGENT, format!("{address}: no answer in time"))
+}
+
+fn refused(address: &str, status: &tonic::Status) -> Problem {
+    if let Some(source) = std::error::Error::source(status) {
+        return tls::problem(address, source);
+    }
+    Problem::transient(
+        codes::SERVER_UNREACHABLE_AGENT,
+        format!("{address}: {} ({:?})", status.message(), status.code()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_random_and_bounded() {
+        for failures in 0..40 {
+            assert!(jittered(failures) <= LONGEST_WAIT);
+        }
+        assert!((0..50).map(|_| jittered(8)).collect::<std::collections::HashSet<_>>().len() > 1);
+    }
+
+    #[test]
+    fn addresses_have_host_and_port() {
+        assert_eq!(host_and_port("https://[::1]:8443"), Some(("::1", 8443)));
+        assert_eq!(host_and_port("https://bw.example:1/"), Some(("bw.example", 1)));
+        assert_eq!(host_and_port("http://bw.example:1"), None);
+        assert_eq!(host_and_port("https://bw.example"), None);
+    }
+}

@@ -1,0 +1,113 @@
+//! TLS to the reconciler: the pinned CA only, one crypto provider, the agent's own idea of time; and what went wrong, in so many words.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_agent_core::Problem;
+use bellwether_schemas::codes;
+use jiff::Timestamp;
+use rustls::client::WebPkiServerVerifier;
+use rustls::time_provider::TimeProvider;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+
+use crate::identity::Identity;
+
+/// Why no TLS configuration can be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    /// The CA file.
+    #[error("the CA is not a certificate in PEM")]
+    Ca,
+    /// The device's key or certificate.
+    #[error("the device's key or certificate cannot be read")]
+    Identity,
+    /// What rustls refuses.
+    #[error("key, certificate and CA do not fit")]
+    Refused(#[source] rustls::Error),
+}
+
+/// The clock for certificates: never before what is known to have passed.
+#[derive(Debug)]
+struct Floored {
+    verified: Option<Timestamp>,
+}
+
+impl TimeProvider for Floored {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(crate::clock::now(self.verified).0.as_second()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
+
+/// A client that trusts only the CA in `ca`, with or without the device's certificate.
+pub(crate) fn client(
+    ca: &str,
+    identity: Option<&Identity>,
+    verified: Option<Timestamp>,
+) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+        roots.add(certificate.map_err(|_| TlsError::Ca)?).map_err(|_| TlsError::Ca)?;
+    }
+    if roots.is_empty() {
+        return Err(TlsError::Ca);
+    }
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|_| TlsError::Ca)?;
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(Floored { verified }))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Refused)?
+        .with_webpki_verifier(verifier);
+    let Some(identity) = identity else { return Ok(builder.with_no_client_auth()) };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(identity.certificate.as_bytes()).collect();
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).map_err(|_| TlsError::Identity)?;
+    builder.with_client_auth_cert(chain.map_err(|_| TlsError::Identity)?, key).map_err(TlsError::Refused)
+}
+
+/// What to say about a connection that failed; `address` is what was connected to.
+pub(crate) fn problem(address: &str, error: &(dyn Error + 'static)) -> Problem {
+    let Some(tls) = find_rustls(error) else {
+        let message = format!("{address}: {}", crate::cli::chain(error));
+        return Problem::transient(codes::SERVER_UNREACHABLE_AGENT, message);
+    };
+    match tls {
+        rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) => {
+            let names = presented.join(", ");
+            Problem::transient(
+                codes::TLS_NAME_MISMATCH,
+                format!("{address}: the server's certificate is not for this name; the names in it: {names}"),
+            )
+        }
+        rustls::Error::InvalidCertificate(CertificateError::NotValidForName) => Problem::transient(
+            codes::TLS_NAME_MISMATCH,
+            format!("{address}: the server's certificate is not for this name"),
+        ),
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            let message = format!("{address}: the server's certificate was not signed by the pinned CA");
+            Problem::transient(codes::TLS_UNTRUSTED, message)
+        }
+        other => Problem::transient(codes::TLS_FAILED, format!("{address}: {other}")),
+    }
+}
+
+/// Finds the TLS error in a chain; I/O errors hide theirs from `source`.
+fn find_rustls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next: Option<&'a (dyn Error + 'static)> = Some(error);
+    for _ in 0..32 {
+        let error = next?;
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}
