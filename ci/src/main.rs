@@ -4,6 +4,7 @@
 
 mod approve;
 mod decision;
+mod demo;
 mod device;
 mod explain;
 mod failure;
@@ -50,6 +51,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Try everything on this machine: repository, reconciler, devices
+    Demo(demo::DemoArgs),
     /// Make a new repository: template, policy with your key, first signed commit
     Init(init::InitArgs),
     /// Make the keys that sign what devices get
@@ -75,6 +78,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = hidden_self(&arguments) {
+        return code;
+    }
     let cli = Cli::parse_from(&arguments);
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -88,8 +94,25 @@ fn main() -> ExitCode {
     }
 }
 
+/// `demo` starts its reconciler and agents from this same program, so that one build is enough to try everything.
+fn hidden_self(arguments: &[OsString]) -> Option<ExitCode> {
+    let part = arguments.get(1)?.to_str()?;
+    let main = match part {
+        "__reconciler" => bellwether_reconciler::cli::main,
+        "__agent" => bellwether_agent::cli::main,
+        _ => return None,
+    };
+    if std::env::var_os(demo::CHILD_OF_DEMO).is_some() {
+        // Where the kernel cannot do it, only a demo that is killed leaves children behind.
+        let _unsupported = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    }
+    let name = OsString::from(part.replace("__", "bellwether-"));
+    Some(main(std::iter::once(name).chain(arguments[2..].iter().cloned()).collect()))
+}
+
 fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
+        Command::Demo(args) => demo::run(args, cli.output),
         Command::Init(args) => init::run(args, cli.output),
         Command::Keys(command) => keys::run(command, cli.output),
         Command::Token(command) => token::run(command, cli.output),

@@ -1,0 +1,129 @@
+//! `bellwether demo`: everything on one machine, every part real: git, signatures, keys, reconciler, agents as processes.
+//!
+//! The demo's folder holds all of it, so a demo that was stopped goes on when it is started again.
+
+mod children;
+mod place;
+mod setup;
+mod show;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use bellwether_schemas::api::{DeviceView, Updated};
+use bellwether_schemas::codes;
+use clap::Args;
+
+use crate::failure::Failure;
+use crate::output::{self, Output};
+use crate::server::Server;
+
+pub(crate) use children::CHILD_OF_DEMO;
+use children::Children;
+use place::Place;
+use show::Screen;
+
+const EXAMPLES: &str = "Examples:
+  bellwether demo                                  (Ctrl-C ends all of it; start it again to go on)
+  bellwether demo --devices 20 --dir /tmp/demo
+  bellwether demo --once --output json             (roll out, print the result, exit 0 when all are up to date)";
+
+/// How often the table looks at the reconciler.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct DemoArgs {
+    /// How many devices
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    devices: u32,
+    /// The demo's folder; an earlier demo there goes on
+    #[arg(long, default_value = "demo")]
+    dir: PathBuf,
+    /// Roll out, then exit: 0 when all devices are up to date, 1 otherwise
+    #[arg(long)]
+    once: bool,
+}
+
+pub(crate) fn run(args: &DemoArgs, output: Output) -> Result<(), Failure> {
+    if output == Output::Json && !args.once {
+        return Err(Failure::new(codes::USAGE, "--output json shows a result, and without --once there is none"));
+    }
+    let place = setup::prepare(&args.dir, args.devices)?;
+    let mut children = Children::watch_signals()?;
+    let result = show_rollout(args, output, &place, &mut children);
+    // Whatever happened, nothing that was started stays behind.
+    children.stop();
+    result
+}
+
+fn show_rollout(args: &DemoArgs, output: Output, place: &Place, children: &mut Children) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let page = start(place, children)?;
+    let server = Server::connect(&page, None)?;
+    let wanted = place.devices().count();
+    if !args.once {
+        output::line(show::introduction(place, &page));
+    }
+    let mut screen = Screen::new(args.once);
+    let limit = Duration::from_secs(60 + u64::from(args.devices));
+    loop {
+        children.check()?;
+        let devices: Vec<DeviceView> = server.get("devices")?;
+        let done = devices.len() >= wanted && devices.iter().all(is_up_to_date);
+        if !args.once {
+            screen.show(&devices, &server.get::<Vec<_>>("rollouts")?);
+        } else if done || begun.elapsed() > limit {
+            return finish(&devices, done, output);
+        }
+        if children.wait(LOOK) {
+            if args.once {
+                return Err(Failure::finding(
+                    codes::NOT_UP_TO_DATE,
+                    "the demo was stopped before every device was up to date",
+                ));
+            }
+            output::note("\nStopping the demo. To go on with it, start it again.");
+            return Ok(());
+        }
+    }
+}
+
+/// Starts the reconciler, enrolls the devices that are not enrolled yet, and starts their agents.
+fn start(place: &Place, children: &mut Children) -> Result<url::Url, Failure> {
+    let ready = children.start_reconciler(place)?;
+    if place.devices().any(|device| place.token(&device).exists()) {
+        output::note("Enrolling the devices …");
+    }
+    children.enroll(place, &ready.enroll)?;
+    for device in place.devices() {
+        children.start_agent(place, &device)?;
+    }
+    ready.page.parse().map_err(|e| children::failed(format!("the page's address {:?} is none", ready.page)).because(&e))
+}
+
+fn is_up_to_date(device: &DeviceView) -> bool {
+    device.status.updated.status == Updated::UpToDate
+}
+
+fn finish(devices: &[DeviceView], done: bool, output: Output) -> Result<(), Failure> {
+    match output {
+        Output::Json => {
+            let devices: Vec<_> = devices.iter().map(result_of).collect();
+            output::json(&serde_json::json!({ "devices": devices }));
+        }
+        Output::Text => output::line(crate::get::devices(devices).to_string()),
+    }
+    if done {
+        return Ok(());
+    }
+    let late = devices.iter().filter(|device| !is_up_to_date(device)).count();
+    Err(Failure::finding(codes::NOT_UP_TO_DATE, format!("{late} of {} devices are not up to date", devices.len())))
+}
+
+fn result_of(device: &DeviceView) -> serde_json::Value {
+    serde_json::json!({
+        "name": device.name, "version": device.version, "status": device.status, "reason": device.reason,
+    })
+}
