@@ -101,11 +101,6 @@ impl Caller {
             Err(error) => Err(Problem::new(Class::Forbidden, error.code(), error.to_string())),
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn of(peer: Peer) -> Self {
-        Self(Arc::new(Ok(peer)))
-    }
 }
 
 impl Listener {

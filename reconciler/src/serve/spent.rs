@@ -7,7 +7,10 @@ use bellwether_schemas::Sha256Digest;
 use jiff::Timestamp;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 
+use crate::pki::Peer;
 use crate::store::{Store, TokenRow};
 
 /// No record or certificate of ours is larger, in bytes.
@@ -65,7 +68,11 @@ impl SpentTokens {
                 Ok(Spend::Fresh)
             }
             Err(object_store::Error::AlreadyExists { .. }) => {
-                Ok(self.look_up(&used.token, &used.key).await?.unwrap_or(Spend::Spent))
+                let spend = self.look_up(&used.token, &used.key).await?.unwrap_or(Spend::Spent);
+                if let Spend::Issued(certificate) = &spend {
+                    self.recover(used, certificate).await;
+                }
+                Ok(spend)
             }
             Err(error) => Err(error),
         }
@@ -106,6 +113,15 @@ impl SpentTokens {
                 tracing::warn!(%error, "the database cannot say whether a token is spent; asking the object store");
                 None
             }
+        }
+    }
+
+    /// Tells the database what it has lost. Who enrolled is in the certificate: the entry may say otherwise by now.
+    async fn recover(&self, used: &Use, certificate: &str) {
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes()).ok();
+        if let Some(Ok(peer)) = der.map(|der| Peer::from_certificate(&der, &self.domain)) {
+            let used = Use { identity: peer.identity, ..used.clone() };
+            self.cache(&used, Some(certificate.to_owned())).await;
         }
     }
 

@@ -36,7 +36,10 @@ pub(super) struct Updates {
 
 /// What each device's metadata listed when last read, with the version of its snapshot.
 #[derive(Debug, Default)]
-pub(super) struct Listed(Mutex<HashMap<DeviceName, (u64, Arc<HashSet<String>>)>>);
+pub(super) struct Listed(Mutex<HashMap<DeviceName, (u64, Files)>>);
+
+/// Names of target files, `<sha256>.<name>`.
+type Files = Arc<HashSet<String>>;
 
 pub(super) fn router(updates: Arc<Updates>) -> Router {
     Router::new()
@@ -205,12 +208,12 @@ fn target_files(metadata: &serde_json::Value) -> Result<HashSet<String>, Problem
 }
 
 impl Listed {
-    fn get(&self, device: &DeviceName, version: u64) -> Option<Arc<HashSet<String>>> {
+    fn get(&self, device: &DeviceName, version: u64) -> Option<Files> {
         let listed = self.0.lock().expect("nothing panics while it holds the lock");
         listed.get(device).filter(|(known, _)| *known == version).map(|(_, files)| files.clone())
     }
 
-    fn remember(&self, device: &DeviceName, version: u64, files: Arc<HashSet<String>>) {
+    fn remember(&self, device: &DeviceName, version: u64, files: Files) {
         let mut listed = self.0.lock().expect("nothing panics while it holds the lock");
         if listed.len() >= REMEMBERED {
             listed.clear();

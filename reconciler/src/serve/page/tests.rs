@@ -1,7 +1,5 @@
 use axum::body::{Body, to_bytes};
-use bellwether_schemas::api::{
-    DeviceStatus, FleetView, InvalidView, RolloutView, StatusWord, WaitingOn, WaveView,
-};
+use bellwether_schemas::api::{DeviceStatus, FleetView, InvalidView, RolloutView, StatusWord, WaitingOn, WaveView};
 use bellwether_schemas::{CommitId, Version};
 use tower::ServiceExt as _;
 

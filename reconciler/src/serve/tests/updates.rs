@@ -35,7 +35,9 @@ async fn a_device_gets_its_own_metadata_and_targets_and_no_others() {
     let (status, body) = world.get(&one, &format!("/targets/{second}")).await.expect("an answer");
     assert_eq!((status, code(&body).as_str()), (403, codes::NOT_YOURS.as_str()));
 
-    for path in ["/devices/edge-1/2.root.json", "/devices/edge-1/head.json", "/devices/edge-1/..%2Fedge-2", "/head.json"] {
+    for path in
+        ["/devices/edge-1/2.root.json", "/devices/edge-1/head.json", "/devices/edge-1/..%2Fedge-2", "/head.json"]
+    {
         let (status, body) = world.get(&one, path).await.expect("an answer");
         assert_eq!((status, code(&body).as_str()), (404, codes::NOT_FOUND.as_str()), "{path}");
     }
@@ -60,7 +62,10 @@ async fn large_targets_arrive_whole() {
     let content = "0123456789abcdef".repeat(200_000);
     let file = publish(&world, "edge-1", 1, &content).await;
     let (status, body) = world.get(&device, &format!("/targets/{file}")).await.expect("an answer");
-    assert_eq!((status, body.len(), Sha256Digest::of(&body)), (200, content.len(), Sha256Digest::of(content.as_bytes())));
+    assert_eq!(
+        (status, body.len(), Sha256Digest::of(&body)),
+        (200, content.len(), Sha256Digest::of(content.as_bytes()))
+    );
 }
 
 #[tokio::test]
