@@ -143,7 +143,6 @@ pub struct Offer {
 
 /// What is to be done, and what is to be shown.
 #[derive(Debug, Clone, PartialEq)]
-#[must_use = "a plan that nobody stores and executes changes nothing"]
 pub struct FleetPlan {
     /// The record to store, together with the offers.
     pub record: RolloutRecord,
