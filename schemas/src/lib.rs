@@ -8,6 +8,7 @@ pub mod codes;
 pub mod diagnostic;
 pub mod enroll;
 pub mod id;
+pub mod json_schema;
 pub mod manifest;
 pub mod name;
 pub mod quantity;

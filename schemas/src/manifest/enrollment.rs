@@ -39,7 +39,7 @@ pub struct Token {
     /// SHA-256 of the token's 32 random bytes.
     pub sha256: Sha256Digest,
     /// When it stops being accepted, as an RFC 3339 time stamp.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub expires: Timestamp,
     /// The name of the device that enrolls with it; a name made from its key if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,7 +19,7 @@ pub struct TrustPolicy {
     /// The branch it is for; on any other it is worth nothing.
     pub branch: String,
     /// When a head with this policy stops being accepted, as an RFC 3339 time stamp. Never looks back at history.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub expires: Timestamp,
     /// The people, by name.
     pub people: BTreeMap<PersonName, Person>,
