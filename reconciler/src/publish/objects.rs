@@ -1,11 +1,14 @@
 //! The object store, and how what is written to it becomes durable.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use object_store::ObjectStore;
+use bytes::Bytes;
 use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode};
 
 /// Up to this many files, each is flushed by itself; above, all of them at once.
 const FEW: usize = 32;
@@ -38,7 +41,14 @@ impl Flush {
 pub struct Objects {
     each: Arc<dyn ObjectStore>,
     together: Arc<dyn ObjectStore>,
-    directory: Option<Arc<File>>,
+    directory: Option<Directory>,
+}
+
+/// The directory of a store on this machine.
+#[derive(Debug, Clone)]
+struct Directory {
+    path: PathBuf,
+    open: Arc<File>,
 }
 
 impl Objects {
@@ -49,13 +59,9 @@ impl Objects {
     pub fn in_directory(path: &Path) -> Result<Self, ObjectsError> {
         let failed = |source| ObjectsError { path: path.to_owned(), source };
         std::fs::create_dir_all(path).map_err(failed)?;
-        let directory = File::open(path).map_err(failed)?;
+        let directory = Directory { path: path.to_owned(), open: Arc::new(File::open(path).map_err(failed)?) };
         let open = || LocalFileSystem::new_with_prefix(path).map_err(|why| failed(std::io::Error::other(why)));
-        Ok(Self {
-            each: Arc::new(open()?.with_fsync(true)),
-            together: Arc::new(open()?),
-            directory: Some(Arc::new(directory)),
-        })
+        Ok(Self { each: Arc::new(open()?.with_fsync(true)), together: Arc::new(open()?), directory: Some(directory) })
     }
 
     /// A store that is durable when a write returns.
@@ -68,10 +74,24 @@ impl Objects {
         &self.each
     }
 
-    pub(super) fn writer(&self, flush: Flush) -> &Arc<dyn ObjectStore> {
-        match flush {
+    /// Writes a file, in place of the one that is there.
+    pub(super) async fn put(&self, path: &ObjectPath, content: Bytes, flush: Flush) -> object_store::Result<()> {
+        let store = match flush {
             Flush::Each => &self.each,
             Flush::Together => &self.together,
+        };
+        store.put(path, content.into()).await.map(|_| ())
+    }
+
+    /// Writes a file that nobody reads yet; `false` when there is one of that name.
+    pub(super) async fn put_new(&self, path: &ObjectPath, content: Bytes, flush: Flush) -> object_store::Result<bool> {
+        if let (Some(directory), Flush::Together) = (&self.directory, flush) {
+            return directory.write_new(path, content).await;
+        }
+        match self.each.put_opts(path, content.into(), PutMode::Create.into()).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -79,11 +99,35 @@ impl Objects {
     pub(super) async fn flush(&self, flush: Flush) -> std::io::Result<()> {
         match (&self.directory, flush) {
             (Some(directory), Flush::Together) => {
-                let directory = directory.clone();
-                tokio::task::spawn_blocking(move || rustix::fs::syncfs(&directory)).await??;
+                let open = directory.open.clone();
+                tokio::task::spawn_blocking(move || rustix::fs::syncfs(&open)).await??;
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Directory {
+    /// Writes at the final name. A crash may leave it torn, which is found, since nothing names it before it is flushed;
+    /// a staging file, a link and its removal would be three times the work for the file system.
+    async fn write_new(&self, path: &ObjectPath, content: Bytes) -> object_store::Result<bool> {
+        let file = self.path.join(path.as_ref());
+        let write = move || -> std::io::Result<bool> {
+            let create = || OpenOptions::new().write(true).create_new(true).open(&file);
+            let mut open = match create() {
+                Ok(open) => open,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    std::fs::create_dir_all(file.parent().unwrap_or(Path::new("/")))?;
+                    create()?
+                }
+                Err(error) => return Err(error),
+            };
+            open.write_all(&content)?;
+            Ok(true)
+        };
+        let done = tokio::task::spawn_blocking(write).await?;
+        done.map_err(|why| object_store::Error::Generic { store: "directory", source: why.into() })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tough::TargetName;
 use tough::schema::{Hashes, Metafile, Snapshot, Target, Targets};
@@ -24,10 +25,9 @@ const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(24 * 4);
 /// The signed metadata of one device, as it is written.
 #[derive(Debug)]
 pub(super) struct Triple {
-    pub(super) version: NonZeroU64,
-    pub(super) timestamp: Vec<u8>,
-    pub(super) snapshot: Vec<u8>,
-    pub(super) targets: Vec<u8>,
+    pub(super) timestamp: Bytes,
+    pub(super) snapshot: Bytes,
+    pub(super) targets: Bytes,
     pub(super) renew_at: Timestamp,
 }
 
@@ -70,7 +70,12 @@ pub(super) fn sign(keys: &OnlineKeys, device: &Unsigned, version: NonZeroU64, no
         meta: HashMap::from([("snapshot.json".to_owned(), metafile(version, &snapshot))]),
         _extra: HashMap::new(),
     });
-    Triple { version, timestamp, snapshot, targets, renew_at: renew_at(expires) }
+    Triple {
+        timestamp: timestamp.into(),
+        snapshot: snapshot.into(),
+        targets: targets.into(),
+        renew_at: renew_at(expires),
+    }
 }
 
 fn target_name(name: &str) -> TargetName {

@@ -6,8 +6,8 @@ use std::sync::{MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt as _, PutMode};
 use tokio::task::JoinSet;
 
 use bellwether_schemas::{DeviceName, Sha256Digest};
@@ -29,7 +29,9 @@ const REMEMBERED: usize = 500_000;
 #[derive(Debug)]
 struct Staged {
     device: DeviceName,
-    triple: Triple,
+    version: NonZeroU64,
+    timestamp: Bytes,
+    renew_at: Timestamp,
 }
 
 impl Inner {
@@ -78,11 +80,11 @@ impl Inner {
         let mut floor = device.floor.max(last);
         for _ in 0..TRIES {
             let version = sign::next_version(floor, now).ok_or_else(|| taken(NonZeroU64::MAX))?;
-            let triple = sign::sign(&self.keys, device, version, now);
-            if self.put_new(&layout::targets(name, version), &triple.targets, flush).await?
-                && self.put_new(&layout::snapshot(name, version), &triple.snapshot, flush).await?
+            let Triple { timestamp, snapshot, targets, renew_at } = sign::sign(&self.keys, device, version, now);
+            if self.objects.put_new(&layout::targets(name, version), targets, flush).await?
+                && self.objects.put_new(&layout::snapshot(name, version), snapshot, flush).await?
             {
-                return Ok(Staged { device: name.clone(), triple });
+                return Ok(Staged { device: name.clone(), version, timestamp, renew_at });
             }
             floor = version.get();
         }
@@ -91,20 +93,15 @@ impl Inner {
 
     /// Writes the timestamp, and removes what no client reads any more.
     async fn show(&self, staged: Staged, flush: Flush) -> Result<(DeviceName, u64), PublishError> {
-        let Staged { device, triple } = staged;
-        let timestamp = Bytes::from(triple.timestamp).into();
-        self.objects.writer(flush).put(&layout::timestamp(&device), timestamp).await?;
+        let Staged { device, version, timestamp, renew_at } = staged;
+        self.objects.put(&layout::timestamp(&device), timestamp, flush).await?;
         let before = self.published().get(&device).copied();
-        let published = Published {
-            version: triple.version,
-            before: before.map(|before| before.version),
-            renew_at: triple.renew_at,
-        };
+        let published = Published { version, before: before.map(|before| before.version), renew_at };
         self.published().insert(device.clone(), published);
         if let Some(old) = before.and_then(|before| before.before) {
             self.remove(&device, old).await;
         }
-        Ok((device, triple.version.get()))
+        Ok((device, version.get()))
     }
 
     /// Removes the files of an old version. A failure leaves a file that nobody reads.
@@ -114,16 +111,6 @@ impl Inner {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => tracing::debug!(%path, %error, "an old file stays"),
             }
-        }
-    }
-
-    /// Writes a numbered file; `false` when there is one of that number.
-    async fn put_new(&self, path: &Path, content: &[u8], flush: Flush) -> Result<bool, PublishError> {
-        let payload = Bytes::copy_from_slice(content).into();
-        match self.objects.writer(flush).put_opts(path, payload, PutMode::Create.into()).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -138,11 +125,11 @@ impl Inner {
         if self.stored().contains(&digest) {
             return Ok(());
         }
-        if !self.put_new(path, &content, flush).await? {
+        if !self.objects.put_new(path, content.clone(), flush).await? {
             let found = self.objects.store().get(path).await?.bytes().await?;
             if found != content {
                 // A power cut can leave a file without its content.
-                self.objects.writer(flush).put(path, content.into()).await?;
+                self.objects.put(path, content, flush).await?;
             }
         }
         let mut stored = self.stored();
