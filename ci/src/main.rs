@@ -6,6 +6,7 @@ mod approve;
 mod decision;
 mod demo;
 mod device;
+mod devices;
 mod explain;
 mod failure;
 mod get;
@@ -13,12 +14,14 @@ mod hold;
 mod init;
 mod keys;
 mod output;
+mod render;
 mod repo;
 mod server;
 mod sign;
 mod template;
 mod token;
 mod token_edit;
+mod validate;
 mod why;
 
 use std::ffi::OsString;
@@ -55,6 +58,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Make a new repository: template, policy with your key, first signed commit
     Init(init::InitArgs),
+    /// Check every manifest, and whether they fit together
+    Validate(validate::ValidateArgs),
+    /// Print what a device would get, verified and rendered as the reconciler does it
+    Render(render::RenderArgs),
     /// Make the keys that sign what devices get
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -114,6 +121,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Demo(args) => demo::run(args, cli.output),
         Command::Init(args) => init::run(args, cli.output),
+        Command::Validate(args) => validate::run(args, cli.output),
+        Command::Render(args) => render::run(args, cli.output),
         Command::Keys(command) => keys::run(command, cli.output),
         Command::Token(command) => token::run(command, cli.output),
         Command::Approve(args) => approve::run(args, cli.output),

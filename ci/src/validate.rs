@@ -1,0 +1,271 @@
+//! `bellwether validate`: every manifest, every problem, with its place; and whether the manifests fit together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use bellwether_schemas::diagnostic::{Diagnostic, Severity};
+use bellwether_schemas::manifest::{AnyManifest, Fleet, HoldScope, Kind, Rollout};
+use bellwether_schemas::{FleetName, Sha256Digest, codes, yaml};
+use clap::Args;
+use sha2::Digest as _;
+
+use crate::devices;
+use crate::failure::{self, Failure};
+use crate::output::{self, Output, Paint};
+
+const EXAMPLES: &str = "Examples:
+  bellwether validate                                  (the repository here)
+  bellwether validate fleets/edge.yaml                 (only what concerns this file)
+  bellwether validate --repo path/to/fleet --output json";
+
+/// Options of `validate`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ValidateArgs {
+    /// Show only problems of these files, as paths in the repository
+    paths: Vec<String>,
+    /// The repository
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    repo: PathBuf,
+    /// Count warnings as findings
+    #[arg(long)]
+    strict: bool,
+}
+
+pub(crate) fn run(args: &ValidateArgs, output: Output) -> Result<(), Failure> {
+    let root = gix::discover(&args.repo).ok().and_then(|repo| repo.workdir().map(Path::to_path_buf));
+    let root = root.unwrap_or_else(|| args.repo.clone());
+    let mut check = Check { root, texts: BTreeMap::new(), manifests: BTreeMap::new(), problems: Vec::new() };
+    check.read_all()?;
+    if check.texts.is_empty() {
+        return Err(Failure::new(codes::NOT_A_REPOSITORY, format!("{} has no manifests", check.root.display())));
+    }
+    check.references()?;
+    check.overlaps();
+
+    let mut problems = check.problems;
+    let wanted = |problem: &Diagnostic| {
+        let named = |path: &String| {
+            problem.file == path.trim_start_matches("./")
+                || problem.file.starts_with(&format!("{}/", path.trim_end_matches('/')))
+        };
+        args.paths.is_empty() || args.paths.iter().any(named)
+    };
+    problems.retain(wanted);
+    problems.sort_by(|a, b| (&a.file, a.place, a.code).cmp(&(&b.file, b.place, b.code)));
+    report(&problems, check.texts.len(), output);
+    let counts = |problem: &&Diagnostic| args.strict || problem.severity == Severity::Error;
+    match problems.iter().find(counts) {
+        None => Ok(()),
+        Some(first) => {
+            let number = problems.iter().filter(counts).count();
+            let noun = if number == 1 { "problem" } else { "problems" };
+            Err(Failure::finding(first.code, format!("{number} {noun} found"))
+                .hint(format!("bellwether explain {} says more about the first.", first.code)))
+        }
+    }
+}
+
+struct Check {
+    root: PathBuf,
+    texts: BTreeMap<String, Vec<u8>>,
+    manifests: BTreeMap<String, AnyManifest>,
+    problems: Vec<Diagnostic>,
+}
+
+impl Check {
+    fn read_all(&mut self) -> Result<(), Failure> {
+        for kind in Kind::ALL {
+            let folder = self.root.join(kind.folder());
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(failure::file("cannot read", &folder, &e)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(|e| failure::file("cannot read", &folder, &e))?;
+                let path = format!("{}/{}", kind.folder(), entry.file_name().to_string_lossy());
+                let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+                if is_file && Kind::of_path(&path).is_some() {
+                    self.read(path)?;
+                } else if !matches!(entry.file_name().to_str(), Some("README.md" | ".gitkeep")) {
+                    let mut warning = Diagnostic::error(
+                        codes::UNEXPECTED_FILE,
+                        &path,
+                        "only <name>.yaml belongs into a folder of manifests",
+                    );
+                    warning.severity = Severity::Warning;
+                    self.problems.push(warning);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, path: String) -> Result<(), Failure> {
+        let file = self.root.join(&path);
+        let text = std::fs::read(&file).map_err(|e| failure::file("cannot read", &file, &e))?;
+        match yaml::parse(&path, &text) {
+            Ok(manifest) => {
+                self.manifests.insert(path.clone(), manifest);
+            }
+            Err(problems) => self.problems.extend(problems),
+        }
+        self.texts.insert(path, text);
+        Ok(())
+    }
+
+    fn references(&mut self) -> Result<(), Failure> {
+        let mut found = Vec::new();
+        for (path, manifest) in &self.manifests {
+            match manifest {
+                AnyManifest::Fleet(fleet) => self.contents(path, &fleet.spec, &mut found)?,
+                AnyManifest::Rollout(rollout) => self.fleet(path, &rollout.metadata.name, &mut found),
+                AnyManifest::Approval(approval) => {
+                    self.fleet(path, &approval.spec.fleet, &mut found);
+                    let rollout = self.rollout(&approval.spec.fleet);
+                    for wave in &approval.spec.open {
+                        if !rollout.waves.iter().any(|known| known.name == *wave) {
+                            let known: Vec<_> = rollout.waves.iter().map(|known| known.name.as_str()).collect();
+                            let message = format!("the rollout of {} has no wave {wave}", approval.spec.fleet);
+                            found.push(
+                                self.dangling(path, wave.as_str(), message)
+                                    .hint(format!("its waves: {}", known.join(", "))),
+                            );
+                        }
+                    }
+                }
+                AnyManifest::Hold(hold) => {
+                    if let Some(HoldScope::Fleets(fleets)) = hold.spec.scope() {
+                        fleets.iter().for_each(|fleet| self.fleet(path, fleet, &mut found));
+                    }
+                }
+                AnyManifest::Device(_)
+                | AnyManifest::Enrollment(_)
+                | AnyManifest::TrustPolicy(_)
+                | AnyManifest::Expedite(_)
+                | AnyManifest::Resume(_) => {}
+            }
+        }
+        self.problems.extend(found);
+        Ok(())
+    }
+
+    fn fleet(&self, path: &str, fleet: &FleetName, found: &mut Vec<Diagnostic>) {
+        if !self.texts.contains_key(&format!("fleets/{fleet}.yaml")) {
+            let known: Vec<_> =
+                self.texts.keys().filter_map(|path| path.strip_prefix("fleets/")?.strip_suffix(".yaml")).collect();
+            let problem = self.dangling(path, fleet.as_str(), format!("there is no fleet {fleet}"));
+            found.push(problem.hint(format!("the fleets that are there: {}", known.join(", "))));
+        }
+    }
+
+    fn rollout(&self, fleet: &FleetName) -> Rollout {
+        match self.manifests.get(&format!("rollouts/{fleet}.yaml")) {
+            Some(AnyManifest::Rollout(rollout)) => rollout.spec.clone(),
+            _ => Rollout::default(),
+        }
+    }
+
+    /// The files and artifacts that a fleet names.
+    fn contents(&self, path: &str, fleet: &Fleet, found: &mut Vec<Diagnostic>) -> Result<(), Failure> {
+        let sources = fleet.template.files.iter().filter_map(|file| file.source.as_deref());
+        for source in sources {
+            if !is_plain_file(&self.root, source) {
+                found.push(self.dangling(path, source, format!("{source} is not a file in the repository")));
+            }
+        }
+        for artifact in &fleet.template.artifacts {
+            let Some(source) = artifact.source.path.as_deref() else { continue };
+            if !is_plain_file(&self.root, source) {
+                found.push(self.dangling(path, source, format!("{source} is not a file in the repository")));
+                continue;
+            }
+            let (sha256, length) = digest(&self.root.join(source))?;
+            if (sha256, length) != (artifact.sha256, artifact.length) {
+                let message = format!(
+                    "{source} has {length} bytes with SHA-256 {sha256}, the manifest says {} bytes with {}",
+                    artifact.length, artifact.sha256
+                );
+                let problem = self.place(Diagnostic::error(codes::ARTIFACT_MISMATCH, path, message), path, source);
+                found.push(problem.hint(format!("write sha256: {sha256} and length: {length}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn dangling(&self, path: &str, value: &str, message: String) -> Diagnostic {
+        self.place(Diagnostic::error(codes::DANGLING_REFERENCE, path, message), path, value)
+    }
+
+    /// The problem at the first place where the value stands by itself; manifests name a thing once.
+    fn place(&self, problem: Diagnostic, path: &str, value: &str) -> Diagnostic {
+        let text = self.texts.get(path).map(|text| String::from_utf8_lossy(text)).unwrap_or_default();
+        let is_edge = |c: Option<char>| c.is_none_or(|c| !(c.is_alphanumeric() || matches!(c, '-' | '/' | '.' | '_')));
+        let stands_alone =
+            |at: &usize| is_edge(text[..*at].chars().next_back()) && is_edge(text[at + value.len()..].chars().next());
+        match text.match_indices(value).map(|(at, _)| at).find(stands_alone) {
+            Some(at) => problem.at(&text, at, at + value.len()),
+            None => problem,
+        }
+    }
+
+    /// Two fleets that select the same device, as far as git knows devices.
+    fn overlaps(&mut self) {
+        let fleets = self.manifests.iter().filter_map(|(path, manifest)| match manifest {
+            AnyManifest::Fleet(fleet) => Some((path.clone(), fleet.metadata.name.clone(), fleet.spec.selector.clone())),
+            _ => None,
+        });
+        let fleets: Vec<_> = fleets.collect();
+        let mut said = BTreeSet::new();
+        let mut found = Vec::new();
+        for (device, labels) in devices::known(self.manifests.values()) {
+            let selecting: Vec<_> = fleets.iter().filter(|(_, _, selector)| selector.matches(&labels)).collect();
+            let [(_, first, _), others @ ..] = selecting.as_slice() else { continue };
+            for (path, name, _) in others {
+                if said.insert((first.clone(), name.clone())) {
+                    let message = format!("the fleets {first} and {name} both select {device}");
+                    found.push(self.place(Diagnostic::error(codes::OVERLAP, path, message), path, "selector"));
+                }
+            }
+        }
+        self.problems.extend(found);
+    }
+}
+
+fn is_plain_file(root: &Path, path: &str) -> bool {
+    std::fs::symlink_metadata(root.join(path)).is_ok_and(|metadata| metadata.is_file())
+}
+
+fn digest(path: &Path) -> Result<(Sha256Digest, u64), Failure> {
+    let failed = |e: std::io::Error| failure::file("cannot read", path, &e);
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let (mut hasher, mut length, mut buffer) = (sha2::Sha256::new(), 0, vec![0; 64 << 10]);
+    loop {
+        let read = file.read(&mut buffer).map_err(failed)?;
+        if read == 0 {
+            return Ok((Sha256Digest::from_bytes(hasher.finalize().into()), length));
+        }
+        hasher.update(&buffer[..read]);
+        length += read as u64;
+    }
+}
+
+fn report(problems: &[Diagnostic], files: usize, output: Output) {
+    if output == Output::Json {
+        return output::json(&serde_json::json!({ "files": files, "problems": problems }));
+    }
+    let paint = Paint::stdout();
+    for problem in problems {
+        let text = crate::get::printable(&problem.to_string());
+        let (word, painted) = match problem.severity {
+            Severity::Error => ("error[", paint.red("error[")),
+            Severity::Warning => ("warning[", paint.yellow("warning[")),
+        };
+        output::line(format!("{}\n", text.replacen(word, &painted, 1)));
+    }
+    if problems.is_empty() {
+        output::line(format!("{files} manifests, no problems."));
+    }
+}

@@ -1,0 +1,98 @@
+//! The built command, on real repositories, with real git and ssh-keygen. Hermetic: no home, no global configuration.
+
+#![allow(clippy::expect_used, reason = "a test may end where it stands")]
+
+mod decisions;
+mod init;
+mod tokens;
+mod validate;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A folder of its own with a signing key, and from [`Sandbox::with_repository`] a repository `fleet`.
+struct Sandbox {
+    dir: tempfile::TempDir,
+}
+
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Sandbox {
+    fn new() -> Self {
+        let sandbox = Self { dir: tempfile::tempdir().expect("a temporary folder") };
+        let made = sandbox.program(
+            "ssh-keygen",
+            &["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", "key"],
+            sandbox.dir.path(),
+        );
+        assert!(made.status.success(), "{made:?}");
+        sandbox
+    }
+
+    fn with_repository() -> Self {
+        let sandbox = Self::new();
+        let ran = sandbox.bellwether_in(
+            sandbox.dir.path(),
+            &["init", "fleet", "--key", "key", "--author", "Ada Lovelace <ada@example.com>"],
+        );
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        sandbox
+    }
+
+    fn repository(&self) -> PathBuf {
+        self.dir.path().join("fleet")
+    }
+
+    fn program(&self, program: &str, arguments: &[&str], dir: &Path) -> Output {
+        Command::new(program)
+            .args(arguments)
+            .current_dir(dir)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.dir.path())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .output()
+            .expect("the program is installed")
+    }
+
+    fn bellwether_in(&self, dir: &Path, arguments: &[&str]) -> Ran {
+        let output = self.program(env!("CARGO_BIN_EXE_bellwether"), arguments, dir);
+        Ran {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+
+    /// The command in the repository.
+    fn bellwether(&self, arguments: &[&str]) -> Ran {
+        self.bellwether_in(&self.repository(), arguments)
+    }
+
+    /// git in the repository; it must succeed.
+    fn git(&self, arguments: &[&str]) -> String {
+        let output = self.program("git", arguments, &self.repository());
+        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.repository().join(path)).expect("the file is there")
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let file = self.repository().join(path);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        std::fs::write(file, text).expect("a file");
+    }
+
+    fn replace(&self, path: &str, from: &str, to: &str) {
+        let text = self.read(path);
+        assert!(text.contains(from), "{path} has no {from:?}");
+        self.write(path, &text.replace(from, to));
+    }
+}
