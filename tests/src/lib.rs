@@ -1,1 +1,14 @@
-//! .
+//! A whole Bellwether on one machine, for end-to-end tests and benches: real git, real signatures, real TLS, real
+//! processes, in a temporary folder and on free loopback ports. What it starts it stops.
+
+#![allow(clippy::missing_panics_doc, reason = "a harness fails the test by panicking")]
+
+pub mod device;
+pub mod engineer;
+pub mod process;
+pub mod site;
+
+pub use device::Device;
+pub use engineer::Engineer;
+pub use process::Process;
+pub use site::{Site, SiteBuilder};

@@ -1,0 +1,101 @@
+//! A device: a folder that stands for its file system, and an agent process.
+
+use std::path::{Path, PathBuf};
+
+use crate::process::Process;
+
+/// A device with its agent.
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    dir: PathBuf,
+    program: PathBuf,
+    agent: Option<Process>,
+}
+
+impl Device {
+    pub(crate) fn new(name: &str, dir: &Path, program: &Path) -> Self {
+        std::fs::create_dir_all(dir.join("root")).expect("a folder can be made");
+        Self { name: name.to_owned(), dir: dir.to_owned(), program: program.to_owned(), agent: None }
+    }
+
+    /// Enrolls with a token; whether it succeeded, and what the agent said.
+    pub fn enroll(&self, server: &str, ca: &Path, root_json: &Path, token: &str) -> (bool, String) {
+        let token_file = self.dir.join("token");
+        std::fs::write(&token_file, token).expect("a file can be written");
+        let [ca, root_json, token_file, state] = [ca, root_json, &token_file, &self.state()].map(text);
+        let (status, said) = Process::run(
+            &self.program,
+            &[
+                "agent",
+                "enroll",
+                "--server",
+                server,
+                "--ca",
+                &ca,
+                "--tuf-root",
+                &root_json,
+                "--token-file",
+                &token_file,
+                "--state",
+                &state,
+            ],
+        );
+        (status.success(), said)
+    }
+
+    /// Starts its agent.
+    pub fn start(&mut self) {
+        let config = self.dir.join("agent.yaml");
+        let [state, root, config] = [&self.state(), &self.root(), &config].map(|path| text(path));
+        let mut arguments = vec!["agent", "run", "--state", &state, "--root", &root];
+        if Path::new(&config).exists() {
+            arguments.extend(["--config", &config]);
+        }
+        self.agent = Some(Process::start(&self.program, &arguments, &self.dir.join("agent.log")));
+    }
+
+    /// Writes what the device's operator allows.
+    pub fn allow(&self, yaml: &str) {
+        std::fs::write(self.dir.join("agent.yaml"), yaml).expect("a file can be written");
+    }
+
+    /// Kills its agent at once.
+    pub fn kill(&mut self) {
+        self.agent = None;
+    }
+
+    /// The agent's process id.
+    pub fn process_id(&self) -> u32 {
+        self.agent.as_ref().expect("the agent runs").id()
+    }
+
+    /// What the agent logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("agent.log")).unwrap_or_default()
+    }
+
+    /// The content of a file on the device, by its absolute path there.
+    pub fn read(&self, path: &str) -> Option<String> {
+        std::fs::read_to_string(self.root().join(path.trim_start_matches('/'))).ok()
+    }
+
+    /// The folder that stands for its file system.
+    pub fn root(&self) -> PathBuf {
+        self.dir.join("root")
+    }
+
+    /// The agent's state folder.
+    pub fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    /// What `bellwether-agent status` says.
+    pub fn status(&self) -> String {
+        Process::run(&self.program, &["agent", "status", "--state", &text(&self.state())]).1
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("a temporary folder has a UTF-8 name").to_owned()
+}
