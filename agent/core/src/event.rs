@@ -44,7 +44,7 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulled {
     /// The offer with its spec; `None` where nothing is offered.
-    pub offer: Option<(SignedOffer, DeviceSpec)>,
+    pub offer: Option<Box<(SignedOffer, DeviceSpec)>>,
 }
 
 /// How probes ended.

@@ -45,6 +45,8 @@ struct Candidate {
 enum Stage {
     Downloading,
     Ready,
+    /// Its time has not come; that is reported.
+    Waiting,
     /// `Applying` is reported, and its acknowledgement awaited.
     Asked,
 }
@@ -167,12 +169,12 @@ impl Machine {
             Err(problem) => return self.transient(&problem, None, now),
         };
         let mut effects = self.clear_transient();
-        let judgement = judge(&self.memory, pulled.offer.as_ref().map(|(offer, _)| offer));
+        let judgement = judge(&self.memory, pulled.offer.as_ref().map(|found| &found.0));
         match (judgement, pulled.offer) {
-            (Judgement::Take, Some((offer, spec))) => effects.extend(self.take(offer, spec, now)),
-            (Judgement::Refuse(refused), Some((offer, _))) => {
+            (Judgement::Take, Some(found)) => effects.extend(self.take(found.0, found.1, now)),
+            (Judgement::Refuse(refused), Some(found)) => {
                 self.drop_candidate();
-                effects.extend(self.refuse(&refused.problem(), offer.version, now));
+                effects.extend(self.refuse(&refused.problem(), found.0.version, now));
             }
             _ => {
                 if self.drop_candidate() {
@@ -192,7 +194,7 @@ impl Machine {
             // The same content under a new version or window: what is on disk stays good, what was asked does not.
             if candidate.offer != offer {
                 candidate.offer = offer;
-                if candidate.stage == Stage::Asked {
+                if matches!(candidate.stage, Stage::Waiting | Stage::Asked) {
                     candidate.stage = Stage::Ready;
                 }
             }
@@ -211,9 +213,7 @@ impl Machine {
             Ok(()) => {
                 candidate.stage = Stage::Ready;
                 self.phase = Phase::Staged;
-                let mut effects = self.clear_transient();
-                effects.push(Effect::Report);
-                effects
+                self.clear_transient()
             }
             Err(problem) => {
                 self.drop_candidate();
@@ -389,8 +389,13 @@ impl Machine {
                 self.busy = true;
                 vec![Effect::Stage(Box::new(candidate.spec.clone()))]
             }
-            Stage::Ready => match (candidate.offer.not_before, candidate.offer.not_after) {
-                (Some(opens), _) if now < opens => vec![Effect::WakeAt(opens)],
+            Stage::Ready | Stage::Waiting => match (candidate.offer.not_before, candidate.offer.not_after) {
+                (Some(opens), _) if now < opens && candidate.stage == Stage::Waiting => Vec::new(),
+                (Some(opens), _) if now < opens => {
+                    candidate.stage = Stage::Waiting;
+                    self.phase = Phase::Staged;
+                    vec![Effect::WakeAt(opens), Effect::Report]
+                }
                 (_, Some(closes)) if now >= closes => {
                     let version = candidate.offer.version;
                     self.drop_candidate();

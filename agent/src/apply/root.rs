@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bellwether_schemas::id::Sha256Digest;
 use bellwether_schemas::spec::DevicePath;
@@ -200,7 +200,7 @@ fn sync(dir: &OwnedFd, path: &str) -> Result<(), ApplyError> {
 }
 
 /// Whether something is at a path of the device, and not empty; for probes.
-pub(crate) fn is_filled_file(root: &PathBuf, path: &DevicePath) -> Result<bool, ApplyError> {
+pub(crate) fn is_filled_file(root: &Path, path: &DevicePath) -> Result<bool, ApplyError> {
     let Some(place) = Root::open(root)?.place(path.as_str(), false)? else { return Ok(false) };
     let Some(file) = place.open()? else { return Ok(false) };
     let length = file.metadata().map_err(ApplyError::io("look at", path.as_str()))?.len();

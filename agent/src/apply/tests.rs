@@ -1,1 +1,209 @@
-#![allow(missing_docs)]
+use std::collections::BTreeMap;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use super::*;
+
+struct Device {
+    dir: tempfile::TempDir,
+    applier: Applier,
+}
+
+fn device() -> Device {
+    let dir = tempfile::tempdir().expect("a directory");
+    for name in ["root", "state/content", "state/specs"] {
+        std::fs::create_dir_all(dir.path().join(name)).expect("made");
+    }
+    let applier = Applier::new(dir.path().join("state"), dir.path().join("root"));
+    Device { dir, applier }
+}
+
+fn spec(entries: &str) -> DeviceSpec {
+    let spec: DeviceSpec =
+        serde_json::from_str(&format!(r#"{{"apiVersion":"bellwether/v1",{entries}}}"#)).expect("a spec");
+    spec.check().expect("it does not contradict itself");
+    spec
+}
+
+fn artifact(content: &str) -> String {
+    let sha256 = Sha256Digest::of(content.as_bytes());
+    let source = format!(r#"{{"sha256":"{sha256}","length":{}}}"#, content.len());
+    format!(r#""artifacts":[{{"name":"app","dest":"/opt/bellwether/app","source":{source}}}]"#)
+}
+
+impl Device {
+    fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join("root").join(path.trim_start_matches('/'))
+    }
+
+    fn store(&self, content: &str) {
+        let path = self.applier.content(&Sha256Digest::of(content.as_bytes()));
+        std::fs::write(path, content).expect("stored");
+    }
+
+    fn install(&self, spec: &DeviceSpec) {
+        self.applier.stage(spec).expect("staged");
+        self.applier.apply(&spec.digest()).expect("applied");
+        self.applier.commit(&spec.digest()).expect("committed");
+    }
+
+    /// Everything below the root: contents, modes and links.
+    fn tree(&self) -> BTreeMap<String, String> {
+        let mut tree = BTreeMap::new();
+        walk(&self.dir.path().join("root"), "", &mut tree);
+        tree
+    }
+}
+
+fn walk(dir: &Path, at: &str, tree: &mut BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(dir).expect("listed").flatten() {
+        let name = format!("{at}/{}", entry.file_name().to_string_lossy());
+        let kind = entry.file_type().expect("a type");
+        if kind.is_symlink() {
+            let to = std::fs::read_link(entry.path()).expect("a link");
+            tree.insert(name, format!("-> {}", to.display()));
+        } else if kind.is_dir() {
+            tree.insert(name.clone(), "directory".to_owned());
+            walk(&entry.path(), &name, tree);
+        } else {
+            let mode = entry.metadata().expect("metadata").permissions().mode() & 0o7777;
+            let content = std::fs::read_to_string(entry.path()).expect("text");
+            tree.insert(name, format!("{mode:o} {content}"));
+        }
+    }
+}
+
+fn first() -> DeviceSpec {
+    let files =
+        r#""files":[{"path":"/opt/bellwether/a","content":"1"},{"path":"/opt/bellwether/old/b","content":"2"}]"#;
+    spec(&format!("{},{files}", artifact("app one")))
+}
+
+fn second() -> DeviceSpec {
+    let files = r#""files":[{"path":"/opt/bellwether/a","content":"3","mode":"0600"},{"path":"/opt/bellwether/new/c","content":"4"},{"path":"/opt/bellwether/theirs","content":"ours","overwrite":true}]"#;
+    spec(&format!("{},{files}", artifact("app two")))
+}
+
+/// A device with the first spec, and a file that somebody else placed.
+fn prepared() -> Device {
+    let device = device();
+    device.store("app one");
+    device.install(&first());
+    std::fs::write(device.path("/opt/bellwether/theirs"), "theirs").expect("written");
+    device.store("app two");
+    device.applier.stage(&second()).expect("staged");
+    device
+}
+
+#[test]
+fn a_version_replaces_another_and_removes_what_it_lacks() {
+    let device = prepared();
+    let before = device.tree();
+    device.install(&second());
+    let tree = device.tree();
+    assert_eq!(tree["/opt/bellwether/a"], "600 3");
+    assert_eq!(tree["/opt/bellwether/theirs"], "644 ours");
+    assert!(!tree.contains_key("/opt/bellwether/old") && tree.contains_key("/opt/bellwether/new/c"));
+    assert_ne!(tree["/opt/bellwether/app/current"], before["/opt/bellwether/app/current"]);
+    assert_eq!(tree["/opt/bellwether/app/previous"], before["/opt/bellwether/app/current"]);
+    let third = spec(r#""files":[{"path":"/opt/bellwether/a","content":"1"}]"#);
+    device.install(&third);
+    assert_eq!(
+        device.tree().into_iter().filter(|(_, kind)| kind != "directory").collect::<Vec<_>>(),
+        [
+            ("/opt/bellwether/a".to_owned(), "644 1".to_owned()),
+            ("/opt/bellwether/theirs".to_owned(), "644 theirs".to_owned()),
+        ]
+    );
+}
+
+#[test]
+fn whatever_step_the_power_fails_at_the_device_is_whole_afterwards() {
+    let (old, new) = {
+        let device = prepared();
+        let old = device.tree();
+        device.install(&second());
+        (old, device.tree())
+    };
+    let mut steps = 0;
+    for undo in [false, true] {
+        for step in 0.. {
+            let device = prepared();
+            device.applier.fuse.store(step, Ordering::Relaxed);
+            let digest = second().digest();
+            let ended = device.applier.apply(&digest).and_then(|()| match undo {
+                true => device.applier.undo(),
+                false => device.applier.commit(&digest),
+            });
+            device.applier.fuse.store(u32::MAX, Ordering::Relaxed);
+            // The memory says whether the attempt goes on or back; both must work from everywhere, any number of times.
+            for _ in 0..2 {
+                if undo {
+                    device.applier.undo().expect("undone");
+                } else {
+                    let committed = device.applier.load_committed().expect("read").digest == Some(digest);
+                    if !committed || device.applier.is_unfinished().expect("read") {
+                        device.applier.apply(&digest).expect("applied");
+                    }
+                    device.applier.commit(&digest).expect("committed");
+                }
+            }
+            assert_eq!(device.tree(), if undo { old.clone() } else { new.clone() }, "step {step}, undo {undo}");
+            assert!(!device.applier.is_unfinished().expect("read"));
+            if ended.is_ok() {
+                steps += step;
+                break;
+            }
+        }
+    }
+    assert!(steps > 40, "only {steps} crash points were tried");
+}
+
+#[test]
+fn what_somebody_else_placed_is_refused_and_untouched() {
+    let device = device();
+    std::fs::create_dir_all(device.path("/opt/bellwether")).expect("made");
+    std::fs::write(device.path("/opt/bellwether/a"), "theirs").expect("written");
+    let before = device.tree();
+    let wanted = spec(r#""files":[{"path":"/opt/bellwether/a","content":"1"}]"#);
+    assert!(matches!(device.applier.stage(&wanted), Err(ApplyError::Foreign(_))));
+    assert_eq!(device.tree(), before);
+    let linked = spec(r#""files":[{"path":"/opt/bellwether/l/x","content":"1"}]"#);
+    let outside = tempfile::tempdir().expect("a directory");
+    symlink(outside.path(), device.path("/opt/bellwether/l")).expect("linked");
+    assert!(matches!(device.applier.stage(&linked), Err(ApplyError::Unsafe { .. })));
+    assert!(matches!(device.applier.apply(&linked.digest()), Err(ApplyError::Unsafe { .. })));
+    assert_eq!(std::fs::read_dir(outside.path()).expect("listed").count(), 0);
+}
+
+#[test]
+fn a_file_that_appears_meanwhile_is_not_overwritten_and_survives_the_undo() {
+    let device = device();
+    let wanted =
+        spec(r#""files":[{"path":"/opt/bellwether/a","content":"1"},{"path":"/opt/bellwether/b","content":"2"}]"#);
+    device.applier.stage(&wanted).expect("staged");
+    device.applier.begin(&wanted.digest()).expect("begun");
+    std::fs::create_dir_all(device.path("/opt/bellwether")).expect("made");
+    std::fs::write(device.path("/opt/bellwether/b"), "theirs").expect("written");
+    assert!(matches!(device.applier.apply(&wanted.digest()), Err(ApplyError::Foreign(_))));
+    device.applier.undo().expect("undone");
+    let files: Vec<_> = device.tree().into_iter().filter(|(_, kind)| kind != "directory").collect();
+    assert_eq!(files, [("/opt/bellwether/b".to_owned(), "644 theirs".to_owned())]);
+}
+
+#[test]
+fn damaged_state_is_an_error_and_never_absent() {
+    let device = prepared();
+    let before = device.tree();
+    std::fs::write(device.dir.path().join("state/committed.json"), "{").expect("written");
+    assert!(matches!(device.applier.apply(&second().digest()), Err(ApplyError::State(_))));
+    std::fs::write(device.dir.path().join("state/journal.json"), "").expect("written");
+    assert!(matches!(device.applier.undo(), Err(ApplyError::State(_))));
+    assert_eq!(device.tree(), before);
+    let content = device.applier.content(&Sha256Digest::of(b"app two"));
+    std::fs::remove_file(device.dir.path().join("state/journal.json")).expect("removed");
+    std::fs::remove_file(device.dir.path().join("state/committed.json")).expect("removed");
+    std::fs::write(content, "app 2wo").expect("written");
+    assert!(device.applier.apply(&second().digest()).is_err());
+}

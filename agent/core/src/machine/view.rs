@@ -66,8 +66,10 @@ impl Machine {
         }
         match self.candidate.as_ref().map(|c| (c.stage, c.offer.version.long(), c.offer.not_before)) {
             Some((Stage::Downloading, version, _)) => format!("{version} is being downloaded"),
-            Some((Stage::Ready, version, Some(opens))) => format!("{version} may be applied from {opens} on"),
-            Some((Stage::Ready, version, None)) => format!("{version} is ready to be applied"),
+            Some((Stage::Ready | Stage::Waiting, version, Some(opens))) => {
+                format!("{version} may be applied from {opens} on")
+            }
+            Some((Stage::Ready | Stage::Waiting, version, None)) => format!("{version} is ready to be applied"),
             Some((Stage::Asked, version, _)) => format!("the reconciler's word to apply {version}"),
             None if !self.connected => "a connection to the reconciler".to_owned(),
             None if self.phase == Phase::Degraded => "a new version: what runs does not pass its probes".to_owned(),
