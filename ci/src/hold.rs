@@ -112,10 +112,10 @@ fn holds(copy: &WorkingCopy) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     for entry in entries {
         let entry = entry.map_err(|e| failure::file("cannot read", &folder, &e))?;
         let path = format!("{}/{}", Kind::Hold.folder(), entry.file_name().to_string_lossy());
-        if Kind::of_path(&path).is_some() {
-            if let Some(text) = copy.read(&path)? {
-                found.push((path, text));
-            }
+        if Kind::of_path(&path).is_some()
+            && let Some(text) = copy.read(&path)?
+        {
+            found.push((path, text));
         }
     }
     found.sort();

@@ -16,8 +16,8 @@ use crate::pki::{Authority, AuthorityError};
 use crate::publish::{Objects, ObjectsError, PublishError, Publisher};
 use crate::repository::{Repository, SharedObjects};
 use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
-use crate::store::{InstanceError, Store, StoreError, check_instance};
-use crate::tick::{Fetched, Inbox, Observation, Outlets, tick};
+use crate::store::{InstanceError, PlanError, Store, StoreError, check_instance};
+use crate::tick::{Fetched, Inbox, Observation, Outlets, TickError, tick};
 use crate::world::{PresentedOffer, Timing, UnreadableRecord, World};
 
 /// Reports that one pass takes at most, so that answers do not wait for ever under load.
@@ -55,6 +55,8 @@ pub enum RunError {
     Watch(#[from] WatchError),
     #[error("the listeners cannot be opened")]
     Serve(#[from] ServeError),
+    #[error("another reconciler uses the same database")]
+    Conflict(#[source] PlanError),
     #[error("the database cannot be understood")]
     Record(#[from] UnreadableRecord),
 }
@@ -65,7 +67,7 @@ impl RunError {
         match self {
             Self::Config(error) => error.code(),
             Self::Domain(_) => codes::CONFIG_INVALID,
-            Self::Store(_) | Self::Record(_) => codes::DATABASE_FAILED,
+            Self::Store(_) | Self::Record(_) | Self::Conflict(_) => codes::DATABASE_FAILED,
             Self::Objects(_) => codes::OBJECT_STORE_FAILED,
             Self::Instance(error) => error.code(),
             Self::Keys(error) => error.code(),
@@ -112,7 +114,8 @@ impl Reconciler {
         let authority = Arc::new(Authority::load(&config.ca)?);
 
         let mirror = Mirror::open_or_create(&config.mirror, &config.repository, &config.branch)?;
-        let mut repository = Repository::new(SharedObjects::new(mirror.objects()?), config.introduction(), &config.branch);
+        let mut repository =
+            Repository::new(SharedObjects::new(mirror.objects()?), config.introduction(), &config.branch);
         let loaded = store.load_all().await?;
         repository.restore(loaded.head.clone());
         let timing = Timing { heartbeat: config.heartbeat, stale_after: config.stale_after(), serving_since: now };
@@ -155,7 +158,11 @@ impl Reconciler {
     }
 
     /// Runs passes until the shutdown, then lets the listeners end.
-    pub async fn run(mut self) {
+    ///
+    /// # Errors
+    /// When another reconciler uses the same database.
+    pub async fn run(mut self) -> Result<(), RunError> {
+        let mut shown = Shown::default();
         let mut last_lookup: Option<tokio::time::Instant> = None;
         let mut renewal = tokio::time::interval(RENEWAL);
         let mut failed = false;
@@ -170,16 +177,25 @@ impl Reconciler {
                 }
                 () = sleep_until(self.world.wake_at()) => {}
                 () = tokio::time::sleep(RETRY), if failed => {}
+                () = shown.due() => {
+                    shown.show(&self.world, &self.outlets);
+                    continue;
+                }
                 _ = renewal.tick() => self.renew().await,
             }
             self.take_waiting(&mut inbox);
             failed = match tick(&mut self.world, &self.outlets, inbox, Timestamp::now()).await {
                 Ok(()) => false,
+                Err(TickError::Plan(PlanError::Conflict { parent, newest })) => {
+                    self.shutdown.cancel();
+                    return Err(RunError::Conflict(PlanError::Conflict { parent, newest }));
+                }
                 Err(error) => {
                     tracing::error!(error = ?anyhow::Error::from(error), "a pass failed and is tried again");
                     true
                 }
             };
+            shown.outdated = true;
             if self.world.wants_fetch() && last_lookup.is_none_or(|at| at.elapsed() >= LOOKUP_PAUSE) {
                 last_lookup = Some(tokio::time::Instant::now());
                 // A fetch that is asked for already serves as well.
@@ -188,6 +204,7 @@ impl Reconciler {
         }
         self.bound.tasks.wait().await;
         self.outlets.store.close().await;
+        Ok(())
     }
 
     /// Takes what else has arrived, so that one pass serves all of it.
@@ -206,6 +223,7 @@ impl Reconciler {
 
     fn observation(&self, incoming: Incoming) -> Observation {
         let Incoming { identity, reported, presented, reply, .. } = incoming;
+        let begins_session = presented.is_some();
         let presented = presented.filter(|held| !held.targets.is_empty()).and_then(|held| {
             match self.outlets.publisher.read_presented(&identity.device, &held) {
                 Ok(read) => Some(PresentedOffer { offer: read.binding.offer, metadata_version: read.version }),
@@ -216,7 +234,7 @@ impl Reconciler {
                 }
             }
         });
-        Observation { identity, reported, presented, reply }
+        Observation { identity, reported, begins_session, presented, reply }
     }
 
     async fn renew(&mut self) {
@@ -229,6 +247,30 @@ impl Reconciler {
             }
             Err(error) => tracing::error!(%error, "expiring metadata could not be renewed; it is tried again"),
         }
+    }
+}
+
+/// When page and API were refreshed. Making the views costs time that grows with the fleet, so it is spent on a tenth
+/// of the passes' time at most; a small fleet is shown at once.
+#[derive(Default)]
+struct Shown {
+    outdated: bool,
+    not_before: Option<tokio::time::Instant>,
+}
+
+impl Shown {
+    async fn due(&self) {
+        match (self.outdated, self.not_before) {
+            (false, _) => std::future::pending().await,
+            (true, None) => {}
+            (true, Some(at)) => tokio::time::sleep_until(at).await,
+        }
+    }
+
+    fn show(&mut self, world: &World, outlets: &Outlets) {
+        let begin = tokio::time::Instant::now();
+        outlets.views.send_replace(Arc::new(world.views(&outlets.url, true, Timestamp::now())));
+        *self = Self { outdated: false, not_before: Some(begin + begin.elapsed() * 10) };
     }
 }
 
@@ -261,7 +303,8 @@ fn fetcher(
             }
             let mirror = mirror.clone();
             let fetch = move || Ok((mirror.fetch()?, SharedObjects::new(mirror.objects()?)));
-            let outcome: Fetched = tokio::task::spawn_blocking(fetch).await.expect("a fetch does not panic: its errors are values");
+            let outcome: Fetched =
+                tokio::task::spawn_blocking(fetch).await.expect("a fetch does not panic: its errors are values");
             if outcomes.send(outcome).await.is_err() {
                 return;
             }

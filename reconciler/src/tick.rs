@@ -40,6 +40,8 @@ pub struct Observation {
     pub identity: Identity,
     /// What it says.
     pub reported: Reported,
+    /// Whether it is the first of its session, or a poll: then the device is told the heartbeat.
+    pub begins_session: bool,
     /// What it holds of ours, already checked.
     pub presented: Option<PresentedOffer>,
     /// Where the answer goes.
@@ -95,13 +97,13 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Times
         world.enrolled(identity, now);
     }
     let mut replies = Vec::with_capacity(inbox.reports.len());
-    for Observation { identity, reported, presented, reply } in inbox.reports {
+    for Observation { identity, reported, begins_session, presented, reply } in inbox.reports {
         world.observe(&identity, reported, presented, now);
-        replies.push((identity.device, reply));
+        replies.push((identity.device, begins_session, reply));
     }
 
     world.plan(&outlets.domain, now);
-    let reporters: Vec<DeviceName> = replies.iter().map(|(device, _)| device.clone()).collect();
+    let reporters: Vec<DeviceName> = replies.iter().map(|(device, ..)| device.clone()).collect();
     world.acknowledge(&reporters, now);
 
     if let Some(change) = world.take_change() {
@@ -118,11 +120,14 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Times
     for device in &published {
         outlets.sessions.send(device, Directive::SpecAvailable);
     }
-    for (device, reply) in replies {
+    for (device, begins_session, reply) in replies {
+        let mut answer = world.answer(&device);
+        if begins_session {
+            answer.insert(0, Directive::Interval { seconds: world.heartbeat().get() });
+        }
         // A device that hung up asks again when it is back.
-        let _ = reply.send(world.answer(&device));
+        let _ = reply.send(answer);
     }
-    outlets.views.send_replace(Arc::new(world.views(&outlets.url, true, now)));
     Ok(())
 }
 
@@ -130,7 +135,8 @@ fn take_fetched(world: &mut World, outlets: &Outlets, outcome: Fetched, now: Tim
     let moved = match outcome {
         Ok((tip, objects)) => {
             world.repository.reopen(objects);
-            world.repository.advance(&tip, now)
+            // A first clone takes seconds: the listeners go on meanwhile.
+            tokio::task::block_in_place(|| world.repository.advance(&tip, now))
         }
         Err(error) => world.repository.unreachable(error.to_string()),
     };
