@@ -93,6 +93,7 @@ fn next_step(device: &DeviceView, reason: &WaitingOn) -> Option<String> {
         | WaitingOn::TooFewHealthy { .. }
         | WaitingOn::InFlight { .. }
         | WaitingOn::Stale { .. }
+        | WaitingOn::Lookup { .. }
         | WaitingOn::AwaitingReconnect
         | WaitingOn::RenderError { .. }
         | WaitingOn::Repository { .. }

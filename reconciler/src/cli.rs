@@ -30,7 +30,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Makes a new reconciler: configuration, certificate authority, server certificate and an empty store.
-    Init(Init),
+    Init(Box<Init>),
     /// Runs the reconciler until SIGINT or SIGTERM.
     Run(Run),
 }
@@ -238,8 +238,7 @@ impl Run {
             tracing::info!("stopping");
             shutdown.cancel();
         });
-        reconciler.run().await;
-        Ok(())
+        Ok(reconciler.run().await?)
     }
 
     fn say_where(&self, reconciler: &Reconciler) -> anyhow::Result<()> {

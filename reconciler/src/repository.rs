@@ -58,13 +58,13 @@ struct Accepted {
 /// Why a history cannot begin.
 #[derive(Debug)]
 enum Unbegun {
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     Object(ObjectError),
 }
 
 impl From<Refusal> for Unbegun {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+        Self::Refused(Box::new(refusal))
     }
 }
 
@@ -104,10 +104,10 @@ impl Repository {
     /// A head whose commits are not in the mirror stays the one that the branch must lead to.
     pub fn restore(&mut self, stored: Option<HeadRow>) {
         self.stored = stored.filter(|head| head.introduction == self.introduction.commit);
-        if self.stored.is_some() {
-            if let Err(stop) = self.begin() {
-                tracing::warn!(why = ?stop, "the accepted head cannot be verified from the mirror yet");
-            }
+        if self.stored.is_some()
+            && let Err(stop) = self.begin()
+        {
+            tracing::warn!(why = ?stop, "the accepted head cannot be verified from the mirror yet");
         }
     }
 
@@ -125,6 +125,10 @@ impl Repository {
     pub fn advance(&mut self, tip: &CommitId, now: Timestamp) -> Moved {
         let before = self.condition.clone();
         let mut moved = Moved::default();
+        if matches!(&before, Condition::Rewound { tip: known, .. } if known == tip) {
+            // It was verified from the introduction when it was first seen, and no clock enters that.
+            return moved;
+        }
         self.condition = match self.try_advance(tip, now, &mut moved) {
             Ok(None) => Condition::Verified,
             Ok(Some(Stop::Refused(refusal))) => stalled(&refusal),
@@ -152,8 +156,11 @@ impl Repository {
             match self.begin() {
                 Ok(landings) => moved.landings.extend(landings),
                 Err(Unbegun::Object(error)) => return Err(error),
-                Err(Unbegun::Refused(refusal)) => return Ok(Some(self.without_head(tip, now, refusal))),
+                Err(Unbegun::Refused(refusal)) => return Ok(Some(self.without_head(tip, now, *refusal))),
             }
+        }
+        if self.accepted.as_ref().is_some_and(|accepted| accepted.history.head() == tip) {
+            return Ok(None);
         }
         let objects = &self.objects;
         let accepted = self.accepted.as_mut().expect("it began above");

@@ -121,6 +121,10 @@ impl Reconciler {
         let timing = Timing { heartbeat: config.heartbeat, stale_after: config.stale_after(), serving_since: now };
         let url = mirror.shown();
         let mut world = World::new(repository, timing, loaded)?;
+        // Who got a certificate just before an earlier run ended, and never came to be known by it.
+        for row in store.enrolled(&domain).await? {
+            world.enrolled_before(&row.identity, now);
+        }
         let damaged = publisher.check(world.expected()).await?;
         world.republish(damaged.into_iter().map(|(device, damage)| {
             tracing::warn!(%device, %damage, "the device's metadata is published again");

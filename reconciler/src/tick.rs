@@ -89,9 +89,10 @@ pub enum TickError {
 /// When storing or publishing fails; nothing that was promised to a device depends on what was not stored.
 pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Timestamp) -> Result<(), TickError> {
     if let Some(outcome) = inbox.fetched {
-        take_fetched(world, outlets, outcome, now);
+        take_fetched(world, outcome, now);
     }
     store_head(world, &outlets.store).await?;
+    announce_admissions(world, outlets);
 
     for identity in &inbox.enrolled {
         world.enrolled(identity, now);
@@ -131,7 +132,7 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Times
     Ok(())
 }
 
-fn take_fetched(world: &mut World, outlets: &Outlets, outcome: Fetched, now: Timestamp) {
+fn take_fetched(world: &mut World, outcome: Fetched, now: Timestamp) {
     let moved = match outcome {
         Ok((tip, objects)) => {
             world.repository.reopen(objects);
@@ -146,9 +147,6 @@ fn take_fetched(world: &mut World, outlets: &Outlets, outcome: Fetched, now: Tim
     if moved.condition || accepted {
         tracing::info!(condition = ?world.repository.condition(), head = ?world.repository.head(), "the repository moved");
         world.moved();
-        if let Some(declared) = world.repository.declared() {
-            outlets.admissions.send_replace(declared.inventory().admissions().clone());
-        }
     }
 }
 
@@ -165,6 +163,17 @@ async fn store_head(world: &mut World, store: &Store) -> Result<(), TickError> {
     Ok(())
 }
 
+/// Tells the listeners who may enroll and who may speak, once the head that says so is stored.
+fn announce_admissions(world: &World, outlets: &Outlets) {
+    let Some(declared) = world.repository.declared() else { return };
+    let newest = declared.inventory().admissions();
+    outlets.admissions.send_if_modified(|current| {
+        let changed = !Arc::ptr_eq(current, newest);
+        current.clone_from(newest);
+        changed
+    });
+}
+
 /// Writes the signed targets of every device whose targets are not what was decided; targets before metadata.
 async fn publish(world: &mut World, outlets: &Outlets, now: Timestamp) -> Result<Vec<DeviceName>, TickError> {
     let publications = world.publications();
@@ -173,7 +182,14 @@ async fn publish(world: &mut World, outlets: &Outlets, now: Timestamp) -> Result
     }
     let mut devices = Vec::with_capacity(publications.len());
     for publication in publications {
-        devices.push(targets(world, &outlets.publisher, publication).await?);
+        let device = publication.binding.device.clone();
+        match targets(world, &outlets.publisher, publication).await {
+            Ok(targets) => devices.push(targets),
+            // What is wrong with one device's content stops that device alone; the next pass tries it again.
+            Err(error) => {
+                tracing::error!(%device, error = ?anyhow::Error::from(error), "the device cannot be published")
+            }
+        }
     }
     let versions = outlets.publisher.publish(devices, now).await?;
     Ok(world.published(versions))

@@ -96,6 +96,11 @@ pub enum WaitingOn {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         commit: Option<CommitId>,
     },
+    /// It names a commit that the history does not have; the repository is asked once more before it is paused.
+    Lookup {
+        /// That commit.
+        commit: CommitId,
+    },
     /// It has not reported since the reconciler lost its records.
     AwaitingReconnect,
     /// Its spec could not be rendered.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bellwether_core::admission::{Admission, Domain, Identity};
-use bellwether_core::classify::{Classification, Evidence, Standing, Who, classify, standing};
+use bellwether_core::classify::{Classification, Evidence, Pause, Standing, Who, classify, standing};
 use bellwether_core::declare::{Declared, Facts, TemplateAt};
 use bellwether_core::objects::ObjectSource;
 use bellwether_core::plan::Landing;
@@ -299,7 +299,12 @@ impl Device {
     }
 
     /// Why it is out of every rollout, where it is.
-    pub fn exclusion(&self, repository: &Repository, identity: &Identity, pending: bool) -> Option<WaitingOn> {
+    pub fn exclusion(
+        &self,
+        repository: &Repository,
+        identity: &Identity,
+        is_wanted: impl Fn(&CommitId) -> bool,
+    ) -> Option<WaitingOn> {
         let paused = |code: &str, why: String, commit| WaitingOn::Paused { code: code.to_owned(), why, commit };
         match repository.declared().map(|declared| declared.inventory().admissions().admit(identity)) {
             Some(Admission::Refused { .. }) => return Some(WaitingOn::Revoked),
@@ -309,11 +314,9 @@ impl Device {
             Some(Admission::Full) | None => {}
         }
         match &self.standing {
-            Standing::Paused(pause) if pending => Some(paused(
-                pause.code.as_str(),
-                format!("{}; the repository is being asked once more", pause.why),
-                pause.commit,
-            )),
+            Standing::Paused(Pause { commit: Some(commit), .. }) if is_wanted(commit) => {
+                Some(WaitingOn::Lookup { commit: *commit })
+            }
             Standing::Paused(pause) => Some(paused(pause.code.as_str(), pause.why.clone(), pause.commit)),
             Standing::Normal { .. } if self.row.awaiting_reconnect => Some(WaitingOn::AwaitingReconnect),
             Standing::Normal { .. } => None,

@@ -164,11 +164,11 @@ impl World {
             device.place(declared);
         }
         let after = device.placement.fleet().cloned();
-        if before != after {
-            if let Some(fleet) = before.and_then(|fleet| self.fleets.get_mut(&fleet)) {
-                fleet.members.remove(name);
-                fleet.due = true;
-            }
+        if before != after
+            && let Some(fleet) = before.and_then(|fleet| self.fleets.get_mut(&fleet))
+        {
+            fleet.members.remove(name);
+            fleet.due = true;
         }
         if let Some(fleet) = after {
             let fleet = self.fleets.entry(fleet).or_default();

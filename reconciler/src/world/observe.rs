@@ -9,7 +9,7 @@ use bellwether_schemas::targets::SignedOffer;
 use jiff::Timestamp;
 
 use super::{Device, World};
-use crate::store::{DeviceRow, EventRow};
+use crate::store::{DeviceRow, EventRow, OfferRow};
 
 /// What a device that reported is told, once everything it depends on is stored and published.
 pub type Answer = Vec<Directive>;
@@ -36,6 +36,13 @@ impl World {
         };
         self.event(event);
         self.admit(identity, now);
+    }
+
+    /// Takes a device that got its certificate in an earlier run, unless it is known already.
+    pub fn enrolled_before(&mut self, identity: &Identity, now: Timestamp) {
+        if !self.devices.contains_key(&identity.device) {
+            self.admit(identity, now);
+        }
     }
 
     /// Makes sure that a device with a valid certificate is known. One that the database lost is known by its certificate.
@@ -133,11 +140,10 @@ impl World {
         for name in reporters {
             let Some(device) = self.devices.get_mut(name) else { continue };
             let Some(version) = applying(device) else { continue };
-            if let Some(offer) = device.row.offer.as_mut().filter(|offer| offer.signed.version == version) {
-                if offer.acknowledged_at.is_none() {
-                    offer.acknowledged_at = Some(now);
-                    self.unsaved.insert(name.clone());
-                }
+            let waits = |offer: &&mut OfferRow| offer.signed.version == version && offer.acknowledged_at.is_none();
+            if let Some(offer) = device.row.offer.as_mut().filter(waits) {
+                offer.acknowledged_at = Some(now);
+                self.unsaved.insert(name.clone());
             }
         }
     }

@@ -43,8 +43,8 @@ impl World {
         for name in names {
             let device = self.devices.get_mut(&name).expect("it was listed just now");
             let identity = device.identity(domain);
-            let pending = !self.lookups.wanted.is_empty();
-            let excluded = device.exclusion(&self.repository, &identity, pending);
+            let wanted = &self.lookups.wanted;
+            let excluded = device.exclusion(&self.repository, &identity, |commit| wanted.contains(commit));
             if device.row.paused != excluded {
                 device.row.paused = excluded;
                 self.unsaved.insert(name.clone());

@@ -1,11 +1,9 @@
 //! The world as page and API show it.
 
-use bellwether_core::plan::sentence;
+use bellwether_core::plan::{condition_sentence, sentence};
 use bellwether_core::status::{Known, status};
 use bellwether_schemas::FleetName;
-use bellwether_schemas::api::{
-    Condition, DeviceView, FleetView, InvalidView, RepositoryView, RolloutState, RolloutView,
-};
+use bellwether_schemas::api::{DeviceView, FleetView, InvalidView, RepositoryView, RolloutState, RolloutView};
 use jiff::Timestamp;
 
 use super::{Device, World};
@@ -73,8 +71,8 @@ impl World {
                 reason: plan.view.reason.clone(),
                 why: match (&plan.view.reason, plan.view.state) {
                     (Some(reason), _) => sentence(reason),
-                    (None, RolloutState::Complete) => "every wave completed".to_owned(),
-                    (None, _) => "it goes on".to_owned(),
+                    (None, RolloutState::Complete) => "Every wave completed.".to_owned(),
+                    (None, _) => "It goes on.".to_owned(),
                 },
             })
             .collect()
@@ -103,7 +101,7 @@ impl World {
             target,
             status: status(&known),
             reason: device.reason.clone(),
-            why: device.reason.as_ref().map_or_else(|| "it is at its target".to_owned(), sentence),
+            why: device.reason.as_ref().map_or_else(|| "It is at its target.".to_owned(), sentence),
             last_seen: device.row.last_seen,
         }
     }
@@ -117,26 +115,5 @@ impl World {
                 problems: problems.iter().map(ToString::to_string).collect(),
             })
             .collect()
-    }
-}
-
-/// A condition in a sentence.
-fn condition_sentence(condition: &Condition) -> String {
-    match condition {
-        Condition::Verified => "the branch is verified up to its tip".to_owned(),
-        Condition::Stalled { commit, path, code, why } => {
-            let commit = commit.map(|commit| format!(" {}", commit.short())).unwrap_or_default();
-            let path = path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
-            format!("{code}: landing{commit} is refused{path}: {why}; the accepted head stays in force")
-        }
-        Condition::Rewound { accepted, landing, tip } => format!(
-            "the branch was set back: its tip {} does not contain the accepted head v{landing} ({}); nothing is offered \
-             until the missing commits return",
-            tip.short(),
-            accepted.short()
-        ),
-        Condition::Unreachable { why } => {
-            format!("the repository cannot be reached: {why}; the accepted head stays in force")
-        }
     }
 }

@@ -135,7 +135,7 @@ impl Declared {
         for change in landing.changes().iter().filter(|change| is_content(&change.path)) {
             touched.files.insert(change.path.clone());
             match &change.after {
-                Some(entry) => self.files.insert(change.path.clone(), entry.clone()),
+                Some(entry) => self.files.insert(change.path.clone(), *entry),
                 None => self.files.remove(&change.path),
             };
         }
@@ -347,7 +347,7 @@ impl Declared {
     }
 
     fn sources(&self, fleet: &Fleet) -> BTreeMap<String, TreeEntry> {
-        source_paths(fleet).filter_map(|path| Some((path.to_owned(), self.files.get(path)?.clone()))).collect()
+        source_paths(fleet).filter_map(|path| Some((path.to_owned(), *self.files.get(path)?))).collect()
     }
 }
 

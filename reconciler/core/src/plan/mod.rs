@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use record::{FailureNote, HaltRecord, MemberRecord, RolloutRecord, WaveRecord};
-pub use sentence::{code, sentence};
+pub use sentence::{code, condition_sentence, sentence};
 
 /// A landing: a commit on the first-parent line, and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

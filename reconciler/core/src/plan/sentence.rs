@@ -28,6 +28,9 @@ pub fn sentence(reason: &WaitingOn) -> String {
         }
         WaitingOn::Failed { version, failure: None } => format!("{version} did not succeed on it in time."),
         WaitingOn::Paused { why, .. } => format!("Paused: {why}"),
+        WaitingOn::Lookup { commit } => {
+            format!("It names commit {commit}, which is missing here; the repository is asked once more.")
+        }
         WaitingOn::AwaitingReconnect => "It has not reported since the reconciler lost its records.".to_owned(),
         WaitingOn::RenderError { why } => format!("Its spec cannot be rendered: {why}"),
         WaitingOn::Orphaned => "No fleet selects it; it keeps what it runs.".to_owned(),
@@ -40,16 +43,24 @@ pub fn sentence(reason: &WaitingOn) -> String {
     }
 }
 
-fn condition_sentence(condition: &Condition) -> String {
+/// The repository's condition in one sentence.
+pub fn condition_sentence(condition: &Condition) -> String {
     match condition {
         Condition::Verified => "The branch is verified up to its tip.".to_owned(),
-        Condition::Stalled { why, .. } => format!("The branch has a landing that is refused: {why}"),
-        Condition::Rewound { accepted, tip, .. } => format!(
-            "The branch was rewound: it is at {}, without the accepted head {}; nothing is offered.",
+        Condition::Stalled { commit, path, code, why } => {
+            let commit = commit.map(|commit| format!(" {}", commit.short())).unwrap_or_default();
+            let path = path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
+            format!("Landing{commit} is refused{path} ({code}): {why}. The accepted head stays in force.")
+        }
+        Condition::Rewound { accepted, landing, tip } => format!(
+            "The branch was set back: its tip {} does not contain the accepted head v{landing} ({}). Nothing is offered \
+             until the missing commits return.",
             tip.short(),
             accepted.short()
         ),
-        Condition::Unreachable { why } => format!("The repository cannot be reached: {why}"),
+        Condition::Unreachable { why } => {
+            format!("The repository cannot be reached: {why}. The accepted head stays in force.")
+        }
     }
 }
 
@@ -70,6 +81,7 @@ pub fn code(reason: &WaitingOn) -> Option<Code> {
         | WaitingOn::Soak { .. }
         | WaitingOn::InFlight { .. }
         | WaitingOn::Paused { .. }
+        | WaitingOn::Lookup { .. }
         | WaitingOn::AwaitingReconnect
         | WaitingOn::Repository { .. }
         | WaitingOn::Revoked => None,
