@@ -17,3 +17,4 @@ mod state_dir;
 mod tls;
 mod trust;
 mod updates;
+mod watched;

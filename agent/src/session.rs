@@ -22,6 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::identity::{Identity, KeyRequest};
 use crate::state_dir::StateDir;
 use crate::tls;
+use crate::watched::{Ending, Watched};
 
 mod proto {
     #![allow(missing_docs, unreachable_pub, rust_2018_idioms, clippy::all, clippy::pedantic)]
@@ -88,21 +89,21 @@ pub(crate) fn jittered(failures: u32) -> Duration {
 
 /// One session; ends well only to be opened again with a new certificate.
 async fn session(state: &StateDir, link: &mpsc::Sender<Link>) -> Result<(), Problem> {
-    let (identity, mut client) = connect(state).await?;
-    let address = identity.devices.clone();
-    if identity.is_renewable(crate::clock::now(None).0) && renew(state, &identity, &mut client).await.is_ok() {
+    let (identity, mut server) = connect(state).await?;
+    if identity.is_renewable(crate::clock::now(None).0) && renew(state, &identity, &mut server).await.is_ok() {
         return Ok(());
     }
     let (reports, outgoing) = mpsc::channel(32);
     let gone = |_| Problem::transient(codes::SERVER_UNREACHABLE_AGENT, "the agent stops");
     link.send(Link::Opening(reports)).await.map_err(gone)?;
-    let opened = timeout(PATIENCE, client.session(ReceiverStream::new(outgoing))).await;
-    let mut incoming = opened.map_err(|_| slow(&address))?.map_err(|status| refused(&address, &status))?.into_inner();
+    let opened = timeout(PATIENCE, server.client.session(ReceiverStream::new(outgoing))).await;
+    let opened = opened.map_err(|_| slow(&server.address))?;
+    let mut incoming = opened.map_err(|status| server.refused(&status))?.into_inner();
     link.send(Link::Up).await.map_err(gone)?;
-    while let Some(message) = incoming.message().await.map_err(|status| refused(&address, &status))? {
+    while let Some(message) = incoming.message().await.map_err(|status| server.refused(&status))? {
         match Directive::try_from(message) {
             Ok(Directive::Renew) => {
-                renew(state, &identity, &mut client).await?;
+                renew(state, &identity, &mut server).await?;
                 return Ok(());
             }
             Ok(directive) => link.send(Link::Said(directive)).await.map_err(gone)?,
@@ -110,21 +111,21 @@ async fn session(state: &StateDir, link: &mpsc::Sender<Link>) -> Result<(), Prob
             Err(why) => tracing::warn!(%why, "a directive that this agent does not know"),
         }
     }
-    Err(Problem::transient(codes::SERVER_UNREACHABLE_AGENT, format!("{address}: the session was closed")))
+    Err(Problem::transient(codes::SERVER_UNREACHABLE_AGENT, format!("{}: the session was closed", server.address)))
 }
 
 async fn poll(state: &StateDir, link: &mpsc::Sender<Link>) -> Result<(), Problem> {
-    let (identity, mut client) = connect(state).await?;
+    let (identity, mut server) = connect(state).await?;
     let (sender, receiver) = oneshot::channel();
     let gone = || Problem::transient(codes::SERVER_UNREACHABLE_AGENT, "the agent stops");
     link.send(Link::Polling(sender)).await.map_err(|_| gone())?;
     let report = receiver.await.map_err(|_| gone())?;
-    let answer = timeout(PATIENCE, client.poll(report)).await.map_err(|_| slow(&identity.devices))?;
-    let PollResponse { directives } = answer.map_err(|status| refused(&identity.devices, &status))?.into_inner();
+    let answer = timeout(PATIENCE, server.client.poll(report)).await.map_err(|_| slow(&server.address))?;
+    let PollResponse { directives } = answer.map_err(|status| server.refused(&status))?.into_inner();
     link.send(Link::Up).await.map_err(|_| gone())?;
     for message in directives.into_iter().map(|m: DirectiveMessage| Directive::try_from(m)) {
         match message {
-            Ok(Directive::Renew) => renew(state, &identity, &mut client).await?,
+            Ok(Directive::Renew) => renew(state, &identity, &mut server).await?,
             Ok(directive) => link.send(Link::Said(directive)).await.map_err(|_| gone())?,
             Err(why) => tracing::warn!(%why, "a directive that this agent does not know"),
         }
@@ -133,12 +134,12 @@ async fn poll(state: &StateDir, link: &mpsc::Sender<Link>) -> Result<(), Problem
 }
 
 /// Gets a certificate for a new key. The old one is replaced on disk only when the new one is there as a whole.
-async fn renew(state: &StateDir, identity: &Identity, client: &mut DevicesClient<Channel>) -> Result<(), Problem> {
+async fn renew(state: &StateDir, identity: &Identity, server: &mut Server) -> Result<(), Problem> {
     let failed = |why: String| Problem::transient(codes::TLS_FAILED, format!("renewing the certificate: {why}"));
     let request = KeyRequest::make().map_err(|e| failed(e.to_string()))?;
-    let call = client.renew(RenewRequest { csr: request.request_der.into() });
-    let answer = timeout(PATIENCE, call).await.map_err(|_| slow(&identity.devices))?;
-    let certificate = answer.map_err(|status| refused(&identity.devices, &status))?.into_inner().certificate;
+    let call = server.client.renew(RenewRequest { csr: request.request_der.into() });
+    let answer = timeout(PATIENCE, call).await.map_err(|_| slow(&server.address))?;
+    let certificate = answer.map_err(|status| server.refused(&status))?.into_inner().certificate;
     let renewed = Identity { key: request.key, certificate, ..identity.clone() };
     tls::client(&renewed.ca, Some(&renewed), None).map_err(|e| failed(crate::cli::chain(&e)))?;
     state.store_identity(&renewed).map_err(|e| failed(crate::cli::chain(&e)))?;
@@ -146,7 +147,7 @@ async fn renew(state: &StateDir, identity: &Identity, client: &mut DevicesClient
     Ok(())
 }
 
-async fn connect(state: &StateDir) -> Result<(Identity, DevicesClient<Channel>), Problem> {
+async fn connect(state: &StateDir) -> Result<(Identity, Server), Problem> {
     let unusable = |e: &(dyn std::error::Error + 'static)| Problem::lasting(codes::AGENT_STATE, crate::cli::chain(e));
     let identity = state.load_identity().map_err(|e| unusable(&e))?;
     let identity = identity.ok_or_else(|| Problem::lasting(codes::NOT_ENROLLED, "identity.json is gone"))?;
@@ -158,7 +159,8 @@ async fn connect(state: &StateDir) -> Result<(Identity, DevicesClient<Channel>),
     let stream = timeout(PATIENCE, open(tls, host, port)).await;
     let stream = stream.map_err(|_| slow(&address))?.map_err(|e| tls::problem(&address, &e))?;
     // The stream is there already; tonic asks for it once and is not told that it is encrypted.
-    let mut stream = Some(TokioIo::new(stream));
+    let ending = Ending::default();
+    let mut stream = Some(TokioIo::new(Watched::new(stream, ending.clone())));
     let connector = tower::service_fn(move |_| {
         let stream = stream.take().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotConnected));
         async move { stream }
@@ -166,7 +168,7 @@ async fn connect(state: &StateDir) -> Result<(Identity, DevicesClient<Channel>),
     let endpoint = Endpoint::from_shared(format!("http://{}", address.trim_start_matches("https://")));
     let endpoint = endpoint.map_err(|e| unusable(&e))?.connect_timeout(PATIENCE);
     let channel = endpoint.connect_with_connector(connector).await.map_err(|e| tls::problem(&address, &e))?;
-    Ok((identity, DevicesClient::new(channel)))
+    Ok((identity, Server { address, ending, client: DevicesClient::new(channel) }))
 }
 
 async fn open(tls: rustls::ClientConfig, host: &str, port: u16) -> std::io::Result<TlsStream<TcpStream>> {
@@ -192,14 +194,27 @@ fn slow(address: &str) -> Problem {
     Problem::transient(codes::SERVER_UNREACHABLE_AGENT, format!("{address}: no answer in time"))
 }
 
-fn refused(address: &str, status: &tonic::Status) -> Problem {
-    if let Some(source) = std::error::Error::source(status) {
-        return tls::problem(address, source);
+/// A connection to the `devices` listener.
+struct Server {
+    address: String,
+    ending: Ending,
+    client: DevicesClient<Channel>,
+}
+
+impl Server {
+    /// Why a call failed: what TLS said, what the reconciler said, or that it is out of reach.
+    fn refused(&self, status: &tonic::Status) -> Problem {
+        let address = &self.address;
+        if let Some(tls) = self.ending.tls() {
+            return tls::problem(address, tls);
+        }
+        if let Some(source) = std::error::Error::source(status) {
+            return tls::problem(address, source);
+        }
+        let code = status.metadata().get("bellwether-code").and_then(|code| code.to_str().ok());
+        let code = code.and_then(codes::explain).map_or(codes::SERVER_UNREACHABLE_AGENT, |explained| explained.code);
+        Problem::transient(code, format!("{address}: {} ({:?})", status.message(), status.code()))
     }
-    Problem::transient(
-        codes::SERVER_UNREACHABLE_AGENT,
-        format!("{address}: {} ({:?})", status.message(), status.code()),
-    )
 }
 
 #[cfg(test)]

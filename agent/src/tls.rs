@@ -92,12 +92,17 @@ pub(crate) fn problem(address: &str, error: &(dyn Error + 'static)) -> Problem {
             let message = format!("{address}: the server's certificate was not signed by the pinned CA");
             Problem::transient(codes::TLS_UNTRUSTED, message)
         }
+        rustls::Error::AlertReceived(alert) => {
+            let message =
+                format!("{address}: the server refused the connection, or this device's certificate: {alert:?}");
+            Problem::transient(codes::TLS_FAILED, message)
+        }
         other => Problem::transient(codes::TLS_FAILED, format!("{address}: {other}")),
     }
 }
 
 /// Finds the TLS error in a chain; I/O errors hide theirs from `source`.
-fn find_rustls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+pub(crate) fn find_rustls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next: Option<&'a (dyn Error + 'static)> = Some(error);
     for _ in 0..32 {
         let error = next?;

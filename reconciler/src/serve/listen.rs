@@ -158,6 +158,7 @@ impl Listener {
 async fn connect(stream: TcpStream, service: &Service, shutdown: CancellationToken) {
     // Without it small answers wait for the peer's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
+    let peer = stream.peer_addr().ok();
     let Some(tls) = &service.tls else {
         return drive(stream, service, None, shutdown).await;
     };
@@ -168,7 +169,7 @@ async fn connect(stream: TcpStream, service: &Service, shutdown: CancellationTok
     };
     let stream = match stream {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+        Ok(Err(error)) => return say_refused(&error, peer),
         Err(_) => return tracing::debug!("a TLS handshake took too long"),
     };
     let caller = service.devices_of.as_ref().map(|domain| {
@@ -177,6 +178,22 @@ async fn connect(stream: TcpStream, service: &Service, shutdown: CancellationTok
         Caller(Arc::new(peer.and_then(|certificate| Peer::from_certificate(certificate, domain))))
     });
     drive(stream, service, caller, shutdown).await;
+}
+
+/// A client that showed a certificate is worth a line; whatever else knocks at an open port is not.
+fn say_refused(error: &std::io::Error, peer: Option<SocketAddr>) {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(
+            rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. },
+        )) => {
+            tracing::warn!(code = %codes::CERTIFICATE_EXPIRED, ?peer, %error, "a client's certificate was refused");
+        }
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            tracing::warn!(code = %codes::CERTIFICATE_FOREIGN, ?peer, %error, "a client's certificate was refused");
+        }
+        _ => tracing::debug!(?peer, %error, "a TLS handshake failed"),
+    }
 }
 
 async fn drive<S>(stream: S, service: &Service, caller: Option<Caller>, shutdown: CancellationToken)
