@@ -2,7 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
+use bellwether_agent_core::Status;
+
 use crate::process::Process;
+
+/// What `identity.json` of an agent holds.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Identity {
+    /// The name in the certificate.
+    pub device: String,
+    /// PKCS#8, PEM.
+    pub key: String,
+    /// PEM.
+    pub certificate: String,
+    /// PEM.
+    pub ca: String,
+    /// Where sessions are.
+    pub devices: String,
+    /// Where TUF is.
+    pub updates: String,
+}
 
 /// A device with its agent.
 pub struct Device {
@@ -46,13 +66,21 @@ impl Device {
 
     /// Starts its agent.
     pub fn start(&mut self) {
+        self.start_under(&[]);
+    }
+
+    /// Starts its agent by another program, such as `faketime` with its arguments.
+    pub fn start_under(&mut self, wrapper: &[&str]) {
         let config = self.dir.join("agent.yaml");
         let [state, root, config] = [&self.state(), &self.root(), &config].map(|path| text(path));
-        let mut arguments = vec!["agent", "run", "--state", &state, "--root", &root];
+        let agent = text(&self.program);
+        let mut arguments = wrapper.to_vec();
+        arguments.extend([&agent, "agent", "run", "--state", &state, "--root", &root]);
         if Path::new(&config).exists() {
             arguments.extend(["--config", &config]);
         }
-        self.agent = Some(Process::start(&self.program, &arguments, &self.dir.join("agent.log")));
+        let program = Path::new(arguments.remove(0));
+        self.agent = Some(Process::start(program, &arguments, &self.dir.join("agent.log")));
     }
 
     /// Writes what the device's operator allows.
@@ -88,6 +116,28 @@ impl Device {
     /// The agent's state folder.
     pub fn state(&self) -> PathBuf {
         self.dir.join("state")
+    }
+
+    /// What the agent wrote last of itself; nothing before it ran.
+    pub fn state_of_agent(&self) -> Option<Status> {
+        serde_json::from_slice(&std::fs::read(self.state().join("status.json")).ok()?).ok()
+    }
+
+    /// The code of the last failure, as the agent shows it.
+    pub fn failure(&self) -> Option<String> {
+        Some(self.state_of_agent()?.failure?.code)
+    }
+
+    /// Its key, certificate, CA and addresses, as the agent keeps them.
+    pub fn identity(&self) -> Identity {
+        let file = std::fs::read(self.state().join("identity.json")).expect("the device is enrolled");
+        serde_json::from_slice(&file).expect("the agent writes JSON")
+    }
+
+    /// Gives the agent another identity.
+    pub fn pretend(&self, identity: &Identity) {
+        let text = serde_json::to_vec(identity).expect("an identity has string keys");
+        std::fs::write(self.state().join("identity.json"), text).expect("a file can be written");
     }
 
     /// What `bellwether-agent status` says.

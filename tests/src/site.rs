@@ -37,6 +37,7 @@ pub struct SiteBuilder {
     rollout: String,
     devices: Vec<(String, BTreeMap<String, String>)>,
     heartbeat: u32,
+    names: String,
     allow: Option<String>,
 }
 
@@ -87,6 +88,7 @@ impl SiteBuilder {
             rollout: ROLLOUT.to_owned(),
             devices: (1..=devices).map(device).collect(),
             heartbeat: 1,
+            names: "127.0.0.1,localhost".to_owned(),
             allow: None,
         }
     }
@@ -109,6 +111,13 @@ impl SiteBuilder {
     #[must_use]
     pub fn heartbeat(mut self, seconds: u32) -> Self {
         self.heartbeat = seconds;
+        self
+    }
+
+    /// With these names, separated by commas, in the server's certificate.
+    #[must_use]
+    pub fn names(mut self, names: &str) -> Self {
+        self.names = names.to_owned();
         self
     }
 
@@ -153,7 +162,7 @@ impl SiteBuilder {
         });
         let devices = devices.collect();
         let site = Site { engineer, introduction, tokens, devices, program, reconciler: None, addresses: None, dir };
-        site.init_reconciler(self.heartbeat);
+        site.init_reconciler(self.heartbeat, &self.names);
         site
     }
 }
@@ -176,7 +185,7 @@ pub struct Site {
 }
 
 impl Site {
-    fn init_reconciler(&self, heartbeat: u32) {
+    fn init_reconciler(&self, heartbeat: u32, names: &str) {
         let (keys, online) = (self.path("keys/root"), self.path("reconciler/keys/online"));
         bellwether_reconciler::keys::init(&keys, &online, jiff::Timestamp::now()).expect("keys can be made");
         let policy = std::fs::read(self.engineer.work().join("trust/policy.yaml")).expect("the policy is there");
@@ -195,7 +204,7 @@ impl Site {
                 "--policy-sha256",
                 &Sha256Digest::of(&policy).to_string(),
                 "--names",
-                "127.0.0.1,localhost",
+                names,
                 "--enroll",
                 &enroll,
                 "--devices",
@@ -296,6 +305,23 @@ impl Site {
     /// A device by name.
     pub fn device_mut(&mut self, name: &str) -> &mut Device {
         self.devices.iter_mut().find(|device| device.name == name).expect("the site has that device")
+    }
+
+    /// A further device that is not enrolled; the site does not wait for it.
+    pub fn spare_device(&self, name: &str) -> Device {
+        Device::new(name, &self.path("devices").join(name), &self.program)
+    }
+
+    /// Where the reconciler publishes.
+    pub fn store(&self) -> PathBuf {
+        self.path("reconciler/store")
+    }
+
+    /// Waits until a commit is the accepted head.
+    pub fn wait_head(&self, commit: &CommitId) {
+        self.wait_repository(&format!("{commit} is accepted"), |repository| {
+            repository.head.as_ref().is_some_and(|head| head.commit == *commit)
+        });
     }
 
     /// Commits and pushes everything in the working copy.
