@@ -82,6 +82,9 @@ pub struct ResumeAt<'a> {
     pub since: u64,
 }
 
+/// What a fleet's template is from a landing on; none where the fleet ended.
+type Since = (u64, Option<Arc<TemplateAt>>);
+
 /// What the accepted history declares at its head.
 #[derive(Debug, Clone)]
 pub struct Declared {
@@ -90,8 +93,8 @@ pub struct Declared {
     files: BTreeMap<String, TreeEntry>,
     inventory: Arc<Inventory>,
     fleets: BTreeMap<FleetName, FleetLine>,
-    /// Every template commit of every fleet that ever was, oldest first.
-    templates: BTreeMap<FleetName, Vec<Arc<TemplateAt>>>,
+    /// Every template commit of every fleet that ever was, oldest first, and the landings at which a fleet ended.
+    templates: BTreeMap<FleetName, Vec<Since>>,
 }
 
 impl Declared {
@@ -166,11 +169,11 @@ impl Declared {
             .map(|(path, slot)| (path.as_str(), &*slot.problems))
     }
 
-    /// The template of a fleet that was in force at a landing, also of a fleet that is gone.
+    /// The template of a fleet that was in force at a landing, also of a fleet that is gone since; none where it was gone.
     pub fn template_in_force(&self, fleet: &FleetName, landing: u64) -> Option<&Arc<TemplateAt>> {
         let line = self.templates.get(fleet)?;
-        let after = line.partition_point(|template| template.landing.number <= landing);
-        line.get(after.checked_sub(1)?)
+        let after = line.partition_point(|(number, _)| *number <= landing);
+        line.get(after.checked_sub(1)?)?.1.as_ref()
     }
 
     /// The fleets that select a device with these labels.
@@ -264,7 +267,8 @@ impl Declared {
                 return;
             }
         }
-        let stem = path.rsplit_once('/').map_or(path, |(_, file)| file).trim_end_matches(".yaml");
+        let file = path.rsplit_once('/').map_or(path, |(_, file)| file);
+        let stem = file.strip_suffix(".yaml").unwrap_or(file);
         let manifest = self.slots.get(path).and_then(|slot| slot.manifest.as_ref()).map(|m| m.manifest.clone());
         match Kind::of_path(path) {
             Some(Kind::Fleet) => {
@@ -303,7 +307,9 @@ impl Declared {
             if touched.devices || !touched.fleets.is_empty() { self.inventory.subjects() } else { BTreeSet::new() };
         for name in self.candidates(touched) {
             let Some((fleet, blob)) = self.fleet_manifest(&name) else {
-                self.fleets.remove(&name);
+                if self.fleets.remove(&name).is_some() {
+                    self.templates.entry(name).or_default().push((self.head.number, None));
+                }
                 continue;
             };
             let known = self.fleets.get(&name);
@@ -320,7 +326,7 @@ impl Declared {
                 None => (self.rollout_now(&name), self.inventory.clone()),
             };
             let target = Arc::new(TemplateAt { name: name.clone(), landing: self.head, fleet, sources, inputs });
-            self.templates.entry(name.clone()).or_default().push(target.clone());
+            self.templates.entry(name.clone()).or_default().push((self.head.number, Some(target.clone())));
             let rollout_at_head = self.rollout_now(&name);
             self.fleets.insert(name, FleetLine { target, rollout, judged, members, rollout_at_head });
         }
