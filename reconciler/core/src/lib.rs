@@ -10,4 +10,6 @@ pub mod objects;
 pub mod plan;
 pub mod render;
 pub mod status;
+#[cfg(test)]
+mod testing;
 pub mod verify;

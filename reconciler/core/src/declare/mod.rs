@@ -4,6 +4,8 @@
 //! commits, devices with their labels. The cost of a landing grows with what it changed.
 
 mod inventory;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

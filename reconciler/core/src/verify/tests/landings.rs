@@ -3,7 +3,7 @@
 use bellwether_schemas::{ObjectId, codes};
 
 use super::*;
-use crate::objects::ObjectKind;
+use crate::objects::{MemoryObjects, ObjectKind};
 use crate::verify::EntryMode;
 
 #[test]

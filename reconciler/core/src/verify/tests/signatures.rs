@@ -1,7 +1,7 @@
 //! SSH signatures as OpenSSH makes them, and what does not count.
 
 use bellwether_schemas::{Code, codes};
-use ssh_key::{HashAlg, LineEnding, PublicKey};
+use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
 
 use super::*;
 use crate::verify::{Commit, SigningKey, attach_signature, check_signature};

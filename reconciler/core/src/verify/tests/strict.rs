@@ -1,8 +1,9 @@
 //! Commits and trees that git would not have written, or that mean too much.
 
-use bellwether_schemas::codes;
+use bellwether_schemas::{ObjectId, codes};
 
 use super::*;
+use crate::objects::MemoryObjects;
 use crate::verify::Commit;
 use crate::verify::commit::parents_of;
 use crate::verify::tree::parse as parse_tree;
