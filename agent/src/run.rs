@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_agent_core::{Allowed, Clock, Effect, Event, Machine, Probed, Problem, Purpose, Step};
+use bellwether_agent_core::{Allowed, Clock, Effect, Event, Machine, Probed, Problem, Purpose, Status, Step};
 use bellwether_schemas::codes;
 use bellwether_schemas::id::Sha256Digest;
-use bellwether_schemas::report::{Directive, Presented};
+use bellwether_schemas::report::{Directive, Failure, FailureKind, Presented};
 use bellwether_schemas::spec::DeviceSpec;
 use bellwether_schemas::wire::proto::ReportMessage;
 use bellwether_schemas::wire::report_message;
@@ -68,6 +68,7 @@ struct Agent {
     retry: Option<Instant>,
     pull_failures: u32,
     trouble: Option<String>,
+    failure: Option<Failure>,
     shown: Vec<u8>,
 }
 
@@ -95,6 +96,7 @@ pub(crate) async fn run(state: StateDir, root: PathBuf, allowed: Allowed) -> Res
         retry: None,
         pull_failures: 0,
         trouble: None,
+        failure: None,
         shown: Vec::new(),
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
@@ -296,6 +298,17 @@ impl Agent {
         }
     }
 
+    /// An offer that was refused failed no work, so that no other line tells of it.
+    fn say_refusal(&mut self, status: &Status) {
+        if self.failure == status.failure {
+            return;
+        }
+        self.failure.clone_from(&status.failure);
+        if let Some(failure) = self.failure.as_ref().filter(|failure| failure.kind == FailureKind::Failed) {
+            tracing::warn!(code = %failure.code, "{}", failure.message);
+        }
+    }
+
     /// Writes the status where it changed.
     fn show(&mut self, now: Timestamp) -> Result<(), RunError> {
         let mut status = self.machine.status(&self.identity.device, Timestamp::UNIX_EPOCH, self.trouble.clone());
@@ -303,6 +316,7 @@ impl Agent {
         if shown != self.shown {
             self.shown = shown;
             tracing::info!(phase = ?status.phase, waiting = %status.waiting, "status");
+            self.say_refusal(&status);
             status.at = now;
             self.state.store_status(&status)?;
         }
