@@ -1,5 +1,6 @@
 //! `bellwether get`: tables of what the reconciler knows.
 
+use bellwether_core::plan::{Advice, condition_advice, moment};
 use bellwether_schemas::api::{CommitView, DeviceView, FleetView, RepositoryView, RolloutView};
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
@@ -128,7 +129,7 @@ fn commits(commits: &[CommitView]) -> Table {
             format!("v{}", commit.landing),
             commit.commit.short(),
             commit.signer.to_string(),
-            commit.committed.to_string(),
+            moment(&commit.committed),
             printable(&commit.summary),
         ]);
     }
@@ -148,6 +149,15 @@ fn repository(repository: &RepositoryView) {
         printable(&repository.branch),
         printable(&repository.why),
     ));
+    if let Some(advice) = condition_advice(&repository.condition, &repository.branch) {
+        output::line(format!("\n{}", advised(&advice)));
+    }
+}
+
+/// What a person can do, as `why` and `get repository` show it.
+pub(crate) fn advised(advice: &Advice) -> String {
+    let command = advice.command.as_ref().map(|command| format!("\n\n  {}", printable(command))).unwrap_or_default();
+    format!("What you can do:\n  {}{command}", printable(&advice.text))
 }
 
 /// Text from git or a device, without what could steer a terminal.

@@ -8,6 +8,7 @@
 //! [`progress`] opens and ends waves and halts, [`decide`] says what each member is offered and why not,
 //! [`show`] makes what people see.
 
+mod advice;
 mod carry;
 mod decide;
 mod place;
@@ -28,8 +29,9 @@ use bellwether_schemas::{CommitId, DeviceName, FleetName, Seconds, Sha256Digest,
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use advice::{Advice, advice, condition_advice};
 pub use record::{FailureNote, HaltRecord, MemberRecord, RolloutRecord, WaveRecord};
-pub use sentence::{code, condition_sentence, sentence};
+pub use sentence::{code, condition_sentence, moment, sentence};
 
 /// A landing: a commit on the first-parent line, and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -2,25 +2,36 @@
 
 use bellwether_schemas::api::{Condition, WaitingOn};
 use bellwether_schemas::{Code, codes};
+use jiff::Timestamp;
+
+/// A moment as people read it: `2026-01-02 03:04:05 UTC`.
+pub fn moment(at: &Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
 
 /// The reason in one sentence.
 pub fn sentence(reason: &WaitingOn) -> String {
     match reason {
         WaitingOn::Wave { wave, after } => format!("Waits for wave {wave}, which opens after wave {after}."),
         WaitingOn::EmptyWave { wave } => format!("Waits for wave {wave}, which has no device that reports."),
-        WaitingOn::Soak { wave, until } => format!("Wave {wave} must stay healthy until {until}."),
+        WaitingOn::Soak { wave, until } => format!("Wave {wave} must stay healthy until {}.", moment(until)),
         WaitingOn::TooFewHealthy { wave, healthy, needed } => {
-            format!("Wave {wave} has {healthy} healthy, and needs {needed} to go on.")
+            format!("Wave {wave} has {healthy} healthy devices, and needs {needed} to go on.")
         }
         WaitingOn::Gate { wave, commit } => {
             format!("Wave {wave} waits for a signed Approval of commit {}.", commit.short())
         }
-        WaitingOn::InFlight { version, since } => format!("It was offered {version} at {since} and is on the way."),
+        WaitingOn::InFlight { version, since } => {
+            format!("{version} was offered at {}, and is on the way.", moment(since))
+        }
         WaitingOn::Stale { last_seen } => {
-            format!("It was last heard of at {last_seen}, and gets no offer before it reports.")
+            format!("It was last heard of at {}, and gets no offer before it reports.", moment(last_seen))
         }
         WaitingOn::Halted { wave, failures, offered, commit } => {
-            format!("The rollout of commit {} halted: {failures} of {offered} failed in wave {wave}.", commit.short())
+            format!(
+                "The rollout of {} halted: {failures} of {offered} offered devices failed in wave {wave}.",
+                commit.short()
+            )
         }
         WaitingOn::Held { hold, reason } => format!("Held by {hold}: {reason}"),
         WaitingOn::Failed { version, failure: Some(failure) } => {
