@@ -13,13 +13,17 @@ use bellwether_schemas::spec::{
     DevicePath, DeviceSpec, FileMode, InvalidSpec, MAX_SPEC, SpecArtifact, SpecFile, TargetRef,
 };
 use bellwether_schemas::{DeviceName, ObjectId, Sha256Digest};
-use minijinja::{Environment, UndefinedBehavior, filters};
+use minijinja::value::{StringInput, ValueKind};
+use minijinja::{Environment, ErrorKind, Output, State, UndefinedBehavior, filters};
 
 use crate::declare::{Facts, TemplateAt};
 use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
 
 /// Steps that one template may take; an endless loop ends here.
 const FUEL: u64 = 1_000_000;
+
+/// How much of a template's line an error shows, in characters.
+const MAX_SHOWN: usize = 80;
 
 /// Why a spec cannot be rendered. Each names the place in the fleet's template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -175,8 +179,9 @@ impl<'a> Engine<'a> {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_keep_trailing_newline(true);
         environment.set_fuel(Some(FUEL));
+        environment.set_formatter(write_value);
         environment.add_filter("default", filters::default);
-        environment.add_filter("join", filters::join);
+        environment.add_filter("join", join);
         environment.add_filter("lower", filters::lower);
         environment.add_filter("replace", filters::replace);
         environment.add_filter("trim", filters::trim);
@@ -194,13 +199,9 @@ impl<'a> Engine<'a> {
         if !template.contains('{') {
             return Ok(template.to_owned());
         }
-        self.environment.render_str(template, &self.values).map_err(|error| {
-            let why = match error.detail() {
-                Some(detail) => format!("{}: {detail}", error.kind()),
-                None => error.kind().to_string(),
-            };
-            RenderError::Template { place: place.to_owned(), why }
-        })
+        self.environment
+            .render_str(template, &self.values)
+            .map_err(|error| RenderError::Template { place: place.to_owned(), why: in_words(&error, template) })
     }
 
     fn path(&self, place: &str, template: &str) -> Result<DevicePath, RenderError> {
@@ -317,6 +318,55 @@ impl<'a> Engine<'a> {
         }
         Ok(rendered)
     }
+}
+
+/// What went wrong, with the line of the template that it went wrong in.
+fn in_words(error: &minijinja::Error, template: &str) -> String {
+    let mut why = match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    };
+    let line = error.line().and_then(|number| template.lines().nth(number.checked_sub(1)?));
+    if let Some(line) = line {
+        let shown: String = line.trim().chars().take(MAX_SHOWN).collect();
+        why.push_str(&format!(" in {shown:?}"));
+    }
+    why
+}
+
+/// Writes a value as YAML and JSON have it: the engine's own words for true, false and null changed between its releases.
+fn write_value(out: &mut Output<'_>, state: &State<'_, '_>, value: &minijinja::Value) -> Result<(), minijinja::Error> {
+    match value.kind() {
+        ValueKind::Bool | ValueKind::None | ValueKind::Seq | ValueKind::Map => {
+            if has_undefined(value) {
+                return Err(ErrorKind::UndefinedError.into());
+            }
+            let json = serde_json::to_value(value)
+                .map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))?;
+            Ok(write!(out, "{json}")?)
+        }
+        _ => minijinja::escape_formatter(out, state, value),
+    }
+}
+
+/// Whether an undefined value hides in a list or a map, where the engine lets it pass.
+fn has_undefined(value: &minijinja::Value) -> bool {
+    let inside = || value.try_iter().into_iter().flatten();
+    match value.kind() {
+        ValueKind::Undefined => true,
+        ValueKind::Seq => inside().any(|item| has_undefined(&item)),
+        ValueKind::Map => inside().any(|key| value.get_item(&key).is_ok_and(|item| has_undefined(&item))),
+        _ => false,
+    }
+}
+
+/// The filter `join`, for defined values only.
+fn join(
+    state: &State<'_, '_>,
+    value: &minijinja::Value,
+    joiner: Option<StringInput<'_>>,
+) -> Result<minijinja::Value, minijinja::Error> {
+    if has_undefined(value) { Err(ErrorKind::UndefinedError.into()) } else { filters::join(state, value, joiner) }
 }
 
 fn value(place: &str, error: &dyn std::error::Error) -> RenderError {
