@@ -372,3 +372,6 @@ fn join(
 fn value(place: &str, error: &dyn std::error::Error) -> RenderError {
     RenderError::Value { place: place.to_owned(), why: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests;
