@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_agent_core::{Allowed, Clock, Effect, Event, Machine, Probed, Problem, Purpose, Status, Step};
+use bellwether_agent_core::{
+    Allowed, Clock, Effect, Event, Machine, NotApplied, Probed, Problem, Purpose, Status, Step,
+};
 use bellwether_schemas::codes;
 use bellwether_schemas::id::Sha256Digest;
 use bellwether_schemas::report::{Directive, Failure, FailureKind, Presented};
@@ -29,6 +31,13 @@ use crate::{clock, pull};
 const AGENT: &str = env!("CARGO_PKG_VERSION");
 /// The heartbeat until the reconciler says another.
 const HEARTBEAT: Duration = Duration::from_secs(60);
+/// A heartbeat is no rarer, whatever the reconciler says: a device must be heard of, and retries hang on it.
+const RAREST_HEARTBEAT: Duration = Duration::from_secs(3_600);
+/// The largest head record that is kept: what is presented must fit into a report.
+const MAX_HEAD: usize = 64 << 10;
+/// Pulls that may be made at once, and the time after which one more is allowed.
+const PULLS: u32 = 16;
+const PULL_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why the agent had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +75,10 @@ struct Agent {
     tick: Instant,
     wakes: Vec<Timestamp>,
     retry: Option<Instant>,
-    pull_failures: u32,
-    trouble: Option<String>,
+    /// When as many pulls as may be are allowed again.
+    pulls_free: Instant,
+    link_trouble: Option<String>,
+    clock_trouble: Option<String>,
     failure: Option<Failure>,
     shown: Vec<u8>,
 }
@@ -94,8 +105,9 @@ pub(crate) async fn run(state: StateDir, root: PathBuf, allowed: Allowed) -> Res
         tick: Instant::now() + HEARTBEAT,
         wakes: Vec::new(),
         retry: None,
-        pull_failures: 0,
-        trouble: None,
+        pulls_free: Instant::now(),
+        link_trouble: None,
+        clock_trouble: None,
         failure: None,
         shown: Vec::new(),
     };
@@ -120,32 +132,42 @@ pub(crate) async fn run(state: StateDir, root: PathBuf, allowed: Allowed) -> Res
 impl Agent {
     fn handle(&mut self, event: Event) -> Result<(), RunError> {
         let (now, clock) = clock::now(self.verified);
-        if clock == Clock::Behind && self.trouble.is_none() {
+        if clock == Clock::Plausible {
+            self.clock_trouble = None;
+        } else if self.clock_trouble.is_none() {
             let text = format!("{}: the clock shows {}, {now} is used instead", codes::CLOCK_BEHIND, Timestamp::now());
             tracing::warn!("{text}");
-            self.trouble = Some(text);
+            self.clock_trouble = Some(text);
         }
         let effects = self.machine.handle(event, now);
         for effect in effects {
             self.carry_out(effect)?;
         }
-        self.show(now)
+        self.show(now);
+        Ok(())
     }
 
     fn carry_out(&mut self, effect: Effect) -> Result<(), RunError> {
         match effect {
             // The agent must not go on with a memory that is not on disk: this error ends it.
             Effect::Persist => self.state.store_memory(self.machine.memory())?,
+            Effect::Note => unless_full(self.state.store_memory(self.machine.memory())),
             Effect::Report => self.send_report(None),
-            Effect::Pull => self.start(pull_now(self.state.clone(), self.identity.clone(), self.verified)),
-            Effect::RetryPull => {
-                self.pull_failures += 1;
-                self.retry = Some(Instant::now() + session::jittered(self.pull_failures));
+            Effect::Pull => {
+                let wait = self.next_pull();
+                let pull = pull_now(self.state.clone(), self.identity.clone(), self.verified);
+                self.start(async move {
+                    tokio::time::sleep(wait).await;
+                    pull.await
+                });
             }
+            Effect::RetryPull(failures) => self.retry = Some(Instant::now() + session::jittered(failures)),
             Effect::Stage(spec) => self.start(stage(self.state.clone(), self.applier.clone(), *spec)),
-            Effect::Apply(digest) => self.start_blocking(Event::Applied, move |applier| applier.apply(&digest)),
+            Effect::Apply(digest) => self.start_apply(digest),
             Effect::Undo => self.start_blocking(Event::Undone, Applier::undo),
-            Effect::Commit(digest) => self.start_blocking(Event::Committed, move |applier| applier.commit(&digest)),
+            Effect::Commit { digest, keep } => {
+                self.start_blocking(Event::Committed, move |applier| applier.commit(&digest, keep.as_ref()));
+            }
             Effect::Probe(purpose, digest) => self.start_probes(purpose, digest),
             Effect::WakeAt(at) => self.wakes.push(at),
         }
@@ -156,6 +178,27 @@ impl Agent {
         let sender = self.work.clone();
         tokio::spawn(async move {
             let _ = sender.send(work.await).await;
+        });
+    }
+
+    /// How long the next pull has to wait, so that a reconciler that announces without end does not keep the device busy.
+    fn next_pull(&mut self) -> Duration {
+        let now = Instant::now();
+        self.pulls_free = self.pulls_free.max(now) + PULL_AGAIN;
+        (self.pulls_free - now).saturating_sub(PULL_AGAIN * PULLS)
+    }
+
+    fn start_apply(&self, digest: Sha256Digest) {
+        let applier = self.applier.clone();
+        self.start(async move {
+            let done = tokio::task::spawn_blocking(move || {
+                let applied = applier.apply(&digest).map_err(|e| e.problem());
+                // Without a journal nothing was begun. Where that cannot be known, it is undone.
+                applied.map_err(|problem| NotApplied { problem, changed: applier.is_unfinished().unwrap_or(true) })
+            });
+            Event::Applied(done.await.unwrap_or_else(|e| {
+                Err(NotApplied { problem: Problem::lasting(codes::APPLY_FAILED, e.to_string()), changed: true })
+            }))
         });
     }
 
@@ -190,7 +233,6 @@ impl Agent {
     fn worked(&mut self, event: Event) -> Result<(), RunError> {
         match &event {
             Event::Pulled(Ok(pulled)) => {
-                self.pull_failures = 0;
                 self.retry = None;
                 self.verified = self.state.load_trust()?.and_then(|trust| trust.verified);
                 let offer = pulled.offer.as_ref().map(|found| found.0.version.long());
@@ -198,7 +240,7 @@ impl Agent {
             }
             Event::Pulled(Err(p))
             | Event::Staged(Err(p))
-            | Event::Applied(Err(p))
+            | Event::Applied(Err(NotApplied { problem: p, .. }))
             | Event::Undone(Err(p))
             | Event::Committed(Err(p)) => tracing::warn!(code = %p.code, "{}", p.message),
             Event::Probed(Probed { purpose, result: Err(p) }) => {
@@ -213,17 +255,16 @@ impl Agent {
         match link {
             Link::Opening(sender) => {
                 self.session = Some(sender);
-                let presented = self.presented()?;
-                self.send_report(Some(presented));
+                self.send_report(Some(self.presented()));
                 Ok(())
             }
             Link::Up => {
                 tracing::info!(server = %self.identity.devices, "connected");
-                self.trouble = None;
+                self.link_trouble = None;
                 self.handle(Event::Connected)
             }
             Link::Polling(reply) => {
-                let presented = self.presented()?;
+                let presented = self.presented();
                 // A poll that was given up in the meantime needs no report.
                 let _ = reply.send(self.report(Some(presented)));
                 Ok(())
@@ -231,18 +272,21 @@ impl Agent {
             Link::Down(problem) => {
                 self.session = None;
                 tracing::warn!(code = %problem.code, "{}", problem.message);
-                self.trouble = Some(format!("{}: {}", problem.code, problem.message));
-                if let Some(identity) = self.state.load_identity()? {
+                self.link_trouble = Some(problem.to_string());
+                if let Ok(Some(identity)) = self.state.load_identity() {
                     self.identity = identity;
                 }
                 self.handle(Event::Disconnected)
             }
             Link::Said(Directive::Interval { seconds }) => {
-                self.heartbeat = Duration::from_secs(u64::from(seconds.max(1)));
+                self.heartbeat = Duration::from_secs(u64::from(seconds.max(1))).min(RAREST_HEARTBEAT);
                 self.tick = Instant::now() + self.heartbeat;
                 Ok(())
             }
-            Link::Said(Directive::Head { record }) => Ok(self.state.store_head(&record)?),
+            Link::Said(Directive::Head { record }) => {
+                self.keep_head(&record);
+                Ok(())
+            }
             Link::Said(directive) => {
                 tracing::info!(?directive, "told");
                 self.handle(Event::Directive(directive))
@@ -251,7 +295,7 @@ impl Agent {
     }
 
     fn next_timer(&self) -> Instant {
-        let now = Timestamp::now();
+        let now = clock::now(self.verified).0;
         let wakes = self
             .wakes
             .iter()
@@ -276,14 +320,25 @@ impl Agent {
         Ok(())
     }
 
-    fn presented(&self) -> Result<Presented, RunError> {
-        let held = self.state.load_metadata()?.unwrap_or_default();
-        Ok(Presented {
+    fn keep_head(&self, record: &[u8]) {
+        if record.len() > MAX_HEAD {
+            tracing::warn!(bytes = record.len(), "a head record that is too large is not kept");
+        } else if !self.state.load_head().is_ok_and(|held| held == record) {
+            unless_full(self.state.store_head(record));
+        }
+    }
+
+    /// What the device can show of what it holds. What is damaged is said, and does not keep the device from being heard.
+    fn presented(&self) -> Presented {
+        let damaged = |error| tracing::warn!(code = %codes::AGENT_STATE, "{}", crate::cli::chain(&error));
+        let held = self.state.load_metadata().map_err(damaged).ok().flatten().unwrap_or_default();
+        let head = self.state.load_head().map_err(damaged).unwrap_or_default();
+        Presented {
             timestamp: held.timestamp.into_bytes(),
             snapshot: held.snapshot.into_bytes(),
             targets: held.targets.into_bytes(),
-            head: self.state.load_head()?,
-        })
+            head: if head.len() > MAX_HEAD { Vec::new() } else { head },
+        }
     }
 
     fn report(&self, presented: Option<Presented>) -> ReportMessage {
@@ -310,17 +365,25 @@ impl Agent {
     }
 
     /// Writes the status where it changed.
-    fn show(&mut self, now: Timestamp) -> Result<(), RunError> {
-        let mut status = self.machine.status(&self.identity.device, Timestamp::UNIX_EPOCH, self.trouble.clone());
+    fn show(&mut self, now: Timestamp) {
+        let troubles: Vec<String> = self.clock_trouble.iter().chain(&self.link_trouble).cloned().collect();
+        let trouble = (!troubles.is_empty()).then(|| troubles.join("; "));
+        let mut status = self.machine.status(&self.identity.device, Timestamp::UNIX_EPOCH, trouble);
         let shown = serde_json::to_vec(&status).expect("a status has string keys");
         if shown != self.shown {
             self.shown = shown;
             tracing::info!(phase = ?status.phase, waiting = %status.waiting, "status");
             self.say_refusal(&status);
             status.at = now;
-            self.state.store_status(&status)?;
+            unless_full(self.state.store_status(&status));
         }
-        Ok(())
+    }
+}
+
+/// What could not be written for people only: the disk may be full, and the device goes on.
+fn unless_full(written: Result<(), DiskError>) {
+    if let Err(error) = written {
+        tracing::warn!(code = %codes::AGENT_STATE, "{}", crate::cli::chain(&error));
     }
 }
 
@@ -342,7 +405,11 @@ async fn pull_all(
     if newer != trust {
         state.store_trust(&newer).map_err(damaged)?;
     }
-    let held = state.load_metadata().map_err(damaged)?;
+    // The cache may be lost: the floors are not in it.
+    let held = state.load_metadata().unwrap_or_else(|error| {
+        tracing::warn!(code = %codes::AGENT_STATE, "{}; it is fetched anew", crate::cli::chain(&error));
+        None
+    });
     let now = clock::now(verified).0;
     let found = pull::refresh(&updates, &newer, held.clone(), &identity.device, now).await?;
     let pulled = found.load_offer(&updates, &state.path().join("spec.json")).await?;
@@ -360,7 +427,11 @@ async fn stage(state: Arc<StateDir>, applier: Arc<Applier>, spec: DeviceSpec) ->
 
 async fn stage_all(state: &StateDir, applier: Arc<Applier>, spec: DeviceSpec) -> Result<(), Problem> {
     let damaged = |e: DiskError| Problem::transient(codes::AGENT_STATE, crate::cli::chain(&e));
-    let needed: Vec<_> = spec.targets().filter(|target| !applier.content(&target.sha256).exists()).collect();
+    let (wanted, store): (Vec<_>, _) = (spec.targets().collect(), applier.clone());
+    // A name is no proof: what lies there is hashed before it is taken for the content.
+    let find = move || wanted.into_iter().filter(|target| !store.has_content(&target.sha256)).collect::<Vec<_>>();
+    let needed = tokio::task::spawn_blocking(find).await;
+    let needed = needed.map_err(|e| Problem::transient(codes::DOWNLOAD_FAILED, e.to_string()))?;
     if !needed.is_empty() {
         let identity = state.load_identity().map_err(damaged)?;
         let identity = identity.ok_or_else(|| Problem::transient(codes::NOT_ENROLLED, "identity.json is gone"))?;

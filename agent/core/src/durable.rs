@@ -47,6 +47,9 @@ pub struct Attempt {
     pub healthy_since: Option<Timestamp>,
     /// What the device goes back to.
     pub previous: Option<Claim>,
+    /// Why it is being undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Failure>,
 }
 
 /// How far an attempt came.

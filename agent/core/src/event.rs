@@ -27,7 +27,7 @@ pub enum Event {
     /// [`Effect::Stage`] ended: everything is on disk, and nothing stands in the way.
     Staged(Result<(), Problem>),
     /// [`Effect::Apply`] ended.
-    Applied(Result<(), Problem>),
+    Applied(Result<(), NotApplied>),
     /// [`Effect::Undo`] ended.
     Undone(Result<(), Problem>),
     /// [`Effect::Commit`] ended.
@@ -45,6 +45,15 @@ pub enum Event {
 pub struct Pulled {
     /// The offer with its spec; `None` where nothing is offered.
     pub offer: Option<Box<(SignedOffer, DeviceSpec)>>,
+}
+
+/// Why a spec was not applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotApplied {
+    /// What went wrong.
+    pub problem: Problem,
+    /// Whether the device was changed, so that something must be undone.
+    pub changed: bool,
 }
 
 /// How probes ended.
@@ -76,16 +85,23 @@ pub enum Effect {
     Report,
     /// Work: fetch and verify metadata and spec.
     Pull,
-    /// Fetch again later: with full jitter, later after each failure in a row.
-    RetryPull,
+    /// Write the memory, whenever that is possible: what is new in it is for people, and nothing hangs on it.
+    Note,
+    /// Fetch again later: with full jitter, the later the more failures there were in a row.
+    RetryPull(u32),
     /// Work: download what the spec needs, and check that nothing stands in its way.
     Stage(Box<DeviceSpec>),
     /// Work: change the device to this spec, which was staged; continues where an earlier try stopped.
     Apply(Sha256Digest),
     /// Work: change the device back to what was committed last.
     Undo,
-    /// Work: make what was applied final, and prune.
-    Commit(Sha256Digest),
+    /// Work: make what was applied final, and prune all but what is staged for `keep`.
+    Commit {
+        /// The spec that was applied.
+        digest: Sha256Digest,
+        /// The spec that comes next, if one was offered already.
+        keep: Option<Sha256Digest>,
+    },
     /// Work: run the probes of this spec.
     Probe(Purpose, Sha256Digest),
     /// Send [`Event::Woke`] at this time.

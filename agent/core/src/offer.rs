@@ -81,6 +81,9 @@ pub fn judge(memory: &Durable, offer: Option<&SignedOffer>) -> Judgement {
         return Judgement::Finished;
     }
     let offered = offer.version;
+    // After a version that superseded a higher one was undone, that higher one runs again and counts again.
+    let running = memory.running.map(|running| Begun { version: running.version, digest: running.digest });
+    let begun = running.filter(|running| running.version.rank() > begun.version.rank()).unwrap_or(begun);
     if offered == begun.version {
         return Judgement::Refuse(RefusedOffer::Altered { offered, begun });
     }

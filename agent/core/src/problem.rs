@@ -20,17 +20,22 @@ pub struct Problem {
 impl Problem {
     /// A problem that stays until a person acts.
     pub fn lasting(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), transient: false }
+        Self { code, message: plain(&message.into()), transient: false }
     }
 
     /// A problem that may go away by itself.
     pub fn transient(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), transient: true }
+        Self { code, message: plain(&message.into()), transient: true }
     }
 
     pub(crate) fn failure(&self, version: Option<Version>, kind: FailureKind, at: Timestamp) -> Failure {
         Failure { version, kind, code: self.code.to_string(), message: shortened(&self.message), at }
     }
+}
+
+/// A text from elsewhere (a program, a server) as one line that does nothing to a terminal or a log.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// The text, cut to what a report may carry.
@@ -45,6 +50,12 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_say_cannot_move_the_cursor() {
+        let problem = Problem::lasting(bellwether_schemas::codes::PROBE_FAILED, "no\u{1b}[2Jgood\r\nfine");
+        assert_eq!(problem.message, "no [2Jgood  fine");
+    }
 
     #[test]
     fn a_long_message_is_cut_between_characters() {

@@ -6,6 +6,7 @@ use std::fs::File;
 use bellwether_schemas::spec::DevicePath;
 use rustix::fs::{AtFlags, Mode};
 
+use super::files::digest_of;
 use super::inventory::{Inventory, PlacedArtifact};
 use super::root::{Place, Replace, Root, copy_checked};
 use super::{Applier, ApplyError, Journal};
@@ -37,8 +38,10 @@ impl Applier {
     fn place_content(&self, root: &Root, dest: &DevicePath, artifact: &PlacedArtifact) -> Result<(), ApplyError> {
         let path = format!("{dest}/{}/{}", artifact.id(), artifact.name);
         let place = make(root, &path)?;
-        // It gets its name only when it is whole and synced, so that being there means being whole.
-        if place.open()?.is_some() {
+        // It got its name only when it was whole and synced; what happened to it since is for its digest to say.
+        if let Some(mut there) = place.open()?
+            && digest_of(&mut there).map_err(ApplyError::io("read", &path))? == artifact.sha256
+        {
             return Ok(());
         }
         let stored = self.content(&artifact.sha256);

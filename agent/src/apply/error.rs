@@ -54,6 +54,10 @@ impl ApplyError {
             Self::Device { .. } | Self::NotApplied(_) => codes::APPLY_FAILED,
             Self::Content(_) | Self::State(_) => codes::AGENT_STATE,
         };
-        Problem::lasting(code, crate::cli::chain(self))
+        match self {
+            // A full disk may have room again; before anything was begun it is simply tried again.
+            Self::State(DiskError::Io { .. }) => Problem::transient(code, crate::cli::chain(self)),
+            _ => Problem::lasting(code, crate::cli::chain(self)),
+        }
     }
 }

@@ -114,7 +114,7 @@ fn is_there(place: &Place, wanted: &Wanted) -> Result<bool, ApplyError> {
     Ok(same && digest_of(&mut file).map_err(ApplyError::io("read", &place.path))? == wanted.sha256)
 }
 
-fn digest_of(file: &mut File) -> std::io::Result<Sha256Digest> {
+pub(super) fn digest_of(file: &mut File) -> std::io::Result<Sha256Digest> {
     use sha2::Digest as _;
     let mut hash = sha2::Sha256::new();
     let mut buffer = vec![0; 64 << 10];

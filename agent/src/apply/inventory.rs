@@ -90,10 +90,7 @@ impl Applier {
         for file in &spec.files {
             let original = self.original(root, file, owned, keep_originals)?;
             let (uid, gid) = owners::resolve(file)?;
-            let sha256 = file.source.map_or_else(
-                || Sha256Digest::of(file.content.as_deref().unwrap_or_default().as_bytes()),
-                |source| source.sha256,
-            );
+            let sha256 = content_of(file);
             new.files.insert(file.path.clone(), PlacedFile { sha256, mode: file.mode, uid, gid, original });
         }
         for artifact in &spec.artifacts {
@@ -136,6 +133,12 @@ impl Applier {
     }
 }
 
+/// The content of a file of a spec.
+pub(super) fn content_of(file: &SpecFile) -> Sha256Digest {
+    let inline = || Sha256Digest::of(file.content.as_deref().unwrap_or_default().as_bytes());
+    file.source.map_or_else(inline, |source| source.sha256)
+}
+
 fn survey_artifact(root: &Root, artifact: &SpecArtifact, owned: &[Inventory]) -> Result<PlacedArtifact, ApplyError> {
     let dest = &artifact.dest;
     // The first inventory is what was final last: only that goes into the history.
@@ -154,6 +157,15 @@ fn survey_artifact(root: &Root, artifact: &SpecArtifact, owned: &[Inventory]) ->
         keep: artifact.keep,
         history: Vec::new(),
     };
+    let known =
+        |inventory: &Inventory| inventory.artifacts.get(dest).is_some_and(|a| a.ids().any(|id| id == placed.id()));
+    if !owned.iter().any(known) {
+        let path = format!("{dest}/{}/{}", placed.id(), placed.name);
+        let path = path.parse().map_err(|_| ApplyError::Foreign(dest.to_string()))?;
+        if !matches!(root.look(&path)?, Found::Nothing) {
+            return Err(ApplyError::Foreign(path.to_string()));
+        }
+    }
     if let Some(earlier) = owned.first().and_then(|old| old.artifacts.get(dest)) {
         placed.history = earlier.ids().filter(|id| *id != placed.id()).collect();
         placed.history.truncate(usize::try_from(artifact.keep).unwrap_or(usize::MAX));

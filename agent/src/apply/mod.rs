@@ -89,6 +89,12 @@ impl Applier {
         self.state.join("content").join(digest.to_string())
     }
 
+    /// Whether the content store has this content, and not only its name.
+    pub(crate) fn has_content(&self, digest: &Sha256Digest) -> bool {
+        let stored = std::fs::File::open(self.content(digest));
+        stored.and_then(|mut file| files::digest_of(&mut file)).is_ok_and(|found| found == *digest)
+    }
+
     fn spec_file(&self, digest: &Sha256Digest) -> PathBuf {
         self.state.join("specs").join(format!("{digest}.json"))
     }
@@ -149,8 +155,8 @@ impl Applier {
         Ok(())
     }
 
-    /// Makes a spec that was applied final, and removes what is not needed any more.
-    pub(crate) fn commit(&self, digest: &Sha256Digest) -> Result<(), ApplyError> {
+    /// Makes a spec that was applied final, and removes what neither it nor `keep`, which was staged, needs any more.
+    pub(crate) fn commit(&self, digest: &Sha256Digest, keep: Option<&Sha256Digest>) -> Result<(), ApplyError> {
         let Some(journal) = self.load_journal()? else {
             let committed = self.load_committed()?;
             return if committed.digest == Some(*digest) { Ok(()) } else { Err(ApplyError::NotApplied(*digest)) };
@@ -163,7 +169,7 @@ impl Applier {
         disk::replace_json(&self.state.join("committed.json"), &journal.new)?;
         self.point()?;
         disk::remove(&self.state.join("journal.json"))?;
-        self.collect(&journal)
+        self.collect(&journal, keep)
     }
 
     /// Brings the device to the journal's goal. Every step may be repeated.
@@ -201,12 +207,18 @@ impl Applier {
         Ok(disk::read_json(&self.state.join("committed.json"))?.unwrap_or_default())
     }
 
-    /// Removes stored content and specs that neither what is final nor what was final before it needs.
-    fn collect(&self, journal: &Journal) -> Result<(), ApplyError> {
+    /// Removes stored content and specs that neither what is final nor what was final before it nor `staged` needs.
+    fn collect(&self, journal: &Journal, staged: Option<&Sha256Digest>) -> Result<(), ApplyError> {
         let kept = [&journal.old, &journal.new];
+        let staged = staged.and_then(|digest| self.load_spec(digest).ok());
+        let next = staged.as_ref().map(DeviceSpec::digest);
         let specs: BTreeSet<String> =
-            kept.iter().filter_map(|i| i.digest).map(|digest| format!("{digest}.json")).collect();
-        let contents: BTreeSet<String> = kept.iter().flat_map(|i| i.contents()).map(|d| d.to_string()).collect();
+            kept.iter().filter_map(|i| i.digest).chain(next).map(|digest| format!("{digest}.json")).collect();
+        let next = staged
+            .iter()
+            .flat_map(|spec| spec.files.iter().map(inventory::content_of).chain(spec.targets().map(|t| t.sha256)));
+        let contents: BTreeSet<String> =
+            kept.iter().flat_map(|i| i.contents()).chain(next).map(|d| d.to_string()).collect();
         for (dir, kept) in [("specs", specs), ("content", contents)] {
             let dir = self.state.join(dir);
             for entry in std::fs::read_dir(&dir).map_err(disk::DiskError::io("list", &dir))?.flatten() {

@@ -45,6 +45,8 @@ pub(super) struct Place {
 
 const DIR: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::RDONLY);
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::RDONLY);
+/// Permissions of the directories that this agent makes.
+const MODE: Mode = Mode::from_raw_mode(0o755);
 /// The largest file of somebody else that is kept to be restored.
 const MAX_ORIGINAL: u64 = 64 << 20;
 
@@ -66,9 +68,13 @@ impl Root {
     fn dir(&self, path: &str, make: bool) -> Result<Option<OwnedFd>, ApplyError> {
         let mut dir = self.dir.try_clone().map_err(ApplyError::io("open", path))?;
         for part in path.split('/').filter(|part| !part.is_empty()) {
+            let mut made = false;
             if make {
-                match rustix::fs::mkdirat(&dir, part, Mode::from_raw_mode(0o755)) {
-                    Ok(()) => sync(&dir, path)?,
+                match rustix::fs::mkdirat(&dir, part, MODE) {
+                    Ok(()) => {
+                        made = true;
+                        sync(&dir, path)?;
+                    }
                     Err(Errno::EXIST) => {}
                     Err(errno) => return Err(ApplyError::device("make a directory for", path)(errno)),
                 }
@@ -81,6 +87,10 @@ impl Root {
                 }
                 Err(errno) => return Err(ApplyError::device("open a directory of", path)(errno)),
             };
+            if made {
+                // Whatever the umask is that the agent was started with.
+                rustix::fs::fchmod(&dir, MODE).map_err(ApplyError::device("set the mode of", path))?;
+            }
         }
         Ok(Some(dir))
     }

@@ -45,7 +45,7 @@ impl Device {
     fn install(&self, spec: &DeviceSpec) {
         self.applier.stage(spec).expect("staged");
         self.applier.apply(&spec.digest()).expect("applied");
-        self.applier.commit(&spec.digest()).expect("committed");
+        self.applier.commit(&spec.digest(), None).expect("committed");
     }
 
     /// Everything below the root: contents, modes and links.
@@ -134,7 +134,7 @@ fn whatever_step_the_power_fails_at_the_device_is_whole_afterwards() {
             let digest = second().digest();
             let ended = device.applier.apply(&digest).and_then(|()| match undo {
                 true => device.applier.undo(),
-                false => device.applier.commit(&digest),
+                false => device.applier.commit(&digest, None),
             });
             device.applier.fuse.store(u32::MAX, Ordering::Relaxed);
             // The memory says whether the attempt goes on or back; both must work from everywhere, any number of times.
@@ -146,7 +146,7 @@ fn whatever_step_the_power_fails_at_the_device_is_whole_afterwards() {
                     if !committed || device.applier.is_unfinished().expect("read") {
                         device.applier.apply(&digest).expect("applied");
                     }
-                    device.applier.commit(&digest).expect("committed");
+                    device.applier.commit(&digest, None).expect("committed");
                 }
             }
             assert_eq!(device.tree(), if undo { old.clone() } else { new.clone() }, "step {step}, undo {undo}");
@@ -206,4 +206,62 @@ fn damaged_state_is_an_error_and_never_absent() {
     std::fs::remove_file(device.dir.path().join("state/committed.json")).expect("removed");
     std::fs::write(content, "app 2wo").expect("written");
     assert!(device.applier.apply(&second().digest()).is_err());
+}
+
+#[test]
+fn what_is_staged_for_the_next_version_survives_a_commit() {
+    let device = prepared();
+    let app = "app three";
+    device.store(app);
+    let files = r#""files":[{"path":"/opt/bellwether/a","content":"5"}]"#;
+    let third = spec(&format!("{},{files}", artifact(app)));
+    let digest = second().digest();
+    device.applier.apply(&digest).expect("applied");
+    device.applier.stage(&third).expect("staged");
+    device.applier.commit(&digest, Some(&third.digest())).expect("committed");
+    device.applier.apply(&third.digest()).expect("what was downloaded is still there");
+    device.applier.commit(&third.digest(), None).expect("committed");
+    assert_eq!(device.tree()["/opt/bellwether/a"], "644 5");
+}
+
+#[test]
+fn content_is_known_by_its_digest_and_not_by_its_name() {
+    let device = device();
+    let digest = Sha256Digest::of(b"app one");
+    assert!(!device.applier.has_content(&digest));
+    device.store("app one");
+    assert!(device.applier.has_content(&digest));
+    std::fs::write(device.applier.content(&digest), "app 0ne").expect("written");
+    assert!(!device.applier.has_content(&digest));
+}
+
+#[test]
+fn a_version_that_somebody_changed_is_placed_again_and_a_foreign_one_is_refused() {
+    let device = prepared();
+    device.install(&second());
+    let one = Sha256Digest::of(b"app one").to_string()[..16].to_owned();
+    let file = device.path(&format!("/opt/bellwether/app/{one}/app"));
+    std::fs::write(&file, "evil").expect("written");
+    device.store("app one");
+    device.install(&first());
+    assert_eq!(std::fs::read_to_string(&file).expect("read"), "app one");
+
+    let three = Sha256Digest::of(b"app three").to_string()[..16].to_owned();
+    let theirs = device.path(&format!("/opt/bellwether/app/{three}"));
+    std::fs::create_dir_all(&theirs).expect("made");
+    std::fs::write(theirs.join("app"), "app three").expect("written");
+    device.store("app three");
+    let refused = device.applier.stage(&spec(&artifact("app three")));
+    assert!(matches!(refused, Err(ApplyError::Foreign(_))), "{refused:?}");
+}
+
+#[test]
+fn what_cannot_be_stored_is_tried_again_and_an_apply_that_did_not_begin_leaves_no_journal() {
+    let device = prepared();
+    std::fs::remove_dir_all(device.dir.path().join("state/specs")).expect("removed");
+    let problem = device.applier.stage(&second()).expect_err("nowhere to store it").problem();
+    assert!(problem.transient, "{problem}");
+    let unreadable = device.applier.apply(&second().digest()).expect_err("the spec is gone");
+    assert!(matches!(unreadable, ApplyError::Content(_)));
+    assert!(!device.applier.is_unfinished().expect("read"), "nothing was begun, so nothing is to be undone");
 }

@@ -1,8 +1,12 @@
+use bellwether_schemas::codes;
 use bellwether_schemas::id::{CommitId, Sha256Digest};
 use bellwether_schemas::quantity::Seconds;
+use bellwether_schemas::report::FailureKind;
+use bellwether_schemas::version::Version;
 use proptest::prelude::*;
 
 use super::*;
+use crate::event::{NotApplied, Probed, Pulled};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).expect("a time")
@@ -72,7 +76,7 @@ impl World {
         let Some(effect) = self.queue.pop_front() else { return false };
         let bad = |digest: Sha256Digest| [spec("bad"), spec("bad2")].iter().any(|s| s.digest() == digest);
         match effect {
-            Effect::Persist => self.persisted = self.machine.memory().clone(),
+            Effect::Persist | Effect::Note => self.persisted = self.machine.memory().clone(),
             Effect::Report => {
                 let report = self.machine.report("0", at(self.now));
                 self.phases.push(report.phase);
@@ -101,7 +105,7 @@ impl World {
                 self.placed = self.committed;
                 self.tell(Event::Undone(Ok(())));
             }
-            Effect::Commit(digest) => {
+            Effect::Commit { digest, .. } => {
                 assert_eq!(self.placed, Some(digest), "only what is placed becomes final");
                 self.committed = Some(digest);
                 self.tell(Event::Committed(Ok(())));
@@ -111,7 +115,7 @@ impl World {
                 let result = if bad(digest) { Err(problem()) } else { Ok(()) };
                 self.tell(Event::Probed(Probed { purpose, result }));
             }
-            Effect::WakeAt(_) | Effect::RetryPull => {}
+            Effect::WakeAt(_) | Effect::RetryPull(_) => {}
         }
         true
     }
@@ -273,6 +277,207 @@ fn a_window_is_waited_for_and_not_missed() {
     world.tell(Event::Directive(Directive::SpecAvailable));
     world.settle();
     assert_eq!(world.runs(), Some(1));
+}
+
+/// Carries out effects until `wanted` is the next one, which is taken away.
+fn run_to(world: &mut World, wanted: impl Fn(&Effect) -> bool) -> Effect {
+    loop {
+        if let Some(at) = world.queue.iter().position(&wanted) {
+            return world.queue.remove(at).expect("it was just found");
+        }
+        assert!(world.step(), "it never comes: {:?}", world.machine);
+    }
+}
+
+/// v1 is final, v2 soaks for a minute, and v3 waits for the reconciler's word.
+fn soaking_and_asking() -> (World, Version) {
+    let mut world = World::new();
+    world.offer(1, "good", 0);
+    world.settle();
+    world.offer(2, "good2", 60);
+    world.settle();
+    world.offer(3, "good3", 0);
+    let asks = |effect: &Effect| *effect == Effect::Report;
+    while world.machine.report("0", at(0)).phase != Phase::Applying {
+        world.step();
+    }
+    run_to(&mut world, asks);
+    assert!(world.queue.is_empty());
+    (world, offer(3, "", 0).0.version)
+}
+
+#[test]
+fn the_word_to_begin_is_not_mixed_up_with_a_probe_of_what_soaks() {
+    let (mut world, version) = soaking_and_asking();
+    world.tell(Event::Tick);
+    run_to(&mut world, |effect| matches!(effect, Effect::Probe(..)));
+    world.queue.clear();
+    world.tell(Event::Directive(Directive::Proceed { version }));
+    assert_eq!(world.runs(), Some(2));
+    world.tell(Event::Probed(Probed { purpose: Purpose::Attempt, result: Ok(()) }));
+    world.settle();
+    assert_eq!((world.runs(), world.placed), (Some(3), Some(spec("good3").digest())), "it was really applied");
+    assert_eq!(world.committed, world.placed);
+}
+
+#[test]
+fn the_word_to_begin_waits_for_a_commit_that_is_under_way() {
+    let (mut world, version) = soaking_and_asking();
+    world.now = 61;
+    world.tell(Event::Woke);
+    let commit = run_to(&mut world, |effect| matches!(effect, Effect::Commit { .. }));
+    assert_eq!(commit, Effect::Commit { digest: spec("good2").digest(), keep: Some(spec("good3").digest()) });
+    world.tell(Event::Directive(Directive::Proceed { version }));
+    world.committed = Some(spec("good2").digest());
+    world.tell(Event::Committed(Ok(())));
+    run_to(&mut world, |effect| matches!(effect, Effect::Apply(_)));
+    let attempt = world.machine.memory().attempt.clone().expect("v3 is being tried");
+    assert_eq!((attempt.claim.version, attempt.previous.map(|p| p.version.landing)), (version, Some(2)));
+}
+
+#[test]
+fn what_was_asked_is_asked_again_after_a_commit() {
+    let (mut world, _) = soaking_and_asking();
+    world.now = 61;
+    world.tell(Event::Woke);
+    let commit = world.queue.pop_front().expect("an effect");
+    assert!(matches!(commit, Effect::Commit { .. }));
+    world.tell(Event::Committed(Ok(())));
+    let report = world.machine.report("0", at(61));
+    assert_eq!((report.phase, report.applying.map(|claim| claim.version.landing)), (Phase::Applying, Some(3)));
+}
+
+#[test]
+fn a_word_that_comes_after_the_window_begins_nothing() {
+    let mut world = World::new();
+    world.settle();
+    let (mut windowed, content) = offer(1, "good", 0);
+    windowed.not_after = Some(at(20));
+    let version = windowed.version;
+    world.tell(Event::Pulled(Ok(Pulled { offer: Some(Box::new((windowed, content))) })));
+    world.tell(Event::Staged(Ok(())));
+    world.queue.clear();
+    world.now = 20;
+    world.tell(Event::Directive(Directive::Proceed { version }));
+    world.settle();
+    let code = world.machine.memory().failure.as_ref().map(|f| f.code.clone());
+    assert_eq!((world.begun.len(), code), (0, Some(codes::WINDOW_PASSED.to_string())));
+    assert_eq!(world.machine.report("0", at(20)).phase, Phase::Idle);
+}
+
+/// v1 runs and v2 is being applied; the effects are the test's to answer.
+fn applying() -> World {
+    let mut world = World::new();
+    world.offer(1, "good", 0);
+    world.settle();
+    world.offer(2, "good2", 0);
+    run_to(&mut world, |effect| matches!(effect, Effect::Apply(_)));
+    world
+}
+
+fn not_applied(changed: bool) -> Event {
+    Event::Applied(Err(NotApplied { problem: Problem::lasting(codes::APPLY_FAILED, "no space"), changed }))
+}
+
+#[test]
+fn a_failure_before_anything_was_changed_is_no_rollback() {
+    let mut world = applying();
+    world.tell(not_applied(false));
+    world.settle();
+    let report = world.machine.report("0", at(0));
+    let kind = report.failure.as_ref().map(|failure| failure.kind);
+    assert_eq!((report.phase, report.health, kind), (Phase::Idle, Health::Healthy, Some(FailureKind::Failed)));
+    assert_eq!((world.runs(), world.machine.memory().attempt.clone()), (Some(1), None));
+}
+
+#[test]
+fn an_undo_that_fails_says_so_with_its_cause_and_the_cause_stays_when_it_worked() {
+    let mut world = applying();
+    world.tell(not_applied(true));
+    run_to(&mut world, |effect| *effect == Effect::Undo);
+    world.tell(Event::Undone(Err(Problem::lasting(codes::APPLY_FAILED, "read-only"))));
+    world.settle();
+    let failure = world.machine.memory().failure.clone().expect("a failure");
+    assert_eq!(failure.code, codes::ROLLBACK_FAILED.as_str());
+    assert!(failure.message.contains("read-only") && failure.message.contains("no space"), "{}", failure.message);
+    let status = world.machine.status(&"edge-1".parse().expect("a name"), at(0), None);
+    assert!(status.waiting.contains("tried at each heartbeat"), "{}", status.waiting);
+    world.tell(Event::Tick);
+    world.settle();
+    let failure = world.machine.memory().failure.clone().expect("a failure");
+    assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::RolledBack, codes::APPLY_FAILED.as_str()));
+    assert_eq!(world.runs(), Some(1));
+}
+
+#[test]
+fn a_journal_that_the_memory_does_not_know_is_undone_until_it_is_gone() {
+    let mut world = World::new();
+    world.settle();
+    world.machine = Machine::new(world.persisted.clone(), Allowed::default());
+    world.tell(Event::Started { unfinished: true });
+    for _ in 0..2 {
+        run_to(&mut world, |effect| *effect == Effect::Undo);
+        world.tell(Event::Undone(Err(Problem::lasting(codes::APPLY_FAILED, "read-only"))));
+        world.settle();
+        world.tell(Event::Tick);
+    }
+    world.settle();
+    assert_eq!(world.phases.last(), Some(&Phase::RolledBack));
+}
+
+#[test]
+fn downloads_that_fail_again_and_again_are_tried_less_and_less_often() {
+    let mut world = World::new();
+    world.settle();
+    for failures in 1..5 {
+        let pulled = Pulled { offer: Some(Box::new(offer(1, "good", 0))) };
+        world.tell(Event::Pulled(Ok(pulled)));
+        world.tell(Event::Staged(Err(Problem::transient(codes::DOWNLOAD_FAILED, "404"))));
+        assert!(world.queue.contains(&Effect::RetryPull(failures)), "{:?}", world.queue);
+        world.queue.clear();
+    }
+    let status = world.machine.status(&"edge-1".parse().expect("a name"), at(0), None);
+    assert!(status.waiting.contains(codes::DOWNLOAD_FAILED.as_str()), "{}", status.waiting);
+    world.tell(Event::Pulled(Err(Problem::transient(codes::METADATA_REFUSED, "expired"))));
+    assert!(world.queue.contains(&Effect::RetryPull(5)));
+    world.tell(Event::Pulled(Ok(Pulled { offer: None })));
+    world.queue.clear();
+    world.tell(Event::Pulled(Err(Problem::transient(codes::METADATA_REFUSED, "expired"))));
+    assert!(world.queue.contains(&Effect::RetryPull(1)));
+}
+
+#[test]
+fn a_pause_that_is_not_said_again_is_over_and_only_while_connected() {
+    let mut world = World::new();
+    world.settle();
+    let pause = || Event::Directive(Directive::Paused { code: "BW-0301".into(), reason: "x".into(), commit: None });
+    let paused = |world: &World| world.machine.status(&"e".parse().expect("a name"), at(0), None).paused.is_some();
+    world.tell(pause());
+    world.tell(Event::Tick);
+    assert!(paused(&world), "the answer to this report is still to come");
+    world.tell(Event::Disconnected);
+    world.tell(Event::Tick);
+    assert!(paused(&world));
+    world.machine.connected = true;
+    world.tell(pause());
+    world.tell(Event::Tick);
+    world.tell(Event::Tick);
+    assert!(!paused(&world));
+}
+
+#[test]
+fn a_healthy_version_leaves_its_own_earlier_refusal_behind() {
+    let mut world = World::new();
+    world.settle();
+    let (mut early, content) = offer(1, "good", 0);
+    early.not_after = Some(at(0));
+    world.offered = Some((early, content));
+    world.tell(Event::Directive(Directive::SpecAvailable));
+    world.settle();
+    assert!(world.machine.memory().failure.is_some());
+    world.offer(1, "good", 0);
+    world.settle();
+    assert_eq!((world.runs(), world.machine.memory().failure.clone()), (Some(1), None));
 }
 
 proptest! {

@@ -2,7 +2,7 @@
 
 use bellwether_schemas::name::DeviceName;
 
-use super::{Claim, Health, Machine, Phase, Report, Stage, Step, Timestamp};
+use super::{Candidate, Claim, Health, Machine, Phase, Report, Stage, Step, Timestamp};
 use crate::status::Status;
 
 impl Machine {
@@ -13,7 +13,7 @@ impl Machine {
             agent: agent.to_owned(),
             running: self.memory.running,
             applying: self.applying(),
-            phase: self.phase,
+            phase: self.shown_phase(),
             health: if self.memory.running.is_none() && self.applying().is_none() {
                 Health::Unknown
             } else {
@@ -26,7 +26,14 @@ impl Machine {
 
     fn applying(&self) -> Option<Claim> {
         let attempt = self.memory.attempt.as_ref().filter(|a| a.step != Step::Soaking).map(|a| a.claim);
-        attempt.or_else(|| self.candidate.as_ref().filter(|c| c.stage == Stage::Asked).map(|c| c.claim()))
+        attempt.or_else(|| self.candidate.as_ref().filter(|c| c.is_asked()).map(|c| c.claim()))
+    }
+
+    /// What is asked for stays asked for, whatever else happens to what still soaks.
+    fn shown_phase(&self) -> Phase {
+        let changing = self.memory.attempt.as_ref().is_some_and(|attempt| attempt.step != Step::Soaking);
+        let asked = self.candidate.as_ref().is_some_and(Candidate::is_asked);
+        if asked && !changing { Phase::Applying } else { self.phase }
     }
 
     /// The status to show.
@@ -35,7 +42,7 @@ impl Machine {
         Status {
             device: device.clone(),
             at,
-            phase: self.phase,
+            phase: self.shown_phase(),
             running: self.memory.running,
             next: self.candidate.as_ref().map(|c| c.claim()).or(attempt),
             health: self.health,
@@ -49,7 +56,7 @@ impl Machine {
 
     fn waiting(&self) -> String {
         if let Some(paused) = &self.paused {
-            return format!("paused by the reconciler: {}", paused.reason);
+            return format!("paused by the reconciler: {}: {}", paused.code, paused.reason);
         }
         if let Some(attempt) = &self.memory.attempt {
             let version = attempt.claim.version.long();
@@ -57,6 +64,9 @@ impl Machine {
             match attempt.step {
                 Step::Applying => return format!("{version} is being applied"),
                 Step::Probing => return format!("{version} is placed and being probed"),
+                Step::RollingBack if self.resting => {
+                    return format!("{version} could not be undone, back to {previous}; tried at each heartbeat");
+                }
                 Step::RollingBack => return format!("{version} is being undone, back to {previous}"),
                 Step::Soaking if self.candidate.is_none() => {
                     return format!("{version} is healthy; probes go on for {} before it is final", attempt.soak);
@@ -71,9 +81,17 @@ impl Machine {
             }
             Some((Stage::Ready | Stage::Waiting, version, None)) => format!("{version} is ready to be applied"),
             Some((Stage::Asked, version, _)) => format!("the reconciler's word to apply {version}"),
-            None if !self.connected => "a connection to the reconciler".to_owned(),
-            None if self.phase == Phase::Degraded => "a new version: what runs does not pass its probes".to_owned(),
-            None => "a new version".to_owned(),
+            Some((Stage::Granted, version, _)) => format!("{version} is about to be applied"),
+            None => self.waiting_idle(),
+        }
+    }
+
+    fn waiting_idle(&self) -> String {
+        match (&self.hindrance, &self.ill) {
+            _ if !self.connected => "a connection to the reconciler".to_owned(),
+            (Some(hindrance), _) => format!("another try to get what is offered: {hindrance}"),
+            (None, Some(ill)) => format!("a new version: what runs does not pass its probes: {ill}"),
+            (None, None) => "a new version".to_owned(),
         }
     }
 }

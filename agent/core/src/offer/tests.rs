@@ -83,7 +83,13 @@ fn a_new_device_takes_anything_and_a_finished_version_is_never_tried_again() {
     // v5 superseded v9, failed, and v9 runs again: the same offer must not be taken twice.
     let mut memory = memory();
     memory.begun = Some(Begun { version: five, digest: digest("x") });
-    assert_eq!(judge(&memory, Some(&offer(five, "x", supersedes))), Judgement::Finished);
+    assert_eq!(judge(&memory, Some(&offer(five, "x", supersedes.clone()))), Judgement::Finished);
+    // Nor does it open the way for anything between the two.
+    let six = version(6, 0, 6);
+    assert!(matches!(judge(&memory, Some(&offer(six, "y", None))), Judgement::Refuse(RefusedOffer::NotHigher { .. })));
+    let altered = judge(&memory, Some(&offer(version(9, 0, 9), "y", None)));
+    assert!(matches!(altered, Judgement::Refuse(RefusedOffer::Altered { .. })));
+    assert_eq!(judge(&memory, Some(&offer(six, "y", supersedes))), Judgement::Take);
 }
 
 proptest! {

@@ -1,0 +1,183 @@
+//! A version from its first irreversible effect to its end: applied, probed, soaked, and final or undone.
+
+use bellwether_schemas::codes;
+use bellwether_schemas::report::{FailureKind, Health, Phase};
+use jiff::Timestamp;
+
+use super::{Machine, phase_of};
+use crate::durable::Step;
+use crate::event::{Effect, NotApplied, Probed, Purpose};
+use crate::problem::Problem;
+
+impl Machine {
+    pub(super) fn applied(&mut self, result: Result<(), NotApplied>, now: Timestamp) -> Vec<Effect> {
+        self.busy = false;
+        match result {
+            Ok(()) => self.step(Step::Probing),
+            Err(NotApplied { problem, changed: true }) => self.roll_back(&problem, now),
+            Err(NotApplied { problem, changed: false }) => self.give_up(&problem, now),
+        }
+    }
+
+    /// Nothing was changed, so there is nothing to undo: what ran goes on.
+    fn give_up(&mut self, problem: &Problem, now: Timestamp) -> Vec<Effect> {
+        let Some(attempt) = self.memory.attempt.take() else { return Vec::new() };
+        self.memory.failure = Some(problem.failure(Some(attempt.claim.version), FailureKind::Failed, now));
+        self.memory.running = attempt.previous;
+        self.phase = Phase::Idle;
+        let mut effects = vec![Effect::Persist, Effect::Report];
+        if let Some(running) = self.memory.running {
+            self.busy = true;
+            effects.push(Effect::Probe(Purpose::Running, running.digest));
+        }
+        effects
+    }
+
+    pub(super) fn probed(&mut self, probed: Probed, now: Timestamp) -> Vec<Effect> {
+        self.busy = false;
+        let before = (self.phase, self.health);
+        self.health = if probed.result.is_ok() { Health::Healthy } else { Health::Unhealthy };
+        self.ill = probed.result.as_ref().err().cloned();
+        match (probed.purpose, probed.result) {
+            (Purpose::Attempt, Ok(())) => self.healthy(now),
+            (Purpose::Attempt, Err(problem)) => self.roll_back(&problem, now),
+            (Purpose::Restored, result) => {
+                self.phase = if result.is_ok() { Phase::RolledBack } else { Phase::Degraded };
+                vec![Effect::Report]
+            }
+            (Purpose::Running, _) if before == (self.phase, self.health) => Vec::new(),
+            (Purpose::Running, _) => vec![Effect::Report],
+        }
+    }
+
+    /// All probes of the attempt passed.
+    fn healthy(&mut self, now: Timestamp) -> Vec<Effect> {
+        let Some(attempt) = self.memory.attempt.as_mut() else { return Vec::new() };
+        // A clock that was set back must not make the soak longer than it is.
+        let first = attempt.healthy_since.is_none_or(|since| since > now);
+        if !first {
+            return Vec::new();
+        }
+        attempt.healthy_since = Some(now);
+        self.memory.running = Some(attempt.claim);
+        self.memory.failure = None;
+        let soak = attempt.soak;
+        let mut effects = self.step(Step::Soaking);
+        if soak.get() > 0
+            && let Ok(end) = now.checked_add(soak.signed())
+        {
+            effects.push(Effect::WakeAt(end));
+        }
+        effects
+    }
+
+    pub(super) fn committed(&mut self, result: Result<(), Problem>, now: Timestamp) -> Vec<Effect> {
+        self.busy = false;
+        if let Err(problem) = result {
+            // What runs is healthy; only the book-keeping is behind, and is tried again.
+            self.resting = true;
+            return self.note(&problem, FailureKind::Transient, None, now);
+        }
+        self.memory.attempt = None;
+        self.phase = Phase::Committed;
+        vec![Effect::Persist, Effect::Report]
+    }
+
+    pub(super) fn undone(&mut self, result: Result<(), Problem>, now: Timestamp) -> Vec<Effect> {
+        self.busy = false;
+        if let Err(problem) = result {
+            return self.not_undone(&problem, now);
+        }
+        self.leftover = false;
+        if let Some(attempt) = self.memory.attempt.take() {
+            self.memory.running = attempt.previous;
+            // In between, the failure may have been that the undo did not work.
+            self.memory.failure = attempt.cause.or(self.memory.failure.take());
+        }
+        let mut effects = vec![Effect::Persist];
+        match self.memory.running {
+            Some(running) => {
+                self.busy = true;
+                effects.push(Effect::Probe(Purpose::Restored, running.digest));
+            }
+            None => {
+                self.phase = Phase::RolledBack;
+                self.health = Health::Unknown;
+                effects.push(Effect::Report);
+            }
+        }
+        effects
+    }
+
+    fn not_undone(&mut self, problem: &Problem, now: Timestamp) -> Vec<Effect> {
+        self.resting = true;
+        self.phase = Phase::Degraded;
+        self.health = Health::Unhealthy;
+        let attempt = self.memory.attempt.as_ref();
+        let version = attempt.map(|attempt| attempt.claim.version);
+        let mut message = format!("{} ({})", problem.message, problem.code);
+        if let Some(cause) = attempt.and_then(|attempt| attempt.cause.as_ref()) {
+            message = format!("{message}; it is being undone because of {}: {}", cause.code, cause.message);
+        }
+        let mut effects =
+            self.note(&Problem::lasting(codes::ROLLBACK_FAILED, message), FailureKind::Failed, version, now);
+        effects.push(Effect::Report);
+        effects
+    }
+
+    pub(super) fn ticked(&mut self) -> Vec<Effect> {
+        self.resting = false;
+        // Each report of a paused device is answered with the pause; silence means that it is over.
+        if self.connected && !std::mem::take(&mut self.pause_heard) {
+            self.paused = None;
+        }
+        let mut effects = vec![Effect::Report];
+        if let Some(attempt) = self.memory.attempt.as_ref().filter(|a| a.step == Step::Soaking && !self.busy) {
+            self.busy = true;
+            effects.push(Effect::Probe(Purpose::Attempt, attempt.claim.digest));
+        }
+        effects
+    }
+
+    fn roll_back(&mut self, problem: &Problem, now: Timestamp) -> Vec<Effect> {
+        let Some(attempt) = self.memory.attempt.as_mut() else { return Vec::new() };
+        let failure = problem.failure(Some(attempt.claim.version), FailureKind::RolledBack, now);
+        attempt.cause = Some(failure.clone());
+        self.memory.failure = Some(failure);
+        self.step(Step::RollingBack)
+    }
+
+    /// Writes how far the attempt came, and reports it.
+    fn step(&mut self, step: Step) -> Vec<Effect> {
+        if let Some(attempt) = self.memory.attempt.as_mut() {
+            attempt.step = step;
+        }
+        self.phase = phase_of(step);
+        if step == Step::Probing {
+            self.health = Health::Unknown;
+        }
+        vec![Effect::Persist, Effect::Report]
+    }
+
+    pub(super) fn next_of_attempt(&mut self, now: Timestamp) -> Option<Effect> {
+        let attempt = self.memory.attempt.as_ref()?;
+        let digest = attempt.claim.digest;
+        match attempt.step {
+            Step::Applying => {
+                self.phase = Phase::Applying;
+                Some(Effect::Apply(digest))
+            }
+            Step::Probing => Some(Effect::Probe(Purpose::Attempt, digest)),
+            Step::RollingBack => Some(Effect::Undo),
+            // A restart sees for itself before it calls anything final.
+            Step::Soaking if self.health != Health::Healthy => Some(Effect::Probe(Purpose::Attempt, digest)),
+            Step::Soaking => {
+                let since = attempt.healthy_since.unwrap_or(now);
+                let over = now.duration_since(since) >= attempt.soak.signed();
+                // What was downloaded for the next version must survive the pruning.
+                let keep = self.candidate.as_ref().map(|candidate| candidate.offer.digest);
+                over.then_some(Effect::Commit { digest, keep })
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! How problems are remembered and reported.
+
+use bellwether_schemas::report::FailureKind;
+use bellwether_schemas::version::Version;
+use jiff::Timestamp;
+
+use super::Machine;
+use crate::event::Effect;
+use crate::problem::Problem;
+
+impl Machine {
+    /// Reports an offer that could not be taken; said once, not at each pull.
+    pub(super) fn refuse(&mut self, problem: &Problem, version: Version, now: Timestamp) -> Vec<Effect> {
+        let mut effects = self.note(problem, FailureKind::Failed, Some(version), now);
+        if !effects.is_empty() {
+            effects.push(Effect::Report);
+        }
+        effects
+    }
+
+    pub(super) fn transient(&mut self, problem: &Problem, version: Option<Version>, now: Timestamp) -> Vec<Effect> {
+        self.pull_wanted = false;
+        self.pull_failures = self.pull_failures.saturating_add(1);
+        self.hindrance = Some(problem.clone());
+        let mut effects = Vec::new();
+        // A real failure is worth more than the news that a download broke.
+        if self.memory.failure.as_ref().is_none_or(|failure| failure.kind == FailureKind::Transient) {
+            effects = self.note(problem, FailureKind::Transient, version, now);
+            if !effects.is_empty() {
+                effects.push(Effect::Report);
+            }
+        }
+        effects.push(Effect::RetryPull(self.pull_failures));
+        effects
+    }
+
+    pub(super) fn note(
+        &mut self,
+        problem: &Problem,
+        kind: FailureKind,
+        version: Option<Version>,
+        at: Timestamp,
+    ) -> Vec<Effect> {
+        let failure = problem.failure(version, kind, at);
+        let known = self.memory.failure.as_ref().is_some_and(|old| {
+            (old.version, old.kind, &old.code, &old.message)
+                == (failure.version, failure.kind, &failure.code, &failure.message)
+        });
+        if known {
+            return Vec::new();
+        }
+        self.memory.failure = Some(failure);
+        vec![Effect::Note]
+    }
+
+    /// What was asked for arrived: the next failure is the first one.
+    pub(super) fn arrived(&mut self) {
+        self.pull_failures = 0;
+        self.hindrance = None;
+    }
+
+    pub(super) fn clear_transient(&mut self) -> Vec<Effect> {
+        match &self.memory.failure {
+            Some(failure) if failure.kind == FailureKind::Transient => {
+                self.memory.failure = None;
+                vec![Effect::Note]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
