@@ -161,6 +161,9 @@ fn run_agent(args: RunArgs) -> Result<(), Message> {
     let state = StateDir::lock(&args.state).map_err(|e| failed(e.into()))?;
     let runtime = runtime()?;
     let ended = runtime.block_on(run::run(state, args.root, allowed)).map_err(failed);
+    let why = ended.as_ref().err().map(|message| format!("{}: {}", message.code, message.text));
+    // Where the status cannot be written either, the log says it.
+    let _ = state_dir::note_end(&args.state, why);
     // What is being placed right now is under the journal; a restart goes on with it.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     ended
@@ -176,7 +179,8 @@ fn show_status(args: &StatusArgs) -> Result<(), Message> {
     };
     let text = match args.output {
         Output::Json => serde_json::to_string_pretty(&status).expect("a status has string keys"),
-        Output::Text => describe(&status),
+        Output::Text if state_dir::is_in_use(&args.state) => describe(&status),
+        Output::Text => format!("{}\nagent      does not run; its log (the journal) says why", describe(&status)),
     };
     let _ = writeln!(std::io::stdout(), "{text}");
     Ok(())

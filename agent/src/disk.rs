@@ -53,15 +53,20 @@ pub(crate) fn publish(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     fs::rename(&new, path).map_err(DiskError::io("replace", path))
 }
 
-/// A new file that only its owner can read.
+/// A new file that only its owner can read. Whatever bore the name is gone before: nothing is written through a link.
 pub(crate) fn create(path: &Path) -> Result<File, DiskError> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(DiskError::io("create", path))
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(DiskError::io("replace", path)(e)),
+        Ok(()) | Err(_) => {}
+    }
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    made.map_err(DiskError::io("create", path))
+}
+
+/// A file to lock; it stays the same file for everybody.
+pub(crate) fn lock_file(path: &Path) -> Result<File, DiskError> {
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    opened.map_err(DiskError::io("open", path))
 }
 
 /// Gives a synced file its name, and syncs the directory.
@@ -94,4 +99,23 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<O
 /// Replaces a JSON file as a whole.
 pub(crate) fn replace_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), DiskError> {
     replace(path, &serde_json::to_vec(value).expect("our own types have string keys"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_through_a_link_or_into_a_file_that_others_can_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, theirs) = (dir.path().join("x.json"), dir.path().join("theirs"));
+        fs::write(&theirs, "theirs").expect("written");
+        symlink(&theirs, dir.path().join("x.new")).expect("linked");
+        replace(&path, b"ours").expect("replaced");
+        assert_eq!(fs::read_to_string(&theirs).expect("read"), "theirs");
+        assert_eq!(fs::read_to_string(&path).expect("read"), "ours");
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
+    }
 }

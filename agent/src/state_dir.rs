@@ -13,6 +13,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bellwether_agent_core::{Durable, Status};
 use rustix::fs::FlockOperation;
@@ -30,6 +31,9 @@ pub(crate) enum StateError {
     /// Another agent has it.
     #[error("another agent uses {}", .0.display())]
     InUse(PathBuf),
+    /// The version floor is gone, though the device was enrolled.
+    #[error("{} is gone, and with it what this device must not go back behind", .0.display())]
+    Lost(PathBuf),
     /// The random source of the system failed.
     #[error("no random numbers")]
     Random,
@@ -48,10 +52,17 @@ impl StateDir {
         for dir in [path.to_owned(), path.join("content"), path.join("specs")] {
             disk::private_dir(&dir)?;
         }
-        let lock = disk::create(&path.join("lock"))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| StateError::InUse(path.to_owned()))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        let lock = disk::lock_file(&path.join("lock"))?;
+        // Somebody who asks whether an agent runs holds the lock for a moment.
+        for attempt in 0..10 {
+            if attempt > 0 {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                return Ok(Self { path: path.to_owned(), _lock: lock });
+            }
+        }
+        Err(StateError::InUse(path.to_owned()))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -103,6 +114,10 @@ impl StateDir {
         if let Some(memory) = disk::read_json(&self.file("memory.json"))? {
             return Ok(memory);
         }
+        // Enrollment writes the memory before the identity: one that is gone was lost, and is never taken as a new device's.
+        if self.load_identity()?.is_some() {
+            return Err(StateError::Lost(self.file("memory.json")));
+        }
         let mut nonce = [0; 16];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| StateError::Random)?;
         let memory = Durable::new(hex::encode(nonce));
@@ -124,7 +139,51 @@ pub(crate) fn load_status(state: &Path) -> Result<Option<Status>, DiskError> {
     disk::read_json(&state.join("status.json"))
 }
 
+/// Whether an agent holds the lock now.
+pub(crate) fn is_in_use(state: &Path) -> bool {
+    let Ok(lock) = File::open(state.join("lock")) else { return false };
+    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
+}
+
+/// Notes in the status that the agent ended, and why if it had to.
+pub(crate) fn note_end(state: &Path, why: Option<String>) -> Result<(), DiskError> {
+    let Some(mut status) = load_status(state)? else { return Ok(()) };
+    status.connected = false;
+    status.trouble = why;
+    disk::publish(&state.join("status.json"), &serde_json::to_vec(&status).expect("a status has string keys"))
+}
+
 /// Who the device is; needs no lock.
 pub(crate) fn load_identity(state: &Path) -> Result<Option<Identity>, DiskError> {
     disk::read_json(&state.join("identity.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_that_is_gone_is_no_new_device() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = StateDir::lock(dir.path()).expect("locked");
+        assert!(is_in_use(dir.path()));
+        assert!(matches!(StateDir::lock(dir.path()), Err(StateError::InUse(_))));
+        let first = state.load_memory().expect("a new memory");
+        assert_eq!(state.load_memory().expect("the same memory"), first);
+        let identity = Identity {
+            device: "edge-1".parse().expect("a name"),
+            key: String::new(),
+            certificate: String::new(),
+            ca: String::new(),
+            devices: String::new(),
+            updates: String::new(),
+        };
+        state.store_identity(&identity).expect("stored");
+        std::fs::remove_file(dir.path().join("memory.json")).expect("removed");
+        assert!(matches!(state.load_memory(), Err(StateError::Lost(_))));
+        std::fs::write(dir.path().join("memory.json"), "{").expect("written");
+        assert!(matches!(state.load_memory(), Err(StateError::Disk(DiskError::Damaged { .. }))));
+        drop(state);
+        assert!(!is_in_use(dir.path()));
+    }
 }
