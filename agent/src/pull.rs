@@ -20,7 +20,8 @@ use crate::updates::Updates;
 const MAX_ROOT: u64 = 512_000;
 const MAX_TIMESTAMP: u64 = 16_384;
 const MAX_SNAPSHOT: u64 = 64 << 10;
-const MAX_TARGETS: u64 = 1 << 20;
+/// With all others it must fit into what a session's first report may present (1 MiB).
+const MAX_TARGETS: u64 = 768 << 10;
 /// A device that was off for decades must still reach today's root.
 const MAX_ROTATIONS: u32 = 1_024;
 
@@ -140,8 +141,16 @@ pub(crate) async fn refresh(
         )));
     }
     let binding = check_binding(&role, device)?;
-    let trust = Trust { floors, verified: Some(trust.verified.map_or(now, |v| v.max(now))), ..trust.clone() };
+    let passed = passed(floors.timestamp, now);
+    let trust = Trust { floors, verified: Some(trust.verified.map_or(passed, |v| v.max(passed))), ..trust.clone() };
     Ok(Verified { trust, metadata: Metadata { timestamp, snapshot, targets }, binding, targets: role })
+}
+
+/// The latest time that has certainly come: metadata versions are the seconds of their making (or hardly above), and a
+/// device's clock that runs ahead must not become a floor.
+fn passed(version: u64, now: Timestamp) -> Timestamp {
+    let made = i64::try_from(version).ok().and_then(|second| Timestamp::from_second(second).ok());
+    made.map_or(now, |made| made.min(now))
 }
 
 /// Held metadata that the root's keys do not verify any more (a rotation) is dropped; the floors stay.
