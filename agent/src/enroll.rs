@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bellwether_agent_core::Problem;
+use bellwether_agent_core::{Problem, plain};
 use bellwether_schemas::codes;
 use bellwether_schemas::enroll::{ENROLL_PATH, EnrollRequest, EnrollResponse, ErrorBody};
 use bellwether_schemas::id::Sha256Digest;
@@ -92,6 +92,12 @@ pub(crate) async fn enroll(state: &StateDir, invitation: &Invitation) -> Result<
     }
     // This also checks that the certificate is for the key.
     tls::client(&identity.ca, Some(&identity), None).map_err(|e| unusable(crate::cli::chain(&e)))?;
+    let renamed = state.load_identity()?.is_some_and(|old| old.device != identity.device);
+    // Another device's metadata has versions of its own.
+    let trust = match trust {
+        None if renamed => state.load_trust()?.map(|old| Trust { floors: Floors::default(), ..old }),
+        trust => trust,
+    };
     if let Some(trust) = trust {
         state.forget_metadata()?;
         state.store_trust(&trust)?;
@@ -153,7 +159,10 @@ async fn ask(invitation: &Invitation, request: &KeyRequest) -> Result<EnrollResp
         return serde_json::from_slice(&bytes).map_err(unreadable);
     }
     Err(match serde_json::from_slice(&bytes) {
-        Ok(body) => EnrollError::Refused { server: server.to_owned(), body },
+        Ok(ErrorBody { code, message, hint }) => {
+            let body = ErrorBody { code: plain(&code), message: plain(&message), hint: plain(&hint) };
+            EnrollError::Refused { server: server.to_owned(), body }
+        }
         Err(_) => EnrollError::Answer { server: server.to_owned(), why: format!("the answer was {status}") },
     })
 }

@@ -60,8 +60,9 @@ pub(crate) async fn keep(state: Arc<StateDir>, link: mpsc::Sender<Link>) {
         let began = Instant::now();
         let ended = session(&state, &link).await;
         let Err(problem) = ended else {
-            // Only a new certificate ends a session well: go on with it at once.
-            failures = 0;
+            // Only a new certificate ends a session well. A reconciler that always wants another one is not served in a hurry.
+            failures = if began.elapsed() > LIVED { 0 } else { failures + 1 };
+            sleep(jittered(failures)).await;
             continue;
         };
         failures = if began.elapsed() > LIVED { 0 } else { failures + 1 };
@@ -90,8 +91,12 @@ pub(crate) fn jittered(failures: u32) -> Duration {
 /// One session; ends well only to be opened again with a new certificate.
 async fn session(state: &StateDir, link: &mpsc::Sender<Link>) -> Result<(), Problem> {
     let (identity, mut server) = connect(state).await?;
-    if identity.is_renewable(crate::clock::now(None).0) && renew(state, &identity, &mut server).await.is_ok() {
-        return Ok(());
+    if identity.is_renewable(crate::clock::now(None).0) {
+        match renew(state, &identity, &mut server).await {
+            Ok(()) => return Ok(()),
+            // The certificate still is good for a session; the next one tries again.
+            Err(problem) => tracing::warn!(code = %problem.code, "cannot renew the certificate: {}", problem.message),
+        }
     }
     let (reports, outgoing) = mpsc::channel(32);
     let gone = |_| Problem::transient(codes::SERVER_UNREACHABLE_AGENT, "the agent stops");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bellwether_agent_core::Problem;
 use bellwether_schemas::codes;
+use bellwether_schemas::enroll::ErrorBody;
 use bellwether_schemas::spec::TargetRef;
 use jiff::Timestamp;
 use sha2::Digest as _;
@@ -16,6 +17,10 @@ use crate::tls;
 
 /// No answer may pause longer than this.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes in a second below which a download is given up.
+const SLOWEST: u64 = 1_024;
+/// How much of a refusal is read.
+const MAX_REFUSAL: usize = 16 << 10;
 
 /// A client of the listener.
 #[derive(Debug, Clone)]
@@ -38,11 +43,12 @@ impl Updates {
     /// A metadata file; `None` only where the listener says that there is none.
     pub(crate) async fn metadata(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Problem> {
         let url = format!("{}/devices/{}/{name}", self.base, self.device);
-        let mut answer = self.http.get(&url).send().await.map_err(|e| tls::problem(&url, &e))?;
+        let sent = self.http.get(&url).timeout(PATIENCE * 2).send().await;
+        let mut answer = sent.map_err(|e| tls::problem(&url, &e))?;
         match answer.status().as_u16() {
             200 => {}
             404 => return Ok(None),
-            status => return Err(refused(&url, status)),
+            _ => return Err(refused(&url, answer).await),
         }
         let mut bytes = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|e| tls::problem(&url, &e))? {
@@ -60,10 +66,14 @@ impl Updates {
         let url = format!("{}/targets/{}.{name}", self.base, target.sha256);
         let broken = |why: String| Problem::transient(codes::DOWNLOAD_FAILED, format!("{url}: {why}"));
         let state = |e: disk::DiskError| Problem::transient(codes::DOWNLOAD_FAILED, crate::cli::chain(&e));
-        let mut answer = self.http.get(&url).send().await.map_err(|e| tls::problem(&url, &e))?;
+        // A server that sends byte by byte must not keep the agent for ever.
+        let longest = PATIENCE * 2 + Duration::from_secs(target.length / SLOWEST);
+        let sent = self.http.get(&url).timeout(longest).send().await;
+        let mut answer = sent.map_err(|e| tls::problem(&url, &e))?;
         match answer.status().as_u16() {
             200 => {}
-            status => return Err(broken(format!("the answer was {status}"))),
+            404 => return Err(broken("the answer was 404".to_owned())),
+            _ => return Err(refused(&url, answer).await),
         }
         let new = to.with_extension("part");
         let mut file = disk::create(&new).map_err(state)?;
@@ -86,8 +96,24 @@ impl Updates {
     }
 }
 
-fn refused(url: &str, status: u16) -> Problem {
-    Problem::transient(codes::ANSWER_UNREADABLE, format!("{url}: the answer was {status}"))
+/// What the server says about its refusal, with its own code where it gives one.
+async fn refused(url: &str, mut answer: reqwest::Response) -> Problem {
+    let status = answer.status().as_u16();
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = answer.chunk().await
+        && bytes.len() + chunk.len() <= MAX_REFUSAL
+    {
+        bytes.extend_from_slice(&chunk);
+    }
+    refusal(url, status, &bytes)
+}
+
+fn refusal(url: &str, status: u16, body: &[u8]) -> Problem {
+    let said = serde_json::from_slice::<ErrorBody>(body).ok();
+    match said.and_then(|body| Some((codes::explain(&body.code)?.code, body.message))) {
+        Some((code, message)) => Problem::transient(code, format!("{url}: {message} ({status})")),
+        None => Problem::transient(codes::ANSWER_UNREADABLE, format!("{url}: the answer was {status}")),
+    }
 }
 
 /// An HTTP client for one purpose: no proxy, no redirect, no pool that wakes up.
@@ -101,4 +127,18 @@ pub(crate) fn http(tls: rustls::ClientConfig) -> reqwest::Result<reqwest::Client
         .read_timeout(PATIENCE)
         .pool_idle_timeout(Duration::from_secs(5))
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_bears_the_code_that_the_server_gave() {
+        let said = refusal("https://x", 403, br#"{"code":"BW-0340","message":"not\u001byours","hint":""}"#);
+        assert_eq!((said.code, said.message.as_str()), (codes::NOT_YOURS, "https://x: not yours (403)"));
+        for body in [&b"<html>"[..], br#"{"code":"BW-9999","message":"","hint":""}"#] {
+            assert_eq!(refusal("https://x", 500, body).code, codes::ANSWER_UNREADABLE);
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Probes that ask a URL: plain HTTP, no redirect, no proxy, at most 64 KiB read.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use bellwether_agent_core::HttpUrl;
 use bellwether_schemas::manifest::HttpProbe;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,7 +12,7 @@ const MAX_ANSWER: u64 = 64 << 10;
 
 pub(super) async fn ask(probe: &HttpProbe) -> Result<(), String> {
     let url = HttpUrl::parse(&probe.url).ok_or("not a plain http URL")?;
-    let mut stream = TcpStream::connect((url.host, url.port)).await.map_err(|e| e.to_string())?;
+    let mut stream = connect(url).await.map_err(|e| e.to_string())?;
     let path = if url.path.is_empty() { "/" } else { url.path };
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.to_owned() };
     let request = format!(
@@ -25,6 +27,16 @@ pub(super) async fn ask(probe: &HttpProbe) -> Result<(), String> {
         None if (200..300).contains(&status) => Ok(()),
         None => Err(format!("status {status}, expected 200 to 299")),
     }
+}
+
+/// `localhost` is this machine, whatever a name server says (RFC 6761, section 6.3).
+async fn connect(url: HttpUrl<'_>) -> std::io::Result<TcpStream> {
+    if url.host.eq_ignore_ascii_case("localhost") {
+        let here =
+            [SocketAddr::from((Ipv4Addr::LOCALHOST, url.port)), SocketAddr::from((Ipv6Addr::LOCALHOST, url.port))];
+        return TcpStream::connect(&here[..]).await;
+    }
+    TcpStream::connect((url.host, url.port)).await
 }
 
 async fn read_status(stream: TcpStream) -> Result<u16, String> {

@@ -80,5 +80,7 @@ async fn urls_must_answer_with_the_right_status_and_redirects_are_not_followed()
         let text = format!(r#"{{"http":{{"url":"http://127.0.0.1:{port}{path}"{expected}}},"attempts":1}}"#);
         assert_eq!(run(&text).await.is_ok(), fine, "{path} {expected}");
     }
+    let named = format!(r#"{{"http":{{"url":"http://localhost:{port}/ok"}},"attempts":1}}"#);
+    assert_eq!(run(&named).await, Ok(()));
     assert!(run(r#"{"http":{"url":"http://192.0.2.1/"}}"#).await.is_err_and(|p| p.code == codes::PROBE_NOT_ALLOWED));
 }
