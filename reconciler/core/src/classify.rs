@@ -20,7 +20,7 @@ pub enum Stand {
     Diverged,
 }
 
-/// What a claim or a report is, against the history. Ordered: the later one is the worse.
+/// What a claim is, against the history. Ordered: the later one is the worse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Classification {
     /// No version yet.
@@ -66,6 +66,22 @@ impl Classification {
     }
 }
 
+/// What a report is, against the history.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Classified {
+    /// What it claims to run and to apply, the worse one first.
+    claims: Vec<Classification>,
+    /// What it claims to run: what an offer names that gives it up.
+    running: Option<Claim>,
+}
+
+impl Classified {
+    /// The worse one of what it claims to run and to apply.
+    pub fn worst(&self) -> &Classification {
+        self.claims.first().unwrap_or(&Classification::Empty)
+    }
+}
+
 /// What the history and our own signatures say; the caller looks it up, [`classify`] decides.
 pub struct Evidence<'a> {
     /// The history: the accepted one, or the branch's while the repository is rewound.
@@ -77,15 +93,17 @@ pub struct Evidence<'a> {
 }
 
 /// Judges running and applying; the worse one wins.
-pub fn classify(reported: &Reported, evidence: &Evidence<'_>) -> Classification {
+pub fn classify(reported: &Reported, evidence: &Evidence<'_>) -> Classified {
     match reported {
-        Reported::Unreadable { why, .. } => Classification::Unreadable { why: why.clone(), claim: None },
-        Reported::Readable(report) => [report.running, report.applying]
-            .into_iter()
-            .flatten()
-            .map(|claim| judge(claim, evidence))
-            .max_by_key(Classification::rank)
-            .unwrap_or(Classification::Empty),
+        Reported::Unreadable { why, .. } => {
+            Classified { claims: vec![Classification::Unreadable { why: why.clone(), claim: None }], running: None }
+        }
+        Reported::Readable(report) => {
+            let claims = [report.running, report.applying].into_iter().flatten();
+            let mut claims: Vec<_> = claims.map(|claim| judge(claim, evidence)).collect();
+            claims.sort_by_key(|claim| std::cmp::Reverse(claim.rank()));
+            Classified { claims, running: report.running }
+        }
     }
 }
 
@@ -151,57 +169,66 @@ pub struct Who<'a> {
     pub nonce: Option<&'a str>,
 }
 
-/// Decides between going on, going on by force of a signed Resume, and the pause.
+/// Decides between going on, going on by force of a signed Resume, and the pause. Nothing that pauses hides behind
+/// something worse that a Resume covers.
 ///
 /// While the repository is rewound nothing is offered at all, so a device that is merely `Equivalent` waits as well.
 pub fn standing<'a>(
-    classification: &Classification,
+    classified: &Classified,
     who: &Who<'_>,
     resumes: impl Iterator<Item = ResumeAt<'a>>,
     rewound: bool,
 ) -> Standing {
-    let mut resumes = resumes.filter(|at| !rewound && at.resume.covers(who.device, who.labels));
-    match classification {
-        Classification::Empty | Classification::InHistory => Standing::Normal { supersedes: None },
-        Classification::Equivalent(claim) if !rewound => Standing::Normal { supersedes: Some(running(claim)) },
-        Classification::Equivalent(claim) => Standing::Paused(missing(claim, Stand::Ahead)),
-        Classification::Missing { claim, stand } => {
-            if resumes.any(|at| at.resume.over.contains(&claim.version.commit)) {
-                Standing::Normal { supersedes: Some(running(claim)) }
-            } else {
-                Standing::Paused(missing(claim, *stand))
-            }
-        }
-        Classification::Altered { claim, signed } => {
-            // A Resume that names the device speaks of what was offered before it, not of what is altered afterwards.
-            if resumes.any(|at| at.resume.devices.contains(who.device) && claim.version.landing < at.since) {
-                Standing::Normal { supersedes: Some(running(claim)) }
-            } else {
-                let why = format!(
-                    "it runs {} with digest {}, but what was signed for it has digest {}",
-                    claim.version.long(),
-                    claim.digest.short(),
-                    signed.short()
-                );
-                Standing::Paused(Pause { code: codes::VERSION_ALTERED, why, commit: None })
-            }
-        }
-        Classification::Unreadable { why, claim } => {
-            let named = resumes.any(|at| at.resume.devices.contains(who.device));
-            let given_up = claim.as_ref().map(running).or_else(|| who.nonce.map(|n| Supersedes::Nonce(n.to_owned())));
-            match given_up {
-                Some(supersedes) if named => Standing::Normal { supersedes: Some(supersedes) },
-                _ => {
-                    let why = format!("its report cannot be relied on: {why}");
-                    Standing::Paused(Pause { code: codes::REPORT_UNREADABLE, why, commit: None })
-                }
-            }
-        }
+    let resumes: Vec<_> = resumes.filter(|at| !rewound && at.resume.covers(who.device, who.labels)).collect();
+    if let Some(pause) = classified.claims.iter().find_map(|claim| pause(claim, who, &resumes, rewound)) {
+        return Standing::Paused(pause);
+    }
+    if matches!(classified.worst(), Classification::Empty | Classification::InHistory) {
+        return Standing::Normal { supersedes: None };
+    }
+    match given_up(classified.running.as_ref(), who) {
+        Some(supersedes) => Standing::Normal { supersedes: Some(supersedes) },
+        None => Standing::Paused(unreadable("it names neither what it runs nor its nonce")),
     }
 }
 
-fn running(claim: &Claim) -> Supersedes {
-    Supersedes::Running { version: claim.version, digest: claim.digest }
+/// Why one claim pauses the device, if it does.
+fn pause(claim: &Classification, who: &Who<'_>, resumes: &[ResumeAt<'_>], rewound: bool) -> Option<Pause> {
+    let mut naming = resumes.iter().filter(|at| at.resume.devices.contains(who.device));
+    match claim {
+        Classification::Empty | Classification::InHistory => None,
+        Classification::Equivalent(claim) => rewound.then(|| missing(claim, Stand::Ahead)),
+        Classification::Missing { claim, stand } => {
+            let is_over = resumes.iter().any(|at| at.resume.over.contains(&claim.version.commit));
+            (!is_over).then(|| missing(claim, *stand))
+        }
+        Classification::Altered { claim, signed } => {
+            // A Resume that names the device speaks of what was offered before it, not of what is altered afterwards.
+            let is_over = naming.any(|at| claim.version.landing < at.since);
+            (!is_over).then(|| altered(claim, signed))
+        }
+        Classification::Unreadable { why, .. } => naming.next().is_none().then(|| unreadable(why)),
+    }
+}
+
+/// What names exactly what a device runs: that itself, or the nonce of a device that does not say.
+fn given_up(running: Option<&Claim>, who: &Who<'_>) -> Option<Supersedes> {
+    let nonce = || who.nonce.map(|nonce| Supersedes::Nonce(nonce.to_owned()));
+    running.map(|claim| Supersedes::Running { version: claim.version, digest: claim.digest }).or_else(nonce)
+}
+
+fn altered(claim: &Claim, signed: &Sha256Digest) -> Pause {
+    let why = format!(
+        "it runs {} with digest {}, but what was signed for it has digest {}",
+        claim.version.long(),
+        claim.digest.short(),
+        signed.short()
+    );
+    Pause { code: codes::VERSION_ALTERED, why, commit: None }
+}
+
+fn unreadable(why: &str) -> Pause {
+    Pause { code: codes::REPORT_UNREADABLE, why: format!("its report cannot be relied on: {why}"), commit: None }
 }
 
 fn missing(claim: &Claim, stand: Stand) -> Pause {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bellwether_core::admission::{Admission, Domain, Identity};
-use bellwether_core::classify::{Classification, Evidence, Pause, Standing, Who, classify, standing};
+use bellwether_core::classify::{Classified, Evidence, Pause, Standing, Who, classify, standing};
 use bellwether_core::declare::{Declared, Facts, TemplateAt};
 use bellwether_core::objects::ObjectSource;
 use bellwether_core::plan::Landing;
@@ -192,7 +192,7 @@ impl Device {
         reported: &Reported,
         repository: &Repository,
         blobs: &mut HashMap<ObjectId, TargetRef>,
-    ) -> Classification {
+    ) -> Classified {
         // Rendered ahead, since the evidence is read-only: only a claim whose commit is missing can need it.
         let mut rendered: BTreeMap<u64, Sha256Digest> = BTreeMap::new();
         let claims = match reported {
@@ -218,7 +218,7 @@ impl Device {
                 rendered.insert(number, digest);
             }
         }
-        let Some(history) = repository.judging_history() else { return Classification::Empty };
+        let Some(history) = repository.judging_history() else { return Classified::default() };
         let evidence = Evidence {
             history,
             signed: &|version| self.signed_digest(version),
