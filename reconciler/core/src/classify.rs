@@ -240,3 +240,6 @@ fn missing(claim: &Claim, stand: Stand) -> Pause {
     let why = format!("it reports {}, which {stand}: commit {commit} is missing", claim.version);
     Pause { code: codes::VERSION_MISSING, why, commit: Some(commit) }
 }
+
+#[cfg(test)]
+mod tests;
