@@ -11,7 +11,7 @@ use crate::decision::{self, DecisionOptions};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::repo::WorkingCopy;
-use crate::server::Server;
+use crate::server::{Server, page_address};
 use crate::token_edit::quoted;
 
 const EXAMPLES: &str = "Examples:
@@ -32,7 +32,7 @@ pub(crate) struct ApproveArgs {
     #[arg(long, value_name = "COMMIT")]
     commit_id: Option<CommitId>,
     /// Address of the reconciler's page: approve what rolls out now
-    #[arg(long, env = "BELLWETHER_SERVER", value_name = "URL")]
+    #[arg(long, env = "BELLWETHER_SERVER", value_name = "URL", value_parser = page_address)]
     server: Option<url::Url>,
     /// PEM file with the certificate authority of that address
     #[arg(long, env = "BELLWETHER_CA", value_name = "FILE")]

@@ -12,7 +12,7 @@ use crate::decision::{self, DecisionOptions};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::repo::WorkingCopy;
-use crate::server::Server;
+use crate::server::{Server, page_address};
 use crate::token::key_value;
 use crate::token_edit::quoted;
 
@@ -49,7 +49,7 @@ pub(crate) struct ResumeArgs {
     #[arg(long, value_name = "COMMIT", value_delimiter = ',', num_args = 1..)]
     over: Vec<CommitId>,
     /// Address of the reconciler's page: learn the missing commits there
-    #[arg(long, env = "BELLWETHER_SERVER", value_name = "URL")]
+    #[arg(long, env = "BELLWETHER_SERVER", value_name = "URL", value_parser = page_address)]
     server: Option<url::Url>,
     /// PEM file with the certificate authority of that address
     #[arg(long, env = "BELLWETHER_CA", value_name = "FILE")]

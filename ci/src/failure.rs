@@ -1,9 +1,12 @@
 //! How the command says that something failed: code, what, why, and what to do.
 
 use std::fmt;
+use std::process::ExitCode;
 
 use bellwether_schemas::Code;
 use bellwether_schemas::codes;
+
+use crate::output::{self, Output, Paint};
 
 /// Why a subcommand ended without doing what it was asked.
 #[derive(Debug)]
@@ -40,8 +43,13 @@ impl Failure {
         self
     }
 
-    pub(crate) fn exit(&self) -> u8 {
-        self.exit
+    /// Says it, on stderr, and gives the exit code.
+    pub(crate) fn report(&self, output: Output) -> ExitCode {
+        match output {
+            Output::Text => output::note(format!("{}{self}", Paint::stderr().red("error"))),
+            Output::Json => output::note(self.json().to_string()),
+        }
+        ExitCode::from(self.exit)
     }
 
     fn advice(&self) -> &str {
@@ -51,7 +59,7 @@ impl Failure {
         }
     }
 
-    pub(crate) fn json(&self) -> serde_json::Value {
+    fn json(&self) -> serde_json::Value {
         serde_json::json!({ "error": {
             "code": self.code.as_str(), "message": self.message, "cause": self.cause, "hint": self.advice(),
         }})
@@ -73,8 +81,12 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
+        // Some libraries repeat their source in their own text.
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         source = inner.source();
     }
     text
@@ -82,5 +94,14 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// A file that could not be read or written.
 pub(crate) fn file(what: &str, path: &std::path::Path, error: &std::io::Error) -> Failure {
-    Failure::new(codes::FILE_ACCESS, format!("{what} {}", path.display())).because(error)
+    use std::io::ErrorKind;
+    let failure = Failure::new(codes::FILE_ACCESS, format!("{what} {}", path.display())).because(error);
+    match error.kind() {
+        ErrorKind::NotFound => failure.hint("Name a path that is there (relative ones begin in the current folder)."),
+        ErrorKind::PermissionDenied => {
+            failure.hint("Look at owner and permissions: ls -ld on the path and its folder.")
+        }
+        ErrorKind::StorageFull => failure.hint("Make room on that file system: df -h shows what is left."),
+        _ => failure,
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use bellwether_schemas::codes;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
@@ -37,9 +36,7 @@ pub(crate) fn run(command: &KeysCommand, output: Output) -> Result<(), Failure> 
     let KeysCommand::Init(args) = command;
     bellwether_reconciler::keys::init(&args.root, &args.online, Timestamp::now()).map_err(|e| {
         let message = format!("cannot make keys in {} and {}", args.root.display(), args.online.display());
-        Failure::new(codes::FILE_ACCESS, message)
-            .because(&e)
-            .hint("Name folders that hold no keys yet; existing keys are never overwritten.")
+        Failure::new(e.code(), message).because(&e)
     })?;
     match output {
         Output::Json => output::json(&serde_json::json!({ "root": args.root, "online": args.online })),

@@ -21,16 +21,17 @@ mod sign;
 mod template;
 mod token;
 mod token_edit;
+mod usage;
 mod validate;
 mod why;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use failure::Failure;
-use output::{Output, Paint};
+use output::Output;
 
 const ABOUT: &str = "Keeps fleets of devices at what a signed git repository says.
 
@@ -88,16 +89,13 @@ fn main() -> ExitCode {
     if let Some(code) = hidden_self(&arguments) {
         return code;
     }
-    let cli = Cli::parse_from(&arguments);
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage::report(&error, &arguments, Cli::command()),
+    };
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            match cli.output {
-                Output::Text => output::note(format!("{}{failure}", Paint::stderr().red("error"))),
-                Output::Json => output::note(failure.json().to_string()),
-            }
-            ExitCode::from(failure.exit())
-        }
+        Err(failure) => failure.report(cli.output),
     }
 }
 

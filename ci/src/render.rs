@@ -53,7 +53,10 @@ pub(crate) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
     let fleets = declared.fleets_of(&facts);
     let fleet = match fleets.as_slice() {
         [fleet] => *fleet,
-        [] => return Err(Failure::finding(codes::SELECTS_NOTHING, format!("no fleet selects {}", args.device))),
+        [] => {
+            return Err(Failure::finding(codes::SELECTS_NOTHING, format!("no fleet selects {}", args.device))
+                .hint("Compare its labels in enrollments/ and devices/ with the selectors in fleets/."));
+        }
         several => {
             let names: Vec<_> = several.iter().map(|fleet| fleet.as_str()).collect();
             return Err(Failure::finding(
@@ -134,7 +137,9 @@ fn first_with_policy(repo: &gix::Repository, tip: &CommitId) -> Result<Introduct
 
 fn resolve(repo: &gix::Repository, at: &str) -> Result<CommitId, Failure> {
     let unknown = |e: &(dyn std::error::Error + 'static)| {
-        Failure::finding(codes::NO_SUCH_OBJECT, format!("--at: {at} names no commit")).because(e)
+        Failure::finding(codes::NO_SUCH_OBJECT, format!("--at: {at} names no commit"))
+            .because(e)
+            .hint("Name a commit, tag or branch that is there: git log --oneline")
     };
     let id = repo.rev_parse_single(format!("{at}^{{commit}}").as_str()).map_err(|e| unknown(&e))?;
     Ok(CommitId::from_bytes(id.detach().as_slice()).expect("a git id has 20 or 32 bytes"))

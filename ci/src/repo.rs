@@ -34,6 +34,10 @@ impl Edit {
 impl WorkingCopy {
     /// The working copy that `dir` lies in.
     pub(crate) fn discover(dir: &Path) -> Result<Self, Failure> {
+        let here = shown(dir);
+        if !here.is_dir() {
+            return Err(Failure::new(codes::NOT_A_REPOSITORY, format!("{} is not a folder", here.display())));
+        }
         let repo = gix::discover(dir).map_err(|e| {
             let message = format!("{} lies in no git working copy", shown(dir).display());
             Failure::new(codes::NOT_A_REPOSITORY, message).because(&e)
@@ -278,6 +282,6 @@ pub(crate) fn git(what: &str, error: &(dyn std::error::Error + 'static)) -> Fail
 }
 
 /// A path as people know it: `.` says nothing in a message.
-fn shown(dir: &Path) -> PathBuf {
+pub(crate) fn shown(dir: &Path) -> PathBuf {
     std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf())
 }

@@ -13,7 +13,7 @@ use crate::failure::{self, Failure};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerOptions {
     /// Address of the reconciler's page, such as http://127.0.0.1:8080
-    #[arg(long, env = "BELLWETHER_SERVER", value_name = "URL")]
+    #[arg(long, env = "BELLWETHER_SERVER", value_name = "URL", value_parser = page_address)]
     pub(crate) server: url::Url,
     /// PEM file with the certificate authority of that address, if it is not publicly trusted
     #[arg(long, env = "BELLWETHER_CA", value_name = "FILE")]
@@ -24,6 +24,14 @@ impl ServerOptions {
     pub(crate) fn connect(&self) -> Result<Server, Failure> {
         Server::connect(&self.server, self.ca.as_deref())
     }
+}
+
+/// Reads the address of a page.
+pub(crate) fn page_address(text: &str) -> Result<url::Url, String> {
+    let expected = "expected the address of the reconciler's page, such as http://127.0.0.1:8080";
+    let url: url::Url = text.parse().map_err(|_| expected.to_owned())?;
+    let fits = matches!(url.scheme(), "http" | "https") && url.has_host();
+    if fits { Ok(url) } else { Err(expected.to_owned()) }
 }
 
 /// A reader of one reconciler's API.

@@ -75,7 +75,21 @@ fn configured_key(config: &gix::config::Snapshot<'_>) -> Result<PathBuf, Failure
 }
 
 fn load_key(file: &Path) -> Result<PrivateKey, Failure> {
-    let text = std::fs::read(file).map_err(|e| failure::file("cannot read the signing key", file, &e))?;
+    let text = std::fs::read(file).map_err(|e| {
+        let failure = failure::file("cannot read the signing key", file, &e);
+        match e.kind() {
+            std::io::ErrorKind::NotFound => failure.hint(format!(
+                "Name the file of a private key that is there, or make one: ssh-keygen -t ed25519 -f {}",
+                file.display()
+            )),
+            _ => failure,
+        }
+    })?;
+    if text.starts_with(b"ssh-") || text.starts_with(b"ecdsa-") {
+        let private = file.with_extension("");
+        return Err(unusable(file)
+            .hint(format!("This is the public half of a key. Pass the private half: --key {}", private.display())));
+    }
     let key = PrivateKey::from_openssh(&text).map_err(|e| unusable(file).because(&e))?;
     if !key.is_encrypted() {
         return Ok(key);

@@ -163,6 +163,18 @@ pub(crate) fn append(copy: &WorkingCopy, path: &str, tokens: &[Minted]) -> Resul
         )
         .hint("Pass another --id, or none."));
     }
+    let named =
+        |token: &Minted| present.iter().find(|other| other.device.is_some() && other.device == token.entry.device);
+    if let Some((device, other)) = tokens.iter().find_map(|token| Some((token.entry.device.as_ref()?, named(token)?))) {
+        return Err(Failure::finding(
+            codes::ALREADY_THERE,
+            format!("{path} has a token for {device} already, with the id {}", other.id),
+        )
+        .hint(format!(
+            "To enroll {device} again, delete that entry and mint again: deleting revokes nothing, and the device that \
+             enrolls with the new token replaces the other."
+        )));
+    }
     let entries_to_add: Vec<_> = tokens.iter().map(|token| token.entry.clone()).collect();
     let after = token_edit::append(&text, &entries_to_add).map_err(|why| not_understood(&why))?;
     // The edit is textual, so what it made is read again: the old entries, then the new ones, and nothing else.

@@ -1,18 +1,24 @@
 //! `bellwether validate`: every manifest, every problem, with its place; and whether the manifests fit together.
 
+mod rendering;
+mod trust;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use bellwether_core::verify::POLICY_PATH;
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
 use bellwether_schemas::manifest::{AnyManifest, Fleet, HoldScope, Kind, Rollout};
 use bellwether_schemas::{FleetName, Sha256Digest, codes, yaml};
 use clap::Args;
+use jiff::Timestamp;
 use sha2::Digest as _;
 
-use crate::devices;
+use crate::devices::{self, Known};
 use crate::failure::{self, Failure};
 use crate::output::{self, Output, Paint};
+use crate::repo::shown;
 
 const EXAMPLES: &str = "Examples:
   bellwether validate                                  (the repository here)
@@ -36,13 +42,22 @@ pub(crate) struct ValidateArgs {
 pub(crate) fn run(args: &ValidateArgs, output: Output) -> Result<(), Failure> {
     let root = gix::discover(&args.repo).ok().and_then(|repo| repo.workdir().map(Path::to_path_buf));
     let root = root.unwrap_or_else(|| args.repo.clone());
+    if !root.is_dir() {
+        return Err(Failure::new(codes::NOT_A_REPOSITORY, format!("{} is not a folder", shown(&root).display())));
+    }
     let mut check = Check { root, texts: BTreeMap::new(), manifests: BTreeMap::new(), problems: Vec::new() };
     check.read_all()?;
     if check.texts.is_empty() {
-        return Err(Failure::new(codes::NOT_A_REPOSITORY, format!("{} has no manifests", check.root.display())));
+        return Err(Failure::new(
+            codes::NOT_A_REPOSITORY,
+            format!("{} has no manifests", shown(&check.root).display()),
+        ));
     }
     check.references()?;
-    check.overlaps();
+    let devices = devices::known(check.manifests.values());
+    check.overlaps(&devices);
+    check.renders(&devices)?;
+    check.trust();
 
     let mut problems = check.problems;
     let wanted = |problem: &Diagnostic| {
@@ -212,7 +227,7 @@ impl Check {
     }
 
     /// Two fleets that select the same device, as far as git knows devices.
-    fn overlaps(&mut self) {
+    fn overlaps(&mut self, devices: &[Known]) {
         let fleets = self.manifests.iter().filter_map(|(path, manifest)| match manifest {
             AnyManifest::Fleet(fleet) => Some((path.clone(), fleet.metadata.name.clone(), fleet.spec.selector.clone())),
             _ => None,
@@ -220,17 +235,51 @@ impl Check {
         let fleets: Vec<_> = fleets.collect();
         let mut said = BTreeSet::new();
         let mut found = Vec::new();
-        for (device, labels) in devices::known(self.manifests.values()) {
-            let selecting: Vec<_> = fleets.iter().filter(|(_, _, selector)| selector.matches(&labels)).collect();
+        for device in devices {
+            let labels = &device.facts.labels;
+            let selecting: Vec<_> = fleets.iter().filter(|(_, _, selector)| selector.matches(labels)).collect();
             let [(_, first, _), others @ ..] = selecting.as_slice() else { continue };
             for (path, name, _) in others {
                 if said.insert((first.clone(), name.clone())) {
-                    let message = format!("the fleets {first} and {name} both select {device}");
+                    let message = format!("the fleets {first} and {name} both select {}", device.shown);
                     found.push(self.place(Diagnostic::error(codes::OVERLAP, path, message), path, "selector"));
                 }
             }
         }
         self.problems.extend(found);
+    }
+}
+
+impl Check {
+    /// Fleets that cannot be rendered for a device they select.
+    fn renders(&mut self, devices: &[Known]) -> Result<(), Failure> {
+        let mut found = Vec::new();
+        for (path, manifest) in &self.manifests {
+            let AnyManifest::Fleet(fleet) = manifest else { continue };
+            for problem in rendering::problems(&self.root, &fleet.metadata.name, &fleet.spec, devices)? {
+                let diagnostic = Diagnostic::error(codes::TEMPLATE, path, problem.message);
+                found.push(match &problem.near {
+                    Some(near) => self.place(diagnostic, path, near),
+                    None => diagnostic,
+                });
+            }
+        }
+        self.problems.extend(found);
+        Ok(())
+    }
+
+    /// The policy, as the verifier judges it.
+    fn trust(&mut self) {
+        match (self.manifests.get(POLICY_PATH), self.texts.get(POLICY_PATH)) {
+            (Some(AnyManifest::TrustPolicy(policy)), Some(text)) => {
+                self.problems.extend(trust::problems(&self.root, text, &policy.spec, Timestamp::now()));
+            }
+            (_, Some(_)) => {}
+            (_, None) => {
+                let message = "the trust policy is missing: every landing needs it";
+                self.problems.push(Diagnostic::error(codes::POLICY_MISSING, POLICY_PATH, message));
+            }
+        }
     }
 }
 

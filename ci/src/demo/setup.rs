@@ -20,7 +20,7 @@ use crate::sign::Signer;
 use crate::token::{self, TokenFor};
 use crate::token_edit;
 
-const BRANCH: &str = "main";
+pub(super) const BRANCH: &str = "main";
 
 /// The demo in `dir`: the one that is there, or a new one.
 pub(crate) fn prepare(dir: &Path, devices: u32) -> Result<Place, Failure> {

@@ -8,6 +8,7 @@ use bellwether_schemas::DeviceName;
 use bellwether_schemas::api::{DeviceView, RolloutState, RolloutView, Summary, Updated};
 
 use super::place::Place;
+use super::setup::BRANCH;
 use crate::get::{self, printable};
 use crate::output::{self, Paint};
 
@@ -39,15 +40,18 @@ impl Screen {
 
     fn redraw(&mut self, devices: &[DeviceView], rollouts: &[RolloutView]) {
         let paint = Paint::stdout();
+        let size = Size::of_terminal();
         let mut text = String::new();
         for rollout in rollouts {
-            let state = format!("{:?}", rollout.state);
+            let word = format!("{:?}", rollout.state);
             let state = match rollout.state {
-                RolloutState::Complete => paint.green(&state),
-                RolloutState::Halted => paint.red(&state),
-                RolloutState::Progressing | RolloutState::Waiting => paint.yellow(&state),
+                RolloutState::Complete => paint.green(&word),
+                RolloutState::Halted => paint.red(&word),
+                RolloutState::Progressing | RolloutState::Waiting => paint.yellow(&word),
             };
-            text.push_str(&format!("{} v{}: {state}: {}\n", rollout.fleet, rollout.landing, printable(&rollout.why)));
+            let about = format!("{} v{}: ", rollout.fleet, rollout.landing);
+            let room = size.columns.saturating_sub(about.chars().count() + word.len() + 2);
+            text.push_str(&format!("{about}{state}: {}\n", cut(&printable(&rollout.why), room)));
         }
         text.push_str(&get::devices(&devices[..devices.len().min(ROWS)]).to_string());
         if devices.len() > ROWS {
@@ -55,6 +59,13 @@ impl Screen {
             let done = rest.iter().filter(|device| device.status.updated.status == Updated::UpToDate).count();
             text.push_str(&format!("\n… and {} more, {done} of them up to date", rest.len()));
         }
+        // What does not fit on the screen cannot be drawn over again.
+        let mut lines: Vec<&str> = text.lines().collect();
+        if lines.len() >= size.rows {
+            lines.truncate(size.rows.saturating_sub(2));
+            lines.push("… and more: the page shows all");
+        }
+        let text = lines.join("\n");
         if text == self.last {
             return;
         }
@@ -89,6 +100,33 @@ impl Screen {
     }
 }
 
+/// How many characters fit on the terminal.
+struct Size {
+    columns: usize,
+    rows: usize,
+}
+
+impl Size {
+    fn of_terminal() -> Self {
+        match rustix::termios::tcgetwinsize(std::io::stdout()) {
+            Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
+                Self { columns: size.ws_col.into(), rows: size.ws_row.into() }
+            }
+            // A terminal that does not say: the smallest that is usual.
+            _ => Self { columns: 80, rows: 24 },
+        }
+    }
+}
+
+/// One line of at most `room` characters.
+fn cut(text: &str, room: usize) -> String {
+    let line = text.replace('\n', " ");
+    if line.chars().count() <= room {
+        return line;
+    }
+    line.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+}
+
 fn words(summary: Summary, updated: Updated) -> String {
     format!("{summary:?} {updated:?}")
 }
@@ -106,9 +144,14 @@ Try this in another terminal:
   cd {dir}/fleet
 
   # Change something; the canary device-1 takes it first, the others two seconds after it is well.
-  sed -i 's/greeting: Hello/greeting: Good morning/' fleets/edge.yaml
-  git commit -am 'Say good morning' && git push
+  sed -i 's/greeting: .*/greeting: It is '$(date +%T)/ fleets/edge.yaml
+  git commit -am 'Say what time it is' && git push
   cat ../devices/*/root/opt/bellwether/etc/greeting
+
+  # Set the branch back: every device that is ahead of it is paused, until the missing commit returns.
+  git push --force origin HEAD~1:{BRANCH}
+  {command} why device-1 --server {page}
+  git push
 
   # Break a probe: the canary tries, goes back by itself, and the rollout halts. The others never see it.
   sed -i '/- file:/{{n;s/greeting/missing/}}' fleets/edge.yaml

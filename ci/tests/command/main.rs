@@ -4,6 +4,7 @@
 
 mod decisions;
 mod init;
+mod mistakes;
 mod tokens;
 mod validate;
 

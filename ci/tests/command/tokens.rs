@@ -83,3 +83,12 @@ fn many_tokens_are_one_commit() {
     let again = sandbox.bellwether(&["token", "mint", "factory", "--id", "batch-20"]);
     assert!(again.err.contains("BW-0734"), "{}", again.err);
 }
+
+#[test]
+fn a_second_token_for_a_device_says_how_to_enroll_it_again() {
+    let sandbox = Sandbox::with_repository();
+    assert_eq!(sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-7", "--id", "first"]).code, Some(0));
+    let ran = sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-7"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("BW-0734") && ran.err.contains("first") && ran.err.contains("delete"), "{}", ran.err);
+}

@@ -62,6 +62,54 @@ fn two_fleets_for_one_device_are_an_overlap() {
 }
 
 #[test]
+fn templates_are_rendered_for_the_devices_that_git_knows() {
+    let sandbox = Sandbox::with_repository();
+    sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-7"]);
+    sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-8"]);
+    sandbox.bellwether(&["token", "mint", "factory", "--labels", "site=kiel"]);
+    assert_eq!(sandbox.bellwether(&["validate"]).code, Some(0));
+
+    sandbox.replace("fleets/edge.yaml", "{{ vars.greeting }} from", "{{ labels.site }} from");
+    let ran = sandbox.bellwether(&["validate"]);
+    assert_eq!(ran.code, Some(1));
+    insta::assert_snapshot!(ran.out);
+
+    let device = |name: &str| {
+        format!(
+            "apiVersion: bellwether/v1\nkind: Device\nmetadata: {{name: {name}}}\nspec: {{labels: {{site: kiel}}}}\n"
+        )
+    };
+    sandbox.write("devices/kiosk-7.yaml", &device("kiosk-7"));
+    sandbox.write("devices/kiosk-8.yaml", &device("kiosk-8"));
+    let ran = sandbox.bellwether(&["validate"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.out);
+}
+
+#[test]
+fn the_policy_is_judged_as_the_verifier_does() {
+    let sandbox = Sandbox::with_repository();
+    let policy = sandbox.read("trust/policy.yaml");
+    let code = |change: &dyn Fn(&str) -> String| {
+        sandbox.write("trust/policy.yaml", &change(&policy));
+        let ran = sandbox.bellwether(&["validate", "--output", "json"]);
+        let said: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+        (ran.code, said["problems"][0]["code"].as_str().map(str::to_owned))
+    };
+    let expires = policy.lines().find(|line| line.contains("expires:")).expect("a policy expires").to_owned();
+    let found = |exit, code: &str| (Some(exit), Some(code.to_owned()));
+    assert_eq!(code(&|text| text.replace("approvals/**", "approvals/[ab]*")), found(1, "BW-0217"), "a class");
+    assert_eq!(code(&|text| text.replace("trust/**", "trash/**")), found(1, "BW-0219"), "changed, and not raised");
+    assert_eq!(
+        code(&|text| text.replace("version: 1", "version: 2").replace(&expires, "  expires: \"2020-01-01T00:00:00Z\"")),
+        found(1, "BW-0221")
+    );
+    assert_eq!(code(&|text| text.replace("version: 1", "version: 2")), (Some(0), None));
+    std::fs::remove_file(sandbox.repository().join("trust/policy.yaml")).expect("it is there");
+    let ran = sandbox.bellwether(&["validate"]);
+    assert!(ran.code == Some(1) && ran.out.contains("BW-0216"), "{}", ran.out);
+}
+
+#[test]
 fn render_prints_what_the_device_would_get() {
     let sandbox = Sandbox::with_repository();
     sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-7", "--commit"]);

@@ -1,0 +1,69 @@
+//! Wrong usage and wrong surroundings: each says what, why and what to do, with a code, and ends with 2.
+
+use crate::Sandbox;
+
+/// What the command says to `arguments`, in the repository.
+fn says(sandbox: &Sandbox, arguments: &[&str], exit: i32, expected: &[&str]) {
+    let ran = sandbox.bellwether(arguments);
+    assert_eq!(ran.code, Some(exit), "{arguments:?}: {}", ran.err);
+    assert!(ran.err.starts_with("error[BW-") && ran.err.contains("\n  hint: "), "{arguments:?}: {}", ran.err);
+    for text in expected {
+        assert!(ran.err.contains(text), "{arguments:?}: expected {text:?} in {}", ran.err);
+    }
+}
+
+#[test]
+fn wrong_arguments_are_told_like_every_other_failure() {
+    let sandbox = Sandbox::with_repository();
+    says(&sandbox, &["nonsense"], 2, &["BW-0720", "'nonsense'", "bellwether --help"]);
+    says(&sandbox, &["token", "mint"], 2, &["BW-0720", "<ENROLLMENT>", "bellwether token mint --help"]);
+    says(&sandbox, &["render", "Kiosk_7"], 2, &["BW-0720", "lower-case letters"]);
+    says(&sandbox, &["get", "devices"], 2, &["BW-0720", "--server <URL>"]);
+    says(&sandbox, &["get", "devices", "--server", "127.0.0.1:8080"], 2, &["such as http://127.0.0.1:8080"]);
+    let json = sandbox.bellwether(&["hold", "--output", "json"]);
+    let said: serde_json::Value = serde_json::from_str(&json.err).expect("JSON");
+    assert_eq!((json.code, said["error"]["code"].as_str()), (Some(2), Some("BW-0720")));
+    assert_eq!(sandbox.bellwether(&["--help"]).code, Some(0));
+}
+
+#[test]
+fn wrong_places_and_keys_are_named() {
+    let sandbox = Sandbox::with_repository();
+    let identity = ["--author", "Ada <ada@example.com>"];
+    let init = |key: &'static str| [&["init", "other", "--key", key], identity.as_slice()].concat();
+    says(&sandbox, &init("nothing-here"), 2, &["BW-0722", "nothing-here", "ssh-keygen"]);
+    says(&sandbox, &init("../key.pub"), 2, &["BW-0726", "public half", "--key ../key"]);
+    says(&sandbox, &init("README.md"), 2, &["BW-0726", "README.md"]);
+    says(&sandbox, &["validate", "--repo", "nowhere"], 2, &["BW-0723", "nowhere is not a folder"]);
+    says(&sandbox, &["render", "kiosk-7", "--at", "nowhere"], 1, &["BW-0733", "git log --oneline"]);
+    says(&sandbox, &["get", "devices", "--server", "http://127.0.0.1:1"], 2, &["BW-0735", "127.0.0.1:1"]);
+}
+
+#[test]
+fn every_subcommand_teaches_with_an_example() {
+    let sandbox = Sandbox::new();
+    let paths = [
+        "demo",
+        "init",
+        "validate",
+        "render",
+        "keys init",
+        "token mint",
+        "approve",
+        "hold",
+        "device resume",
+        "get",
+        "why",
+        "explain",
+    ];
+    for path in paths {
+        let arguments: Vec<_> = path.split(' ').chain(["--help"]).collect();
+        let ran = sandbox.bellwether_in(sandbox.dir.path(), &arguments);
+        assert_eq!(ran.code, Some(0), "{path}");
+        assert!(
+            ran.out.contains("Examples:") && ran.out.contains(&format!("bellwether {path}")),
+            "{path}: {}",
+            ran.out
+        );
+    }
+}
