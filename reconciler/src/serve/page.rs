@@ -10,6 +10,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
+use bellwether_core::plan::{Advice, advice};
 use bellwether_schemas::api::{CommitView, Condition, DeviceView, RepositoryView, RolloutState, Summary, Updated};
 use http::StatusCode;
 use http::header::{
@@ -23,6 +24,7 @@ use super::sessions::Sessions;
 use super::updates::get_only;
 use super::views::Views;
 use super::{api, metrics};
+use attention::{Attention, attention};
 
 /// Devices and commits on one page; the API has all of them.
 const SHOWN: usize = 200;
@@ -95,6 +97,7 @@ struct Filter {
 #[template(path = "overview.html")]
 struct Overview<'a> {
     views: &'a Views,
+    attention: Vec<Attention<'a>>,
     q: &'a str,
     devices: Vec<&'a DeviceView>,
     matching: usize,
@@ -107,6 +110,7 @@ struct Overview<'a> {
 struct Device<'a> {
     views: &'a Views,
     device: &'a DeviceView,
+    advice: Option<Advice>,
 }
 
 #[derive(Template)]
@@ -136,6 +140,7 @@ fn overview_of<'a>(views: &'a Views, q: &'a str) -> Overview<'a> {
     devices.truncate(SHOWN);
     let current = |device: &&DeviceView| device.status.updated.status == Updated::UpToDate;
     Overview {
+        attention: attention(views),
         q,
         devices,
         matching,
@@ -148,7 +153,11 @@ fn overview_of<'a>(views: &'a Views, q: &'a str) -> Overview<'a> {
 async fn device(State(page): State<Page>, Path(name): Path<String>) -> Response {
     let views = page.views();
     match views.devices.iter().find(|device| device.name.as_str() == name) {
-        Some(device) => render(&Device { views: &views, device }),
+        Some(device) => {
+            let reason = device.reason.as_ref();
+            let advice = reason.and_then(|why| advice(why, Some(&device.name), device.fleet.as_ref()));
+            render(&Device { views: &views, device, advice })
+        }
         None => (StatusCode::NOT_FOUND, render(&Missing { views: &views, name: &name })).into_response(),
     }
 }
@@ -167,9 +176,30 @@ fn render(template: &impl Template) -> Response {
 mod words {
     use super::{Condition, DeviceView, RepositoryView, RolloutState, Summary, Timestamp, Updated};
 
-    /// `2026-01-02 03:04:05 UTC`.
-    pub(super) fn time(at: &Timestamp) -> String {
-        at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+    pub(super) use bellwether_core::plan::moment as time;
+
+    /// How long before `now`, in the largest unit that fits: `3 s ago`.
+    pub(super) fn ago(at: &Timestamp, now: Option<&Timestamp>) -> String {
+        let Some(now) = now else { return time(at) };
+        match now.as_second().saturating_sub(at.as_second()) {
+            ..1 => "now".to_owned(),
+            seconds @ 1..120 => format!("{seconds} s ago"),
+            seconds @ 120..7200 => format!("{} min ago", seconds / 60),
+            seconds @ 7200..172_800 => format!("{} h ago", seconds / 3600),
+            seconds => format!("{} days ago", seconds / 86_400),
+        }
+    }
+
+    /// A status word as people write it: `UpToDate` becomes `up to date`.
+    pub(super) fn plain(word: &impl std::fmt::Debug) -> String {
+        let mut text = String::new();
+        for c in format!("{word:?}").chars() {
+            if c.is_uppercase() && !text.is_empty() {
+                text.push(' ');
+            }
+            text.extend(c.to_lowercase());
+        }
+        text
     }
 
     /// The class of a badge: whether somebody must look.
@@ -207,5 +237,6 @@ mod words {
     }
 }
 
+mod attention;
 #[cfg(test)]
 mod tests;

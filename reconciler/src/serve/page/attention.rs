@@ -1,0 +1,120 @@
+//! What somebody should look at, most urgent first, each with what can be done about it.
+
+use std::collections::BTreeMap;
+
+use bellwether_core::plan::{Advice, advice, condition_advice};
+use bellwether_schemas::DeviceName;
+use bellwether_schemas::api::{Condition, DeviceView, RolloutState, WaitingOn};
+
+use super::words;
+use crate::serve::Views;
+
+/// Devices with the same reason that are named; the list below names all.
+const NAMED: usize = 3;
+/// Groups of devices that are shown.
+const GROUPS: usize = 8;
+
+/// One thing to look at.
+#[derive(Debug)]
+pub(super) struct Attention<'a> {
+    /// The class of its mark: `wait` or `bad`.
+    pub(super) class: &'static str,
+    /// What it concerns.
+    pub(super) what: String,
+    /// The devices it concerns, if it is about devices: some of them.
+    pub(super) devices: Vec<&'a DeviceName>,
+    /// How many devices more.
+    pub(super) more: usize,
+    /// The reason in a sentence.
+    pub(super) why: &'a str,
+    /// What can be done.
+    pub(super) advice: Option<Advice>,
+}
+
+/// Everything that waits for people.
+pub(super) fn attention(views: &Views) -> Vec<Attention<'_>> {
+    repository(views).into_iter().chain(rollouts(views)).chain(devices(views)).collect()
+}
+
+fn repository(views: &Views) -> Option<Attention<'_>> {
+    let repository = views.repository.as_ref().filter(|repository| repository.condition != Condition::Verified)?;
+    let (class, word) = words::condition(repository);
+    Some(Attention {
+        class,
+        what: format!("Repository: {}", word.to_lowercase()),
+        devices: Vec::new(),
+        more: 0,
+        why: &repository.why,
+        advice: condition_advice(&repository.condition, &repository.branch),
+    })
+}
+
+fn rollouts(views: &Views) -> impl Iterator<Item = Attention<'_>> {
+    views.rollouts.iter().filter_map(|rollout| {
+        let (class, state) = match rollout.state {
+            RolloutState::Halted => ("bad", "halted"),
+            RolloutState::Waiting => ("wait", "waits for people"),
+            RolloutState::Progressing | RolloutState::Complete => return None,
+        };
+        Some(Attention {
+            class,
+            what: format!("Rollout of {}: {state}", rollout.fleet),
+            devices: Vec::new(),
+            more: 0,
+            why: &rollout.why,
+            advice: rollout.reason.as_ref().and_then(|reason| advice(reason, None, Some(&rollout.fleet))),
+        })
+    })
+}
+
+/// Devices by reason: thousands that wait for the same thing are one entry.
+fn devices(views: &Views) -> impl Iterator<Item = Attention<'_>> {
+    let mut groups: BTreeMap<(&str, &str), Vec<&DeviceView>> = BTreeMap::new();
+    for device in &views.devices {
+        let Some(word) = device.reason.as_ref().and_then(own_trouble) else { continue };
+        // When a silent device was last heard of differs, and is no other reason.
+        let why = if word == "silent" { "" } else { device.why.as_str() };
+        groups.entry((word, why)).or_default().push(device);
+    }
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
+    groups.into_iter().take(GROUPS).filter_map(|((word, _), members)| {
+        let first = *members.first()?;
+        let what = match members.len() {
+            1 => format!("One device {word}"),
+            number => format!("{number} devices {word}"),
+        };
+        Some(Attention {
+            class: if word == "silent" { "wait" } else { "bad" },
+            what,
+            devices: members.iter().take(NAMED).map(|device| &device.name).collect(),
+            more: members.len().saturating_sub(NAMED),
+            why: &first.why,
+            advice: first.reason.as_ref().and_then(|why| advice(why, Some(&first.name), first.fleet.as_ref())),
+        })
+    })
+}
+
+/// A word for a reason that is the device's own; what its rollout or the repository waits for is shown there.
+fn own_trouble(reason: &WaitingOn) -> Option<&'static str> {
+    match reason {
+        WaitingOn::Paused { .. } => Some("paused"),
+        WaitingOn::Failed { .. } => Some("failed"),
+        WaitingOn::RenderError { .. } => Some("without a spec"),
+        WaitingOn::Orphaned => Some("in no fleet"),
+        WaitingOn::Overlap { .. } => Some("in several fleets"),
+        WaitingOn::Stale { .. } => Some("silent"),
+        WaitingOn::Wave { .. }
+        | WaitingOn::EmptyWave { .. }
+        | WaitingOn::Soak { .. }
+        | WaitingOn::TooFewHealthy { .. }
+        | WaitingOn::Gate { .. }
+        | WaitingOn::InFlight { .. }
+        | WaitingOn::Halted { .. }
+        | WaitingOn::Held { .. }
+        | WaitingOn::Lookup { .. }
+        | WaitingOn::AwaitingReconnect
+        | WaitingOn::Repository { .. }
+        | WaitingOn::Revoked => None,
+    }
+}
