@@ -226,3 +226,6 @@ impl Verified {
         Ok(spec)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,32 +85,9 @@ struct Agent {
 
 /// Runs until a signal ends it.
 pub(crate) async fn run(state: StateDir, root: PathBuf, allowed: Allowed) -> Result<(), RunError> {
-    let identity = state.load_identity()?.ok_or_else(|| RunError::NotEnrolled(state.path().to_owned()))?;
-    let verified = state.load_trust()?.and_then(|trust| trust.verified);
-    let machine = Machine::new(state.load_memory()?, allowed.clone());
-    let applier = Applier::new(state.path().to_owned(), root.clone());
-    let unfinished = applier.is_unfinished()?;
-    let (work, mut done) = mpsc::channel(8);
+    let (mut agent, mut done) = Agent::new(state, root, allowed)?;
+    let unfinished = agent.applier.is_unfinished()?;
     let (link, mut links) = mpsc::channel(32);
-    let mut agent = Agent {
-        state: Arc::new(state),
-        applier: Arc::new(applier),
-        prober: Prober { root, allowed },
-        machine,
-        identity,
-        verified,
-        work,
-        session: None,
-        heartbeat: HEARTBEAT,
-        tick: Instant::now() + HEARTBEAT,
-        wakes: Vec::new(),
-        retry: None,
-        pulls_free: Instant::now(),
-        link_trouble: None,
-        clock_trouble: None,
-        failure: None,
-        shown: Vec::new(),
-    };
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     agent.handle(Event::Started { unfinished })?;
@@ -130,6 +107,35 @@ pub(crate) async fn run(state: StateDir, root: PathBuf, allowed: Allowed) -> Res
 }
 
 impl Agent {
+    /// The agent of a state directory, and where its work ends.
+    fn new(state: StateDir, root: PathBuf, allowed: Allowed) -> Result<(Self, mpsc::Receiver<Event>), RunError> {
+        let identity = state.load_identity()?.ok_or_else(|| RunError::NotEnrolled(state.path().to_owned()))?;
+        let verified = state.load_trust()?.and_then(|trust| trust.verified);
+        let machine = Machine::new(state.load_memory()?, allowed.clone());
+        let applier = Applier::new(state.path().to_owned(), root.clone());
+        let (work, done) = mpsc::channel(8);
+        let agent = Self {
+            state: Arc::new(state),
+            applier: Arc::new(applier),
+            prober: Prober { root, allowed },
+            machine,
+            identity,
+            verified,
+            work,
+            session: None,
+            heartbeat: HEARTBEAT,
+            tick: Instant::now() + HEARTBEAT,
+            wakes: Vec::new(),
+            retry: None,
+            pulls_free: Instant::now(),
+            link_trouble: None,
+            clock_trouble: None,
+            failure: None,
+            shown: Vec::new(),
+        };
+        Ok((agent, done))
+    }
+
     fn handle(&mut self, event: Event) -> Result<(), RunError> {
         let (now, clock) = clock::now(self.verified);
         if clock == Clock::Plausible {
@@ -444,3 +450,6 @@ async fn stage_all(state: &StateDir, applier: Arc<Applier>, spec: DeviceSpec) ->
     let staged = tokio::task::spawn_blocking(move || applier.stage(&spec)).await;
     staged.map_err(|e| Problem::lasting(codes::APPLY_FAILED, e.to_string()))?.map_err(|e| e.problem())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+use std::path::Path;
+
+use bellwether_agent_core::Purpose;
+use bellwether_schemas::report::FailureKind;
+
+use super::*;
+use crate::trust::Metadata;
+
+struct Rig {
+    dir: tempfile::TempDir,
+    agent: Agent,
+}
+
+fn rig() -> Rig {
+    let dir = tempfile::tempdir().expect("a directory");
+    let state = StateDir::lock(&dir.path().join("state")).expect("locked");
+    state.load_memory().expect("a new memory");
+    let identity = Identity {
+        device: "edge-1".parse().expect("a name"),
+        key: String::new(),
+        certificate: String::new(),
+        ca: String::new(),
+        devices: "https://localhost:1".to_owned(),
+        updates: "https://localhost:1".to_owned(),
+    };
+    state.store_identity(&identity).expect("stored");
+    let root = dir.path().join("root");
+    std::fs::create_dir(&root).expect("made");
+    let (agent, _) = Agent::new(state, root, Allowed::default()).expect("an agent");
+    Rig { dir, agent }
+}
+
+impl Rig {
+    fn told(&mut self, directive: Directive) {
+        self.agent.linked(Link::Said(directive)).expect("no directive ends the agent");
+    }
+
+    fn state(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join("state").join(name)
+    }
+}
+
+/// From here on nothing can be written to this file of the state directory.
+fn break_writes(path: &Path) {
+    std::fs::create_dir(path.with_extension("new")).expect("made");
+}
+
+#[tokio::test]
+async fn intervals_and_head_records_have_bounds() {
+    let mut rig = rig();
+    for (seconds, expected) in [(0, 1), (30, 30), (u32::MAX, 3_600)] {
+        rig.told(Directive::Interval { seconds });
+        assert_eq!(rig.agent.heartbeat, Duration::from_secs(expected));
+    }
+    rig.told(Directive::Head { record: b"{}".to_vec() });
+    rig.told(Directive::Head { record: vec![b' '; MAX_HEAD + 1] });
+    assert_eq!(rig.agent.presented().head, b"{}");
+    std::fs::write(rig.state("head.json"), vec![b' '; MAX_HEAD + 1]).expect("written");
+    assert!(rig.agent.presented().head.is_empty(), "what a report cannot carry is not presented");
+}
+
+#[tokio::test]
+async fn announcements_without_end_do_not_become_pulls_without_end() {
+    let mut rig = rig();
+    assert!((0..PULLS).all(|_| rig.agent.next_pull().is_zero()));
+    let waits: Vec<Duration> = (0..10).map(|_| rig.agent.next_pull()).collect();
+    assert!(waits.is_sorted() && waits[9] > PULL_AGAIN * 8, "{waits:?}");
+    rig.agent.pulls_free = Instant::now();
+    assert!(rig.agent.next_pull().is_zero(), "after a while they are free again");
+}
+
+#[tokio::test]
+async fn a_damaged_cache_keeps_nobody_from_being_heard() {
+    let rig = rig();
+    let held = Metadata { timestamp: "t".into(), snapshot: "s".into(), targets: "r".into() };
+    rig.agent.state.store_metadata(&held).expect("stored");
+    assert_eq!(rig.agent.presented().targets, b"r");
+    std::fs::write(rig.state("metadata.json"), "{\"timest").expect("written");
+    assert_eq!(rig.agent.presented(), Presented::default());
+}
+
+#[tokio::test]
+async fn what_cannot_be_noted_ends_nothing_and_what_must_be_remembered_does() {
+    let mut rig = rig();
+    break_writes(&rig.state("memory.json"));
+    break_writes(&rig.state("status.json"));
+    break_writes(&rig.state("head.json"));
+    rig.told(Directive::Head { record: b"{}".to_vec() });
+    let problem = Problem::transient(codes::DOWNLOAD_FAILED, "no space left");
+    rig.agent.handle(Event::Pulled(Err(problem))).expect("a note is no reason to end");
+    let failure = rig.agent.machine.memory().failure.clone().expect("it is reported all the same");
+    assert_eq!(failure.kind, FailureKind::Transient);
+    assert!(matches!(rig.agent.carry_out(Effect::Persist), Err(RunError::State(_))));
+}
+
+#[tokio::test]
+async fn troubles_of_clock_and_connection_are_both_shown_and_each_ends_by_itself() {
+    let mut rig = rig();
+    let trouble = |rig: &Rig| crate::state_dir::load_status(&rig.dir.path().join("state")).expect("a status")?.trouble;
+    rig.agent.verified = Some("2199-01-01T00:00:00Z".parse().expect("a time"));
+    let down = Link::Down(Problem::transient(codes::TLS_UNTRUSTED, "another CA"));
+    rig.agent.linked(down).expect("handled");
+    let said = trouble(&rig).expect("two troubles");
+    assert!(said.starts_with("BW-0605") && said.contains("BW-0612: another CA"), "{said}");
+    rig.agent.linked(Link::Up).expect("handled");
+    assert!(trouble(&rig).is_some_and(|said| said.starts_with("BW-0605") && !said.contains("BW-0612")));
+    rig.agent.verified = None;
+    rig.agent.handle(Event::Woke).expect("handled");
+    assert_eq!(trouble(&rig), None);
+}
+
+#[tokio::test]
+async fn why_what_runs_is_ill_is_in_the_status() {
+    let mut rig = rig();
+    let sick = Problem::lasting(codes::PROBE_FAILED, "probe file \"/x\" failed");
+    rig.agent.linked(Link::Up).expect("handled");
+    rig.agent.handle(Event::Pulled(Ok(bellwether_agent_core::Pulled { offer: None }))).expect("handled");
+    rig.agent.handle(Event::Probed(Probed { purpose: Purpose::Running, result: Err(sick) })).expect("handled");
+    let status = crate::state_dir::load_status(&rig.dir.path().join("state")).expect("read").expect("a status");
+    assert!(status.waiting.contains("BW-0651") && status.waiting.contains("/x"), "{}", status.waiting);
+}
