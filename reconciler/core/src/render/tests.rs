@@ -118,6 +118,8 @@ fn the_smallest_template_renders_to_the_smallest_spec() {
 fn values_are_written_like_this_for_ever() {
     for (template, expected) in [
         ("plain { text }", "plain { text }"),
+        (r#"{"a": {"b": 1}}"#, r#"{"a": {"b": 1}}"#),
+        ("{% raw %}{{ kept }}{% endraw %}", "{{ kept }}"),
         ("{{ device.name }} {{ fleet }}", "edge-1 gateways"),
         ("{{ labels.site }} {{ labels['ring'] }}", "kiel canary"),
         ("{{ vars.port }}", "9090"),
