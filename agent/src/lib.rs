@@ -17,4 +17,3 @@ mod state_dir;
 mod tls;
 mod trust;
 mod updates;
-mod watched;

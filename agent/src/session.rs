@@ -22,7 +22,6 @@ use tonic::transport::{Channel, Endpoint};
 use crate::identity::{Identity, KeyRequest};
 use crate::state_dir::StateDir;
 use crate::tls;
-use crate::watched::{Ending, Watched};
 
 mod proto {
     #![allow(missing_docs, unreachable_pub, rust_2018_idioms, clippy::all, clippy::pedantic)]
@@ -47,6 +46,8 @@ pub(crate) enum Link {
 
 /// How long a handshake or a call may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a server may take to say that it refuses the certificate.
+const VERDICT: Duration = Duration::from_secs(2);
 /// Waiting times grow from the first to the second.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -164,8 +165,7 @@ async fn connect(state: &StateDir) -> Result<(Identity, Server), Problem> {
     let stream = timeout(PATIENCE, open(tls, host, port)).await;
     let stream = stream.map_err(|_| slow(&address))?.map_err(|e| tls::problem(&address, &e))?;
     // The stream is there already; tonic asks for it once and is not told that it is encrypted.
-    let ending = Ending::default();
-    let mut stream = Some(TokioIo::new(Watched::new(stream, ending.clone())));
+    let mut stream = Some(TokioIo::new(stream));
     let connector = tower::service_fn(move |_| {
         let stream = stream.take().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotConnected));
         async move { stream }
@@ -173,7 +173,7 @@ async fn connect(state: &StateDir) -> Result<(Identity, Server), Problem> {
     let endpoint = Endpoint::from_shared(format!("http://{}", address.trim_start_matches("https://")));
     let endpoint = endpoint.map_err(|e| unusable(&e))?.connect_timeout(PATIENCE);
     let channel = endpoint.connect_with_connector(connector).await.map_err(|e| tls::problem(&address, &e))?;
-    Ok((identity, Server { address, ending, client: DevicesClient::new(channel) }))
+    Ok((identity, Server { address, client: DevicesClient::new(channel) }))
 }
 
 async fn open(tls: rustls::ClientConfig, host: &str, port: u16) -> std::io::Result<TlsStream<TcpStream>> {
@@ -185,7 +185,10 @@ async fn open(tls: rustls::ClientConfig, host: &str, port: u16) -> std::io::Resu
     stream.set_nodelay(true)?;
     // A peer that vanished is noticed by the next heartbeat, without any timer of our own.
     rustix::net::sockopt::set_tcp_user_timeout(&stream, 30_000)?;
-    TlsConnector::from(Arc::new(tls)).connect(name, stream).await
+    let mut stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await?;
+    // A server that says nothing is asked all the same.
+    timeout(VERDICT, tls::hear_verdict(&mut stream)).await.unwrap_or(Ok(()))?;
+    Ok(stream)
 }
 
 fn host_and_port(address: &str) -> Option<(&str, u16)> {
@@ -202,17 +205,13 @@ fn slow(address: &str) -> Problem {
 /// A connection to the `devices` listener.
 struct Server {
     address: String,
-    ending: Ending,
     client: DevicesClient<Channel>,
 }
 
 impl Server {
-    /// Why a call failed: what TLS said, what the reconciler said, or that it is out of reach.
+    /// Why a call failed: what the reconciler said, or that it is out of reach.
     fn refused(&self, status: &tonic::Status) -> Problem {
         let address = &self.address;
-        if let Some(tls) = self.ending.tls() {
-            return tls::problem(address, tls);
-        }
         if let Some(source) = std::error::Error::source(status) {
             return tls::problem(address, source);
         }

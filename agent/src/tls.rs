@@ -10,9 +10,11 @@ use bellwether_schemas::codes;
 use jiff::Timestamp;
 use rustls::client::WebPkiServerVerifier;
 use rustls::time_provider::TimeProvider;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, ProtocolVersion, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use crate::identity::Identity;
 
@@ -70,6 +72,34 @@ pub(crate) fn client(
     builder.with_client_auth_cert(chain.map_err(|_| TlsError::Identity)?, key).map_err(TlsError::Refused)
 }
 
+/// Waits until the server has judged our certificate. With TLS 1.3 it does so after the handshake, and HTTP/2, which would
+/// already write by then, loses what it says. Session tickets, or anything else that it sends, mean that it is content.
+pub(crate) async fn hear_verdict(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+    let (tcp, tls) = stream.get_mut();
+    while tls.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+        && tls.tls13_tickets_received() == 0
+        && tls.wants_read()
+    {
+        tcp.readable().await?;
+        match tls.read_tls(&mut Received(tcp)) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => drop(tls.process_new_packets().map_err(io::Error::other)?),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// What has arrived on a connection.
+struct Received<'a>(&'a TcpStream);
+
+impl io::Read for Received<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
 /// What to say about a connection that failed; `address` is what was connected to.
 pub(crate) fn problem(address: &str, error: &(dyn Error + 'static)) -> Problem {
     let Some(tls) = find_rustls(error) else {
@@ -102,7 +132,7 @@ pub(crate) fn problem(address: &str, error: &(dyn Error + 'static)) -> Problem {
 }
 
 /// Finds the TLS error in a chain; I/O errors hide theirs from `source`.
-pub(crate) fn find_rustls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+fn find_rustls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next: Option<&'a (dyn Error + 'static)> = Some(error);
     for _ in 0..32 {
         let error = next?;
