@@ -13,7 +13,6 @@ use bellwether_schemas::api::{CommitView, Condition};
 use bellwether_schemas::{CommitId, ObjectId, codes};
 use jiff::Timestamp;
 
-use crate::git::MirrorObjects;
 use crate::store::{HeadRow, LandingRow};
 
 /// How many accepted landings the page shows.
@@ -21,11 +20,11 @@ const SHOWN_LANDINGS: usize = 100;
 
 /// The objects of the mirror, for the loop and whatever it lends them to.
 #[derive(Clone)]
-pub struct SharedObjects(Arc<Mutex<MirrorObjects>>);
+pub struct SharedObjects(Arc<Mutex<dyn ObjectSource + Send>>);
 
 impl SharedObjects {
     /// Shares the objects of a mirror.
-    pub fn new(objects: MirrorObjects) -> Self {
+    pub fn new(objects: impl ObjectSource + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(objects)))
     }
 }
@@ -125,7 +124,7 @@ impl Repository {
     pub fn advance(&mut self, tip: &CommitId, now: Timestamp) -> Moved {
         let before = self.condition.clone();
         let mut moved = Moved::default();
-        if matches!(&before, Condition::Rewound { tip: known, .. } if known == tip) {
+        if self.accepted.is_some() && matches!(&before, Condition::Rewound { tip: known, .. } if known == tip) {
             // It was verified from the introduction when it was first seen, and no clock enters that.
             return moved;
         }
@@ -319,6 +318,6 @@ fn stalled(refusal: &Refusal) -> Condition {
         commit: Some(refusal.commit),
         path: refusal.path.clone(),
         code: refusal.code.to_string(),
-        why: format!("{}{rule}; {}", refusal.why, refusal.hint),
+        why: format!("{}{rule}", refusal.why),
     }
 }

@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::admission::{Admissions, Domain};
-use bellwether_schemas::{Code, codes};
+use bellwether_schemas::{Code, CommitId, codes};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError};
-use crate::git::{self, FetchError, Mirror, WatchError};
+use crate::git::{self, FetchError, Mirror};
 use crate::keys::{KeyError, OnlineKeys};
 use crate::pki::{Authority, AuthorityError};
 use crate::publish::{Objects, ObjectsError, PublishError, Publisher};
 use crate::repository::{Repository, SharedObjects};
 use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
-use crate::store::{InstanceError, PlanError, Store, StoreError, check_instance};
+use crate::store::{AcceptError, InstanceError, PlanError, Store, StoreError, check_instance};
 use crate::tick::{Fetched, Inbox, Observation, Outlets, TickError, tick};
 use crate::world::{PresentedOffer, Timing, UnreadableRecord, World};
 
@@ -27,7 +27,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// At most one extra fetch in this time for commits that devices name.
 const LOOKUP_PAUSE: Duration = Duration::from_secs(10);
 /// How often metadata that expires is looked for.
-const RENEWAL: Duration = Duration::from_secs(3_600);
+const RENEWAL: Duration = Duration::from_secs(600);
+/// Devices whose metadata is renewed at one time: reports wait meanwhile.
+const RENEWED_AT_ONCE: usize = 5_000;
 
 /// Why the reconciler cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -51,12 +53,10 @@ pub enum RunError {
     Publish(#[from] PublishError),
     #[error("the mirror cannot be used")]
     Mirror(#[from] FetchError),
-    #[error("the repository cannot be watched")]
-    Watch(#[from] WatchError),
     #[error("the listeners cannot be opened")]
     Serve(#[from] ServeError),
     #[error("another reconciler uses the same database")]
-    Conflict(#[source] PlanError),
+    Conflict(#[source] TickError),
     #[error("the database cannot be understood")]
     Record(#[from] UnreadableRecord),
 }
@@ -74,7 +74,6 @@ impl RunError {
             Self::Authority(error) => error.code(),
             Self::Publish(error) => error.code(),
             Self::Mirror(error) => error.code(),
-            Self::Watch(_) => codes::REPOSITORY_UNREACHABLE,
             Self::Serve(error) => error.code(),
         }
     }
@@ -87,6 +86,8 @@ pub struct Reconciler {
     world: World,
     outlets: Outlets,
     inputs: Inputs,
+    /// What the mirror has from the last fetch of an earlier run.
+    mirrored: Option<(CommitId, SharedObjects)>,
     shutdown: CancellationToken,
 }
 
@@ -155,10 +156,12 @@ impl Reconciler {
             sessions: sessions.clone(),
         };
         let bound = serve::start(settings, shared, shutdown.clone()).await?;
-        let (fetch_now, fetched) = fetcher(mirror, config, shutdown.clone())?;
+        // Where the branch stood last is looked at before anything is planned: a rewound one is not forgotten by a restart.
+        let mirrored = mirror.tip()?.map(|tip| (tip, world.repository.objects()));
+        let (fetch_now, fetched) = fetcher(mirror, config, shutdown.clone());
         let outlets = Outlets { store, publisher, sessions, views, admissions, domain, url };
         let inputs = Inputs { incoming, enrolled, fetched, fetch_now };
-        Ok(Self { bound, world, outlets, inputs, shutdown })
+        Ok(Self { bound, world, outlets, inputs, mirrored, shutdown })
     }
 
     /// Runs passes until the shutdown, then lets the listeners end.
@@ -171,15 +174,15 @@ impl Reconciler {
         let mut renewal = tokio::time::interval(RENEWAL);
         let mut failed = false;
         loop {
-            let mut inbox = Inbox::default();
+            let mut inbox = Inbox { mirrored: self.mirrored.take(), ..Inbox::default() };
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
-                outcome = self.inputs.fetched.recv() => inbox.fetched = outcome,
-                enrolled = self.inputs.enrolled.recv() => inbox.enrolled.extend(enrolled.map(|e| e.identity)),
-                incoming = self.inputs.incoming.recv() => {
-                    inbox.reports.extend(incoming.map(|incoming| self.observation(incoming)));
-                }
-                () = sleep_until(self.world.wake_at()) => {}
+                () = std::future::ready(()), if inbox.mirrored.is_some() => {}
+                Some(outcome) = self.inputs.fetched.recv() => inbox.fetched = Some(outcome),
+                Some(enrolled) = self.inputs.enrolled.recv() => inbox.enrolled.push(enrolled.identity),
+                Some(incoming) = self.inputs.incoming.recv() => inbox.reports.push(self.observation(incoming)),
+                // After a failed pass what was due may be due still: it waits for the next try like everything else.
+                () = sleep_until(self.world.wake_at()), if !failed => {}
                 () = tokio::time::sleep(RETRY), if failed => {}
                 () = shown.due() => {
                     shown.show(&self.world, &self.outlets);
@@ -190,9 +193,12 @@ impl Reconciler {
             self.take_waiting(&mut inbox);
             failed = match tick(&mut self.world, &self.outlets, inbox, Timestamp::now()).await {
                 Ok(()) => false,
-                Err(TickError::Plan(PlanError::Conflict { parent, newest })) => {
+                Err(
+                    conflict @ (TickError::Plan(PlanError::Conflict { .. })
+                    | TickError::Accept(AcceptError::Conflict { .. })),
+                ) => {
                     self.shutdown.cancel();
-                    return Err(RunError::Conflict(PlanError::Conflict { parent, newest }));
+                    return Err(RunError::Conflict(conflict));
                 }
                 Err(error) => {
                     tracing::error!(error = ?anyhow::Error::from(error), "a pass failed and is tried again");
@@ -243,7 +249,10 @@ impl Reconciler {
 
     async fn renew(&mut self) {
         let now = Timestamp::now();
-        match self.outlets.publisher.renew(self.outlets.publisher.renew_due(now), now).await {
+        let mut due = self.outlets.publisher.renew_due(now);
+        // A fleet that was published at once expires at once; there are days left for all of it.
+        due.truncate(RENEWED_AT_ONCE);
+        match self.outlets.publisher.renew(due, now).await {
             Ok(renewed) => {
                 let damaged: Vec<_> = renewed.damaged.into_iter().map(|(device, _)| device).collect();
                 self.world.published(renewed.versions);
@@ -283,8 +292,12 @@ fn fetcher(
     mirror: Mirror,
     config: &Config,
     shutdown: CancellationToken,
-) -> Result<(mpsc::Sender<()>, mpsc::Receiver<Fetched>), RunError> {
-    let mut watch = git::watch(&config.repository)?;
+) -> (mpsc::Sender<()>, mpsc::Receiver<Fetched>) {
+    // A repository that is away must not keep devices from what they have: it is polled for.
+    let mut watch = git::watch(&config.repository).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a push is seen with the next poll only");
+        None
+    });
     let (fetch_now, mut asked) = mpsc::channel(1);
     let (outcomes, fetched) = mpsc::channel(1);
     let poll = config.poll.duration().max(Duration::from_secs(1));
@@ -305,16 +318,17 @@ fn fetcher(
                 () = changed => {}
                 _ = asked.recv() => {}
             }
-            let mirror = mirror.clone();
-            let fetch = move || Ok((mirror.fetch()?, SharedObjects::new(mirror.objects()?)));
+            let fetching = mirror.clone();
+            let fetch = move || Ok((fetching.fetch()?, SharedObjects::new(fetching.objects()?)));
+            // What a remote sends may bring a parser to a panic; the next fetch is another try.
             let outcome: Fetched =
-                tokio::task::spawn_blocking(fetch).await.expect("a fetch does not panic: its errors are values");
+                tokio::task::spawn_blocking(fetch).await.unwrap_or_else(|panic| Err(mirror.broke_off(&panic)));
             if outcomes.send(outcome).await.is_err() {
                 return;
             }
         }
     });
-    Ok((fetch_now, fetched))
+    (fetch_now, fetched)
 }
 
 async fn sleep_until(at: Option<Timestamp>) {

@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::git::FetchError;
 use crate::publish::{DeviceTargets, PublishError, Publisher};
-use crate::repository::SharedObjects;
+use crate::repository::{Moved, SharedObjects};
 use crate::serve::{Sessions, Views};
 use crate::store::{AcceptError, PlanError, Store};
 use crate::world::{PresentedOffer, Publication, World};
@@ -23,6 +23,8 @@ use crate::world::{PresentedOffer, Publication, World};
 /// What happened since the last pass.
 #[derive(Default)]
 pub struct Inbox {
+    /// Where the branch was when an earlier run fetched last.
+    pub mirrored: Option<(CommitId, SharedObjects)>,
     /// What the newest fetch brought.
     pub fetched: Option<Fetched>,
     /// Devices that enrolled.
@@ -88,6 +90,10 @@ pub enum TickError {
 /// # Errors
 /// When storing or publishing fails; nothing that was promised to a device depends on what was not stored.
 pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Timestamp) -> Result<(), TickError> {
+    if let Some((tip, objects)) = inbox.mirrored {
+        let moved = advance(world, &tip, objects, now);
+        take_moved(world, moved);
+    }
     if let Some(outcome) = inbox.fetched {
         take_fetched(world, outcome, now);
     }
@@ -134,14 +140,20 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Times
 
 fn take_fetched(world: &mut World, outcome: Fetched, now: Timestamp) {
     let moved = match outcome {
-        Ok((tip, objects)) => {
-            world.repository.reopen(objects);
-            // A first clone takes seconds: the listeners go on meanwhile.
-            tokio::task::block_in_place(|| world.repository.advance(&tip, now))
-        }
+        Ok((tip, objects)) => advance(world, &tip, objects, now),
         Err(error) => world.repository.unreachable(error.to_string()),
     };
     world.fetched();
+    take_moved(world, moved);
+}
+
+fn advance(world: &mut World, tip: &CommitId, objects: SharedObjects, now: Timestamp) -> Moved {
+    world.repository.reopen(objects);
+    // A first clone takes seconds: the listeners go on meanwhile.
+    tokio::task::block_in_place(|| world.repository.advance(tip, now))
+}
+
+fn take_moved(world: &mut World, moved: Moved) {
     let accepted = !moved.landings.is_empty();
     world.unstored.extend(moved.landings);
     if moved.condition || accepted {

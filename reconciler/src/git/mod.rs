@@ -171,6 +171,17 @@ impl Mirror {
         Ok(tip)
     }
 
+    /// Where the branch pointed when it was last fetched; none before the first fetch.
+    ///
+    /// # Errors
+    /// When the mirror cannot be opened.
+    pub fn tip(&self) -> Result<Option<CommitId>, FetchError> {
+        let name = format!("refs/heads/{}", self.branch);
+        let repo = self.open()?;
+        let found = repo.try_find_reference(&name).map_err(|why| self.unusable(chain(&why)))?;
+        Ok(found.and_then(|found| CommitId::from_bytes(found.try_id()?.as_bytes())))
+    }
+
     /// The objects that were fetched so far.
     ///
     /// # Errors
@@ -209,6 +220,11 @@ impl Mirror {
             Ok(true) => Err(FetchError::Shallow { shown: self.shown() }),
             Err(why) => Err(unreachable(chain(&why))),
         }
+    }
+
+    /// The error of a fetch that ended without one.
+    pub fn broke_off(&self, why: &dyn std::error::Error) -> FetchError {
+        FetchError::Unreachable { shown: self.shown(), why: format!("the fetch broke off: {why}") }
     }
 
     fn unusable(&self, why: String) -> FetchError {

@@ -74,7 +74,9 @@ fn fetches_the_tip_and_its_objects_from_bare_and_work_trees() {
     let first = source.commit("two");
     for url in [source.work.clone(), source.bare()] {
         let mirror = source.mirror(&url, "main");
+        assert_eq!(mirror.tip().expect("a mirror"), None);
         assert_eq!(mirror.fetch().expect("fetched"), first);
+        assert_eq!(mirror.tip().expect("a mirror"), Some(first), "without asking anybody");
         let objects = mirror.objects().expect("objects");
         let commit = read(&objects, &first, ObjectKind::Commit).expect("a commit");
         assert!(String::from_utf8(commit).expect("text").ends_with("\ntwo\n"));
