@@ -18,6 +18,9 @@ use proto::directive_message::Directive as Word;
 /// The greatest length of a nonce and of an agent version in a report, in bytes.
 const MAX_SHORT: usize = 128;
 
+/// The greatest revision in a report. Offers at one head are far fewer, and beyond it there is room for further ones.
+const MAX_REVISION: u32 = u32::MAX / 2;
+
 /// Why a message could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMessage {
@@ -67,6 +70,11 @@ impl TryFrom<proto::VersionMessage> for Version {
     type Error = InvalidMessage;
     fn try_from(message: proto::VersionMessage) -> Result<Self, InvalidMessage> {
         let commit = parse("version.commit", &message.commit)?;
+        // What a device says that it runs counts as given: one that names the last number leaves none for its next offer.
+        if message.revision > MAX_REVISION {
+            let why = format!("{} is no revision", message.revision);
+            return Err(InvalidMessage::Field { field: "version.revision", why });
+        }
         // The databases and JSON readers of this world hold 63 bits; no history is that long.
         match message.landing {
             0 => Err(InvalidMessage::Field { field: "version.landing", why: "0 is no landing".to_owned() }),
