@@ -10,7 +10,7 @@ use bellwether_core::objects::ObjectSource;
 use bellwether_core::plan::Landing;
 use bellwether_core::render::{Contents, RenderError, Rendered, render};
 use bellwether_schemas::api::WaitingOn;
-use bellwether_schemas::report::{Claim, Report, Reported};
+use bellwether_schemas::report::{Claim, Phase, Report, Reported};
 use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::targets::{SignedOffer, Supersedes};
 use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Sha256Digest, Version, codes};
@@ -40,6 +40,34 @@ impl Placement {
     }
 }
 
+/// How far a device came with an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    None,
+    Fetching,
+    Staged,
+    Applying,
+    Probing,
+    Ended,
+}
+
+impl Stage {
+    fn of(report: &Report, version: Version) -> Self {
+        let applies = report.applying.is_some_and(|claim| claim.version == version);
+        let runs = report.running.is_some_and(|claim| claim.version == version);
+        let failed = report.failure.as_ref().is_some_and(|failure| failure.version == Some(version));
+        match report.phase {
+            _ if runs => Self::Ended,
+            Phase::Applying if applies => Self::Applying,
+            Phase::Probing | Phase::Soaking if applies => Self::Probing,
+            Phase::RollingBack | Phase::RolledBack | Phase::Degraded if applies || failed => Self::Ended,
+            Phase::Staged => Self::Staged,
+            Phase::Fetching | Phase::Verifying => Self::Fetching,
+            _ => Self::None,
+        }
+    }
+}
+
 /// One device.
 pub struct Device {
     /// What is stored.
@@ -56,7 +84,10 @@ pub struct Device {
     offered: BTreeMap<(CommitId, u32), OfferedRow>,
     /// The offer in metadata of ours that it presented.
     presented: Option<SignedOffer>,
-    /// Digests of what templates render to, by template commit, for the labels and variables in `facts`.
+    /// The offer that it came further with last, and how far.
+    furthest: Option<(Version, Stage)>,
+    /// Digests of what templates render to, by template commit, for the labels and variables in `facts` and the fleet
+    /// in `placement`.
     digests: HashMap<CommitId, Result<Sha256Digest, String>>,
 }
 
@@ -71,6 +102,7 @@ impl Device {
             reason: None,
             offered: BTreeMap::new(),
             presented: None,
+            furthest: None,
             digests: HashMap::new(),
         }
     }
@@ -98,10 +130,25 @@ impl Device {
         self.offered.insert((offered.version.commit, offered.version.revision), offered);
     }
 
-    /// Remembers what metadata of ours says that it presented.
-    pub fn presents(&mut self, offer: Option<SignedOffer>, metadata_version: u64) {
+    /// Remembers what metadata of ours says that it presented. Returns whether what was published last is older: then
+    /// the device refuses it, until something newer is published.
+    pub fn presents(&mut self, offer: Option<SignedOffer>, metadata_version: u64) -> bool {
         self.presented = offer;
+        let is_above = metadata_version > self.row.metadata_version;
         self.row.metadata_version = self.row.metadata_version.max(metadata_version);
+        is_above
+    }
+
+    /// Whether a report, which is not taken yet, shows it further with its offer than ever before. To try again, or
+    /// to change one's mind about one's health, is not to come further: else a timeout could be put off for ever.
+    pub fn comes_further(&mut self, report: &Report) -> bool {
+        // Another nonce: it was set up anew, and begins from nothing.
+        let is_new = self.report().is_some_and(|before| before.nonce != report.nonce);
+        let Some(version) = self.row.offer.as_ref().map(|offer| offer.signed.version) else { return is_new };
+        let stage = Stage::of(report, version);
+        let before = self.furthest.filter(|(known, _)| !is_new && *known == version).map_or(Stage::None, |(_, s)| s);
+        self.furthest = Some((version, stage.max(before)));
+        is_new || stage > before
     }
 
     /// Finds labels and fleet at the head.
@@ -112,11 +159,16 @@ impl Device {
             self.digests.clear();
         }
         let mut fleets = declared.fleets_of(&self.facts).into_iter().cloned();
-        self.placement = match (fleets.next(), fleets.next()) {
+        let placement = match (fleets.next(), fleets.next()) {
             (None, _) => Placement::Orphaned,
             (Some(fleet), None) => Placement::Member(fleet),
             (Some(first), Some(second)) => Placement::Overlap([first, second].into_iter().chain(fleets).collect()),
         };
+        if placement != self.placement {
+            self.placement = placement;
+            // One landing can be the template commit of several fleets.
+            self.digests.clear();
+        }
     }
 
     /// The digest that a template renders to for this device, or why it cannot be rendered.
@@ -250,12 +302,20 @@ impl Device {
         Version { landing, commit, revision }
     }
 
-    /// What its next offer must name as given up.
-    pub fn supersedes(&self) -> Option<Supersedes> {
-        match &self.standing {
-            Standing::Normal { supersedes } => supersedes.clone(),
-            Standing::Paused(_) => None,
-        }
+    /// What an offer of the version `next` must name as given up: what the device runs, where it may have begun an offer
+    /// that is not below `next` and that left the history since.
+    pub fn supersedes(&self, next: Version, repository: &Repository) -> Option<Supersedes> {
+        let Standing::Normal { supersedes } = &self.standing else { return None };
+        let Some(report) = self.report() else { return supersedes.clone() };
+        let signed = self.offered.values().map(|offered| offered.version);
+        let mut signed = signed.chain(self.presented.as_ref().map(|offer| offer.version));
+        let is_known = |commit| repository.history().is_some_and(|history| history.number_of(&commit).is_some());
+        let needed =
+            supersedes.is_some() || signed.any(|version| version.rank() >= next.rank() && !is_known(version.commit));
+        needed.then(|| match report.running {
+            Some(Claim { version, digest, .. }) => Supersedes::Running { version, digest },
+            None => Supersedes::Nonce(report.nonce.clone()),
+        })
     }
 
     /// Its offer, where that still stands: made at a landing of the accepted history, and giving up what must be given up.
@@ -263,7 +323,8 @@ impl Device {
         let offer = self.row.offer.as_ref()?;
         let runs_it = self.running().is_some_and(|claim| claim.version == offer.signed.version);
         let known = repository.judging_history()?.number_of(&offer.signed.version.commit).is_some();
-        let sufficient = self.supersedes().is_none_or(|needed| offer.signed.supersedes == Some(needed));
+        let needed = self.supersedes(offer.signed.version, repository);
+        let sufficient = needed.is_none_or(|needed| offer.signed.supersedes == Some(needed));
         (runs_it || (known && sufficient)).then_some(offer)
     }
 
@@ -286,6 +347,14 @@ impl Device {
             offered_at: offered.offered_at,
             acknowledged_at: Some(offered.offered_at),
         })
+    }
+
+    /// The commit that it names and the history lacks.
+    pub fn missing_commit(&self) -> Option<CommitId> {
+        match &self.standing {
+            Standing::Paused(pause) => pause.commit,
+            Standing::Normal { .. } => None,
+        }
     }
 
     /// Who it is, as its certificate says.

@@ -32,7 +32,7 @@ impl World {
                     version,
                     template: template.commit,
                     digest,
-                    supersedes: device.supersedes(),
+                    supersedes: device.supersedes(version, &self.repository),
                     not_before: None,
                     not_after: None,
                     soak,
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// A withdrawn offer is replaced by what the device runs, or by nothing.
-    fn withdraw(&mut self, name: &DeviceName, now: Timestamp) {
+    pub(super) fn withdraw(&mut self, name: &DeviceName, now: Timestamp) {
         let device = self.devices.get_mut(name).expect("a decision is about a known device");
         let Some(before) = device.row.offer.take() else { return };
         device.row.offer = device.offer_of_running();

@@ -6,6 +6,8 @@ mod device;
 mod execute;
 mod observe;
 mod planning;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,7 +22,7 @@ pub use execute::Publication;
 pub use observe::{Answer, PresentedOffer};
 
 use crate::repository::Repository;
-use crate::store::{EventRow, HeadRow, LandingRow, Loaded, PlanChange, PlanId};
+use crate::store::{EventRow, HeadRow, LandingRow, Loaded, OfferedRow, PlanChange, PlanId};
 
 /// What decides when a device is stale and how often it reports.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +47,8 @@ pub struct World {
     pub unstored: Vec<LandingRow>,
     timing: Timing,
     devices: BTreeMap<DeviceName, Device>,
+    /// Offers to devices that were forgotten: should one come back, their versions are never given again.
+    past: BTreeMap<DeviceName, Vec<OfferedRow>>,
     fleets: BTreeMap<FleetName, FleetState>,
     lookups: Lookups,
     /// What was learnt about blobs of the repository; they never change.
@@ -83,9 +87,11 @@ impl World {
     pub fn new(repository: Repository, timing: Timing, loaded: Loaded) -> Result<Self, UnreadableRecord> {
         let mut devices: BTreeMap<DeviceName, Device> =
             loaded.devices.into_iter().map(|row| (row.name.clone(), Device::new(row))).collect();
+        let mut past: BTreeMap<DeviceName, Vec<OfferedRow>> = BTreeMap::new();
         for offered in loaded.offered {
-            if let Some(device) = devices.get_mut(&offered.device) {
-                device.remember(offered);
+            match devices.get_mut(&offered.device) {
+                Some(device) => device.remember(offered),
+                None => past.entry(offered.device.clone()).or_default().push(offered),
             }
         }
         let mut fleets: BTreeMap<FleetName, FleetState> = BTreeMap::new();
@@ -101,6 +107,7 @@ impl World {
             unstored: Vec::new(),
             timing,
             devices,
+            past,
             fleets,
             lookups: Lookups::default(),
             blobs: HashMap::new(),
@@ -132,11 +139,13 @@ impl World {
         let wanted = std::mem::take(&mut self.lookups.wanted);
         self.lookups.done.extend(wanted);
         self.judge_all();
+        // Devices may name what they like: what none names any more is forgotten.
+        let missing: BTreeSet<CommitId> = self.devices.values().filter_map(Device::missing_commit).collect();
+        self.lookups.done.retain(|commit| missing.contains(commit));
     }
 
     /// The accepted head or the condition moved: devices are placed and judged anew, and every fleet is planned.
     pub fn moved(&mut self) {
-        self.lookups = Lookups::default();
         self.place_all();
     }
 

@@ -69,7 +69,9 @@ impl World {
                     awaiting_reconnect: false,
                     metadata_version: 0,
                 };
-                self.devices.insert(name.clone(), Device::new(row));
+                let mut device = Device::new(row);
+                self.past.remove(name).into_iter().flatten().for_each(|offered| device.remember(offered));
+                self.devices.insert(name.clone(), device);
                 // Its first pull finds signed metadata, even if that offers nothing yet.
                 self.unpublished.insert(name.clone());
             }
@@ -89,15 +91,20 @@ impl World {
         self.admit(identity, now);
         let name = &identity.device;
         let Some(device) = self.devices.get_mut(name) else { return };
-        if let Some(presented) = presented {
-            device.presents(presented.offer, presented.metadata_version);
+        if let Some(presented) = presented
+            && device.presents(presented.offer, presented.metadata_version)
+        {
+            self.unsaved.insert(name.clone());
+            self.unpublished.insert(name.clone());
         }
         let news = is_news(device.row.reported.as_ref(), &reported);
         let returned =
             device.row.last_seen.is_none_or(|seen| now.duration_since(seen) > self.timing.stale_after.signed());
         device.row.last_seen = Some(now);
         device.row.awaiting_reconnect = false;
-        if news {
+        if let Reported::Readable(report) = &reported
+            && device.comes_further(report)
+        {
             device.row.last_progress = Some(now);
         }
         device.row.reported = Some(reported);
@@ -135,8 +142,11 @@ impl World {
     }
 
     /// Records that the devices which are about to apply what they are offered may do so. Runs after the plan, so that
-    /// an offer that was just withdrawn is not acknowledged.
+    /// an offer that was just withdrawn is not acknowledged. Without a verified head nobody was judged, and nobody may.
     pub fn acknowledge(&mut self, reporters: &[DeviceName], now: Timestamp) {
+        if self.repository.head().is_none() {
+            return;
+        }
         for name in reporters {
             let Some(device) = self.devices.get_mut(name) else { continue };
             let Some(version) = applying(device) else { continue };
@@ -156,7 +166,9 @@ impl World {
             directives.push(Directive::Paused { code: code.clone(), reason: why.clone(), commit: *commit });
             return directives;
         }
-        let Some(offer) = &device.row.offer else { return directives };
+        let Some(offer) = device.row.offer.as_ref().filter(|_| self.repository.head().is_some()) else {
+            return directives;
+        };
         let version = offer.signed.version;
         match device.report() {
             Some(report) if applying(device) == Some(version) && offer.acknowledged_at.is_some() => {

@@ -35,6 +35,23 @@ impl World {
             }
         }
         self.explain_the_rest();
+        self.leave_orphans_alone(now);
+    }
+
+    /// A device that no fleet selects keeps what it runs: what it was offered and has not begun is withdrawn.
+    fn leave_orphans_alone(&mut self, now: Timestamp) {
+        if self.repository.is_rewound() {
+            return;
+        }
+        let unbegun = |device: &Device| {
+            let offer = device.row.offer.as_ref().filter(|offer| offer.acknowledged_at.is_none());
+            let runs = |offer: &OfferRow| device.running().is_some_and(|claim| claim.version == offer.signed.version);
+            device.row.paused.is_none() && offer.is_some_and(|offer| !runs(offer))
+        };
+        let orphans = self.devices.values().filter(|device| device.placement == Placement::Orphaned && unbegun(device));
+        for name in orphans.map(|device| device.name().clone()).collect::<Vec<_>>() {
+            self.withdraw(&name, now);
+        }
     }
 
     /// Finds the devices that are out of every rollout, and why.
@@ -68,6 +85,8 @@ impl World {
         let approved = declared.approved(name, |commit| history.number_of(commit));
         let state = &self.fleets[name];
         let stable = state.record.as_ref().and_then(|record| record.stable);
+        // A number alone would name another landing where the history was replaced.
+        let stable = stable.filter(|landing| history.number_of(&landing.commit) == Some(landing.number));
         let stable = stable.and_then(|landing| declared.template_in_force(name, landing.number)).cloned();
 
         let objects = self.repository.objects();
@@ -108,6 +127,8 @@ impl World {
         let state = self.fleets.get_mut(name).expect("a planned fleet has a state");
         if plan.changed {
             let record = serde_json::to_value(&plan.record).expect("a record has string keys");
+            // A fleet that is back before its removal was stored is not removed.
+            self.change.removed.retain(|fleet| fleet != name);
             self.change.records.push((name.clone(), record));
         }
         state.record = Some(plan.record.clone());

@@ -46,7 +46,11 @@ impl World {
         self.planned()
             .filter_map(|(name, plan, members)| {
                 let line = declared.fleets().get(name)?;
-                let at_target = |device: &&Device| device.reason.is_none();
+                // By what runs, as each device's own status has it: a paused device may well run its target.
+                let at_target = |device: &&Device| {
+                    let target = device.known_digest(&plan.record.target.commit);
+                    target.is_some() && target == device.running().map(|claim| claim.digest)
+                };
                 Some(FleetView {
                     name: name.clone(),
                     template: line.target.landing.commit,
@@ -71,6 +75,9 @@ impl World {
                 reason: plan.view.reason.clone(),
                 why: match (&plan.view.reason, plan.view.state) {
                     (Some(reason), _) => sentence(reason),
+                    (None, RolloutState::Complete) if plan.view.waves.iter().all(|wave| wave.members == 0) => {
+                        "No device had to change.".to_owned()
+                    }
                     (None, RolloutState::Complete) => "Every wave completed.".to_owned(),
                     (None, _) => "It goes on.".to_owned(),
                 },

@@ -1,0 +1,248 @@
+//! The world between reports, plans and the database.
+
+mod site;
+
+use bellwether_schemas::report::{Claim, Failure, FailureKind, Phase, Report, Reported};
+use bellwether_schemas::targets::Supersedes;
+use bellwether_schemas::{Sha256Digest, wire};
+use jiff::SignedDuration;
+
+use self::site::{Git, STALE, Site, claim, identity, idle, runs};
+use crate::store::Loaded;
+
+const EDGE: &str = "{selector: {matchLabels: {role: edge}}, template: {files: [{path: /opt/bellwether/a, content: one}], \
+                    probes: none}}";
+
+fn fleet(text: &str) -> String {
+    EDGE.replace("content: one", &format!("content: {text}"))
+}
+
+fn nobody(fleet: &str) -> String {
+    fleet.replace("role: edge", "role: none")
+}
+
+fn readable(report: Report) -> Reported {
+    Reported::Readable(report)
+}
+
+#[tokio::test]
+async fn no_report_uses_the_revisions_up() {
+    let git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let offer = site.offer("edge-1").expect("an offer");
+    let says = |revision: u32| {
+        let version = bellwether_schemas::Version { revision, ..offer.version };
+        let claim = Claim { version, template: offer.template, digest: Sha256Digest::of(b"other") };
+        wire::read_report(wire::report_message(Report { running: Some(claim), ..idle() }, None)).0
+    };
+    assert!(matches!(says(u32::MAX), Reported::Unreadable { .. }));
+    // The greatest number that counts, and an offer after it that the device does not take.
+    let greatest = says(u32::MAX / 2);
+    assert!(matches!(greatest, Reported::Readable(_)));
+    site.pass(&[("edge-1", greatest.clone())]).await.expect("stored");
+    for _ in 0..3 {
+        site.later(STALE + STALE);
+        site.pass(&[]).await.expect("the offer is withdrawn from a silent device");
+        site.pass(&[("edge-1", greatest.clone())]).await.expect("a version is never given twice");
+    }
+    let again = site.offer("edge-1").expect("an offer");
+    assert!(again.version.revision > u32::MAX / 2, "{again:?}");
+}
+
+#[tokio::test]
+async fn a_device_that_the_database_forgot_gets_no_version_twice() {
+    let git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let loaded = Loaded { devices: Vec::new(), rollouts: Vec::new(), ..site.stored().await };
+    assert_eq!(loaded.offered.len(), 1);
+    let mut site = Site::open(&git, loaded).await;
+    site.world.enrolled(&identity("edge-1"), site.now);
+    site.world.observe(&identity("edge-1"), readable(idle()), None, site.now);
+    site.world.plan(&"example.org".parse().expect("a domain"), site.now);
+    assert_eq!(site.offer("edge-1").map(|offer| offer.version.revision), Some(1));
+}
+
+#[tokio::test]
+async fn trying_again_puts_no_timeout_off() {
+    let git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let offer = site.offer("edge-1").expect("an offer");
+    let progress = |site: &Site| site.device("edge-1").row.last_progress;
+    let fetching = readable(Report { phase: Phase::Fetching, ..idle() });
+    site.later(SignedDuration::from_secs(60));
+    site.pass(&[("edge-1", fetching.clone())]).await.expect("stored");
+    let first = progress(&site);
+    assert_eq!(first, Some(site.now));
+    for _ in 0..3 {
+        site.later(SignedDuration::from_secs(60));
+        let failure = Failure {
+            version: None,
+            kind: FailureKind::Transient,
+            code: "BW-0001".to_owned(),
+            message: "no route".to_owned(),
+            at: site.now,
+        };
+        site.pass(&[("edge-1", readable(Report { failure: Some(failure), ..idle() }))]).await.expect("stored");
+        site.pass(&[("edge-1", fetching.clone())]).await.expect("stored");
+    }
+    assert_eq!(progress(&site), first);
+    let applying = Report { applying: Some(claim(&offer)), phase: Phase::Applying, ..idle() };
+    site.pass(&[("edge-1", readable(applying))]).await.expect("stored");
+    assert_eq!(progress(&site), Some(site.now));
+    // Set up anew, it begins from nothing.
+    site.later(SignedDuration::from_secs(60));
+    site.pass(&[("edge-1", readable(Report { nonce: "n-2".to_owned(), ..idle() }))]).await.expect("stored");
+    assert_eq!(progress(&site), Some(site.now));
+}
+
+#[tokio::test]
+async fn who_leaves_every_fleet_keeps_what_it_runs() {
+    let mut git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let offer = site.offer("edge-1").expect("an offer");
+    let mut begun = Site::open(&git, Loaded::default()).await;
+    begun.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let applying = Report { applying: Some(claim(&offer)), phase: Phase::Applying, ..idle() };
+    begun.pass(&[("edge-1", readable(applying.clone()))]).await.expect("stored");
+
+    git.land(&[("fleets/edge.yaml", &nobody(EDGE))]);
+    for site in [&mut site, &mut begun] {
+        site.fetch(&git);
+        site.pass(&[]).await.expect("stored");
+    }
+    assert_eq!(site.offer("edge-1"), None, "what it has not begun is withdrawn");
+    assert_eq!(begun.offer("edge-1").as_ref(), Some(&offer), "what it has begun it ends");
+    site.pass(&[("edge-1", readable(applying))]).await.expect("stored");
+    assert!(site.world.answer(&"edge-1".parse().expect("a name")).is_empty());
+}
+
+#[tokio::test]
+async fn one_commit_is_the_template_of_two_fleets() {
+    let other = fleet("two");
+    let mut git = Git::begin(&[("fleets/a.yaml", EDGE), ("fleets/b.yaml", &nobody(&other))]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    let first = git.tip.expect("a commit");
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let of_a = site.device("edge-1").known_digest(&first);
+    assert!(of_a.is_some());
+    git.land(&[("fleets/a.yaml", &nobody(EDGE)), ("fleets/b.yaml", &other)]);
+    site.fetch(&git);
+    assert_ne!(site.device("edge-1").known_digest(&first), of_a, "it is in b now");
+}
+
+#[tokio::test]
+async fn a_history_that_replaces_another_does_not_take_over_its_stable() {
+    let mut git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let fork = git.clone();
+    git.land(&[("fleets/edge.yaml", &fleet("bad"))]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let bad = site.offer("edge-1").expect("an offer");
+    assert_eq!(bad.version.landing, 2);
+    site.pass(&[("edge-1", readable(runs(&bad)))]).await.expect("stored");
+    site.later(SignedDuration::from_hours(1));
+    site.pass(&[("edge-1", readable(runs(&bad)))]).await.expect("stored");
+    for _ in 0..3 {
+        site.later(SignedDuration::from_secs(1));
+        site.later(SignedDuration::from_hours(1));
+        site.pass(&[("edge-1", readable(runs(&bad)))]).await.expect("stored");
+    }
+    let loaded = site.stored().await;
+    assert_eq!(loaded.rollouts[0].1["stable"]["number"], 2, "{}", loaded.rollouts[0].1);
+
+    // Another landing 2 is the new introduction.
+    let mut git = fork;
+    git.land(&[("fleets/edge.yaml", &fleet("good"))]);
+    let mut site = Site::open(&git, loaded).await;
+    site.pass(&[("edge-1", readable(runs(&bad))), ("edge-2", readable(idle()))]).await.expect("stored");
+    assert!(site.device("edge-1").row.paused.is_some(), "it runs what the history lacks");
+    // The template of the new landing 2 is the target, and waits for its wave like any other.
+    let offer = site.offer("edge-2");
+    assert!(offer.as_ref().is_none_or(|offer| Some(offer.template) == git.tip), "{offer:?}");
+}
+
+#[tokio::test]
+async fn an_offer_below_one_that_left_the_history_names_what_runs() {
+    let mut git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let fork = git.clone();
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let first = site.offer("edge-1").expect("an offer");
+    site.pass(&[("edge-1", readable(runs(&first)))]).await.expect("stored");
+    git.land(&[]);
+    git.land(&[("fleets/edge.yaml", &fleet("lost"))]);
+    site.fetch(&git);
+    site.pass(&[("edge-1", readable(runs(&first)))]).await.expect("stored");
+    let lost = site.offer("edge-1").expect("an offer");
+    assert_eq!((lost.version.landing, lost.supersedes), (3, None));
+
+    // It began that, failed, and runs the first version again; meanwhile the history was replaced by a shorter one.
+    let mut git = fork;
+    git.land(&[("fleets/edge.yaml", &fleet("kept"))]);
+    let mut site = Site::open(&git, site.stored().await).await;
+    site.pass(&[("edge-1", readable(runs(&first)))]).await.expect("stored");
+    let offer = site.offer("edge-1").expect("an offer");
+    let running = Supersedes::Running { version: first.version, digest: first.digest };
+    assert_eq!((offer.version.landing, offer.supersedes.clone()), (2, Some(running)));
+    site.pass(&[("edge-1", readable(runs(&first)))]).await.expect("stored");
+    assert_eq!(site.offer("edge-1"), Some(offer), "it is made once");
+}
+
+#[tokio::test]
+async fn commits_that_are_missing_are_looked_up_once_and_forgotten() {
+    let mut git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let offer = site.offer("edge-1").expect("an offer");
+    let says = |digit: &str| {
+        let version = bellwether_schemas::Version { commit: digit.repeat(40).parse().expect("an id"), ..offer.version };
+        readable(Report { running: Some(Claim { version, ..claim(&offer) }), ..runs(&offer) })
+    };
+    let elsewhere = |digit: &str| match says(digit) {
+        Reported::Readable(mut report) => {
+            if let Some(claim) = &mut report.running {
+                claim.digest = Sha256Digest::of(b"other");
+            }
+            readable(report)
+        }
+        other => other,
+    };
+    for digit in ["a", "b", "c"] {
+        site.pass(&[("edge-1", elsewhere(digit))]).await.expect("stored");
+        assert!(site.world.wants_fetch());
+        site.fetch(&git);
+        assert!(!site.world.wants_fetch());
+    }
+    assert_eq!(site.world.lookups.done.len(), 1);
+    git.land(&[]);
+    site.fetch(&git);
+    assert!(!site.world.wants_fetch(), "the fetch that brought the head looked it up");
+}
+
+#[tokio::test]
+async fn without_a_verified_head_nobody_is_told_to_go_on() {
+    let git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let offer = site.offer("edge-1").expect("an offer");
+    let mut loaded = site.stored().await;
+    loaded.head = None;
+    let name = "edge-1".parse().expect("a name");
+    let mut blind = Site::open(&git, Loaded::default()).await;
+    blind.world = {
+        let timing = site.world.timing;
+        let objects = crate::repository::SharedObjects::new(bellwether_core::objects::MemoryObjects::default());
+        let repository = crate::repository::Repository::new(objects, site.introduction, "main");
+        crate::world::World::new(repository, timing, loaded).expect("readable")
+    };
+    let applying = Report { applying: Some(claim(&offer)), phase: Phase::Applying, ..idle() };
+    blind.world.observe(&identity("edge-1"), readable(applying.clone()), None, blind.now);
+    blind.world.acknowledge(std::slice::from_ref(&name), blind.now);
+    assert!(blind.world.answer(&name).is_empty());
+    site.pass(&[("edge-1", readable(applying))]).await.expect("stored");
+    assert_eq!(site.world.answer(&name).len(), 1, "with one it is");
+}
