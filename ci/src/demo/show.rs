@@ -61,8 +61,8 @@ impl Screen {
         }
         // What does not fit on the screen cannot be drawn over again.
         let mut lines: Vec<&str> = text.lines().collect();
-        if lines.len() >= size.rows {
-            lines.truncate(size.rows.saturating_sub(2));
+        if lines.len() + 2 > size.rows {
+            lines.truncate(size.rows.saturating_sub(3));
             lines.push("… and more: the page shows all");
         }
         let text = lines.join("\n");

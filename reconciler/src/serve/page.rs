@@ -11,7 +11,9 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
 use bellwether_core::plan::{Advice, advice};
-use bellwether_schemas::api::{CommitView, Condition, DeviceView, RepositoryView, RolloutState, Summary, Updated};
+use bellwether_schemas::api::{
+    CommitView, Condition, DeviceView, RepositoryView, RolloutState, RolloutView, Summary, Updated,
+};
 use http::StatusCode;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -174,7 +176,7 @@ fn render(template: &impl Template) -> Response {
 
 /// Words that templates use for values.
 mod words {
-    use super::{Condition, DeviceView, RepositoryView, RolloutState, Summary, Timestamp, Updated};
+    use super::{Condition, DeviceView, RepositoryView, RolloutState, RolloutView, Summary, Timestamp, Updated};
 
     pub(super) use bellwether_core::plan::moment as time;
 
@@ -225,6 +227,11 @@ mod words {
             RolloutState::Progressing | RolloutState::Waiting => "wait",
             RolloutState::Halted => "bad",
         }
+    }
+
+    /// Whether a rollout has or had anything to do; its waves say nothing otherwise.
+    pub(super) fn concerns_devices(rollout: &RolloutView) -> bool {
+        rollout.reason.is_some() || rollout.waves.iter().any(|wave| wave.members > 0)
     }
 
     pub(super) fn condition(repository: &RepositoryView) -> (&'static str, &'static str) {

@@ -86,9 +86,9 @@ pub fn condition_advice(condition: &Condition, branch: &str) -> Option<Advice> {
             Some(Advice::words(codes::explain(code).map_or("Read the reconciler's log.", |known| known.mend)))
         }
         Condition::Rewound { accepted, .. } => Some(Advice::run(
-            "Push the missing commits back, from a clone that has them; everything then goes on by itself. If the \
-             branch was set back on purpose, pin a new introduction in reconciler.yaml, start the reconciler again, and \
-             resume the devices (bellwether device resume).",
+            "If the branch was set back on purpose, pin a new introduction in reconciler.yaml, start the reconciler again, \
+             and resume the devices (bellwether device resume). If not, push the missing commits back from a clone that \
+             has them; then everything goes on by itself:",
             format!("git push origin {accepted}:{branch}"),
         )),
         Condition::Unreachable { .. } => {

@@ -136,8 +136,7 @@ async fn what_waits_for_people_stands_at_the_top_with_what_they_can_do() {
     let repository = views.repository.as_mut().expect("a repository");
     repository.condition = Condition::Rewound { accepted: commit(), landing: 412, tip: commit() };
     repository.why = "The branch was set back.".into();
-    let halt =
-        WaitingOn::Halted { wave: "canary".parse().expect("a name"), failures: 1, offered: 2, commit: commit() };
+    let halt = WaitingOn::Halted { wave: "canary".parse().expect("a name"), failures: 1, offered: 2, commit: commit() };
     views.rollouts[0].state = RolloutState::Halted;
     views.rollouts[0].reason = Some(halt);
     let paused = WaitingOn::Paused { code: "BW-0330".into(), why: "ahead".into(), commit: Some(commit()) };
@@ -152,7 +151,8 @@ async fn what_waits_for_people_stands_at_the_top_with_what_they_can_do() {
     let shown: Vec<_> = entries.iter().map(|entry| (entry.what.as_str(), entry.devices.len() + entry.more)).collect();
     assert_eq!(shown, [("Repository: rewound", 0), ("Rollout of edge: halted", 0), ("40 devices paused", 40)]);
     let html = get(views, "/").await.2;
-    for command in ["git push origin 9f3c2ab", "git revert --no-edit 9f3c2ab", "bellwether device resume --all --over"] {
+    for command in ["git push origin 9f3c2ab", "git revert --no-edit 9f3c2ab", "bellwether device resume --all --over"]
+    {
         assert!(html.contains(command), "{command}");
     }
 }
@@ -161,7 +161,10 @@ async fn what_waits_for_people_stands_at_the_top_with_what_they_can_do() {
 fn words_are_those_that_people_use() {
     assert_eq!(words::plain(&Summary::ConflictPaused), "conflict paused");
     let ago = |seconds| words::ago(&at(), Some(&(at() + jiff::SignedDuration::from_secs(seconds))));
-    assert_eq!([-5, 0, 3, 150, 7300, 200_000].map(ago), ["now", "now", "3 s ago", "2 min ago", "2 h ago", "2 days ago"]);
+    assert_eq!(
+        [-5, 0, 3, 150, 7300, 200_000].map(ago),
+        ["now", "now", "3 s ago", "2 min ago", "2 h ago", "2 days ago"]
+    );
 }
 
 /// What devices, commits and manifests say is text, whatever it looks like.
