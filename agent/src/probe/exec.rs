@@ -24,16 +24,15 @@ pub(super) async fn run(command: &[String], limit: Duration) -> Result<(), Strin
         .spawn()
         .map_err(|e| format!("cannot start {program}: {e}"))?;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let group = Group(group);
     let complaint = tokio::spawn(listen(child.stderr.take()));
     let ended = tokio::time::timeout(limit, child.wait()).await;
     let Ok(ended) = ended else {
-        // The program was not waited for yet, so its group still is its own.
-        if let Some(group) = group {
-            let _ = rustix::process::kill_process_group(group, Signal::KILL);
-        }
+        drop(group);
         let _ = child.wait().await;
         return Err(format!("not done within {} s, killed", limit.as_secs()));
     };
+    drop(group);
     let status = ended.map_err(|e| e.to_string())?;
     if status.success() {
         complaint.abort();
@@ -46,6 +45,18 @@ pub(super) async fn run(command: &[String], limit: Duration) -> Result<(), Strin
         "" => format!("{status}"),
         said => format!("{status}: {said}"),
     })
+}
+
+/// What a program started ends with it: when it is done, when its time is up, and when the agent stops.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // The number of a group is not given away while one of its processes lives; without any this fails.
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+    }
 }
 
 async fn listen(stderr: Option<ChildStderr>) -> String {

@@ -44,6 +44,25 @@ async fn a_program_and_its_children_end_when_the_time_is_up() {
 }
 
 #[tokio::test]
+async fn what_a_program_leaves_behind_ends_with_it() {
+    let marks = tempfile::tempdir().expect("a directory");
+    let pid = marks.path().join("pid");
+    let script = format!("sleep 60 & echo $! > {}", pid.display());
+    let text = format!(r#"{{"exec":{{"command":["/bin/sh","-c","{script}"]}},"attempts":1}}"#);
+    assert_eq!(run(&text).await, Ok(()));
+    let stat = format!("/proc/{}/stat", std::fs::read_to_string(pid).expect("a pid").trim());
+    let ended = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+    // The signal was sent; the system ends the process when it comes to it.
+    for _ in 0..200 {
+        if ended() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the child still runs");
+}
+
+#[tokio::test]
 async fn files_must_be_there_and_not_empty() {
     assert_eq!(run(r#"{"file":{"path":"/full"}}"#).await, Ok(()));
     for path in ["/empty", "/absent", "/no/such"] {
