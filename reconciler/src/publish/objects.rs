@@ -95,6 +95,23 @@ impl Objects {
         }
     }
 
+    /// Writes what [`show`](Self::show) will put in place of the file of this name. A batch writes it before the flush, so that
+    /// no file has to reach the disk by itself when it is renamed.
+    pub(super) async fn stage(&self, path: &ObjectPath, content: &Bytes, flush: Flush) -> object_store::Result<()> {
+        match (&self.directory, flush) {
+            (Some(directory), Flush::Together) => directory.write_staged(path, content.clone()).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts what was staged in place of the file of this name.
+    pub(super) async fn show(&self, path: &ObjectPath, content: Bytes, flush: Flush) -> object_store::Result<()> {
+        match (&self.directory, flush) {
+            (Some(directory), Flush::Together) => directory.rename_staged(path).await,
+            _ => self.put(path, content, flush).await,
+        }
+    }
+
     /// Makes all that was written so far durable.
     pub(super) async fn flush(&self, flush: Flush) -> std::io::Result<()> {
         match (&self.directory, flush) {
@@ -127,7 +144,29 @@ impl Directory {
             open.write_all(&content)?;
             Ok(true)
         };
-        let done = tokio::task::spawn_blocking(write).await?;
-        done.map_err(|why| object_store::Error::Generic { store: "directory", source: why.into() })
+        blocking(write).await
     }
+
+    async fn write_staged(&self, path: &ObjectPath, content: Bytes) -> object_store::Result<()> {
+        let staged = self.path.join(staging(path));
+        // What a crash left there is nobody's: the file is written anew.
+        blocking(move || std::fs::write(staged, content)).await
+    }
+
+    async fn rename_staged(&self, path: &ObjectPath) -> object_store::Result<()> {
+        let (staged, file) = (self.path.join(staging(path)), self.path.join(path.as_ref()));
+        blocking(move || std::fs::rename(staged, file)).await
+    }
+}
+
+/// The name of a file before it is shown, beside it.
+fn staging(path: &ObjectPath) -> String {
+    format!("{path}.new")
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> object_store::Result<T> {
+    let done = tokio::task::spawn_blocking(work).await?;
+    done.map_err(|why| object_store::Error::Generic { store: "directory", source: why.into() })
 }

@@ -84,6 +84,7 @@ impl Inner {
             if self.objects.put_new(&layout::targets(name, version), targets, flush).await?
                 && self.objects.put_new(&layout::snapshot(name, version), snapshot, flush).await?
             {
+                self.objects.stage(&layout::timestamp(name), &timestamp, flush).await?;
                 return Ok(Staged { device: name.clone(), version, timestamp, renew_at });
             }
             floor = version.get();
@@ -94,7 +95,7 @@ impl Inner {
     /// Writes the timestamp, and removes what no client reads any more.
     async fn show(&self, staged: Staged, flush: Flush) -> Result<(DeviceName, u64), PublishError> {
         let Staged { device, version, timestamp, renew_at } = staged;
-        self.objects.put(&layout::timestamp(&device), timestamp, flush).await?;
+        self.objects.show(&layout::timestamp(&device), timestamp, flush).await?;
         let before = self.published().get(&device).copied();
         let published = Published { version, before: before.map(|before| before.version), renew_at };
         self.published().insert(device.clone(), published);
