@@ -179,6 +179,37 @@ async fn metadata_versions_only_rise_and_old_files_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_flushed_together_leaves_the_same_files() {
+    let bench = Bench::new().await;
+    let now = Timestamp::now();
+    let names: Vec<String> = (0..40).map(|number| format!("edge-{number}")).collect();
+    let mut version = 0;
+    for landing in 1..=3 {
+        if landing == 2 {
+            // A crash before the timestamp was shown.
+            std::fs::write(bench.device("edge-7").join("timestamp.json.new"), "{").expect("written");
+        }
+        let devices = names.iter().map(|device| offered(device, landing, Vec::new(), 0)).collect();
+        let done = bench.publisher.publish(devices, now).await.expect("published");
+        assert_eq!(done.len(), names.len());
+        version = done[0].1;
+    }
+    for device in &names {
+        let mut files: Vec<_> = std::fs::read_dir(bench.device(device))
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+            .collect();
+        files.sort();
+        let kept = |version: u64| [format!("{version}.snapshot.json"), format!("{version}.targets.json")];
+        assert_eq!(files, [kept(version - 1).as_slice(), &kept(version), &["timestamp.json".to_owned()]].concat());
+        let mut updater = bench.updater(device);
+        updater.refresh(now).await.expect("accepted");
+        let extra = updater.trusted().targets_role("targets").expect("targets").extra[EXTRA_KEY].clone();
+        assert_eq!(serde_json::from_value::<Binding>(extra).expect("a binding"), binding(device, 3, SPEC));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_finds_everything_that_a_power_cut_took() {
     let bench = Bench::new().await;
     let now = Timestamp::now();
