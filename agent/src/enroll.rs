@@ -92,13 +92,10 @@ pub(crate) async fn enroll(state: &StateDir, invitation: &Invitation) -> Result<
     }
     // This also checks that the certificate is for the key.
     tls::client(&identity.ca, Some(&identity), None).map_err(|e| unusable(crate::cli::chain(&e)))?;
-    let renamed = state.load_identity()?.is_some_and(|old| old.device != identity.device);
-    // Another device's metadata has versions of its own.
-    let trust = match trust {
-        None if renamed => state.load_trust()?.map(|old| Trust { floors: Floors::default(), ..old }),
-        trust => trust,
-    };
-    if let Some(trust) = trust {
+    if let Some(trust) = match trust {
+        None => trust_of_other_name(state, &identity.device)?,
+        new => new,
+    } {
         state.forget_metadata()?;
         state.store_trust(&trust)?;
     }
@@ -116,6 +113,14 @@ fn next_trust(state: &StateDir, root: &str) -> Result<Option<Trust>, EnrollError
     }
     let verified = old.and_then(|old| old.verified);
     Ok(Some(Trust { root: root.to_owned(), pinned, floors: Floors::default(), verified }))
+}
+
+/// The same root under another name: that device's metadata has versions of its own, so nothing held binds it.
+fn trust_of_other_name(state: &StateDir, device: &DeviceName) -> Result<Option<Trust>, EnrollError> {
+    if state.load_identity()?.is_none_or(|old| old.device == *device) {
+        return Ok(None);
+    }
+    Ok(state.load_trust()?.map(|old| Trust { floors: Floors::default(), ..old }))
 }
 
 fn pending_key(state: &StateDir, token: &str) -> Result<KeyRequest, EnrollError> {
@@ -180,5 +185,50 @@ impl EnrollError {
             Self::State(StateError::InUse(_)) => codes::AGENT_RUNNING.to_string(),
             Self::State(_) => codes::AGENT_STATE.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(device: &str) -> Identity {
+        Identity {
+            device: device.parse().expect("a name"),
+            key: String::new(),
+            certificate: String::new(),
+            ca: String::new(),
+            devices: String::new(),
+            updates: String::new(),
+        }
+    }
+
+    #[test]
+    fn enrolling_again_keeps_the_metadata_floors_unless_root_or_name_are_others() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = StateDir::lock(dir.path()).expect("locked");
+        let first = next_trust(&state, "root").expect("readable").expect("there is none yet");
+        let floors = Floors { timestamp: 7, snapshot: 7, targets: 7 };
+        state.store_trust(&Trust { floors, ..first }).expect("stored");
+        state.store_identity(&identity("edge-1")).expect("stored");
+        assert_eq!(next_trust(&state, "root").expect("readable"), None);
+        assert_eq!(next_trust(&state, "another").expect("readable").map(|t| t.floors), Some(Floors::default()));
+        let named = |name: &str| trust_of_other_name(&state, &name.parse().expect("a name")).expect("readable");
+        assert_eq!(named("edge-1"), None);
+        assert_eq!(named("edge-2").map(|t| (t.floors, t.root)), Some((Floors::default(), "root".to_owned())));
+    }
+
+    #[test]
+    fn the_same_token_asks_again_with_the_same_key_and_another_one_does_not() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = StateDir::lock(dir.path()).expect("locked");
+        let key = |token: &str| pending_key(&state, token).expect("a key").key;
+        let first = key("one");
+        assert_eq!(key("one"), first);
+        assert_ne!(key("a second one"), first);
+        let pending = std::fs::read_to_string(dir.path().join("pending.json")).expect("kept");
+        assert!(!pending.contains("a second"), "the token itself is not kept");
+        std::fs::write(dir.path().join("pending.json"), "{").expect("written");
+        assert!(matches!(pending_key(&state, "a second one"), Err(EnrollError::State(_))));
     }
 }

@@ -83,7 +83,9 @@ pub(crate) async fn hear_verdict(stream: &mut TlsStream<TcpStream>) -> io::Resul
         tcp.readable().await?;
         match tls.read_tls(&mut Received(tcp)) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => drop(tls.process_new_packets().map_err(io::Error::other)?),
+            Ok(_) => {
+                tls.process_new_packets().map_err(io::Error::other)?;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
