@@ -123,8 +123,8 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Times
         }
     }
 
-    let published = publish(world, outlets, now).await?;
-    for device in &published {
+    let published = publish(world, outlets, now).await;
+    for device in published.iter().flatten() {
         outlets.sessions.send(device, Directive::SpecAvailable);
     }
     for (device, begins_session, reply) in replies {
@@ -135,7 +135,8 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Times
         // A device that hung up asks again when it is back.
         let _ = reply.send(answer);
     }
-    Ok(())
+    // A store that fails keeps nobody from an answer: all would come back at once, and for nothing.
+    published.map(drop)
 }
 
 fn take_fetched(world: &mut World, outcome: Fetched, now: Timestamp) {
