@@ -55,7 +55,15 @@ pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
     }
     match args.what {
         What::Fleets => output::line(fleets(&server.get::<Vec<FleetView>>(path)?).to_string()),
-        What::Devices => output::line(devices(&server.get::<Vec<DeviceView>>(path)?).to_string()),
+        What::Devices => {
+            let found: Vec<DeviceView> = server.get(path)?;
+            output::line(devices(&found).to_string());
+            if found.is_empty() {
+                output::note(
+                    "No device has enrolled. Make a token: bellwether token mint ENROLLMENT --commit && git push",
+                );
+            }
+        }
         What::Rollouts => output::line(rollouts(&server.get::<Vec<RolloutView>>(path)?).to_string()),
         What::Commits => output::line(commits(&server.get::<Vec<CommitView>>(path)?).to_string()),
         What::Repository => repository(&server.get(path)?),

@@ -56,6 +56,11 @@ impl Server {
             let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| {
                 Failure::new(codes::USAGE, format!("--ca: {} holds no PEM certificates", file.display())).because(&e)
             })?;
+            if certificates.is_empty() {
+                let message = format!("--ca: {} holds no PEM certificates", file.display());
+                return Err(Failure::new(codes::USAGE, message)
+                    .hint("Pass the certificate authority of the page's address, such as RECONCILER/ca/ca.crt."));
+            }
             builder = builder.tls_certs_only(certificates);
         }
         let unreachable = |e: &(dyn std::error::Error + 'static)| {

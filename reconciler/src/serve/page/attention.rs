@@ -54,7 +54,11 @@ fn rollouts(views: &Views) -> impl Iterator<Item = Attention<'_>> {
         let (class, state) = match rollout.state {
             RolloutState::Halted => ("bad", "halted"),
             RolloutState::Waiting => ("wait", "waits for people"),
-            RolloutState::Progressing | RolloutState::Complete => return None,
+            RolloutState::Progressing => match rollout.reason {
+                Some(WaitingOn::EmptyWave { .. } | WaitingOn::TooFewHealthy { .. }) => ("wait", "waits for devices"),
+                _ => return None,
+            },
+            RolloutState::Complete => return None,
         };
         Some(Attention {
             class,
