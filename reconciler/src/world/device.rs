@@ -234,9 +234,16 @@ impl Device {
         let who = Who { device: &self.row.name, labels: &self.facts.labels, nonce };
         self.standing = standing(&classification, &who, declared.resumes(), rewound);
         match &self.standing {
-            Standing::Paused(pause) => pause.commit.filter(|commit| !is_looked_up(commit)),
+            // One fetch comes before the first pause; a device that is paused stays so under a new head.
+            Standing::Paused(pause) => {
+                pause.commit.filter(|commit| !self.is_paused_for(commit) && !is_looked_up(commit))
+            }
             Standing::Normal { .. } => None,
         }
+    }
+
+    fn is_paused_for(&self, missing: &CommitId) -> bool {
+        matches!(&self.row.paused, Some(WaitingOn::Paused { commit: Some(commit), .. }) if commit == missing)
     }
 
     fn classify(
@@ -383,7 +390,9 @@ impl Device {
             Some(Admission::Full) | None => {}
         }
         match &self.standing {
-            Standing::Paused(Pause { commit: Some(commit), .. }) if is_wanted(commit) => {
+            Standing::Paused(Pause { commit: Some(commit), .. })
+                if is_wanted(commit) && !self.is_paused_for(commit) =>
+            {
                 Some(WaitingOn::Lookup { commit: *commit })
             }
             Standing::Paused(pause) => Some(paused(pause.code.as_str(), pause.why.clone(), pause.commit)),
