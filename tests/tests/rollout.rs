@@ -90,6 +90,7 @@ fn a_failing_probe_rolls_back_and_halts() {
     });
     let canary = canary.iter().find(|view| view.name.as_str() == "edge-1").expect("the canary");
     assert_eq!(canary.version.map(|version| version.landing), Some(1), "it went back");
+    assert_eq!(canary.offered, canary.version, "what failed does not stay published");
     assert!(canary.why.contains("BW-"), "the device's own code is shown: {}", canary.why);
     for device in &site.devices {
         assert_eq!(device.read(MESSAGE), Some(format!("message 1 for {}\n", device.name)), "{}", device.name);

@@ -55,6 +55,8 @@ fn act(sheet: &mut Sheet<'_>, i: usize, stopped: bool) -> Action {
     let live = row.contact == Contact::Live;
     let (target, complete) = (row.target(), sheet.record.is_complete());
     let (action, offered) = match (goal, unbegun) {
+        // What failed on it does not stay published: a device that loses its memory shall not find it again.
+        _ if row.note.failed.is_some() && observed.gave_up_its_offer() => (Action::Withdraw, row.note.offered),
         // On its way, or there.
         (Some(goal), _) if heading == Some(goal.digest) => {
             // A device that comes back after a long time shall not find what may have failed elsewhere meanwhile.

@@ -81,6 +81,12 @@ impl Observed {
         self.failure.as_ref().filter(|f| f.version == Some(offer.version) && f.kind != FailureKind::Transient)
     }
 
+    /// Whether its attempt at what it is offered ended badly, and it is back at something else.
+    pub(super) fn gave_up_its_offer(&self) -> bool {
+        let failed = |offer: &Offer| self.failure_of(offer).is_some() && !self.runs(offer.digest);
+        self.applying.is_none() && self.offer.as_ref().is_some_and(failed)
+    }
+
     /// The offer that it has still to take, or is taking.
     pub(super) fn outstanding(&self) -> Option<&Offer> {
         let runs = |offer: &&Offer| self.running.is_some_and(|running| running.digest == offer.digest);

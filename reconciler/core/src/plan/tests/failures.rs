@@ -9,7 +9,7 @@ fn one_failed_canary_halts_the_fleet() {
     sim.plan();
     sim.fail(&["c1"]);
     let plan = sim.plan();
-    assert_eq!(withdrawn(&plan), ["c2"], "it had not begun");
+    assert_eq!(withdrawn(&plan), ["c1", "c2"], "one failed, the other had not begun");
     assert_eq!(plan.view.state, RolloutState::Halted);
     assert_eq!(reasons(&plan), ["Failed", "Halted", "Halted", "Halted", "Halted"]);
     let halted =
