@@ -341,31 +341,3 @@ async fn keys_that_the_root_does_not_list_are_refused_at_the_start() {
     let objects = Objects::in_directory(&ours.store()).expect("a store");
     assert!(matches!(Publisher::open(objects, keys).await, Err(PublishError::Root { .. })));
 }
-
-/// Not a test of a rule: prints how fast many devices are published. `DEVICES=100000 cargo nextest run … --run-ignored all`
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn measure_many_devices() {
-    let count: u64 = std::env::var("DEVICES").ok().and_then(|count| count.parse().ok()).unwrap_or(10_000);
-    let bench = Bench::new().await;
-    for round in 0..2_u64 {
-        let devices = (0..count)
-            .map(|number| {
-                let spec = format!("{{\"n\":{number},\"round\":{round}}}");
-                let binding = binding(&format!("device-{number}"), round + 1, spec.as_bytes());
-                DeviceTargets { binding, spec: Some(spec.into()), targets: Vec::new(), floor: 0 }
-            })
-            .collect();
-        let begin = std::time::Instant::now();
-        bench.publisher.publish(devices, Timestamp::now()).await.expect("published");
-        let took = begin.elapsed();
-        println!("round {round}: {count} devices in {took:?}");
-    }
-    let begin = std::time::Instant::now();
-    let expected = (0..count).map(|number| {
-        let spec = format!("{{\"n\":{number},\"round\":1}}");
-        Expected { binding: binding(&format!("device-{number}"), 2, spec.as_bytes()), floor: 1 }
-    });
-    let damaged = bench.restarted().await.check(expected.collect()).await.expect("checked");
-    println!("checked in {:?}, {} damaged", begin.elapsed(), damaged.len());
-}
