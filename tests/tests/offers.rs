@@ -115,44 +115,51 @@ fn goes_on(site: &Site) {
     }
 }
 
+/// A device at its second landing finds `hostile` instead of what the reconciler published, and refuses it by `code`.
+/// One attempt a site: the reconciler publishes anew as soon as the device shows it metadata that it did not make.
+fn refuses_offer(code: &str, what: impl Fn(&Site) -> String, hostile: impl Fn(&Site, &Claim) -> SignedOffer) {
+    let (mut site, second) = at_second_landing(1);
+    let claim = running(&site, "edge-1");
+    Intruder::with_keys_of(&site).publish(&site, "edge-1", hostile(&site, &claim));
+    pull_again(&mut site, "edge-1");
+    refuses(&site, "edge-1", code, &what(&site));
+    assert_eq!(running(&site, "edge-1").version.commit, second);
+    goes_on(&site);
+}
+
+fn first_landing(site: &Site) -> Version {
+    Version { landing: 1, commit: site.introduction, revision: 0 }
+}
+
 #[test]
 fn an_unexplained_lower_version_is_refused() {
-    let (mut site, _) = at_second_landing(1);
-    let claim = running(&site, "edge-1");
-    let intruder = Intruder::with_keys_of(&site);
-    let first = Version { landing: 1, commit: site.introduction, revision: 0 };
+    refuses_offer("BW-0630", |_| "v1".to_owned(), |site, claim| offer(claim, first_landing(site), None));
+}
 
-    intruder.publish(&site, "edge-1", offer(&claim, first, None));
-    pull_again(&mut site, "edge-1");
-    refuses(&site, "edge-1", "BW-0630", "v1");
-
-    // An explanation that is about something else explains nothing.
-    let other = Supersedes::Running { version: first, digest: claim.digest };
-    intruder.publish(&site, "edge-1", offer(&claim, first, Some(other)));
-    pull_again(&mut site, "edge-1");
-    refuses(&site, "edge-1", "BW-0630", "is not what runs");
-    let shown = site.view("edge-1");
-    assert_eq!(shown.version, Some(claim.version));
-    goes_on(&site);
+#[test]
+fn an_explanation_that_is_about_something_else_explains_nothing() {
+    refuses_offer(
+        "BW-0630",
+        |_| "is not what runs".to_owned(),
+        |site, claim| {
+            let first = first_landing(site);
+            offer(claim, first, Some(Supersedes::Running { version: first, digest: claim.digest }))
+        },
+    );
 }
 
 #[test]
 fn an_altered_version_is_refused() {
-    let (mut site, second) = at_second_landing(1);
-    let claim = running(&site, "edge-1");
-    let intruder = Intruder::with_keys_of(&site);
+    refuses_offer("BW-0631", |_| "other content".to_owned(), |_, claim| offer(claim, claim.version, None));
+}
 
-    intruder.publish(&site, "edge-1", offer(&claim, claim.version, None));
-    pull_again(&mut site, "edge-1");
-    refuses(&site, "edge-1", "BW-0631", "other content");
-
-    // The same number at another commit is no other version.
-    let twin = Version { commit: site.introduction, ..claim.version };
-    intruder.publish(&site, "edge-1", offer(&claim, twin, None));
-    pull_again(&mut site, "edge-1");
-    refuses(&site, "edge-1", "BW-0631", &site.introduction.short());
-    assert_eq!(running(&site, "edge-1").version.commit, second);
-    goes_on(&site);
+#[test]
+fn the_same_number_at_another_commit_is_no_other_version() {
+    refuses_offer(
+        "BW-0631",
+        |site| site.introduction.short(),
+        |site, claim| offer(claim, Version { commit: site.introduction, ..claim.version }, None),
+    );
 }
 
 /// Before its first effect an agent asks, and the reconciler acknowledges only what it offered itself.
@@ -161,7 +168,7 @@ fn what_the_reconciler_did_not_offer_is_never_applied() {
     let (mut site, _) = at_second_landing(1);
     let claim = running(&site, "edge-1");
     let exactly = Supersedes::Running { version: claim.version, digest: claim.digest };
-    let first = Version { landing: 1, commit: site.introduction, revision: 0 };
+    let first = first_landing(&site);
     Intruder::with_keys_of(&site).publish(&site, "edge-1", offer(&claim, first, Some(exactly)));
     pull_again(&mut site, "edge-1");
 
