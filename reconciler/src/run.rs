@@ -13,7 +13,7 @@ use crate::config::{Config, ConfigError};
 use crate::git::{self, FetchError, Mirror};
 use crate::keys::{KeyError, OnlineKeys};
 use crate::pki::{Authority, AuthorityError};
-use crate::publish::{Objects, ObjectsError, PublishError, Publisher};
+use crate::publish::{Objects, ObjectsError, PublishError, Publisher, SLICE};
 use crate::repository::{Repository, SharedObjects};
 use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
 use crate::store::{AcceptError, InstanceError, PlanError, Store, StoreError, check_instance};
@@ -28,8 +28,6 @@ const RETRY: Duration = Duration::from_secs(1);
 const LOOKUP_PAUSE: Duration = Duration::from_secs(10);
 /// How often metadata that expires is looked for.
 const RENEWAL: Duration = Duration::from_secs(600);
-/// Devices whose metadata is renewed at one time: reports wait meanwhile.
-const RENEWED_AT_ONCE: usize = 5_000;
 
 /// Why the reconciler cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +145,7 @@ impl Reconciler {
         let settings = Settings { listen, advertise: Advertise { devices, updates }, domain: domain.clone() };
         let shared = Shared {
             authority,
+            publisher: publisher.clone(),
             objects: objects.store().clone(),
             store: store.clone(),
             admissions: admissions_seen,
@@ -177,10 +176,10 @@ impl Reconciler {
             let mut inbox = Inbox { mirrored: self.mirrored.take(), ..Inbox::default() };
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
-                () = std::future::ready(()), if inbox.mirrored.is_some() => {}
+                () = std::future::ready(()), if inbox.mirrored.is_some() || (self.world.has_backlog() && !failed) => {}
                 Some(outcome) = self.inputs.fetched.recv() => inbox.fetched = Some(outcome),
                 Some(enrolled) = self.inputs.enrolled.recv() => inbox.enrolled.push(enrolled.identity),
-                Some(incoming) = self.inputs.incoming.recv() => inbox.reports.push(self.observation(incoming)),
+                Some(incoming) = self.inputs.incoming.recv() => inbox.reports.push(observation(incoming)),
                 // After a failed pass what was due may be due still: it waits for the next try like everything else.
                 () = sleep_until(self.world.wake_at()), if !failed => {}
                 () = tokio::time::sleep(RETRY), if failed => {}
@@ -224,43 +223,39 @@ impl Reconciler {
         }
         while inbox.reports.len() < BATCH {
             let Ok(incoming) = self.inputs.incoming.try_recv() else { break };
-            inbox.reports.push(self.observation(incoming));
+            inbox.reports.push(observation(incoming));
         }
         if let Ok(outcome) = self.inputs.fetched.try_recv() {
             inbox.fetched = Some(outcome);
         }
     }
 
-    fn observation(&self, incoming: Incoming) -> Observation {
-        let Incoming { identity, reported, presented, reply, .. } = incoming;
-        let begins_session = presented.is_some();
-        let presented = presented.filter(|held| !held.targets.is_empty()).and_then(|held| {
-            match self.outlets.publisher.read_presented(&identity.device, &held) {
-                Ok(read) => Some(PresentedOffer { offer: read.binding.offer, metadata_version: read.version }),
-                Err(error) => {
-                    // It counts for nothing, and the rest of the report is judged as it is.
-                    tracing::warn!(device = %identity.device, code = %error.code(), %error, "presented metadata is not ours");
-                    None
-                }
-            }
-        });
-        Observation { identity, reported, begins_session, presented, reply }
-    }
-
     async fn renew(&mut self) {
         let now = Timestamp::now();
         let mut due = self.outlets.publisher.renew_due(now);
+        // What is to be published anew is not renewed as it was.
+        due.retain(|device| !self.world.is_unpublished(device));
         // A fleet that was published at once expires at once; there are days left for all of it.
-        due.truncate(RENEWED_AT_ONCE);
+        due.truncate(SLICE);
         match self.outlets.publisher.renew(due, now).await {
             Ok(renewed) => {
                 let damaged: Vec<_> = renewed.damaged.into_iter().map(|(device, _)| device).collect();
-                self.world.published(renewed.versions);
-                self.world.republish(damaged);
+                let failed = renewed.published.failed.into_iter().map(|(device, error)| {
+                    tracing::warn!(%device, %error, "the device's metadata is published again");
+                    device
+                });
+                self.world.republish(damaged.into_iter().chain(failed));
+                self.world.renewed(renewed.published.versions);
             }
             Err(error) => tracing::error!(%error, "expiring metadata could not be renewed; it is tried again"),
         }
     }
+}
+
+fn observation(incoming: Incoming) -> Observation {
+    let Incoming { identity, reported, begins_session, presented, reply, .. } = incoming;
+    let presented = presented.map(|read| PresentedOffer { offer: read.binding.offer, metadata_version: read.version });
+    Observation { identity, reported, begins_session, presented, reply }
 }
 
 /// When page and API were refreshed. Making the views costs time that grows with the fleet, so it is spent on a tenth

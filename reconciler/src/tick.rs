@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 
 use crate::git::FetchError;
-use crate::publish::{DeviceTargets, PublishError, Publisher};
+use crate::publish::{DeviceTargets, PublishError, Published, Publisher, SLICE};
 use crate::repository::{Moved, SharedObjects};
 use crate::serve::{Sessions, Views};
 use crate::store::{AcceptError, PlanError, Store};
@@ -141,10 +141,14 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Times
 
 fn take_fetched(world: &mut World, outcome: Fetched, now: Timestamp) {
     let moved = match outcome {
-        Ok((tip, objects)) => advance(world, &tip, objects, now),
+        Ok((tip, objects)) => {
+            let moved = advance(world, &tip, objects, now);
+            world.fetched();
+            moved
+        }
+        // Nobody is paused for a commit that could not be looked up.
         Err(error) => world.repository.unreachable(error.to_string()),
     };
-    world.fetched();
     take_moved(world, moved);
 }
 
@@ -187,9 +191,10 @@ fn announce_admissions(world: &World, outlets: &Outlets) {
     });
 }
 
-/// Writes the signed targets of every device whose targets are not what was decided; targets before metadata.
+/// Writes the signed targets of the next devices whose targets are not what was decided; targets before metadata. What is
+/// wrong with one device stops that device alone, and is tried again later.
 async fn publish(world: &mut World, outlets: &Outlets, now: Timestamp) -> Result<Vec<DeviceName>, TickError> {
-    let publications = world.publications();
+    let publications = world.publications(SLICE, now);
     if publications.is_empty() {
         return Ok(Vec::new());
     }
@@ -198,29 +203,36 @@ async fn publish(world: &mut World, outlets: &Outlets, now: Timestamp) -> Result
         let device = publication.binding.device.clone();
         match targets(world, &outlets.publisher, publication).await {
             Ok(targets) => devices.push(targets),
-            // What is wrong with one device's content stops that device alone; the next pass tries it again.
-            Err(error) => {
-                tracing::error!(%device, error = ?anyhow::Error::from(error), "the device cannot be published")
-            }
+            Err(error) => put_off(world, device, error.into(), now),
         }
     }
-    let versions = outlets.publisher.publish(devices, now).await?;
-    Ok(world.published(versions))
+    let Published { versions, failed } = outlets.publisher.publish(devices, now).await?;
+    for (device, error) in failed {
+        put_off(world, device, error.into(), now);
+    }
+    Ok(world.published(versions, now))
+}
+
+fn put_off(world: &mut World, device: DeviceName, error: anyhow::Error, now: Timestamp) {
+    tracing::error!(%device, ?error, "the device cannot be published, and is tried again");
+    world.put_off(device, now);
 }
 
 async fn targets(world: &World, publisher: &Publisher, publication: Publication) -> Result<DeviceTargets, TickError> {
     let Publication { binding, rendered, floor } = publication;
     if let Some(rendered) = rendered {
-        for (target, content) in &rendered.targets {
-            let content = match content {
-                Content::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
-                Content::Blob(_) if publisher.has_target(target) => continue,
-                Content::Blob(blob) => world.repository.blob(blob)?.into(),
-            };
-            publisher.put_target(target, content).await?;
+        let mut contents = Vec::new();
+        for (target, content) in rendered.targets.iter().filter(|(target, _)| !publisher.has_target(target)) {
+            match content {
+                // One for each device, perhaps: they are written together.
+                Content::Text(text) => contents.push((*target, Bytes::copy_from_slice(text.as_bytes()))),
+                // Large, perhaps, and common to many: it is not kept in memory.
+                Content::Blob(blob) => publisher.put_target(target, world.repository.blob(blob)?.into()).await?,
+            }
         }
         let targets = rendered.targets.iter().map(|(target, _)| *target).collect();
-        return Ok(DeviceTargets { binding, spec: Some(Bytes::copy_from_slice(&rendered.canonical)), targets, floor });
+        let spec = Some(Bytes::copy_from_slice(&rendered.canonical));
+        return Ok(DeviceTargets { binding, spec, targets, contents, floor });
     }
     let spec = match &binding.offer {
         Some(offer) => Some(publisher.stored_spec(&offer.digest).await?),
@@ -231,5 +243,5 @@ async fn targets(world: &World, publisher: &Publisher, publication: Publication)
         Some(Ok(spec)) => spec.targets().collect(),
         Some(Err(_)) | None => Vec::new(),
     };
-    Ok(DeviceTargets { binding, spec, targets, floor })
+    Ok(DeviceTargets { binding, spec, targets, contents: Vec::new(), floor })
 }

@@ -111,12 +111,12 @@ fn binding(device: &str, landing: u64, spec: &[u8]) -> Binding {
 
 fn offered(device: &str, landing: u64, targets: Vec<TargetRef>, floor: u64) -> DeviceTargets {
     let spec = Some(Bytes::from_static(SPEC));
-    DeviceTargets { binding: binding(device, landing, SPEC), spec, targets, floor }
+    DeviceTargets { binding: binding(device, landing, SPEC), spec, targets, contents: Vec::new(), floor }
 }
 
 fn nothing(device: &str) -> DeviceTargets {
     let binding = Binding { device: device.parse().expect("a name"), offer: None };
-    DeviceTargets { binding, spec: None, targets: Vec::new(), floor: 0 }
+    DeviceTargets { binding, spec: None, targets: Vec::new(), contents: Vec::new(), floor: 0 }
 }
 
 fn name(device: &str) -> DeviceName {
@@ -135,7 +135,7 @@ async fn two_independent_clients_read_what_is_published() {
     let reference = TargetRef::to(&artifact);
     bench.publisher.put_target(&reference, artifact.clone()).await.expect("stored");
     let devices = vec![offered("edge-1", 7, vec![reference], 0), nothing("edge-2")];
-    bench.publisher.publish(devices, Timestamp::now()).await.expect("published");
+    let _ = bench.publisher.publish(devices, Timestamp::now()).await.expect("published");
 
     let read = bench.tough("edge-1").await.expect("tough accepts it");
     let spec = tough::TargetName::new("spec.json").expect("a name");
@@ -159,7 +159,7 @@ async fn metadata_versions_only_rise_and_old_files_go() {
     let mut versions = Vec::new();
     for landing in 1..=4 {
         let done = bench.publisher.publish(vec![offered("edge-1", landing, Vec::new(), 0)], now).await;
-        versions.push(done.expect("published")[0].1);
+        versions.push(done.expect("published").versions[0].1);
         bench.updater("edge-1").refresh(now).await.expect("accepted");
     }
     let clock = u64::try_from(now.as_second()).expect("after 1970");
@@ -175,7 +175,7 @@ async fn metadata_versions_only_rise_and_old_files_go() {
     // What a device presented lifts the version above everything that was ever signed for it, whatever the clock says.
     let presented = offered("edge-1", 5, Vec::new(), clock + 1_000_000);
     let lifted = bench.publisher.publish(vec![presented], Timestamp::UNIX_EPOCH).await.expect("published");
-    assert_eq!(lifted, [(name("edge-1"), clock + 1_000_001)]);
+    assert_eq!(lifted.versions, [(name("edge-1"), clock + 1_000_001)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,15 +184,15 @@ async fn a_batch_that_is_flushed_together_leaves_the_same_files() {
     let now = Timestamp::now();
     let names: Vec<String> = (0..40).map(|number| format!("edge-{number}")).collect();
     let mut version = 0;
-    for landing in 1..=3 {
-        if landing == 2 {
+    for landing in [1, 1_000_000, 3, 4] {
+        if landing == 3 {
             // A crash before the timestamp was shown.
             std::fs::write(bench.device("edge-7").join("timestamp.json.new"), "{").expect("written");
         }
         let devices = names.iter().map(|device| offered(device, landing, Vec::new(), 0)).collect();
         let done = bench.publisher.publish(devices, now).await.expect("published");
-        assert_eq!(done.len(), names.len());
-        version = done[0].1;
+        assert_eq!((done.versions.len(), done.failed.len()), (names.len(), 0));
+        version = done.versions[0].1;
     }
     for device in &names {
         let mut files: Vec<_> = std::fs::read_dir(bench.device(device))
@@ -201,12 +201,67 @@ async fn a_batch_that_is_flushed_together_leaves_the_same_files() {
             .collect();
         files.sort();
         let kept = |version: u64| [format!("{version}.snapshot.json"), format!("{version}.targets.json")];
-        assert_eq!(files, [kept(version - 1).as_slice(), &kept(version), &["timestamp.json".to_owned()]].concat());
+        let timestamps = ["timestamp.json".to_owned(), "timestamp.json.new".to_owned()];
+        assert_eq!(files, [kept(version - 1).as_slice(), &kept(version), &timestamps].concat());
         let mut updater = bench.updater(device);
         updater.refresh(now).await.expect("accepted");
         let extra = updater.trusted().targets_role("targets").expect("targets").extra[EXTRA_KEY].clone();
-        assert_eq!(serde_json::from_value::<Binding>(extra).expect("a binding"), binding(device, 3, SPEC));
+        assert_eq!(serde_json::from_value::<Binding>(extra).expect("a binding"), binding(device, 4, SPEC));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_makes_new_files_of_old_ones() {
+    use std::os::unix::fs::MetadataExt as _;
+    let bench = Bench::new().await;
+    let now = Timestamp::now();
+    let inodes = || {
+        let files = std::fs::read_dir(bench.device("edge-1")).expect("a directory");
+        let inodes = files.map(|entry| entry.expect("an entry").metadata().expect("metadata").ino());
+        inodes.collect::<std::collections::BTreeSet<_>>()
+    };
+    let mut seen = Vec::new();
+    for landing in 1..=4 {
+        let devices = (0..40).map(|number| offered(&format!("edge-{number}"), landing, Vec::new(), 0)).collect();
+        let done = bench.publisher.publish(devices, now).await.expect("published");
+        assert!(done.failed.is_empty());
+        seen.push(inodes());
+    }
+    assert_eq!(seen[2], seen[3], "nothing is made or removed any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_cannot_be_written_keeps_no_other_from_it() {
+    let bench = Bench::new().await;
+    let now = Timestamp::now();
+    std::fs::create_dir_all(bench.store().join("devices")).expect("a directory");
+    for count in [2, 40] {
+        let bad = format!("edge-{}", count + 1);
+        std::fs::write(bench.device(&bad), "in the way").expect("written");
+        let devices = (0..=count + 1).map(|number| offered(&format!("edge-{number}"), 1, Vec::new(), 0)).collect();
+        let done = bench.publisher.publish(devices, now).await.expect("published");
+        assert_eq!(done.failed.iter().map(|(device, _)| device.as_str()).collect::<Vec<_>>(), [bad.as_str()]);
+        assert_eq!(done.versions.len(), count + 1);
+        bench.updater("edge-0").refresh(now).await.expect("accepted");
+        std::fs::remove_file(bench.device(&bad)).expect("removed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_cannot_be_read_is_published_again_and_keeps_no_other_from_renewal() {
+    let bench = Bench::new().await;
+    let now = Timestamp::now();
+    let devices = ["good", "bad"].map(|device| offered(device, 1, Vec::new(), 0));
+    let version = bench.publisher.publish(devices.to_vec(), now).await.expect("published").versions[0].1;
+    let timestamp = bench.device("bad").join("timestamp.json");
+    std::fs::remove_file(&timestamp).expect("removed");
+    std::fs::create_dir(&timestamp).expect("a directory in its place");
+    let restarted = bench.restarted().await;
+    let expected = ["good", "bad"].map(|device| Expected { binding: binding(device, 1, SPEC), floor: version });
+    let found = restarted.check(expected.to_vec()).await.expect("checked");
+    assert_eq!(found.iter().map(|(device, _)| device.as_str()).collect::<Vec<_>>(), ["bad"]);
+    let renewed = restarted.renew(vec![name("bad"), name("good")], now).await.expect("renewed");
+    assert_eq!((renewed.damaged.len(), renewed.published.versions.len()), (1, 1), "{renewed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,8 +271,7 @@ async fn a_start_finds_everything_that_a_power_cut_took() {
     let names =
         ["whole", "no-timestamp", "torn-timestamp", "torn-snapshot", "no-targets", "other-offer", "below-floor"];
     let devices = names.iter().map(|device| offered(device, 1, Vec::new(), 0)).collect();
-    let versions = bench.publisher.publish(devices, now).await.expect("published");
-    let version = versions[0].1;
+    let version = bench.publisher.publish(devices, now).await.expect("published").versions[0].1;
     std::fs::remove_file(bench.device("no-timestamp").join("timestamp.json")).expect("removed");
     truncate(&bench.device("torn-timestamp").join("timestamp.json"));
     truncate(&bench.device("torn-snapshot").join(format!("{version}.snapshot.json")));
@@ -237,7 +291,7 @@ async fn a_start_finds_everything_that_a_power_cut_took() {
     assert_eq!((&found[4].1, &found[5].1), (&Damage::Outdated, &Damage::Outdated));
 
     let again = names[1..].iter().map(|device| offered(device, 1, Vec::new(), version + 5)).collect();
-    restarted.publish(again, now).await.expect("published");
+    let _ = restarted.publish(again, now).await.expect("published");
     let whole = |device: &&str| Expected { binding: binding(device, 1, SPEC), floor: version };
     assert_eq!(restarted.check(names.iter().map(whole).collect()).await.expect("checked"), []);
     for device in names {
@@ -250,13 +304,13 @@ async fn a_torn_target_is_found_and_written_again() {
     let bench = Bench::new().await;
     let now = Timestamp::now();
     let version =
-        bench.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published")[0].1;
+        bench.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published").versions[0].1;
     truncate(&bench.store().join("targets").join(format!("{}.spec.json", Sha256Digest::of(SPEC))));
     let restarted = bench.restarted().await;
     let expected = vec![Expected { binding: binding("edge-1", 1, SPEC), floor: version }];
     let found = restarted.check(expected).await.expect("checked");
     assert!(matches!(&found[0].1, Damage::Unusable { file, .. } if file.ends_with(".spec.json")), "{found:?}");
-    restarted.publish(vec![offered("edge-1", 1, Vec::new(), version)], now).await.expect("published");
+    let _ = restarted.publish(vec![offered("edge-1", 1, Vec::new(), version)], now).await.expect("published");
     let mut updater = bench.updater("edge-1");
     updater.refresh(now).await.expect("accepted");
     assert_eq!(updater.get_target("spec.json", now).await.expect("a spec"), SPEC);
@@ -272,7 +326,7 @@ async fn numbers_that_a_crash_used_up_are_never_used_again() {
     std::fs::write(bench.device("edge-1").join(format!("{clock}.targets.json")), "torn").expect("written");
     std::fs::write(bench.device("edge-1").join(format!("{}.snapshot.json", clock + 1)), "torn").expect("written");
     let done = bench.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published");
-    assert_eq!(done, [(name("edge-1"), clock + 2)]);
+    assert_eq!(done.versions, [(name("edge-1"), clock + 2)]);
     bench.updater("edge-1").refresh(now).await.expect("accepted");
 }
 
@@ -280,12 +334,12 @@ async fn numbers_that_a_crash_used_up_are_never_used_again() {
 async fn metadata_is_renewed_before_half_of_its_life() {
     let bench = Bench::new().await;
     let now = Timestamp::now();
-    bench.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published");
+    let _ = bench.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published");
     let later = now + SignedDuration::from_hours(73);
     assert_eq!(bench.publisher.renew_due(now + SignedDuration::from_hours(71)), []);
     assert_eq!(bench.publisher.renew_due(later), [name("edge-1")]);
     let renewed = bench.publisher.renew(vec![name("edge-1")], later).await.expect("renewed");
-    assert_eq!((renewed.versions.len(), renewed.damaged), (1, Vec::new()));
+    assert_eq!((renewed.published.versions.len(), renewed.damaged), (1, Vec::new()));
     assert_eq!(bench.publisher.renew_due(later), []);
     let late = now + SignedDuration::from_hours(24 * 9);
     let mut updater = bench.updater("edge-1");
@@ -298,7 +352,7 @@ async fn metadata_is_renewed_before_half_of_its_life() {
 async fn only_metadata_of_ours_and_of_that_device_counts() {
     let (ours, other) = (Bench::new().await, Bench::new().await);
     let now = Timestamp::now();
-    let version = ours.publisher.publish(vec![offered("edge-1", 7, Vec::new(), 0)], now).await.expect("published")[0].1;
+    let version = ours.publisher.publish(vec![offered("edge-1", 7, Vec::new(), 0)], now).await.expect("published").versions[0].1;
     let presented = ours.presented("edge-1", version);
     let read = ours.publisher.read_presented(&name("edge-1"), &presented).expect("ours");
     assert_eq!((read.version, read.binding), (version, binding("edge-1", 7, SPEC)));
@@ -321,10 +375,14 @@ async fn only_metadata_of_ours_and_of_that_device_counts() {
 async fn nothing_is_signed_that_is_not_what_it_says() {
     let bench = Bench::new().await;
     let wrong = DeviceTargets { spec: Some(Bytes::from_static(b"{}")), ..offered("edge-1", 1, Vec::new(), 0) };
-    let refused = bench.publisher.publish(vec![wrong], Timestamp::now()).await.expect_err("refused");
-    assert!(matches!(refused, PublishError::Mismatch { .. }), "{refused}");
     let missing = DeviceTargets { spec: None, ..offered("edge-1", 1, Vec::new(), 0) };
-    bench.publisher.publish(vec![missing], Timestamp::now()).await.expect_err("refused");
+    let content = (TargetRef::to(b"a"), Bytes::from_static(b"b"));
+    let other = DeviceTargets { contents: vec![content], ..offered("edge-1", 1, Vec::new(), 0) };
+    for wrong in [wrong, missing, other] {
+        let refused = bench.publisher.publish(vec![wrong], Timestamp::now()).await.expect("nothing else failed");
+        assert!(matches!(refused.failed[..], [(_, PublishError::Mismatch { .. })]), "{refused:?}");
+        assert!(refused.versions.is_empty());
+    }
     let target = bench.publisher.put_target(&TargetRef::to(b"a"), Bytes::from_static(b"b")).await;
     assert!(matches!(target, Err(PublishError::Mismatch { .. })));
     assert!(!bench.store().join("devices").exists() && !bench.store().join("targets").exists());

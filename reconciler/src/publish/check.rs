@@ -14,8 +14,9 @@ use bellwether_schemas::targets::Binding;
 use bellwether_schemas::{DeviceName, Sha256Digest};
 
 use super::presented::{binding_of, verified};
+use super::objects::Flush;
 use super::write::in_parallel;
-use super::{Inner, PublishError, Published, Publisher, Unsigned, layout, sign};
+use super::{Inner, Newest, PublishError, Publisher, Unsigned, layout, sign};
 
 /// Targets up to this length are read and hashed by the check, of longer ones only the length is compared.
 const HASHED: u64 = 8 << 20;
@@ -43,6 +44,14 @@ pub enum Damage {
         /// What is wrong with it.
         why: String,
     },
+    /// A file cannot be read.
+    #[error("{file} cannot be read: {why}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// Why.
+        why: String,
+    },
     /// It is whole, and says something else than it should.
     #[error("what is published is not what was decided last")]
     Outdated,
@@ -60,14 +69,14 @@ impl Publisher {
     /// Reads back what each device finds; returns those that must be published again, in order. Removes old files.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When a part of the work ends unexpectedly.
     pub async fn check(&self, devices: Vec<Expected>) -> Result<Vec<(DeviceName, Damage)>, PublishError> {
         let inner = self.inner.clone();
         let found = in_parallel(devices, move |expected: Expected| {
             let inner = inner.clone();
             async move {
                 let device = expected.binding.device.clone();
-                Ok(inner.check_device(expected).await?.err().map(|damage| (device, damage)))
+                inner.check_device(expected).await.err().map(|damage| (device, damage))
             }
         });
         Ok(found.await?.into_iter().flatten().collect())
@@ -75,130 +84,95 @@ impl Publisher {
 }
 
 impl Inner {
-    async fn check_device(&self, expected: Expected) -> Result<Result<(), Damage>, PublishError> {
+    async fn check_device(&self, expected: Expected) -> Result<(), Damage> {
         let device = &expected.binding.device;
-        let found = match self.read_repository(device).await? {
-            Ok(found) => found,
-            Err(damage) => return Ok(Err(damage)),
-        };
+        let found = self.read_repository(device).await?;
         for (name, target) in &found.unsigned.targets {
-            if let Err(damage) = self.check_target(name, target).await? {
-                return Ok(Err(damage));
-            }
+            self.check_target(name, target).await?;
         }
-        let before = self.remove_old(device, found.version).await?;
+        let before = self.remove_old(device, found.version).await;
         let renew_at = sign::renew_at(found.expires);
-        self.published().insert(device.clone(), Published { version: found.version, before, renew_at });
+        self.newest().insert(device.clone(), Newest { version: found.version, before, renew_at });
         let outdated = found.unsigned.binding != expected.binding || found.version.get() < expected.floor;
-        Ok(if outdated { Err(Damage::Outdated) } else { Ok(()) })
+        if outdated { Err(Damage::Outdated) } else { Ok(()) }
     }
 
     /// Reads the metadata of a device, from the timestamp on, as a client would.
-    pub(super) async fn read_repository(
-        &self,
-        device: &DeviceName,
-    ) -> Result<Result<Repository, Damage>, PublishError> {
-        let chain = async {
-            let timestamp: tough::schema::Timestamp = self.read_role(&layout::timestamp(device), None).await?;
-            let meta = named(&timestamp.meta, "snapshot.json")?;
-            let snapshot: Snapshot = self.read_role(&layout::snapshot(device, meta.version), Some(meta)).await?;
-            let meta = named(&snapshot.meta, "targets.json")?;
-            let targets: Targets = self.read_role(&layout::targets(device, meta.version), Some(meta)).await?;
-            let unusable = |why: String| Damage::Unusable { file: "targets.json".to_owned(), why };
-            let binding = binding_of(&targets).map_err(|why| unusable(why.to_string()))?;
-            if binding.device != *device {
-                return Err(unusable(format!("it is for {}", binding.device)).into());
-            }
-            let version = timestamp.version.max(snapshot.version).max(targets.version);
-            let unsigned = Unsigned { binding, targets: references(&targets), floor: version.get() };
-            Ok(Repository { unsigned, version, expires: timestamp.expires })
-        };
-        match chain.await {
-            Ok(found) => Ok(Ok(found)),
-            Err(Failed::Damaged(damage)) => Ok(Err(damage)),
-            Err(Failed::Store(error)) => Err(error.into()),
+    pub(super) async fn read_repository(&self, device: &DeviceName) -> Result<Repository, Damage> {
+        let timestamp: tough::schema::Timestamp = self.read_role(&layout::timestamp(device), None).await?;
+        let meta = named(&timestamp.meta, "snapshot.json")?;
+        let snapshot: Snapshot = self.read_role(&layout::snapshot(device, meta.version), Some(meta)).await?;
+        let meta = named(&snapshot.meta, "targets.json")?;
+        let targets: Targets = self.read_role(&layout::targets(device, meta.version), Some(meta)).await?;
+        let unusable = |why: String| Damage::Unusable { file: "targets.json".to_owned(), why };
+        let binding = binding_of(&targets).map_err(|why| unusable(why.to_string()))?;
+        if binding.device != *device {
+            return Err(unusable(format!("it is for {}", binding.device)));
         }
+        let version = timestamp.version.max(snapshot.version).max(targets.version);
+        let unsigned = Unsigned { binding, targets: references(&targets), floor: version.get() };
+        Ok(Repository { unsigned, version, expires: timestamp.expires })
     }
 
-    async fn read_role<T>(&self, path: &Path, meta: Option<&Metafile>) -> Result<T, Failed>
+    async fn read_role<T>(&self, path: &Path, meta: Option<&Metafile>) -> Result<T, Damage>
     where
         T: Role + DeserializeOwned,
     {
-        let bytes = self.read(path).await?;
+        let bytes = self.read(path).await.map_err(|why| unread(path, &why))?;
         let unusable = |why: String| Damage::Unusable { file: path.to_string(), why };
         if let Some(hashes) = meta.and_then(|meta| meta.hashes.as_ref())
             && *Sha256Digest::of(&bytes).as_bytes() != *hashes.sha256
         {
-            return Err(unusable("it is not what the metadata before it names".to_owned()).into());
+            return Err(unusable("it is not what the metadata before it names".to_owned()));
         }
         let signed: Signed<T> = verified(&self.roots, &bytes).map_err(|why| unusable(why.to_string()))?;
         Ok(signed.signed)
     }
 
-    async fn read(&self, path: &Path) -> Result<Bytes, Failed> {
-        match self.objects.store().get(path).await {
-            Ok(found) => Ok(found.bytes().await?),
-            Err(object_store::Error::NotFound { .. }) => Err(Damage::Missing(path.to_string()).into()),
-            Err(error) => Err(error.into()),
-        }
+    async fn read(&self, path: &Path) -> object_store::Result<Bytes> {
+        self.objects.store().get(path).await?.bytes().await
     }
 
-    async fn check_target(&self, name: &str, target: &TargetRef) -> Result<Result<(), Damage>, PublishError> {
+    async fn check_target(&self, name: &str, target: &TargetRef) -> Result<(), Damage> {
         if self.stored().contains(&target.sha256) {
-            return Ok(Ok(()));
+            return Ok(());
         }
         let path = layout::target(&target.sha256, name);
-        let whole = match self.objects.store().head(&path).await {
-            Ok(found) if found.size != target.length => false,
-            Ok(_) if target.length > HASHED => true,
-            Ok(_) => {
-                let found = self.objects.store().get(&path).await?.bytes().await?;
-                Sha256Digest::of(&found) == target.sha256
-            }
-            Err(object_store::Error::NotFound { .. }) => return Ok(Err(Damage::Missing(path.to_string()))),
-            Err(error) => return Err(error.into()),
-        };
+        let unread = |why| unread(&path, &why);
+        let length = self.objects.store().head(&path).await.map_err(unread)?.size;
+        let whole = length == target.length
+            && (length > HASHED || Sha256Digest::of(&self.read(&path).await.map_err(unread)?) == target.sha256);
         if !whole {
             let why = "its content is not what its name says".to_owned();
-            return Ok(Err(Damage::Unusable { file: path.to_string(), why }));
+            return Err(Damage::Unusable { file: path.to_string(), why });
         }
         self.stored().insert(target.sha256);
-        Ok(Ok(()))
+        Ok(())
     }
 
-    /// Removes numbered files but those of `newest` and of the one before; returns the one before.
-    async fn remove_old(&self, device: &DeviceName, newest: NonZeroU64) -> Result<Option<NonZeroU64>, PublishError> {
+    /// Removes numbered files but those of `newest` and of the one before; returns the one before. Files that cannot be
+    /// listed or removed stay.
+    async fn remove_old(&self, device: &DeviceName, newest: NonZeroU64) -> Option<NonZeroU64> {
         let mut versions: Vec<NonZeroU64> = Vec::new();
         let prefix = layout::device(device);
         let mut files = self.objects.store().list(Some(&prefix));
-        while let Some(file) = files.try_next().await? {
+        while let Ok(Some(file)) = files.try_next().await {
             versions.extend(file.location.filename().and_then(layout::version_of));
         }
         versions.sort_unstable();
         versions.dedup();
         let before = versions.iter().copied().filter(|version| *version < newest).max();
         for old in versions.into_iter().filter(|version| *version < newest && Some(*version) != before) {
-            self.remove(device, old).await;
+            self.remove(device, old, Flush::Each).await;
         }
-        Ok(before)
+        before
     }
 }
 
-/// Why a repository could not be read.
-enum Failed {
-    Damaged(Damage),
-    Store(object_store::Error),
-}
-
-impl From<Damage> for Failed {
-    fn from(damage: Damage) -> Self {
-        Self::Damaged(damage)
-    }
-}
-
-impl From<object_store::Error> for Failed {
-    fn from(error: object_store::Error) -> Self {
-        Self::Store(error)
+fn unread(path: &Path, why: &object_store::Error) -> Damage {
+    match why {
+        object_store::Error::NotFound { .. } => Damage::Missing(path.to_string()),
+        why => Damage::Unreadable { file: path.to_string(), why: why.to_string() },
     }
 }
 

@@ -33,6 +33,10 @@ pub use presented::{PresentedError, PresentedMetadata};
 use objects::Flush;
 use write::in_parallel;
 
+/// Devices that are published at one time: enough that flushing costs little for each, and so few that reports
+/// do not wait for long.
+pub const SLICE: usize = 4_096;
+
 /// Why something was not published. What was published before stays valid.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
@@ -96,8 +100,11 @@ pub struct DeviceTargets {
     pub binding: Binding,
     /// `spec.json`, canonical; given exactly when something is offered.
     pub spec: Option<Bytes>,
-    /// The other targets that the spec needs; stored already by [`Publisher::put_target`].
+    /// The other targets that the spec needs.
     pub targets: Vec<TargetRef>,
+    /// Contents of targets that are written together with the metadata; the others are stored already, by
+    /// [`Publisher::put_target`].
+    pub contents: Vec<(TargetRef, Bytes)>,
     /// The highest metadata version of the device so far, signed by us; 0 for none.
     pub floor: u64,
 }
@@ -115,14 +122,14 @@ struct Inner {
     /// Every root of the chain, oldest first.
     roots: Vec<Root>,
     /// What each device's newest metadata is, as far as it was published or checked since the start.
-    published: Mutex<HashMap<DeviceName, Published>>,
+    newest: Mutex<HashMap<DeviceName, Newest>>,
     /// Targets that were seen whole in the store since the start.
     stored: Mutex<HashSet<Sha256Digest>>,
 }
 
 /// The newest metadata of a device.
 #[derive(Debug, Clone, Copy)]
-struct Published {
+struct Newest {
     version: NonZeroU64,
     /// The version before, whose files are kept for a client that is in the middle of reading.
     before: Option<NonZeroU64>,
@@ -162,8 +169,8 @@ impl Publisher {
                 return Err(PublishError::ForeignKey { role, version: newest.version });
             }
         }
-        let (published, stored) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { objects, keys, roots, published, stored }) })
+        let (newest, stored) = Default::default();
+        Ok(Self { inner: Arc::new(Inner { objects, keys, roots, newest, stored }) })
     }
 
     /// Stores the content of a target; a target that is there stays.
@@ -178,39 +185,38 @@ impl Publisher {
         self.inner.put_content(&layout::target(&target.sha256, &name), target.sha256, content, Flush::Each).await
     }
 
-    /// Signs and publishes what each device is to find; returns the metadata version that each has now, in order.
-    ///
-    /// When it fails, some devices may have been published: publish all of them again.
+    /// Signs and publishes what each device is to find, all of them together: [`SLICE`] at a time are a good number.
     ///
     /// # Errors
-    /// When a spec is not what the binding says, or the store fails.
-    pub async fn publish(
-        &self,
-        devices: Vec<DeviceTargets>,
-        now: Timestamp,
-    ) -> Result<Vec<(DeviceName, u64)>, PublishError> {
+    /// When the store as a whole fails. Then some devices may have been published: publish all of them again.
+    pub async fn publish(&self, devices: Vec<DeviceTargets>, now: Timestamp) -> Result<Published, PublishError> {
         let flush = Flush::of(devices.len());
+        let mut failed = Vec::new();
         let mut unsigned = Vec::with_capacity(devices.len());
-        let mut specs = HashMap::new();
+        let mut contents = HashMap::new();
         for device in devices {
-            let (device, spec) = prepare(device)?;
-            unsigned.push(device);
-            specs.extend(spec);
+            let name = device.binding.device.clone();
+            match prepare(device, &mut contents) {
+                Ok(device) => unsigned.push(device),
+                Err(error) => failed.push((name, error)),
+            }
         }
         let inner = self.inner.clone();
-        in_parallel(specs.into_iter().collect(), move |(digest, content): (Sha256Digest, Bytes)| {
+        let stored = in_parallel(contents.into_iter().collect(), move |((digest, name), content): ((Sha256Digest, String), Bytes)| {
             let inner = inner.clone();
-            async move { inner.put_content(&layout::target(&digest, SPEC_TARGET), digest, content, flush).await }
-        })
-        .await?;
-        self.inner.publish_unsigned(unsigned, now).await
+            async move { inner.put_content(&layout::target(&digest, &name), digest, content, flush).await }
+        });
+        stored.await?.into_iter().collect::<Result<Vec<()>, _>>()?;
+        let mut outcome = self.inner.publish_unsigned(unsigned, now).await?;
+        outcome.failed.extend(failed);
+        Ok(outcome)
     }
 
     /// Devices whose metadata should be signed again now, since it expires.
     pub fn renew_due(&self, now: Timestamp) -> Vec<DeviceName> {
-        let published = self.inner.published();
+        let newest = self.inner.newest();
         let mut due: Vec<_> =
-            published.iter().filter(|(_, it)| it.renew_at <= now).map(|(device, _)| device.clone()).collect();
+            newest.iter().filter(|(_, it)| it.renew_at <= now).map(|(device, _)| device.clone()).collect();
         due.sort();
         due
     }
@@ -223,7 +229,7 @@ impl Publisher {
         let inner = self.inner.clone();
         let read = in_parallel(devices, move |device: DeviceName| {
             let inner = inner.clone();
-            async move { Ok((inner.read_repository(&device).await?, device)) }
+            async move { (inner.read_repository(&device).await, device) }
         });
         let (mut unsigned, mut damaged) = (Vec::new(), Vec::new());
         for (found, device) in read.await? {
@@ -232,30 +238,61 @@ impl Publisher {
                 Err(damage) => damaged.push((device, damage)),
             }
         }
-        Ok(Renewed { versions: self.inner.publish_unsigned(unsigned, now).await?, damaged })
+        Ok(Renewed { published: self.inner.publish_unsigned(unsigned, now).await?, damaged })
+    }
+}
+
+/// What came of publishing.
+#[derive(Debug, Default)]
+#[must_use = "devices that failed must be published again"]
+pub struct Published {
+    /// The metadata version that each device has now.
+    pub versions: Vec<(DeviceName, u64)>,
+    /// Devices that could not be written; what they had before stays valid.
+    pub failed: Vec<(DeviceName, PublishError)>,
+}
+
+impl Published {
+    /// Keeps what succeeded, and notes the rest as failed.
+    fn succeeded<T>(&mut self, results: Vec<(DeviceName, Result<T, PublishError>)>) -> Vec<(DeviceName, T)> {
+        let mut succeeded = Vec::with_capacity(results.len());
+        for (device, result) in results {
+            match result {
+                Ok(done) => succeeded.push((device, done)),
+                Err(error) => self.failed.push((device, error)),
+            }
+        }
+        succeeded
     }
 }
 
 /// What [`Publisher::renew`] did.
 #[derive(Debug)]
 pub struct Renewed {
-    /// The devices that were renewed, with their metadata version.
-    pub versions: Vec<(DeviceName, u64)>,
+    /// The devices that were renewed.
+    pub published: Published,
     /// Devices whose metadata could not be read: publish them anew.
     pub damaged: Vec<(DeviceName, Damage)>,
 }
 
-/// Checks that a device's spec is the one that will be signed, and splits it off.
-fn prepare(device: DeviceTargets) -> Result<(Unsigned, Option<(Sha256Digest, Bytes)>), PublishError> {
-    let DeviceTargets { binding, spec, targets, floor } = device;
+/// Checks that a device's spec is the one that will be signed, and splits its contents off.
+fn prepare(
+    device: DeviceTargets,
+    contents: &mut HashMap<(Sha256Digest, String), Bytes>,
+) -> Result<Unsigned, PublishError> {
+    let DeviceTargets { binding, spec, targets, contents: files, floor } = device;
     let reference = spec.as_deref().map(TargetRef::to);
     if reference.map(|spec| spec.sha256) != binding.offer.as_ref().map(|offer| offer.digest) {
         return Err(PublishError::Mismatch { what: format!("the spec of {}", binding.device) });
     }
+    if let Some((wrong, _)) = files.iter().find(|(target, content)| TargetRef::to(content) != *target) {
+        return Err(PublishError::Mismatch { what: wrong.name() });
+    }
     let mut named: Vec<_> = reference.map(|reference| (SPEC_TARGET.to_owned(), reference)).into_iter().collect();
     named.extend(targets.iter().map(|target| (target.name(), *target)));
-    let content = reference.zip(spec).map(|(reference, content)| (reference.sha256, content));
-    Ok((Unsigned { binding, targets: named, floor }, content))
+    contents.extend(reference.zip(spec).map(|(spec, content)| ((spec.sha256, SPEC_TARGET.to_owned()), content)));
+    contents.extend(files.into_iter().map(|(target, content)| ((target.sha256, target.name()), content)));
+    Ok(Unsigned { binding, targets: named, floor })
 }
 
 /// Reads and checks the chain of roots: each is signed by itself and by the one before.

@@ -1,7 +1,8 @@
 //! The object store, and how what is written to it becomes durable.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 /// Up to this many files, each is flushed by itself; above, all of them at once.
 const FEW: usize = 32;
@@ -83,10 +86,17 @@ impl Objects {
         store.put(path, content.into()).await.map(|_| ())
     }
 
-    /// Writes a file that nobody reads yet; `false` when there is one of that name.
-    pub(super) async fn put_new(&self, path: &ObjectPath, content: Bytes, flush: Flush) -> object_store::Result<bool> {
+    /// Writes a file that nobody reads yet; `false` when there is one of that name. A batch makes it of the file `spare`,
+    /// which nobody needs any more, where there is one.
+    pub(super) async fn put_new(
+        &self,
+        path: &ObjectPath,
+        content: Bytes,
+        spare: Option<&ObjectPath>,
+        flush: Flush,
+    ) -> object_store::Result<bool> {
         if let (Some(directory), Flush::Together) = (&self.directory, flush) {
-            return directory.write_new(path, content).await;
+            return directory.write_new(path, &content, spare).map_err(failed);
         }
         match self.each.put_opts(path, content.into(), PutMode::Create.into()).await {
             Ok(_) => Ok(true),
@@ -99,7 +109,7 @@ impl Objects {
     /// no file has to reach the disk by itself when it is renamed.
     pub(super) async fn stage(&self, path: &ObjectPath, content: &Bytes, flush: Flush) -> object_store::Result<()> {
         match (&self.directory, flush) {
-            (Some(directory), Flush::Together) => directory.write_staged(path, content.clone()).await,
+            (Some(directory), Flush::Together) => directory.write_staged(path, content).map_err(failed),
             _ => Ok(()),
         }
     }
@@ -107,8 +117,20 @@ impl Objects {
     /// Puts what was staged in place of the file of this name.
     pub(super) async fn show(&self, path: &ObjectPath, content: Bytes, flush: Flush) -> object_store::Result<()> {
         match (&self.directory, flush) {
-            (Some(directory), Flush::Together) => directory.rename_staged(path).await,
+            (Some(directory), Flush::Together) => directory.show_staged(path).map_err(failed),
             _ => self.put(path, content, flush).await,
+        }
+    }
+
+    /// Removes a file, if it is there.
+    pub(super) async fn remove(&self, path: &ObjectPath, flush: Flush) -> object_store::Result<()> {
+        let removed = match (&self.directory, flush) {
+            (Some(directory), Flush::Together) => return directory.remove(path).map_err(failed),
+            _ => self.each.delete(path).await,
+        };
+        match removed {
+            Err(object_store::Error::NotFound { .. }) => Ok(()),
+            other => other,
         }
     }
 
@@ -125,48 +147,75 @@ impl Objects {
     }
 }
 
+/// What a batch does to the directory. These calls block, and so run on the threads of [`in_parallel`](super::write::in_parallel).
+///
+/// Where a batch can, it makes a new file of an old one: file systems are slow to make files while others are being removed
+/// (docs/decisions/0009-metadata-files-are-used-again.md).
 impl Directory {
     /// Writes at the final name. A crash may leave it torn, which is found, since nothing names it before it is flushed;
     /// a staging file, a link and its removal would be three times the work for the file system.
-    async fn write_new(&self, path: &ObjectPath, content: Bytes) -> object_store::Result<bool> {
-        let file = self.path.join(path.as_ref());
-        let write = move || -> std::io::Result<bool> {
-            let create = || OpenOptions::new().write(true).create_new(true).open(&file);
-            let mut open = match create() {
-                Ok(open) => open,
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
-                Err(error) if error.kind() == ErrorKind::NotFound => {
+    fn write_new(&self, path: &ObjectPath, content: &[u8], spare: Option<&ObjectPath>) -> std::io::Result<bool> {
+        let file = self.file(path);
+        let reused = spare.map(|spare| renameat_with(CWD, self.file(spare), CWD, &file, RenameFlags::NOREPLACE));
+        let create = || OpenOptions::new().write(true).create_new(true).open(&file);
+        let opened = match reused {
+            Some(Ok(())) => OpenOptions::new().write(true).open(&file),
+            Some(Err(Errno::EXIST)) => return Ok(false),
+            // There is no spare one, or this file system does not rename so.
+            Some(Err(_)) | None => create().or_else(|error| match error.kind() {
+                ErrorKind::NotFound => {
                     std::fs::create_dir_all(file.parent().unwrap_or(Path::new("/")))?;
-                    create()?
+                    create()
                 }
-                Err(error) => return Err(error),
-            };
-            open.write_all(&content)?;
-            Ok(true)
+                _ => Err(error),
+            }),
         };
-        blocking(write).await
+        match opened {
+            Ok(open) => overwrite(&open, content).map(|()| true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
-    async fn write_staged(&self, path: &ObjectPath, content: Bytes) -> object_store::Result<()> {
-        let staged = self.path.join(staging(path));
-        // What a crash left there is nobody's: the file is written anew.
-        blocking(move || std::fs::write(staged, content)).await
+    /// Writes beside the file of this name. What is there is an earlier one, or what a crash left: nobody's.
+    fn write_staged(&self, path: &ObjectPath, content: &[u8]) -> std::io::Result<()> {
+        let staged = OpenOptions::new().write(true).create(true).truncate(false).open(self.staging(path))?;
+        overwrite(&staged, content)
     }
 
-    async fn rename_staged(&self, path: &ObjectPath) -> object_store::Result<()> {
-        let (staged, file) = (self.path.join(staging(path)), self.path.join(path.as_ref()));
-        blocking(move || std::fs::rename(staged, file)).await
+    /// Exchanges the staged file and the one of this name, which is the next to be staged in.
+    fn show_staged(&self, path: &ObjectPath) -> std::io::Result<()> {
+        let (staged, file) = (self.staging(path), self.file(path));
+        match renameat_with(CWD, &staged, CWD, &file, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(()),
+            // There is none of this name yet, or this file system does not exchange.
+            Err(_) => std::fs::rename(staged, file),
+        }
+    }
+
+    fn remove(&self, path: &ObjectPath) -> std::io::Result<()> {
+        match std::fs::remove_file(self.file(path)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn file(&self, path: &ObjectPath) -> PathBuf {
+        self.path.join(path.as_ref())
+    }
+
+    /// The place of a file before it is shown, beside it.
+    fn staging(&self, path: &ObjectPath) -> PathBuf {
+        self.path.join(format!("{path}.new"))
     }
 }
 
-/// The name of a file before it is shown, beside it.
-fn staging(path: &ObjectPath) -> String {
-    format!("{path}.new")
+/// Replaces the content of a file in its place on the disk.
+fn overwrite(file: &File, content: &[u8]) -> std::io::Result<()> {
+    file.write_all_at(content, 0)?;
+    file.set_len(content.len() as u64)
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> object_store::Result<T> {
-    let done = tokio::task::spawn_blocking(work).await?;
-    done.map_err(|why| object_store::Error::Generic { store: "directory", source: why.into() })
+fn failed(why: std::io::Error) -> object_store::Error {
+    object_store::Error::Generic { store: "directory", source: why.into() }
 }

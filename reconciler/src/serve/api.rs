@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use http::header::CONTENT_TYPE;
 use axum::{Router, extract::rejection::PathRejection};
 
 use super::page::Page;
@@ -14,7 +15,7 @@ pub(super) fn routes() -> Router<Page> {
         .route("/api/v1/repository", get(repository))
         .route("/api/v1/fleets", get(async |State(page): State<Page>| Json(&page.views().fleets).into_response()))
         .route("/api/v1/rollouts", get(async |State(page): State<Page>| Json(&page.views().rollouts).into_response()))
-        .route("/api/v1/devices", get(async |State(page): State<Page>| Json(&page.views().devices).into_response()))
+        .route("/api/v1/devices", get(devices))
         .route("/api/v1/devices/{name}", get(device))
         .route("/api/v1/commits", get(async |State(page): State<Page>| Json(&page.views().commits).into_response()))
         .route("/api/v1/invalid", get(async |State(page): State<Page>| Json(&page.views().invalid).into_response()))
@@ -25,6 +26,10 @@ async fn repository(State(page): State<Page>) -> Result<Response, Problem> {
         Some(repository) => Ok(Json(repository).into_response()),
         None => Err(Problem::busy("the repository was not looked at yet")),
     }
+}
+
+async fn devices(State(page): State<Page>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], page.devices_json()).into_response()
 }
 
 async fn device(State(page): State<Page>, name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {

@@ -23,7 +23,8 @@ use self::contract::devices_server::{Devices, DevicesServer};
 use super::listen::Caller;
 use super::problem::{Class, Problem};
 use super::sessions::Sessions;
-use crate::pki::{Authority, Peer, RequestedKey};
+use crate::pki::{Authority, DEVICE_LIFE, Peer, RequestedKey};
+use crate::publish::{PresentedMetadata, Publisher};
 
 /// The service of `schemas/proto`.
 #[allow(missing_docs, unreachable_pub, rust_2018_idioms, clippy::all)]
@@ -47,8 +48,10 @@ pub struct Incoming {
     pub report_only: bool,
     /// What it says.
     pub reported: Reported,
-    /// Signed metadata that it holds: in the first report of a session and in every poll.
-    pub presented: Option<Presented>,
+    /// Whether it is the first of its session, or a poll.
+    pub begins_session: bool,
+    /// What metadata of ours that it holds says; what others signed counts for nothing.
+    pub presented: Option<PresentedMetadata>,
     /// Where the loop's answer goes.
     pub reply: oneshot::Sender<Vec<Directive>>,
 }
@@ -56,6 +59,7 @@ pub struct Incoming {
 /// What the listener works with.
 pub(super) struct DevicesListener {
     pub(super) authority: Arc<Authority>,
+    pub(super) publisher: Publisher,
     pub(super) admissions: watch::Receiver<Arc<Admissions>>,
     pub(super) incoming: mpsc::Sender<Incoming>,
     pub(super) sessions: Arc<Sessions>,
@@ -198,15 +202,36 @@ impl DevicesListener {
         let (reported, presented) = read_report(message);
         self.sessions.count_report();
         let (reply, answer) = oneshot::channel();
+        let begins_session = presented.is_some();
+        // Here, and not in the loop: what one device sends must not keep the others waiting.
+        let presented = presented.and_then(|held| self.read_presented(&identity, &held));
         let report_only = may == May::ReportOnly;
-        let incoming = Incoming { identity, report_only, reported, presented, reply };
+        let incoming = Incoming { identity, report_only, reported, begins_session, presented, reply };
         if self.incoming.send_timeout(incoming, ANSWER_TIME).await.is_err() {
             return Err(Problem::busy("the reconciler does not take reports now"));
         }
         match timeout(ANSWER_TIME, answer).await {
-            Ok(Ok(directives)) => Ok(directives),
+            Ok(Ok(mut directives)) => {
+                // A session may last for longer than its certificate.
+                if !report_only && is_renewal_due(caller.peer(Timestamp::now())?, Timestamp::now()) {
+                    directives.push(Directive::Renew);
+                }
+                Ok(directives)
+            }
             Ok(Err(_)) | Err(_) => Err(Problem::busy("the reconciler did not answer the report")),
         }
+    }
+
+    fn read_presented(&self, identity: &Identity, held: &Presented) -> Option<PresentedMetadata> {
+        if held.targets.is_empty() {
+            return None;
+        }
+        self.publisher
+            .read_presented(&identity.device, held)
+            .inspect_err(|error| {
+                tracing::warn!(device = %identity.device, code = %error.code(), %error, "presented metadata is not ours");
+            })
+            .ok()
     }
 
     fn renew(&self, caller: &Caller, csr: &[u8]) -> Result<String, Problem> {
@@ -226,6 +251,11 @@ impl DevicesListener {
             Problem::new(Class::Internal, codes::ISSUE_FAILED, "the certificate could not be signed")
         })
     }
+}
+
+/// Whether two thirds of a certificate's life are over.
+fn is_renewal_due(peer: &Peer, now: Timestamp) -> bool {
+    peer.not_after.duration_since(now) <= DEVICE_LIFE / 3
 }
 
 fn check_size(message: &ReportMessage) -> Result<(), Problem> {

@@ -38,6 +38,7 @@ pub use views::Views;
 use self::listen::{Limits, Listener, Service};
 use self::tls::{Clients, GRPC, HTTP, server_config};
 use crate::pki::Authority;
+use crate::publish::Publisher;
 use crate::store::Store;
 
 /// Connections of the world: few, short, one request each.
@@ -87,6 +88,8 @@ pub struct Settings {
 pub struct Shared {
     /// Signs certificates.
     pub authority: Arc<Authority>,
+    /// Reads what devices present.
+    pub publisher: Publisher,
     /// Published files and the records of spent tokens.
     pub objects: Arc<dyn ObjectStore>,
     /// The database.
@@ -223,6 +226,7 @@ fn enroll_router(shared: &Shared, domain: &Domain, advertise: Advertise) -> axum
 fn devices_router(shared: &Shared, shutdown: &CancellationToken) -> axum::Router {
     devices::router(devices::DevicesListener {
         authority: shared.authority.clone(),
+        publisher: shared.publisher.clone(),
         admissions: shared.admissions.clone(),
         incoming: shared.incoming.clone(),
         sessions: shared.sessions.clone(),
@@ -239,7 +243,7 @@ fn updates_router(shared: &Shared) -> axum::Router {
 }
 
 fn page_router(shared: &Shared) -> axum::Router {
-    page::router(page::Page { views: shared.views.clone(), sessions: shared.sessions.clone() })
+    page::router(page::Page::new(shared.views.clone(), shared.sessions.clone()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Every text that is shown may come from a device or a commit: templates escape, and the policy allows no script.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
@@ -14,6 +14,7 @@ use bellwether_core::plan::{Advice, advice};
 use bellwether_schemas::api::{
     CommitView, Condition, DeviceView, RepositoryView, RolloutState, RolloutView, Summary, Updated,
 };
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -37,11 +38,31 @@ const POLICY: &str =
 /// What the listener works with.
 #[derive(Clone)]
 pub(super) struct Page {
-    pub(super) views: watch::Receiver<Arc<Views>>,
-    pub(super) sessions: Arc<Sessions>,
+    views: watch::Receiver<Arc<Views>>,
+    sessions: Arc<Sessions>,
+    /// All devices as JSON, and the snapshot that they are of.
+    devices_json: Arc<Mutex<Option<(Arc<Views>, Bytes)>>>,
 }
 
 impl Page {
+    pub(super) fn new(views: watch::Receiver<Arc<Views>>, sessions: Arc<Sessions>) -> Self {
+        Self { views, sessions, devices_json: Arc::default() }
+    }
+
+    /// All devices as JSON: made once for each snapshot, however many ask.
+    pub(super) fn devices_json(&self) -> Bytes {
+        let views = self.views();
+        let mut made = self.devices_json.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*made {
+            Some((of, json)) if Arc::ptr_eq(of, &views) => json.clone(),
+            _ => {
+                let json = Bytes::from(serde_json::to_vec(&views.devices).expect("views have string keys"));
+                *made = Some((views, json.clone()));
+                json
+            }
+        }
+    }
+
     pub(super) fn views(&self) -> Arc<Views> {
         self.views.borrow().clone()
     }

@@ -124,3 +124,19 @@ pub(super) async fn insert_offers(connection: &mut SqliteConnection, offers: &[O
     }
     Ok(())
 }
+
+pub(super) async fn delete_offers(connection: &mut SqliteConnection, offers: &[OfferedRow]) -> Result<(), StoreError> {
+    for chunk in offers.chunks(ROWS_PER_STATEMENT) {
+        let mut statement =
+            QueryBuilder::<Sqlite>::new("DELETE FROM offers WHERE (device, landing, commit_id, revision) IN (");
+        statement.push_values(chunk, |mut row, offer| {
+            row.push_bind(offer.device.as_str())
+                .push_bind(number(offer.version.landing))
+                .push_bind(offer.version.commit.to_string())
+                .push_bind(i64::from(offer.version.revision));
+        });
+        statement.push(")");
+        statement.build().execute(&mut *connection).await.map_err(failed("forget offers"))?;
+    }
+    Ok(())
+}

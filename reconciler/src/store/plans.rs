@@ -1,10 +1,12 @@
 //! Plans: stored by compare-and-set on the newest plan, together with all that they change.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
 use bellwether_schemas::FleetName;
 
-use super::devices::{insert_offers, upsert_devices};
+use super::devices::{delete_offers, insert_offers, upsert_devices};
 use super::events::insert_events;
 use super::rows::{Columns, DeviceRow, EventRow, OfferedRow};
 use super::{Store, StoreError, failed};
@@ -36,13 +38,15 @@ pub enum PlanError {
 #[derive(Debug, Default)]
 pub struct PlanChange {
     /// Rollout records that changed.
-    pub records: Vec<(FleetName, serde_json::Value)>,
+    pub records: BTreeMap<FleetName, serde_json::Value>,
     /// Fleets whose record goes.
-    pub removed: Vec<FleetName>,
+    pub removed: BTreeSet<FleetName>,
     /// Devices that changed, whole.
     pub devices: Vec<DeviceRow>,
     /// Offers that are made now.
     pub offers: Vec<OfferedRow>,
+    /// Offers that need not be remembered any more.
+    pub forgotten: Vec<OfferedRow>,
     /// What people should know about it.
     pub events: Vec<EventRow>,
 }
@@ -94,6 +98,7 @@ impl Store {
         }
         upsert_devices(&mut transaction, &change.devices).await?;
         insert_offers(&mut transaction, &change.offers).await?;
+        delete_offers(&mut transaction, &change.forgotten).await?;
         insert_events(&mut transaction, &change.events).await?;
         let id = newest + 1;
         sqlx::query("INSERT INTO plans (id, parent, at) VALUES ($1, $2, $3)")

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use bellwether_schemas::api::WaitingOn;
@@ -102,7 +104,7 @@ async fn everything_comes_back_after_a_restart() {
     let (dir, store) = open().await;
     store.accept_head(None, &head(2), &[landing(1), landing(2)]).await.expect("accepted");
     let change = PlanChange {
-        records: vec![("edge".parse().expect("a name"), serde_json::json!({"stable": null}))],
+        records: BTreeMap::from([("edge".parse().expect("a name"), serde_json::json!({"stable": null}))]),
         devices: vec![device("b"), device("a")],
         offers: vec![offered("a", 0), offered("a", 1)],
         events: vec![event("first"), event("second")],
@@ -116,7 +118,7 @@ async fn everything_comes_back_after_a_restart() {
     assert_eq!(loaded.landings, [landing(1), landing(2)]);
     assert_eq!(loaded.devices, [device("a"), device("b")]);
     assert_eq!(loaded.offered, change.offers);
-    assert_eq!(loaded.rollouts, change.records);
+    assert_eq!(loaded.rollouts, change.records.into_iter().collect::<Vec<_>>());
     assert_eq!(loaded.plan, plan);
     let messages: Vec<_> = loaded.events.iter().map(|stored| stored.event.message.as_str()).collect();
     assert_eq!(messages, ["second", "first"]);

@@ -14,9 +14,13 @@ use bellwether_schemas::report::{Claim, Phase, Report, Reported};
 use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::targets::{SignedOffer, Supersedes};
 use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Sha256Digest, Version, codes};
+use jiff::Timestamp;
 
 use crate::repository::Repository;
 use crate::store::{DeviceRow, OfferRow, OfferedRow};
+
+/// Offers of a device that are remembered, and a few more where they are needed.
+const KEPT_OFFERS: usize = 8;
 
 /// Which fleet a device is in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,6 +90,10 @@ pub struct Device {
     presented: Option<SignedOffer>,
     /// The offer that it came further with last, and how far.
     furthest: Option<(Version, Stage)>,
+    /// The offer during which it said that it was set up anew.
+    begun_anew: Option<Version>,
+    /// The version that was published last since the start.
+    visible: Option<Version>,
     /// Digests of what templates render to, by template commit, for the labels and variables in `facts` and the fleet
     /// in `placement`.
     digests: HashMap<CommitId, Result<Sha256Digest, String>>,
@@ -103,6 +111,8 @@ impl Device {
             offered: BTreeMap::new(),
             presented: None,
             furthest: None,
+            begun_anew: None,
+            visible: None,
             digests: HashMap::new(),
         }
     }
@@ -125,9 +135,33 @@ impl Device {
         self.report().and_then(|report| report.running.as_ref())
     }
 
-    /// Remembers an offer that it got.
-    pub fn remember(&mut self, offered: OfferedRow) {
+    /// Remembers an offer that it got. Returns one that need not be remembered any more: it is older than the last few,
+    /// and nothing that the device runs, is offered or may still hold refers to it.
+    pub fn remember(&mut self, offered: OfferedRow) -> Option<OfferedRow> {
         self.offered.insert((offered.version.commit, offered.version.revision), offered);
+        if self.offered.len() <= KEPT_OFFERS {
+            return None;
+        }
+        let claimed = self.report().into_iter().flat_map(|report| [report.running, report.applying]).flatten();
+        let offer = self.row.offer.as_ref().map(|offer| offer.signed.version);
+        // The device may have begun the highest, and refuses what is not above it.
+        let highest = self.offered.values().map(|offered| offered.version).max_by_key(Version::rank);
+        let needed: Vec<Version> = claimed.map(|claim| claim.version).chain(offer).chain(highest).collect();
+        let spare = self.offered.values().filter(|offered| !needed.contains(&offered.version));
+        let oldest = spare.min_by_key(|offered| (offered.offered_at, offered.version.rank()))?;
+        self.offered.remove(&(oldest.version.commit, oldest.version.revision))
+    }
+
+    /// What was decided for it is published: from now on an offer can be seen, and its time-out runs.
+    pub fn published(&mut self, metadata_version: u64, now: Timestamp) {
+        self.row.metadata_version = metadata_version;
+        let version = self.row.offer.as_ref().map(|offer| offer.signed.version);
+        if let Some(offer) = self.row.offer.as_mut().filter(|offer| offer.acknowledged_at.is_none())
+            && self.visible != version
+        {
+            offer.offered_at = now;
+        }
+        self.visible = version;
     }
 
     /// Remembers what metadata of ours says that it presented. Returns whether what was published last is older: then
@@ -142,9 +176,11 @@ impl Device {
     /// Whether a report, which is not taken yet, shows it further with its offer than ever before. To try again, or
     /// to change one's mind about one's health, is not to come further: else a timeout could be put off for ever.
     pub fn comes_further(&mut self, report: &Report) -> bool {
-        // Another nonce: it was set up anew, and begins from nothing.
-        let is_new = self.report().is_some_and(|before| before.nonce != report.nonce);
-        let Some(version) = self.row.offer.as_ref().map(|offer| offer.signed.version) else { return is_new };
+        // Another nonce: it was set up anew, and begins from nothing; once for an offer.
+        let another = self.report().is_some_and(|before| before.nonce != report.nonce);
+        let Some(version) = self.row.offer.as_ref().map(|offer| offer.signed.version) else { return another };
+        let is_new = another && self.begun_anew != Some(version);
+        self.begun_anew = if is_new { Some(version) } else { self.begun_anew };
         let stage = Stage::of(report, version);
         let before = self.furthest.filter(|(known, _)| !is_new && *known == version).map_or(Stage::None, |(_, s)| s);
         self.furthest = Some((version, stage.max(before)));

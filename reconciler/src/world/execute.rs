@@ -2,6 +2,7 @@
 
 use bellwether_core::plan::{Action, Decision};
 use bellwether_core::render::Rendered;
+use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::targets::{Binding, SignedOffer};
 use bellwether_schemas::{DeviceName, FleetName, Seconds};
 use jiff::Timestamp;
@@ -9,6 +10,9 @@ use jiff::Timestamp;
 use super::World;
 use crate::publish::Expected;
 use crate::store::{DeviceRow, EventRow, OfferRow, OfferedRow, PlanChange};
+
+/// Events that wait for a database that fails, at most.
+const KEPT_EVENTS: usize = 10_000;
 
 /// What must be published for one device.
 pub struct Publication {
@@ -53,7 +57,7 @@ impl World {
             digest: signed.digest,
             offered_at: now,
         };
-        device.remember(offered.clone());
+        self.change.forgotten.extend(device.remember(offered.clone()));
         let event = EventRow {
             at: now,
             kind: "offered".to_owned(),
@@ -65,7 +69,7 @@ impl World {
         device.row.offer = Some(OfferRow { signed, offered_at: now, acknowledged_at: None });
         self.change.offers.push(offered);
         self.unsaved.insert(name.clone());
-        self.unpublished.insert(name.clone());
+        self.backlog.add(name.clone());
         self.event(event);
     }
 
@@ -83,7 +87,7 @@ impl World {
             message: format!("the offer of {} to {name} is withdrawn", before.signed.version.long()),
         };
         self.unsaved.insert(name.clone());
-        self.unpublished.insert(name.clone());
+        self.backlog.add_first(name.clone());
         self.event(event);
     }
 
@@ -97,29 +101,34 @@ impl World {
             && change.records.is_empty()
             && change.removed.is_empty()
             && change.offers.is_empty()
+            && change.forgotten.is_empty()
             && change.events.is_empty();
         (!nothing).then_some(change)
     }
 
-    /// Takes back a change that could not be stored, so that the next pass stores it.
+    /// Takes back a change that could not be stored, so that the next pass stores it. However long that takes, what is kept
+    /// does not grow without bound: there is one record for each fleet, and the oldest events go.
     pub fn keep_change(&mut self, mut change: PlanChange) {
         self.unsaved.extend(change.devices.drain(..).map(|row| row.name));
         std::mem::swap(&mut self.change, &mut change);
         self.change.records.extend(change.records);
         self.change.removed.extend(change.removed);
         self.change.offers.extend(change.offers);
+        self.change.forgotten.extend(change.forgotten);
         self.change.events.extend(change.events);
+        let old = self.change.events.len().saturating_sub(KEPT_EVENTS);
+        self.change.events.drain(..old);
     }
 
-    /// The devices whose signed targets must be written, and what they shall say.
-    pub fn publications(&mut self) -> Vec<Publication> {
-        let names: Vec<DeviceName> = self.unpublished.iter().cloned().collect();
+    /// The next devices whose signed targets must be written, at most `count`, and what they shall say.
+    pub fn publications(&mut self, count: usize, now: Timestamp) -> Vec<Publication> {
+        let names = self.backlog.next(count, now);
         let (objects, mut publications) = (self.repository.objects(), Vec::with_capacity(names.len()));
         for name in names {
-            let Some(device) = self.devices.get(&name) else { continue };
-            if device.row.awaiting_reconnect {
+            let Some(device) = self.devices.get(&name).filter(|device| !device.row.awaiting_reconnect) else {
+                self.backlog.done(&name);
                 continue;
-            }
+            };
             let offer = device.row.offer.as_ref().map(|offer| offer.signed.clone());
             let rendered = offer.as_ref().and_then(|offer| {
                 let declared = self.repository.declared()?;
@@ -138,18 +147,37 @@ impl World {
         publications
     }
 
-    /// Records that devices were published with these metadata versions.
-    pub fn published(&mut self, versions: impl IntoIterator<Item = (DeviceName, u64)>) -> Vec<DeviceName> {
-        let mut names = Vec::new();
+    /// Records that the metadata of devices was signed anew, as it was: what is decided for them may be something else.
+    pub fn renewed(&mut self, versions: impl IntoIterator<Item = (DeviceName, u64)>) {
         for (name, version) in versions {
             if let Some(device) = self.devices.get_mut(&name) {
                 device.row.metadata_version = version;
+                self.unsaved.insert(name);
+            }
+        }
+    }
+
+    /// Records that what was decided for devices is published, with these metadata versions.
+    pub fn published(
+        &mut self,
+        versions: impl IntoIterator<Item = (DeviceName, u64)>,
+        now: Timestamp,
+    ) -> Vec<DeviceName> {
+        let mut names = Vec::new();
+        for (name, version) in versions {
+            if let Some(device) = self.devices.get_mut(&name) {
+                device.published(version, now);
                 self.unsaved.insert(name.clone());
-                self.unpublished.remove(&name);
+                self.backlog.done(&name);
                 names.push(name);
             }
         }
         names
+    }
+
+    /// Records that a device could not be published: it is tried again in a while.
+    pub fn put_off(&mut self, device: DeviceName, now: Timestamp) {
+        self.backlog.put_off(device, now);
     }
 
     /// What each device should find in the store.
@@ -167,14 +195,16 @@ impl World {
         self.timing.heartbeat
     }
 
-    pub(super) fn tell_of_pause(&mut self, name: &DeviceName) {
-        use bellwether_schemas::api::WaitingOn;
+    /// Tells that a device was paused or takes part again; `before` is why it was out of the rollouts.
+    pub(super) fn tell_of_pause(&mut self, name: &DeviceName, before: Option<&WaitingOn>) {
         let Some(device) = self.devices.get(name) else { return };
         let (kind, code, message) = match &device.row.paused {
             Some(WaitingOn::Paused { code, why, .. }) => {
                 ("paused", Some(code.clone()), format!("{name} is paused: {why}"))
             }
             Some(WaitingOn::Revoked) => ("revoked", None, format!("{name} is revoked by the history")),
+            // Nobody was told that it was out.
+            None if !matches!(before, Some(WaitingOn::Paused { .. } | WaitingOn::Revoked { .. })) => return,
             Some(_) => return,
             None => ("resumed", None, format!("{name} takes part again")),
         };

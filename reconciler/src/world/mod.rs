@@ -2,6 +2,7 @@
 //!
 //! The database holds the same, so that a start finds it again; nothing here is true because it is in a database only.
 
+mod backlog;
 mod device;
 mod execute;
 mod observe;
@@ -17,6 +18,7 @@ use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Seconds};
 use jiff::Timestamp;
 
+use backlog::Backlog;
 pub use device::{Device, Placement};
 pub use execute::Publication;
 pub use observe::{Answer, PresentedOffer};
@@ -58,7 +60,9 @@ pub struct World {
     /// Devices whose row is not stored as it is.
     unsaved: BTreeSet<DeviceName>,
     /// Devices whose signed targets are not what their row says.
-    unpublished: BTreeSet<DeviceName>,
+    backlog: Backlog,
+    /// Devices that were placed or judged since the last plan: only for them can an exclusion or a fleet be another.
+    touched: BTreeSet<DeviceName>,
 }
 
 /// A fleet, as far as it was planned.
@@ -87,10 +91,10 @@ impl World {
     pub fn new(repository: Repository, timing: Timing, loaded: Loaded) -> Result<Self, UnreadableRecord> {
         let mut devices: BTreeMap<DeviceName, Device> =
             loaded.devices.into_iter().map(|row| (row.name.clone(), Device::new(row))).collect();
-        let mut past: BTreeMap<DeviceName, Vec<OfferedRow>> = BTreeMap::new();
+        let (mut past, mut forgotten) = (BTreeMap::<DeviceName, Vec<OfferedRow>>::new(), Vec::new());
         for offered in loaded.offered {
             match devices.get_mut(&offered.device) {
-                Some(device) => device.remember(offered),
+                Some(device) => forgotten.extend(device.remember(offered)),
                 None => past.entry(offered.device.clone()).or_default().push(offered),
             }
         }
@@ -111,9 +115,10 @@ impl World {
             fleets,
             lookups: Lookups::default(),
             blobs: HashMap::new(),
-            change: PlanChange::default(),
+            change: PlanChange { forgotten, ..PlanChange::default() },
             unsaved: BTreeSet::new(),
-            unpublished: BTreeSet::new(),
+            backlog: Backlog::default(),
+            touched: BTreeSet::new(),
         };
         world.place_all();
         Ok(world)
@@ -126,7 +131,17 @@ impl World {
 
     /// Says that the signed targets of these devices must be written again.
     pub fn republish(&mut self, devices: impl IntoIterator<Item = DeviceName>) {
-        self.unpublished.extend(devices);
+        devices.into_iter().for_each(|device| self.backlog.add(device));
+    }
+
+    /// Whether what was decided for a device is not published yet.
+    pub fn is_unpublished(&self, device: &DeviceName) -> bool {
+        self.backlog.contains(device)
+    }
+
+    /// Whether there is more to publish at once.
+    pub fn has_backlog(&self) -> bool {
+        self.backlog.is_waiting()
     }
 
     /// Whether a commit that a device named is to be fetched for.
@@ -151,7 +166,7 @@ impl World {
 
     /// When the world changes by itself next.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        self.fleets.values().filter_map(|fleet| fleet.wake_at).min()
+        self.fleets.values().filter_map(|fleet| fleet.wake_at).chain(self.backlog.retry_at()).min()
     }
 
     fn place_all(&mut self) {
@@ -168,6 +183,7 @@ impl World {
     /// Finds the labels and the fleet of a device at the head.
     fn place(&mut self, name: &DeviceName) {
         let Some(device) = self.devices.get_mut(name) else { return };
+        self.touched.insert(name.clone());
         let before = device.placement.fleet().cloned();
         if let Some(declared) = self.repository.declared() {
             device.place(declared);

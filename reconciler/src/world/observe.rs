@@ -9,6 +9,7 @@ use bellwether_schemas::targets::SignedOffer;
 use jiff::Timestamp;
 
 use super::{Device, World};
+use crate::repository::Repository;
 use crate::store::{DeviceRow, EventRow, OfferRow};
 
 /// What a device that reported is told, once everything it depends on is stored and published.
@@ -70,10 +71,12 @@ impl World {
                     metadata_version: 0,
                 };
                 let mut device = Device::new(row);
-                self.past.remove(name).into_iter().flatten().for_each(|offered| device.remember(offered));
+                for offered in self.past.remove(name).into_iter().flatten() {
+                    self.change.forgotten.extend(device.remember(offered));
+                }
                 self.devices.insert(name.clone(), device);
                 // Its first pull finds signed metadata, even if that offers nothing yet.
-                self.unpublished.insert(name.clone());
+                self.backlog.add_first(name.clone());
             }
         }
         self.place(name);
@@ -95,13 +98,17 @@ impl World {
             && device.presents(presented.offer, presented.metadata_version)
         {
             self.unsaved.insert(name.clone());
-            self.unpublished.insert(name.clone());
+            self.backlog.add(name.clone());
         }
         let news = is_news(device.row.reported.as_ref(), &reported);
         let returned =
             device.row.last_seen.is_none_or(|seen| now.duration_since(seen) > self.timing.stale_after.signed());
         device.row.last_seen = Some(now);
-        device.row.awaiting_reconnect = false;
+        if std::mem::take(&mut device.row.awaiting_reconnect) {
+            // Nothing was published for it until now.
+            self.backlog.add_first(name.clone());
+            self.touched.insert(name.clone());
+        }
         if let Reported::Readable(report) = &reported
             && device.comes_further(report)
         {
@@ -118,6 +125,7 @@ impl World {
     /// Judges a device; a commit that is missing is fetched for once before anybody is paused for it.
     pub(super) fn judge(&mut self, name: &DeviceName) {
         let Some(device) = self.devices.get_mut(name) else { return };
+        self.touched.insert(name.clone());
         let before = std::mem::discriminant(&device.standing);
         let lookups = &self.lookups;
         let lookup = device.judge(&self.repository, &mut self.blobs, |commit| lookups.done.contains(commit));
@@ -142,14 +150,15 @@ impl World {
     }
 
     /// Records that the devices which are about to apply what they are offered may do so. Runs after the plan, so that
-    /// an offer that was just withdrawn is not acknowledged. Without a verified head nobody was judged, and nobody may.
+    /// an offer that was just withdrawn is not acknowledged. Where nothing is planned, without a verified head and while the
+    /// repository is rewound, nobody may: a halt would go unseen.
     pub fn acknowledge(&mut self, reporters: &[DeviceName], now: Timestamp) {
-        if self.repository.head().is_none() {
+        if self.repository.head().is_none() || self.repository.is_rewound() {
             return;
         }
         for name in reporters {
             let Some(device) = self.devices.get_mut(name) else { continue };
-            let Some(version) = applying(device) else { continue };
+            let Some(version) = applying(device, &self.repository) else { continue };
             let waits = |offer: &&mut OfferRow| offer.signed.version == version && offer.acknowledged_at.is_none();
             if let Some(offer) = device.row.offer.as_mut().filter(waits) {
                 offer.acknowledged_at = Some(now);
@@ -166,16 +175,19 @@ impl World {
             directives.push(Directive::Paused { code: code.clone(), reason: why.clone(), commit: *commit });
             return directives;
         }
-        let Some(offer) = device.row.offer.as_ref().filter(|_| self.repository.head().is_some()) else {
+        let Some(offer) = device.standing_offer(&self.repository).filter(|_| self.repository.head().is_some()) else {
             return directives;
         };
         let version = offer.signed.version;
         match device.report() {
-            Some(report) if applying(device) == Some(version) && offer.acknowledged_at.is_some() => {
+            Some(report) if applying(device, &self.repository) == Some(version) && offer.acknowledged_at.is_some() => {
                 debug_assert_eq!(report.phase, Phase::Applying);
                 directives.push(Directive::Proceed { version });
             }
-            Some(report) if is_idle(report) && !knows(report, offer.signed.version) => {
+            // What is not published yet it would not find.
+            Some(report)
+                if is_idle(report) && !knows(report, offer.signed.version) && !self.backlog.contains(name) =>
+            {
                 directives.push(Directive::SpecAvailable);
             }
             Some(_) | None => {}
@@ -184,11 +196,13 @@ impl World {
     }
 }
 
-/// The version that a device is about to apply, if it may: it is what it is offered, and the device is not paused.
-fn applying(device: &Device) -> Option<bellwether_schemas::Version> {
+/// The version that a device is about to apply, if it may: it is what it is offered, still, and the device takes part in
+/// its fleet's rollout.
+fn applying(device: &Device, repository: &Repository) -> Option<bellwether_schemas::Version> {
     let report = device.report()?;
     let claim = report.applying.filter(|_| report.phase == Phase::Applying)?;
-    let offer = device.row.offer.as_ref()?;
+    let offer = device.standing_offer(repository)?;
+    device.placement.fleet()?;
     let is_offer = offer.signed.version == claim.version && offer.signed.digest == claim.digest;
     let takes_part = matches!(device.standing, Standing::Normal { .. });
     (is_offer && takes_part && device.row.paused.is_none()).then_some(claim.version)

@@ -24,7 +24,8 @@ impl World {
             self.fleets.keys().filter(|fleet| !declared.fleets().contains_key(*fleet)).cloned().collect();
         for fleet in gone {
             self.fleets.remove(&fleet);
-            self.change.removed.push(fleet);
+            self.change.records.remove(&fleet);
+            self.change.removed.insert(fleet);
         }
         let names: Vec<FleetName> = declared.fleets().keys().cloned().collect();
         for name in names {
@@ -34,41 +35,46 @@ impl World {
                 self.take_plan(&name, plan, now);
             }
         }
-        self.explain_the_rest();
-        self.leave_orphans_alone(now);
+        let touched = std::mem::take(&mut self.touched);
+        self.explain(&touched);
+        self.withdraw_the_unfounded(&touched, now);
     }
 
-    /// A device that no fleet selects keeps what it runs: what it was offered and has not begun is withdrawn.
-    fn leave_orphans_alone(&mut self, now: Timestamp) {
+    /// Withdraws offers that were not begun and that nothing stands behind: a device that no fleet selects keeps what it
+    /// runs, and an offer that was made in a history which was given up must not be found any more.
+    fn withdraw_the_unfounded(&mut self, touched: &BTreeSet<DeviceName>, now: Timestamp) {
         if self.repository.is_rewound() {
             return;
         }
+        let unfounded = |device: &Device| {
+            device.placement == Placement::Orphaned || device.standing_offer(&self.repository).is_none()
+        };
         let unbegun = |device: &Device| {
             let offer = device.row.offer.as_ref().filter(|offer| offer.acknowledged_at.is_none());
             let runs = |offer: &OfferRow| device.running().is_some_and(|claim| claim.version == offer.signed.version);
             device.row.paused.is_none() && offer.is_some_and(|offer| !runs(offer))
         };
-        let orphans = self.devices.values().filter(|device| device.placement == Placement::Orphaned && unbegun(device));
-        for name in orphans.map(|device| device.name().clone()).collect::<Vec<_>>() {
+        let touched = touched.iter().filter_map(|name| self.devices.get(name));
+        let withdrawn = touched.filter(|device| unbegun(device) && unfounded(device));
+        for name in withdrawn.map(|device| device.name().clone()).collect::<Vec<_>>() {
             self.withdraw(&name, now);
         }
     }
 
     /// Finds the devices that are out of every rollout, and why.
     fn exclude(&mut self, domain: &Domain) {
-        let names: Vec<DeviceName> = self.devices.keys().cloned().collect();
-        for name in names {
-            let device = self.devices.get_mut(&name).expect("it was listed just now");
+        for name in self.touched.clone() {
+            let device = self.devices.get_mut(&name).expect("only known devices are touched");
             let identity = device.identity(domain);
             let wanted = &self.lookups.wanted;
             let excluded = device.exclusion(&self.repository, &identity, |commit| wanted.contains(commit));
             if device.row.paused != excluded {
-                device.row.paused = excluded;
+                let before = std::mem::replace(&mut device.row.paused, excluded);
                 self.unsaved.insert(name.clone());
                 if let Some(fleet) = device.placement.fleet().cloned().and_then(|fleet| self.fleets.get_mut(&fleet)) {
                     fleet.due = true;
                 }
-                self.tell_of_pause(&name);
+                self.tell_of_pause(&name, before.as_ref());
             }
         }
     }
@@ -104,7 +110,13 @@ impl World {
                 device.facts.labels.clone()
             };
             let next_version = device.next_version(head);
-            let observed = observed(device, &self.repository);
+            let mut observed = observed(device, &self.repository);
+            if self.backlog.contains(member)
+                && let Some(offer) = &mut observed.offer
+            {
+                // It cannot be seen yet, so its time does not run.
+                offer.offered_at = now;
+            }
             inputs.push(Member { device: member.clone(), wave_labels, target, stable, next_version, observed });
         }
         plan_fleet(&FleetInput {
@@ -128,8 +140,8 @@ impl World {
         if plan.changed {
             let record = serde_json::to_value(&plan.record).expect("a record has string keys");
             // A fleet that is back before its removal was stored is not removed.
-            self.change.removed.retain(|fleet| fleet != name);
-            self.change.records.push((name.clone(), record));
+            self.change.removed.remove(name);
+            self.change.records.insert(name.clone(), record);
         }
         state.record = Some(plan.record.clone());
         state.wake_at = plan.wake_at;
@@ -138,8 +150,9 @@ impl World {
     }
 
     /// Gives the devices that are in no plan their reason.
-    fn explain_the_rest(&mut self) {
-        for device in self.devices.values_mut() {
+    fn explain(&mut self, touched: &BTreeSet<DeviceName>) {
+        for name in touched {
+            let device = self.devices.get_mut(name).expect("only known devices are touched");
             let excluded = device.row.paused.clone();
             match (&device.placement, excluded) {
                 (_, Some(reason)) => device.reason = Some(reason),

@@ -18,6 +18,8 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
+use crate::keys::{self, OnlineKeys};
+use crate::publish::{Objects, publish_root};
 
 /// A running set of listeners, and all that they share with a loop.
 struct World {
@@ -72,6 +74,15 @@ fn authority(dir: &std::path::Path) -> Authority {
     Authority::load(dir).expect("loaded")
 }
 
+/// A publisher with keys of its own.
+async fn publisher(dir: &std::path::Path) -> Publisher {
+    let (root, online) = (dir.join("root"), dir.join("online"));
+    let made = keys::init(&root, &online, Timestamp::now()).expect("keys");
+    let objects = Objects::in_directory(&dir.join("published")).expect("a store");
+    publish_root(&objects, &made.root_json).await.expect("a root");
+    Publisher::open(objects, OnlineKeys::load(&online).expect("keys")).await.expect("a publisher")
+}
+
 impl World {
     async fn start(entries: impl IntoIterator<Item = Entry>) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
@@ -82,12 +93,14 @@ impl World {
         let store = Store::open(&url).await.expect("a database");
         let mut all = Admissions::default();
         entries.into_iter().for_each(|entry| all.insert(entry));
+        let publisher = publisher(dir.path()).await;
         let (admissions, admissions_seen) = watch::channel(Arc::new(all));
         let (views, views_seen) = watch::channel(Arc::default());
         let (incoming_sender, incoming) = mpsc::channel(64);
         let (enrolled_sender, enrolled) = mpsc::channel(64);
         let shared = Shared {
             authority,
+            publisher,
             objects,
             store,
             admissions: admissions_seen,

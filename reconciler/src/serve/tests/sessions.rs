@@ -76,7 +76,7 @@ async fn reports_go_to_the_loop_and_directives_come_back() {
     let mut world = World::start([entry(1, "t1", Some("edge-1"))]).await;
     let (seen_sender, mut seen) = mpsc::unbounded_channel();
     world.answer_reports(move |incoming| {
-        let facts = (incoming.identity.to_string(), incoming.report_only, incoming.presented.is_some());
+        let facts = (incoming.identity.to_string(), incoming.report_only, incoming.begins_session);
         assert!(matches!(incoming.reported, Reported::Readable(_)));
         seen_sender.send(facts).expect("the test listens");
         vec![Directive::Interval { seconds: 30 }, Directive::SpecAvailable]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use bellwether_reconciler::keys::{self, OnlineKeys};
-use bellwether_reconciler::publish::{DeviceTargets, Objects, Publisher, publish_root};
+use bellwether_reconciler::publish::{DeviceTargets, Objects, Publisher, SLICE, publish_root};
 use bellwether_schemas::targets::{Binding, SignedOffer};
 use bellwether_schemas::{CommitId, DeviceName, FleetName, Seconds, Sha256Digest, Version};
 use jiff::Timestamp;
@@ -64,7 +64,12 @@ pub(crate) fn run(options: &Options, dir: &Path) -> anyhow::Result<Figures> {
     for round in 0..=CHANGES {
         let devices = devices(options, round + 1)?;
         let started = Instant::now();
-        runtime.block_on(publisher.publish(devices, now))?;
+        // As the reconciler does: in slices, so that reports do not wait for all of them.
+        let mut devices = devices.into_iter().peekable();
+        while devices.peek().is_some() {
+            let published = runtime.block_on(publisher.publish(devices.by_ref().take(SLICE).collect(), now))?;
+            anyhow::ensure!(published.failed.is_empty(), "every device is published");
+        }
         took.push(started.elapsed());
     }
     let (first, last) = took.first().zip(took.last()).context("there was a round")?;
@@ -118,7 +123,7 @@ fn devices(options: &Options, landing: u64) -> anyhow::Result<Vec<DeviceTargets>
             };
             let device: DeviceName = name(device).parse()?;
             let binding = Binding { device, offer: Some(offer) };
-            Ok(DeviceTargets { binding, spec: Some(spec.clone().into()), targets: Vec::new(), floor: 0 })
+            Ok(DeviceTargets { binding, spec: Some(spec.clone().into()), targets: Vec::new(), contents: Vec::new(), floor: 0 })
         })
         .collect()
 }
