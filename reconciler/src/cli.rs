@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use bellwether_schemas::{CommitId, Seconds, Sha256Digest};
@@ -13,11 +14,15 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Advertise, CONFIG_FILE, Config, IntroductionConfig, Listen};
+use crate::git::Access;
 use crate::keys::ROOT_JSON;
 use crate::pki::{Authority, ServerName};
 use crate::publish::{Objects, publish_root};
 use crate::run::{Reconciler, RunError};
 use crate::store::{Store, declare_instance};
+
+/// How long what blocks may go on after everything else has ended.
+const LAST_WORK: Duration = Duration::from_secs(2);
 
 /// Watches a signed git repository, and publishes to each device what it shall run.
 #[derive(Debug, Parser)]
@@ -110,12 +115,15 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = runtime.context("the runtime cannot be started").and_then(|runtime| {
-        runtime.block_on(async {
+        let outcome = runtime.block_on(async {
             match cli.command {
                 Command::Init(init) => init.run().await,
                 Command::Run(run) => run.run().await,
             }
-        })
+        });
+        // A fetch from a host that fell silent must not hold the end up.
+        runtime.shutdown_timeout(LAST_WORK);
+        outcome
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -168,6 +176,7 @@ impl Init {
         let keys = self.keys.as_deref().map(absolute).transpose()?;
         Ok(Config {
             repository,
+            repository_access: Access::default(),
             branch: self.branch.clone(),
             introduction: IntroductionConfig { commit: self.commit, policy_sha256: self.policy_sha256 },
             domain: self.domain.clone(),

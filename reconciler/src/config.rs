@@ -9,6 +9,8 @@ use bellwether_core::verify::Introduction;
 use bellwether_schemas::{Code, CommitId, Seconds, Sha256Digest, codes};
 use serde::{Deserialize, Serialize};
 
+use crate::git::Access;
+
 /// The file's name in a reconciler's directory.
 pub const CONFIG_FILE: &str = "reconciler.yaml";
 
@@ -18,6 +20,9 @@ pub const CONFIG_FILE: &str = "reconciler.yaml";
 pub struct Config {
     /// The watched repository: a path, `https://…` or `ssh://…`.
     pub repository: String,
+    /// Files that open the way to a repository that is not open to everybody.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub repository_access: Access,
     /// The watched branch.
     #[serde(default = "default_branch")]
     pub branch: String,
@@ -156,7 +161,13 @@ impl Config {
         let mut config: Self = serde_saphyr::from_str(&text)
             .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        for relative in [&mut config.mirror, &mut config.store, &mut config.keys, &mut config.ca] {
+        if let Some(scheme) = config.store.to_str().and_then(|store| store.split_once("://")).map(|(scheme, _)| scheme)
+        {
+            let message = format!("store: {scheme}:// is not supported yet: name a directory");
+            return Err(ConfigError::Parse { path: path.to_owned(), message });
+        }
+        let folders = [&mut config.mirror, &mut config.store, &mut config.keys, &mut config.ca];
+        for relative in folders.into_iter().chain(config.repository_access.files_mut()) {
             *relative = folder.join(&*relative);
         }
         if let Some(file) = config.state.strip_prefix("sqlite://") {
@@ -190,6 +201,10 @@ impl Config {
     pub fn stale_after(&self) -> Seconds {
         self.stale_after.unwrap_or(Seconds::new(self.heartbeat.get().saturating_mul(3)))
     }
+}
+
+fn is_default(access: &Access) -> bool {
+    *access == Access::default()
 }
 
 fn default_branch() -> String {
@@ -246,6 +261,14 @@ mod tests {
         let config = load(MINIMAL).expect("a configuration");
         assert_eq!((config.branch.as_str(), config.stale_after()), ("main", Seconds::new(90)));
         assert!(config.store.is_absolute() && config.state.ends_with("/state.db"), "{config:?}");
+    }
+
+    #[test]
+    fn files_are_beside_the_configuration_and_stores_of_services_are_refused() {
+        let config = load(&format!("{MINIMAL}repositoryAccess: {{tokenFile: token}}\n")).expect("a configuration");
+        assert!(config.repository_access.token_file.is_some_and(|file| file.is_absolute()));
+        let refused = load(&format!("{MINIMAL}store: s3://bucket\n")).expect_err("no directory").to_string();
+        assert!(refused.contains("s3:// is not supported yet"), "{refused}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `bellwether-reconciler run`: opens everything, then runs a pass whenever something happened.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bellwether_core::admission::{Admissions, Domain};
@@ -28,6 +29,9 @@ const RETRY: Duration = Duration::from_secs(1);
 const LOOKUP_PAUSE: Duration = Duration::from_secs(10);
 /// How often metadata that expires is looked for.
 const RENEWAL: Duration = Duration::from_secs(600);
+
+/// How long a fetch may take. A first one of a large repository takes minutes.
+const FETCH: Duration = Duration::from_secs(1_800);
 
 /// Why the reconciler cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +116,12 @@ impl Reconciler {
         let publisher = Publisher::open(objects.clone(), OnlineKeys::load(&config.keys)?).await?;
         let authority = Arc::new(Authority::load(&config.ca)?);
 
-        let mirror = Mirror::open_or_create(&config.mirror, &config.repository, &config.branch)?;
+        let mirror = Mirror::open_or_create(
+            &config.mirror,
+            &config.repository,
+            &config.branch,
+            config.repository_access.clone(),
+        )?;
         let mut repository =
             Repository::new(SharedObjects::new(mirror.objects()?), config.introduction(), &config.branch);
         let loaded = store.load_all().await?;
@@ -288,19 +297,22 @@ fn fetcher(
     config: &Config,
     shutdown: CancellationToken,
 ) -> (mpsc::Sender<()>, mpsc::Receiver<Fetched>) {
-    // A repository that is away must not keep devices from what they have: it is polled for.
-    let mut watch = git::watch(&config.repository).unwrap_or_else(|error| {
-        tracing::warn!(%error, "a push is seen with the next poll only");
-        None
-    });
     let (fetch_now, mut asked) = mpsc::channel(1);
     let (outcomes, fetched) = mpsc::channel(1);
     let poll = config.poll.duration().max(Duration::from_secs(1));
-    let mirror = Arc::new(mirror);
+    let (mirror, url) = (Arc::new(mirror), config.repository.clone());
     tokio::spawn(async move {
         let mut poll = tokio::time::interval(poll);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut watch: Option<git::Watch> = None;
         loop {
+            // A repository that is away must not keep devices from what they have: it is polled for, and watched when it is back.
+            if watch.as_ref().is_none_or(git::Watch::is_stale) {
+                watch = git::watch(&url).unwrap_or_else(|error| {
+                    tracing::warn!(%error, "a push is seen with the next poll only");
+                    None
+                });
+            }
             let changed = async {
                 match &mut watch {
                     Some(watch) => watch.changed().await,
@@ -313,17 +325,35 @@ fn fetcher(
                 () = changed => {}
                 _ = asked.recv() => {}
             }
-            let fetching = mirror.clone();
-            let fetch = move || Ok((fetching.fetch()?, SharedObjects::new(fetching.objects()?)));
-            // What a remote sends may bring a parser to a panic; the next fetch is another try.
-            let outcome: Fetched =
-                tokio::task::spawn_blocking(fetch).await.unwrap_or_else(|panic| Err(mirror.broke_off(&panic)));
+            let outcome = tokio::select! {
+                () = shutdown.cancelled() => return,
+                outcome = fetch(&mirror) => outcome,
+            };
             if outcomes.send(outcome).await.is_err() {
                 return;
             }
         }
     });
     (fetch_now, fetched)
+}
+
+/// Fetches once, on a thread that may block. Dropping it interrupts the fetch.
+async fn fetch(mirror: &Arc<Mirror>) -> Fetched {
+    struct Interrupt(Arc<AtomicBool>);
+    impl Drop for Interrupt {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let interrupt = Interrupt(Arc::default());
+    let (fetching, interrupted) = (mirror.clone(), interrupt.0.clone());
+    let fetch = move || Ok((fetching.fetch(&interrupted)?, SharedObjects::new(fetching.objects()?)));
+    match tokio::time::timeout(FETCH, tokio::task::spawn_blocking(fetch)).await {
+        Ok(Ok(outcome)) => outcome,
+        // What a remote sends may bring a parser to a panic; the next fetch is another try.
+        Ok(Err(panic)) => Err(mirror.broke_off(&panic)),
+        Err(_) => Err(mirror.takes_too_long(FETCH)),
+    }
 }
 
 async fn sleep_until(at: Option<Timestamp>) {

@@ -352,7 +352,8 @@ async fn metadata_is_renewed_before_half_of_its_life() {
 async fn only_metadata_of_ours_and_of_that_device_counts() {
     let (ours, other) = (Bench::new().await, Bench::new().await);
     let now = Timestamp::now();
-    let version = ours.publisher.publish(vec![offered("edge-1", 7, Vec::new(), 0)], now).await.expect("published").versions[0].1;
+    let version =
+        ours.publisher.publish(vec![offered("edge-1", 7, Vec::new(), 0)], now).await.expect("published").versions[0].1;
     let presented = ours.presented("edge-1", version);
     let read = ours.publisher.read_presented(&name("edge-1"), &presented).expect("ours");
     assert_eq!((read.version, read.binding), (version, binding("edge-1", 7, SPEC)));

@@ -3,6 +3,7 @@
 //! In: the address of a repository and a branch. Out: the branch's tip, and raw objects that nobody has checked yet.
 //! All calls block. Nothing of the remote is trusted but to be bytes: `verify` judges them.
 
+mod access;
 mod objects;
 mod watch;
 
@@ -14,22 +15,19 @@ use gix::remote::fetch::Tags;
 
 use bellwether_schemas::{Code, CommitId, codes};
 
+pub use access::{Access, AccessError};
 pub use objects::MirrorObjects;
 pub use watch::{Watch, WatchError, watch};
 
 /// Configuration that holds whatever a mirror's own file says.
-const OVERRIDES: [&str; 8] = [
+const OVERRIDES: [&str; 5] = [
     // An object is what its hash says, never what a ref says it is replaced by.
     "core.useReplaceRefs=false",
     "core.commitGraph=false",
     "core.logAllRefUpdates=false",
     // A history with a cut end cannot be verified.
     "clone.rejectShallow=true",
-    // Nobody is there to be asked for a password or a host key.
-    "core.sshCommand=ssh -o BatchMode=yes -o ConnectTimeout=20",
-    "gitoxide.http.connectTimeout=20000",
-    "http.lowSpeedLimit=100",
-    "http.lowSpeedTime=30",
+    "ssh.variant=ssh",
 ];
 
 /// Why the mirror has no news from the repository.
@@ -41,6 +39,14 @@ pub enum FetchError {
         /// What was given.
         shown: String,
         /// What is wrong with it.
+        why: String,
+    },
+    /// A file that opens the way to the repository cannot be used.
+    #[error("{}: the way to the repository {shown} is closed: {why}", self.code())]
+    Access {
+        /// Its address, without a password.
+        shown: String,
+        /// The file, and what is wrong with it.
         why: String,
     },
     /// The repository does not answer.
@@ -86,6 +92,7 @@ impl FetchError {
     pub const fn code(&self) -> Code {
         match self {
             Self::Address { .. } => codes::REPOSITORY_ADDRESS,
+            Self::Access { .. } => codes::REPOSITORY_ACCESS,
             Self::Unreachable { .. } => codes::REPOSITORY_UNREACHABLE,
             Self::NoBranch { .. } => codes::BRANCH_MISSING,
             Self::Shallow { .. } => codes::REPOSITORY_SHALLOW,
@@ -100,6 +107,7 @@ pub struct Mirror {
     dir: PathBuf,
     url: gix::Url,
     branch: String,
+    access: Access,
 }
 
 impl Mirror {
@@ -108,16 +116,22 @@ impl Mirror {
     ///
     /// # Errors
     /// When the address or the branch's name is none, or the directory holds something else.
-    pub fn open_or_create(dir: &Path, url: &str, branch: &str) -> Result<Self, FetchError> {
+    pub fn open_or_create(dir: &Path, url: &str, branch: &str, access: Access) -> Result<Self, FetchError> {
         let bad = |why: String| FetchError::Address { shown: redacted(url), why };
         let parsed = gix::url::parse(url).map_err(|why| bad(why.to_string()))?;
         match &parsed.scheme {
             gix::url::Scheme::File | gix::url::Scheme::Https | gix::url::Scheme::Ssh => {}
             other => return Err(bad(format!("{} is not supported: use a path, https or ssh", other.as_str()))),
         }
+        if parsed.password().is_some() {
+            return Err(bad(
+                "a password has no place in it: put it into a file, and name that as repositoryAccess.tokenFile"
+                    .to_owned(),
+            ));
+        }
         let name = format!("refs/heads/{branch}");
         gix::validate::reference::name(name.as_str().into()).map_err(|why| bad(format!("branch {branch:?}: {why}")))?;
-        let mirror = Self { dir: dir.to_owned(), url: parsed, branch: branch.to_owned() };
+        let mirror = Self { dir: dir.to_owned(), url: parsed, branch: branch.to_owned(), access };
         if dir.join("HEAD").exists() {
             mirror.open()?;
         } else {
@@ -128,14 +142,17 @@ impl Mirror {
         Ok(mirror)
     }
 
-    /// Fetches the branch, wherever it points now, and returns its tip. Objects fetched earlier stay.
+    /// Fetches the branch, wherever it points now, and returns its tip. Objects fetched earlier stay. Ends early once
+    /// `interrupted` is set.
     ///
     /// # Errors
     /// Every case of [`FetchError`] but `Address`.
-    pub fn fetch(&self) -> Result<CommitId, FetchError> {
+    pub fn fetch(&self, interrupted: &AtomicBool) -> Result<CommitId, FetchError> {
         if let Some(path) = local_path(&self.url) {
             self.check_local(&path)?;
         }
+        let closed = |why: AccessError| FetchError::Access { shown: self.shown(), why: chain(&why) };
+        let (token, certificates) = (self.access.token().map_err(closed)?, self.access.certificates().map_err(closed)?);
         // A handle that lives long runs out of index slots after some dozens of fetches.
         let repo = self.open()?;
         let unreachable = |why: gix::Error| FetchError::Unreachable { shown: self.shown(), why: chain(&why) };
@@ -147,8 +164,14 @@ impl Mirror {
                 remote.with_fetch_tags(Tags::None).with_refspecs(Some(refspec.as_str()), Direction::Fetch)
             })
             .map_err(unreachable)?;
-        let prepared = remote
-            .connect(Direction::Fetch)
+        let connected = remote.connect(Direction::Fetch).map(|connection| {
+            let connection = connection.with_credentials(access::answer(token, self.url.clone()));
+            match self.url.scheme {
+                gix::url::Scheme::Https => connection.with_transport_options(Box::new(access::https(certificates))),
+                _ => connection,
+            }
+        });
+        let prepared = connected
             .and_then(|connection| connection.prepare_fetch(gix::progress::Discard, Default::default()))
             .map_err(unreachable)?;
         let tip = prepared
@@ -161,7 +184,7 @@ impl Mirror {
         let Some(tip) = tip else {
             return Err(FetchError::NoBranch { shown: self.shown(), branch: self.branch.clone() });
         };
-        prepared.receive(gix::progress::Discard, &AtomicBool::new(false)).map_err(|why| {
+        prepared.receive(gix::progress::Discard, interrupted).map_err(|why| {
             let why = chain(&why);
             match why.contains("shallow") {
                 true => FetchError::Shallow { shown: self.shown() },
@@ -197,7 +220,9 @@ impl Mirror {
 
     fn open(&self) -> Result<gix::Repository, FetchError> {
         let unusable = |why: gix::Error| self.unusable(chain(&why));
-        let mut repo = options().open(&self.dir).map_err(unusable)?.to_thread_local();
+        let ssh = format!("core.sshCommand={}", self.access.ssh_command());
+        let overrides = OVERRIDES.into_iter().map(str::to_owned).chain([ssh]);
+        let mut repo = options().config_overrides(overrides).open(&self.dir).map_err(unusable)?.to_thread_local();
         repo.objects.ignore_replacements = true;
         if repo.is_shallow().map_err(unusable)? {
             return Err(self.unusable("it is shallow".to_owned()));
@@ -220,6 +245,12 @@ impl Mirror {
             Ok(true) => Err(FetchError::Shallow { shown: self.shown() }),
             Err(why) => Err(unreachable(chain(&why))),
         }
+    }
+
+    /// The error of a fetch that takes too long.
+    pub fn takes_too_long(&self, limit: std::time::Duration) -> FetchError {
+        let why = format!("the fetch did not end within {} s", limit.as_secs());
+        FetchError::Unreachable { shown: self.shown(), why }
     }
 
     /// The error of a fetch that ended without one.

@@ -8,6 +8,11 @@ use bellwether_schemas::ObjectId;
 
 use super::*;
 
+mod remote;
+
+/// Nobody interrupts these fetches.
+static NEVER: AtomicBool = AtomicBool::new(false);
+
 /// A repository made by git, without any configuration of whoever runs the test.
 struct Source {
     dir: tempfile::TempDir,
@@ -60,7 +65,8 @@ impl Source {
     }
 
     fn mirror(&self, url: &Path, branch: &str) -> Mirror {
-        Mirror::open_or_create(&self.dir.path().join("mirror.git"), text(url), branch).expect("a mirror")
+        Mirror::open_or_create(&self.dir.path().join("mirror.git"), text(url), branch, Access::default())
+            .expect("a mirror")
     }
 }
 
@@ -75,7 +81,7 @@ fn fetches_the_tip_and_its_objects_from_bare_and_work_trees() {
     for url in [source.work.clone(), source.bare()] {
         let mirror = source.mirror(&url, "main");
         assert_eq!(mirror.tip().expect("a mirror"), None);
-        assert_eq!(mirror.fetch().expect("fetched"), first);
+        assert_eq!(mirror.fetch(&NEVER).expect("fetched"), first);
         assert_eq!(mirror.tip().expect("a mirror"), Some(first), "without asking anybody");
         let objects = mirror.objects().expect("objects");
         let commit = read(&objects, &first, ObjectKind::Commit).expect("a commit");
@@ -92,16 +98,16 @@ fn fetches_the_tip_and_its_objects_from_bare_and_work_trees() {
 fn follows_the_branch_for_long_and_back_and_keeps_what_it_had() {
     let source = Source::new();
     let mirror = source.mirror(&source.work, "main");
-    let first = mirror.fetch().expect("fetched");
+    let first = mirror.fetch(&NEVER).expect("fetched");
     let mut last = first;
     // A handle that is kept open fails after about thirty.
     for number in 0..40 {
         last = source.commit(&format!("commit {number}"));
-        assert_eq!(mirror.fetch().expect("fetched"), last);
+        assert_eq!(mirror.fetch(&NEVER).expect("fetched"), last);
     }
     source.git(&["reset", "-q", "--hard", &first.to_string()]);
-    assert_eq!(mirror.fetch().expect("fetched"), first, "the branch is where it is, also when it went back");
-    assert_eq!(mirror.fetch().expect("nothing new is no error"), first);
+    assert_eq!(mirror.fetch(&NEVER).expect("fetched"), first, "the branch is where it is, also when it went back");
+    assert_eq!(mirror.fetch(&NEVER).expect("nothing new is no error"), first);
     read(&mirror.objects().expect("objects"), &last, ObjectKind::Commit).expect("what was fetched stays");
 }
 
@@ -111,7 +117,7 @@ fn says_what_is_wrong_with_a_repository() {
     source.commit("two");
     let code = |url: &Path, branch: &str| {
         std::fs::remove_dir_all(source.dir.path().join("mirror.git")).ok();
-        let error = source.mirror(url, branch).fetch().expect_err("refused");
+        let error = source.mirror(url, branch).fetch(&NEVER).expect_err("refused");
         assert!(error.to_string().contains(text(url)), "{error}");
         error.code()
     };
@@ -128,6 +134,9 @@ fn says_what_is_wrong_with_a_repository() {
 #[test]
 fn refuses_addresses_that_nobody_should_fetch_from() {
     let dir = tempfile::tempdir().expect("a directory");
+    let open = |url: &str, branch: &str| {
+        Mirror::open_or_create(&dir.path().join("mirror.git"), url, branch, Access::default())
+    };
     for (url, branch) in [
         ("http://example.com/fleet.git", "main"),
         ("git://example.com/fleet.git", "main"),
@@ -136,28 +145,28 @@ fn refuses_addresses_that_nobody_should_fetch_from() {
         ("/srv/fleet.git", ""),
         ("/srv/fleet.git", "main:refs/heads/other"),
     ] {
-        let refused = Mirror::open_or_create(&dir.path().join("mirror.git"), url, branch).expect_err(url);
+        let refused = open(url, branch).expect_err(url);
         assert_eq!(refused.code(), codes::REPOSITORY_ADDRESS, "{refused}");
     }
-    let secret = Mirror::open_or_create(dir.path(), "git://me:hunter2@example.com/x", "main").expect_err("refused");
-    assert!(!secret.to_string().contains("hunter2"), "{secret}");
-    let mirror = Mirror::open_or_create(&dir.path().join("m"), "https://me:hunter2@example.com/x", "main");
-    assert!(!mirror.expect("an address").shown().contains("hunter2"));
+    for url in ["git://me:hunter2@example.com/x", "https://me:hunter2@example.com/x"] {
+        let secret = open(url, "main").expect_err("refused");
+        assert!(!secret.to_string().contains("hunter2"), "{secret}");
+    }
 }
 
 #[test]
 fn a_mirror_that_borrows_objects_or_replaces_them_is_not_believed() {
     let source = Source::new();
     let mirror = source.mirror(&source.work, "main");
-    let first = mirror.fetch().expect("fetched");
+    let first = mirror.fetch(&NEVER).expect("fetched");
     let second = source.commit("two");
-    mirror.fetch().expect("fetched");
+    mirror.fetch(&NEVER).expect("fetched");
     let dir = source.dir.path().join("mirror.git");
     source.git_in(&dir, &["replace", &first.to_string(), &second.to_string()]);
     let objects = mirror.objects().expect("objects");
     read(&objects, &first, ObjectKind::Commit).expect("the object itself, not its replacement");
     std::fs::write(dir.join("objects/info/alternates"), text(&source.work.join(".git/objects"))).expect("written");
-    let refused = mirror.fetch().expect_err("alternates");
+    let refused = mirror.fetch(&NEVER).expect_err("alternates");
     assert!(matches!(refused, FetchError::Alternates { .. }), "{refused}");
     assert!(mirror.objects().is_err());
 }
@@ -186,6 +195,17 @@ async fn a_push_is_noticed_at_once_and_other_changes_are_not() {
     println!("push {:?}, noticed {:?} after its end", begin.elapsed(), noticed.saturating_duration_since(done));
     source.git_in(&bare, &["update-ref", "refs/heads/feature/x", "main"]);
     tokio::time::timeout(Duration::from_secs(20), watch.changed()).await.expect("a new branch in a new folder");
+}
+
+#[test]
+fn a_watch_knows_when_another_repository_takes_the_place() {
+    let source = Source::new();
+    let bare = source.bare();
+    let watch = watch(text(&bare)).expect("watched").expect("it is local");
+    assert!(!watch.is_stale());
+    std::fs::rename(&bare, source.dir.path().join("old.git")).expect("renamed");
+    source.bare();
+    assert!(watch.is_stale());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Notices a push to a repository on this machine at once, from the files that git renames.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use notify::{Event, EventKind, RecursiveMode, Watcher as _};
@@ -38,9 +39,17 @@ pub struct Watch {
     // Dropping it ends the watch.
     _watcher: notify::RecommendedWatcher,
     events: mpsc::Receiver<()>,
+    /// The directory of branches, and which one it was.
+    heads: PathBuf,
+    inode: Option<(u64, u64)>,
 }
 
 impl Watch {
+    /// Whether another directory is in the place of the one that is watched, as after a restore from a backup.
+    pub fn is_stale(&self) -> bool {
+        inode(&self.heads) != self.inode
+    }
+
     /// Waits until a ref may have changed. It only means "look now". Cancel-safe but for the settling time.
     pub async fn changed(&mut self) {
         if self.events.recv().await.is_none() {
@@ -89,5 +98,10 @@ pub fn watch(url: &str) -> Result<Option<Watch>, WatchError> {
     let mut watcher = notify::recommended_watcher(seen).map_err(unwatched)?;
     watcher.watch(&dir, RecursiveMode::NonRecursive).map_err(unwatched)?;
     watcher.watch(&heads, RecursiveMode::Recursive).map_err(unwatched)?;
-    Ok(Some(Watch { _watcher: watcher, events }))
+    let inode = inode(&heads);
+    Ok(Some(Watch { _watcher: watcher, events, heads, inode }))
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|found| (found.dev(), found.ino()))
 }

@@ -13,8 +13,8 @@ use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::targets::Binding;
 use bellwether_schemas::{DeviceName, Sha256Digest};
 
-use super::presented::{binding_of, verified};
 use super::objects::Flush;
+use super::presented::{binding_of, verified};
 use super::write::in_parallel;
 use super::{Inner, Newest, PublishError, Publisher, Unsigned, layout, sign};
 

@@ -202,10 +202,13 @@ impl Publisher {
             }
         }
         let inner = self.inner.clone();
-        let stored = in_parallel(contents.into_iter().collect(), move |((digest, name), content): ((Sha256Digest, String), Bytes)| {
-            let inner = inner.clone();
-            async move { inner.put_content(&layout::target(&digest, &name), digest, content, flush).await }
-        });
+        let stored = in_parallel(
+            contents.into_iter().collect(),
+            move |((digest, name), content): ((Sha256Digest, String), Bytes)| {
+                let inner = inner.clone();
+                async move { inner.put_content(&layout::target(&digest, &name), digest, content, flush).await }
+            },
+        );
         stored.await?.into_iter().collect::<Result<Vec<()>, _>>()?;
         let mut outcome = self.inner.publish_unsigned(unsigned, now).await?;
         outcome.failed.extend(failed);

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use http::header::CONTENT_TYPE;
 use axum::{Router, extract::rejection::PathRejection};
+use http::header::CONTENT_TYPE;
 
 use super::page::Page;
 use super::problem::Problem;

@@ -12,7 +12,7 @@ use bellwether_core::admission::Domain;
 use bellwether_schemas::codes::{self, Code};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use rustls::ServerConfig;
+use rustls::{AlertDescription, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::limits::{Limits, PerDevice};
 use super::problem::{Class, Problem};
 use crate::pki::{Peer, PeerError};
 
@@ -55,17 +56,6 @@ impl BindError {
     pub const fn code(&self) -> Code {
         codes::LISTENER_BIND
     }
-}
-
-/// What one client may hold.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// Connections at once; more wait in the system's queue.
-    pub(crate) connections: usize,
-    /// HTTP/2 streams on one connection.
-    pub(crate) streams: u32,
-    /// How long a connection may last.
-    pub(crate) age: Option<Duration>,
 }
 
 /// A listener that is bound and not served yet.
@@ -119,6 +109,7 @@ impl Listener {
     pub(crate) async fn serve(self, service: Service, shutdown: CancellationToken) {
         let service = Arc::new(service);
         let places = Arc::new(Semaphore::new(service.limits.connections));
+        let per_device = PerDevice::default();
         let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
@@ -126,9 +117,9 @@ impl Listener {
                 accepted = self.accept(&places) => accepted,
             };
             let Some((stream, place)) = accepted else { continue };
-            let (service, shutdown) = (service.clone(), shutdown.clone());
+            let (service, per_device, shutdown) = (service.clone(), per_device.clone(), shutdown.clone());
             connections.spawn(async move {
-                connect(stream, &service, shutdown).await;
+                connect(stream, &service, &per_device, shutdown).await;
                 drop(place);
             });
         }
@@ -155,7 +146,7 @@ impl Listener {
     }
 }
 
-async fn connect(stream: TcpStream, service: &Service, shutdown: CancellationToken) {
+async fn connect(stream: TcpStream, service: &Service, per_device: &PerDevice, shutdown: CancellationToken) {
     // Without it small answers wait for the peer's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     let peer = stream.peer_addr().ok();
@@ -177,6 +168,12 @@ async fn connect(stream: TcpStream, service: &Service, shutdown: CancellationTok
         let peer = chain.and_then(<[_]>::first).ok_or(PeerError::NoIdentity);
         Caller(Arc::new(peer.and_then(|certificate| Peer::from_certificate(certificate, domain))))
     });
+    let device = caller.as_ref().and_then(|caller| caller.0.as_ref().as_ref().ok()).map(|peer| &peer.identity.device);
+    let _place = match device.map(|device| (device, per_device.take(device))) {
+        Some((device, None)) => return tracing::debug!(%device, "the device has as many connections as it may"),
+        Some((_, place)) => place,
+        None => None,
+    };
     drive(stream, service, caller, shutdown).await;
 }
 
@@ -191,6 +188,15 @@ fn say_refused(error: &std::io::Error, peer: Option<SocketAddr>) {
         }
         Some(rustls::Error::InvalidCertificate(_)) => {
             tracing::warn!(code = %codes::CERTIFICATE_FOREIGN, ?peer, %error, "a client's certificate was refused");
+        }
+        // The agent says on the device what it did not like: names, issuer or time.
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA,
+        )) => {
+            tracing::warn!(code = %codes::SERVER_REFUSED, ?peer, %error, "a client refused our certificate");
         }
         _ => tracing::debug!(?peer, %error, "a TLS handshake failed"),
     }

@@ -6,6 +6,7 @@
 mod api;
 mod devices;
 mod enroll;
+mod limits;
 mod listen;
 mod metrics;
 mod page;
@@ -35,7 +36,8 @@ pub use sessions::Sessions;
 pub use tls::TlsError;
 pub use views::Views;
 
-use self::listen::{Limits, Listener, Service};
+use self::limits::{Limits, raise_open_files, tell_of_few_sessions};
+use self::listen::{Listener, Service};
 use self::tls::{Clients, GRPC, HTTP, server_config};
 use crate::pki::Authority;
 use crate::publish::Publisher;
@@ -147,6 +149,9 @@ impl ServeError {
 /// Opens the four listeners and serves them until `shutdown`. When one cannot be opened, none is served.
 pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationToken) -> Result<Bound, ServeError> {
     let Settings { listen, advertise, domain } = settings;
+    let files = raise_open_files();
+    let sessions = DEVICES.within(files, 12);
+    tell_of_few_sessions(sessions.connections, files);
     let enroll = Listener::bind("enroll", listen.enroll).await?;
     let devices = Listener::bind("devices", listen.devices).await?;
     let updates = Listener::bind("updates", listen.updates).await?;
@@ -175,7 +180,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
                 router: enroll_router(&shared, &domain, advertise),
                 tls: Some(anyone.clone()),
                 devices_of: None,
-                limits: ENROLL,
+                limits: ENROLL.within(files, 1),
             },
         ),
         (
@@ -184,16 +189,26 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
                 router: devices_router(&shared, &shutdown),
                 tls: Some(grpc),
                 devices_of: Some(domain.clone()),
-                limits: DEVICES,
+                limits: sessions,
             },
         ),
         (
             updates,
-            Service { router: updates_router(&shared), tls: Some(mutual), devices_of: Some(domain), limits: UPDATES },
+            Service {
+                router: updates_router(&shared),
+                tls: Some(mutual),
+                devices_of: Some(domain),
+                limits: UPDATES.within(files, 2),
+            },
         ),
         (
             page,
-            Service { router: page_router(&shared), tls: page_tls.then_some(anyone), devices_of: None, limits: PAGE },
+            Service {
+                router: page_router(&shared),
+                tls: page_tls.then_some(anyone),
+                devices_of: None,
+                limits: PAGE.within(files, 1),
+            },
         ),
     ];
     for (listener, service) in services {

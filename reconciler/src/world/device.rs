@@ -14,11 +14,13 @@ use bellwether_schemas::report::{Claim, Phase, Report, Reported};
 use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::targets::{SignedOffer, Supersedes};
 use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Sha256Digest, Version, codes};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::repository::Repository;
-use crate::store::{DeviceRow, OfferRow, OfferedRow};
+use crate::store::{DeviceRow, EventRow, OfferRow, OfferedRow};
 
+/// How far a device's clock may differ from ours before people are told.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 /// Offers of a device that are remembered, and a few more where they are needed.
 const KEPT_OFFERS: usize = 8;
 
@@ -92,6 +94,8 @@ pub struct Device {
     furthest: Option<(Version, Stage)>,
     /// The offer during which it said that it was set up anew.
     begun_anew: Option<Version>,
+    /// Whether the clock in its last report was far off.
+    clock_is_off: bool,
     /// The version that was published last since the start.
     visible: Option<Version>,
     /// Digests of what templates render to, by template commit, for the labels and variables in `facts` and the fleet
@@ -112,6 +116,7 @@ impl Device {
             presented: None,
             furthest: None,
             begun_anew: None,
+            clock_is_off: false,
             visible: None,
             digests: HashMap::new(),
         }
@@ -185,6 +190,21 @@ impl Device {
         let before = self.furthest.filter(|(known, _)| !is_new && *known == version).map_or(Stage::None, |(_, s)| s);
         self.furthest = Some((version, stage.max(before)));
         is_new || stage > before
+    }
+
+    /// What people should know about the clock in a report: said when it gets far off, not each time.
+    pub fn clock_event(&mut self, report: &Report, now: Timestamp) -> Option<EventRow> {
+        let off = report.clock.duration_since(now);
+        let is_off = off.abs() > CLOCK_TOLERANCE;
+        if !std::mem::replace(&mut self.clock_is_off, is_off) && is_off {
+            let (name, minutes) = (&self.row.name, off.abs().as_mins());
+            let where_to = if off.is_negative() { "behind" } else { "ahead of" };
+            let message =
+                format!("the clock of {name} shows {}, {minutes} min {where_to} the reconciler's", report.clock);
+            let (kind, code) = ("clock".to_owned(), Some(codes::DEVICE_CLOCK.to_string()));
+            return Some(EventRow { at: now, kind, device: Some(name.clone()), fleet: None, code, message });
+        }
+        None
     }
 
     /// Finds labels and fleet at the head.

@@ -114,7 +114,12 @@ impl World {
         {
             device.row.last_progress = Some(now);
         }
+        let clock = match &reported {
+            Reported::Readable(report) => device.clock_event(report, now),
+            Reported::Unreadable { .. } => None,
+        };
         device.row.reported = Some(reported);
+        clock.into_iter().for_each(|event| self.event(event));
         if news || returned {
             self.unsaved.insert(name.clone());
             self.judge(name);
@@ -185,9 +190,7 @@ impl World {
                 directives.push(Directive::Proceed { version });
             }
             // What is not published yet it would not find.
-            Some(report)
-                if is_idle(report) && !knows(report, offer.signed.version) && !self.backlog.contains(name) =>
-            {
+            Some(report) if is_idle(report) && !knows(report, offer.signed.version) && !self.backlog.contains(name) => {
                 directives.push(Directive::SpecAvailable);
             }
             Some(_) | None => {}

@@ -12,6 +12,9 @@ codes! { DEVICE:
     REPORT_UNREADABLE = "BW-0303", "a device's report cannot be read",
         "The report is malformed, or gives a known commit a wrong landing number. It pauses that device alone.",
         "Update the agent or mend the device; then name it in a signed Resume: bellwether device resume.";
+    DEVICE_CLOCK = "BW-0304", "a device's clock is far off",
+        "The time in the device's report differs by more than five minutes from the reconciler's. Certificates and signed metadata are judged by the clock; one of the two is wrong.",
+        "Look at both (timedatectl) and at what sets them (NTP, a real-time clock with an empty battery). The device goes on as far as its certificates are valid for its clock.";
     ENROLL_REQUEST = "BW-0310", "an enrollment request cannot be read",
         "The request is not the JSON that is expected, is too large, or its token is not 64 hexadecimal digits.",
         "Use the agent of this release, and give it the token as it was printed.";
@@ -54,6 +57,9 @@ codes! { DEVICE:
     ENTRY_UNLISTED = "BW-0335", "no accepted landing lists the device's enrollment entry",
         "The history does not (or no longer) contain the entry that the certificate was made with. The device may report and nothing else.",
         "Push the missing commits again, or enroll the device again.";
+    SERVER_REFUSED = "BW-0336", "a client refuses the reconciler's certificate",
+        "The client ended the TLS handshake: the certificate is not for the name it used, not of the authority it pinned, or not valid at the time its clock shows.",
+        "bellwether-agent status on the device says which. For another name: bellwether-reconciler init lists the names of the certificate (--names).";
     NOT_YOURS = "BW-0340", "a device asked for what is not its own",
         "A device gets its own metadata and the targets which that metadata lists, nothing else.",
         "If the device asked for its own name, enroll it again; otherwise find out who uses its key.";

@@ -59,5 +59,8 @@ codes! { PUBLISH:
         "Run git fetch --unshallow in it, or watch a full repository.";
     MIRROR_FAILED = "BW-0524", "the mirror cannot be used",
         "The reconciler's own copy of the repository is damaged, changed by someone, or not writable.",
-        "Remove the mirror's directory: it is fetched again.";
+        "Remove the mirror's directory while the repository can be reached and has the accepted head: it is fetched again.";
+    REPOSITORY_ACCESS = "BW-0525", "a file that opens the way to the repository cannot be used",
+        "repositoryAccess in the configuration names a token, certificate, key or list of hosts; the file is missing, empty, or can be read by others.",
+        "Mend the file that the message names. It is read again with the next fetch.";
 }

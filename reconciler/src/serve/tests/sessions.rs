@@ -234,3 +234,23 @@ async fn the_end_closes_sessions_with_a_status_that_means_come_back() {
     world.shutdown.cancel();
     assert_eq!(session.next().await.expect_err("closed").code(), Code::Unavailable);
 }
+
+#[tokio::test]
+async fn a_session_that_outlives_its_certificate_is_told_to_renew_it() {
+    let mut world = World::start([entry(1, "t1", Some("edge-1"))]).await;
+    world.answer_reports(|_| vec![Directive::SpecAvailable]);
+    for (days, due) in [(59, false), (61, true)] {
+        let issued = Timestamp::now() - jiff::SignedDuration::from_hours(days * 24);
+        let uri = "bellwether://fleet.example/lab/t1/edge-1";
+        let device = Device::forged(&world.shared.authority, uri, issued);
+        let mut client = connect(&world, &device).await;
+        let polled = client.poll(report()).await.expect("an answer").into_inner();
+        assert_eq!(polled.directives.len(), 1 + usize::from(due), "after {days} days");
+        let mut session = Open::new(&mut client).await.expect("a session");
+        session.report().await;
+        assert_eq!(session.next().await.expect("open"), Some(Directive::SpecAvailable));
+        if due {
+            assert_eq!(session.next().await.expect("open"), Some(Directive::Renew));
+        }
+    }
+}

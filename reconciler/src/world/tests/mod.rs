@@ -1,5 +1,6 @@
 //! The world between reports, plans and the database.
 
+mod offers;
 mod site;
 
 use bellwether_schemas::report::{Claim, Failure, FailureKind, Phase, Report, Reported};

@@ -1,13 +1,14 @@
 //! `verify`: a linear history of signed commits, fetched into a mirror and judged.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use bellwether_core::objects::{ObjectKind, ObjectSource as _};
 use bellwether_core::verify::{Commit, Introduction, VerifiedHistory, sign_commit};
-use bellwether_reconciler::git::{Mirror, MirrorObjects};
+use bellwether_reconciler::git::{Access, Mirror, MirrorObjects};
 use bellwether_schemas::{CommitId, Sha256Digest};
 use bellwether_tests::site::{FLEET, ROLLOUT, policy};
 use gix::objs::Write as _;
@@ -48,9 +49,10 @@ pub(crate) struct Figures {
 pub(crate) fn run(options: &Options, dir: &Path) -> anyhow::Result<Figures> {
     let source = dir.join("fleet.git");
     let written = write_history(&source, options)?;
-    let mirror = Mirror::open_or_create(&dir.join("mirror.git"), &source.display().to_string(), "main")?;
+    let mirror =
+        Mirror::open_or_create(&dir.join("mirror.git"), &source.display().to_string(), "main", Access::default())?;
     let started = Instant::now();
-    let tip = mirror.fetch()?;
+    let tip = mirror.fetch(&AtomicBool::new(false))?;
     let fetch = started.elapsed();
     let objects = mirror.objects()?;
     let signed = signed(&objects, &written)?;

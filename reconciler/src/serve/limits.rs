@@ -1,0 +1,119 @@
+//! How much clients may hold, of a machine that has only so many files.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bellwether_schemas::DeviceName;
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// Files that database, store and repository may have open.
+const OWN_FILES: u64 = 256;
+/// Below this many sessions people are told that a limit of the system is in the way.
+const FEW_SESSIONS: usize = 10_000;
+/// Connections that one device may have to one listener: it needs one, and another while a broken one is not noticed yet.
+const PER_DEVICE: usize = 8;
+
+/// What all clients of a listener may hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Connections at once; more wait in the system's queue.
+    pub(crate) connections: usize,
+    /// HTTP/2 streams on one connection.
+    pub(crate) streams: u32,
+    /// How long a connection may last.
+    pub(crate) age: Option<Duration>,
+}
+
+impl Limits {
+    /// The same with no more connections than `parts` sixteenths of the files.
+    pub(super) fn within(self, files: u64, parts: u64) -> Self {
+        let share = usize::try_from(files.saturating_sub(OWN_FILES) / 16 * parts).unwrap_or(usize::MAX);
+        Self { connections: self.connections.min(share.max(16)), ..self }
+    }
+}
+
+/// Lets this process open as many files as the system allows it, and returns that number.
+pub(super) fn raise_open_files() -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = rustix::process::Rlimit { current: limit.maximum, ..limit.clone() };
+        if setrlimit(Resource::Nofile, raised.clone()).is_ok() {
+            limit = raised;
+        }
+    }
+    limit.current.unwrap_or(u64::MAX)
+}
+
+/// Says it where the system allows fewer sessions than a fleet may need.
+pub(super) fn tell_of_few_sessions(sessions: usize, files: u64) {
+    if sessions < FEW_SESSIONS {
+        tracing::warn!(
+            sessions,
+            files,
+            "the system's limit of open files allows few sessions at once: raise it (LimitNOFILE=, ulimit -n)"
+        );
+    }
+}
+
+/// The connections of each device to one listener.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PerDevice(Arc<Mutex<HashMap<DeviceName, usize>>>);
+
+/// A connection that counts as long as this lives.
+#[derive(Debug)]
+pub(super) struct Place {
+    all: PerDevice,
+    device: DeviceName,
+}
+
+impl PerDevice {
+    /// Counts one more connection of a device; `None` when it has as many as it may.
+    pub(super) fn take(&self, device: &DeviceName) -> Option<Place> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = all.entry(device.clone()).or_default();
+        if *count >= PER_DEVICE {
+            return None;
+        }
+        *count += 1;
+        Some(Place { all: self.clone(), device: device.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.device) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.device);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_device_takes_no_more_than_its_places_and_gives_them_back() {
+        let all = PerDevice::default();
+        let (one, two): (DeviceName, DeviceName) = ("one".parse().expect("a name"), "two".parse().expect("a name"));
+        let mut places: Vec<_> = (0..PER_DEVICE).map(|_| all.take(&one).expect("a place")).collect();
+        assert!(all.take(&one).is_none());
+        drop(all.take(&two).expect("another device has its own"));
+        places.pop();
+        assert!(all.take(&one).is_some());
+        drop(places);
+        assert!(all.0.lock().expect("free").is_empty());
+    }
+
+    #[test]
+    fn listeners_share_the_files_that_there_are() {
+        let wanted = Limits { connections: 200_000, streams: 4, age: None };
+        assert_eq!(wanted.within(1_024, 12).connections, 576);
+        assert_eq!(wanted.within(1_048_576, 12).connections, 200_000);
+        assert_eq!(wanted.within(0, 12).connections, 16);
+    }
+}
