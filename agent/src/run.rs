@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_agent_core::{
-    Allowed, Clock, Effect, Event, Machine, NotApplied, Probed, Problem, Purpose, Status, Step,
+    Allowed, Clock, Effect, Event, Machine, NotApplied, Probed, Problem, Purpose, Status, Thoroughness,
 };
 use bellwether_schemas::codes;
 use bellwether_schemas::id::Sha256Digest;
@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::apply::{Applier, ApplyError};
 use crate::disk::DiskError;
 use crate::identity::Identity;
-use crate::probe::{Prober, Thoroughness};
+use crate::probe::Prober;
 use crate::session::{self, Link};
 use crate::state_dir::{StateDir, StateError};
 use crate::updates::Updates;
@@ -30,7 +30,7 @@ use crate::{clock, pull};
 /// The version of this program, as it reports it.
 const AGENT: &str = env!("CARGO_PKG_VERSION");
 /// The heartbeat until the reconciler says another.
-const HEARTBEAT: Duration = Duration::from_secs(60);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(60);
 /// A heartbeat is no rarer, whatever the reconciler says: a device must be heard of, and retries hang on it.
 const RAREST_HEARTBEAT: Duration = Duration::from_secs(3_600);
 /// The largest head record that is kept: what is presented must fit into a report.
@@ -60,6 +60,11 @@ impl From<DiskError> for RunError {
     fn from(error: DiskError) -> Self {
         Self::State(error.into())
     }
+}
+
+/// The heartbeat that the reconciler wants.
+pub(crate) fn heartbeat(seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(seconds.max(1))).min(RAREST_HEARTBEAT)
 }
 
 struct Agent {
@@ -169,12 +174,14 @@ impl Agent {
             }
             Effect::RetryPull(failures) => self.retry = Some(Instant::now() + session::jittered(failures)),
             Effect::Stage(spec) => self.start(stage(self.state.clone(), self.applier.clone(), *spec)),
-            Effect::Apply(digest) => self.start_apply(digest),
-            Effect::Undo => self.start_blocking(Event::Undone, Applier::undo),
+            Effect::Apply { digest, previous } => self.start_apply(digest, previous),
+            Effect::Undo { previous } => {
+                self.start_blocking(Event::Undone, move |applier| applier.undo(previous.as_ref()));
+            }
             Effect::Commit { digest, keep } => {
                 self.start_blocking(Event::Committed, move |applier| applier.commit(&digest, keep.as_ref()));
             }
-            Effect::Probe(purpose, digest) => self.start_probes(purpose, digest),
+            Effect::Probe { purpose, how, digest } => self.start_probes(purpose, how, digest),
             Effect::WakeAt(at) => self.wakes.push(at),
         }
         Ok(())
@@ -194,11 +201,11 @@ impl Agent {
         (self.pulls_free - now).saturating_sub(PULL_AGAIN * PULLS)
     }
 
-    fn start_apply(&self, digest: Sha256Digest) {
+    fn start_apply(&self, digest: Sha256Digest, previous: Option<Sha256Digest>) {
         let applier = self.applier.clone();
         self.start(async move {
             let done = tokio::task::spawn_blocking(move || {
-                let applied = applier.apply(&digest).map_err(|e| e.problem());
+                let applied = applier.apply(&digest, previous.as_ref()).map_err(|e| e.problem());
                 // Without a journal nothing was begun. Where that cannot be known, it is undone.
                 applied.map_err(|problem| NotApplied { problem, changed: applier.is_unfinished().unwrap_or(true) })
             });
@@ -222,9 +229,7 @@ impl Agent {
         });
     }
 
-    fn start_probes(&self, purpose: Purpose, digest: Sha256Digest) {
-        let probing = self.machine.memory().attempt.as_ref().is_some_and(|attempt| attempt.step == Step::Probing);
-        let how = if probing { Thoroughness::Full } else { Thoroughness::Glance };
+    fn start_probes(&self, purpose: Purpose, how: Thoroughness, digest: Sha256Digest) {
         let (applier, prober) = (self.applier.clone(), self.prober.clone());
         self.start(async move {
             let result = match applier.load_spec(&digest) {
@@ -285,7 +290,7 @@ impl Agent {
                 self.handle(Event::Disconnected)
             }
             Link::Said(Directive::Interval { seconds }) => {
-                self.heartbeat = Duration::from_secs(u64::from(seconds.max(1))).min(RAREST_HEARTBEAT);
+                self.heartbeat = heartbeat(seconds);
                 self.tick = Instant::now() + self.heartbeat;
                 Ok(())
             }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use bellwether_agent_core::Problem;
 use bellwether_schemas::codes;
 use bellwether_schemas::report::Directive;
-use bellwether_schemas::wire::proto::{DirectiveMessage, PollResponse, RenewRequest, ReportMessage};
+use bellwether_schemas::wire::proto::{DirectiveMessage, PollResponse, ReportMessage};
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -19,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::identity::{Identity, KeyRequest};
+use crate::identity::Identity;
 use crate::state_dir::StateDir;
 use crate::tls;
 
@@ -28,6 +29,9 @@ mod proto {
     tonic::include_proto!("bellwether.v1");
 }
 use proto::devices_client::DevicesClient;
+
+mod renewal;
+use renewal::Renewals;
 
 /// What the session tells the agent.
 #[derive(Debug)]
@@ -57,9 +61,10 @@ const LIVED: Duration = Duration::from_secs(30);
 /// Keeps a session for ever.
 pub(crate) async fn keep(state: Arc<StateDir>, link: mpsc::Sender<Link>) {
     let mut failures = 0;
+    let mut renewals = Renewals::new();
     loop {
         let began = Instant::now();
-        let ended = session(&state, &link).await;
+        let ended = session(&state, &link, &mut renewals).await;
         let Err(problem) = ended else {
             // Only a new certificate ends a session well. A reconciler that always wants another one is not served in a hurry.
             failures = if began.elapsed() > LIVED { 0 } else { failures + 1 };
@@ -72,7 +77,7 @@ pub(crate) async fn keep(state: Arc<StateDir>, link: mpsc::Sender<Link>) {
         }
         sleep(jittered(failures)).await;
         // Where streams are cut, single calls may still pass.
-        if failures > 1 && poll(&state, &link).await.is_ok() {
+        if failures > 1 && poll(&state, &link, &mut renewals).await.is_ok() {
             sleep(jittered(failures)).await;
         }
     }
@@ -80,7 +85,10 @@ pub(crate) async fn keep(state: Arc<StateDir>, link: mpsc::Sender<Link>) {
 
 /// Full jitter: anything from nothing to a bound that doubles with each failure.
 pub(crate) fn jittered(failures: u32) -> Duration {
-    let bound = FIRST_WAIT.saturating_mul(1 << failures.min(10)).min(LONGEST_WAIT);
+    anything_below(FIRST_WAIT.saturating_mul(1 << failures.min(10)).min(LONGEST_WAIT))
+}
+
+fn anything_below(bound: Duration) -> Duration {
     let mut random = [0; 8];
     if aws_lc_rs::rand::fill(&mut random).is_err() {
         return bound;
@@ -90,14 +98,13 @@ pub(crate) fn jittered(failures: u32) -> Duration {
 }
 
 /// One session; ends well only to be opened again with a new certificate.
-async fn session(state: &StateDir, link: &mpsc::Sender<Link>) -> Result<(), Problem> {
+async fn session(state: &StateDir, link: &mpsc::Sender<Link>, renewals: &mut Renewals) -> Result<(), Problem> {
     let (identity, mut server) = connect(state).await?;
-    if identity.is_renewable(crate::clock::now(None).0) {
-        match renew(state, &identity, &mut server).await {
-            Ok(()) => return Ok(()),
-            // The certificate still is good for a session; the next one tries again.
-            Err(problem) => tracing::warn!(code = %problem.code, "cannot renew the certificate: {}", problem.message),
-        }
+    if identity.is_renewable(crate::clock::now(server.verified).0) {
+        renewals.want();
+    }
+    if renewals.is_due() && renewals.renew(state, &identity, &mut server).await {
+        return Ok(());
     }
     let (reports, outgoing) = mpsc::channel(32);
     let gone = |_| Problem::transient(codes::SERVER_UNREACHABLE_AGENT, "the agent stops");
@@ -106,13 +113,23 @@ async fn session(state: &StateDir, link: &mpsc::Sender<Link>) -> Result<(), Prob
     let opened = opened.map_err(|_| slow(&server.address))?;
     let mut incoming = opened.map_err(|status| server.refused(&status))?.into_inner();
     link.send(Link::Up).await.map_err(gone)?;
-    while let Some(message) = incoming.message().await.map_err(|status| server.refused(&status))? {
-        match Directive::try_from(message) {
-            Ok(Directive::Renew) => {
-                renew(state, &identity, &mut server).await?;
-                return Ok(());
+    loop {
+        let message = tokio::select! {
+            message = incoming.message() => message,
+            () = renewals.wait() => {
+                if renewals.renew(state, &identity, &mut server).await {
+                    return Ok(());
+                }
+                continue;
             }
-            Ok(directive) => link.send(Link::Said(directive)).await.map_err(gone)?,
+        };
+        let Some(message) = message.map_err(|status| server.refused(&status))? else { break };
+        match Directive::try_from(message) {
+            Ok(Directive::Renew) => renewals.want(),
+            Ok(directive) => {
+                renewals.hear(&directive);
+                link.send(Link::Said(directive)).await.map_err(gone)?;
+            }
             // A newer reconciler may say what this agent does not know yet.
             Err(why) => tracing::warn!(%why, "a directive that this agent does not know"),
         }
@@ -120,7 +137,7 @@ async fn session(state: &StateDir, link: &mpsc::Sender<Link>) -> Result<(), Prob
     Err(Problem::transient(codes::SERVER_UNREACHABLE_AGENT, format!("{}: the session was closed", server.address)))
 }
 
-async fn poll(state: &StateDir, link: &mpsc::Sender<Link>) -> Result<(), Problem> {
+async fn poll(state: &StateDir, link: &mpsc::Sender<Link>, renewals: &mut Renewals) -> Result<(), Problem> {
     let (identity, mut server) = connect(state).await?;
     let (sender, receiver) = oneshot::channel();
     let gone = || Problem::transient(codes::SERVER_UNREACHABLE_AGENT, "the agent stops");
@@ -131,25 +148,18 @@ async fn poll(state: &StateDir, link: &mpsc::Sender<Link>) -> Result<(), Problem
     link.send(Link::Up).await.map_err(|_| gone())?;
     for message in directives.into_iter().map(|m: DirectiveMessage| Directive::try_from(m)) {
         match message {
-            Ok(Directive::Renew) => renew(state, &identity, &mut server).await?,
-            Ok(directive) => link.send(Link::Said(directive)).await.map_err(|_| gone())?,
+            Ok(Directive::Renew) => renewals.want(),
+            Ok(directive) => {
+                renewals.hear(&directive);
+                link.send(Link::Said(directive)).await.map_err(|_| gone())?;
+            }
             Err(why) => tracing::warn!(%why, "a directive that this agent does not know"),
         }
     }
-    Ok(())
-}
-
-/// Gets a certificate for a new key. The old one is replaced on disk only when the new one is there as a whole.
-async fn renew(state: &StateDir, identity: &Identity, server: &mut Server) -> Result<(), Problem> {
-    let failed = |why: String| Problem::transient(codes::TLS_FAILED, format!("renewing the certificate: {why}"));
-    let request = KeyRequest::make().map_err(|e| failed(e.to_string()))?;
-    let call = server.client.renew(RenewRequest { csr: request.request_der.into() });
-    let answer = timeout(PATIENCE, call).await.map_err(|_| slow(&server.address))?;
-    let certificate = answer.map_err(|status| server.refused(&status))?.into_inner().certificate;
-    let renewed = Identity { key: request.key, certificate, ..identity.clone() };
-    tls::client(&renewed.ca, Some(&renewed), None).map_err(|e| failed(crate::cli::chain(&e)))?;
-    state.store_identity(&renewed).map_err(|e| failed(crate::cli::chain(&e)))?;
-    tracing::info!("the certificate was renewed");
+    // After all else: a renewal that hangs or fails keeps nothing back.
+    if renewals.is_due() {
+        renewals.renew(state, &identity, &mut server).await;
+    }
     Ok(())
 }
 
@@ -173,7 +183,7 @@ async fn connect(state: &StateDir) -> Result<(Identity, Server), Problem> {
     let endpoint = Endpoint::from_shared(format!("http://{}", address.trim_start_matches("https://")));
     let endpoint = endpoint.map_err(|e| unusable(&e))?.connect_timeout(PATIENCE);
     let channel = endpoint.connect_with_connector(connector).await.map_err(|e| tls::problem(&address, &e))?;
-    Ok((identity, Server { address, client: DevicesClient::new(channel) }))
+    Ok((identity, Server { address, client: DevicesClient::new(channel), verified }))
 }
 
 async fn open(tls: rustls::ClientConfig, host: &str, port: u16) -> std::io::Result<TlsStream<TcpStream>> {
@@ -206,6 +216,8 @@ fn slow(address: &str) -> Problem {
 struct Server {
     address: String,
     client: DevicesClient<Channel>,
+    /// What the time floor was when it was connected to.
+    verified: Option<Timestamp>,
 }
 
 impl Server {
@@ -222,22 +234,4 @@ impl Server {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_are_random_and_bounded() {
-        for failures in 0..40 {
-            assert!(jittered(failures) <= LONGEST_WAIT);
-        }
-        assert!((0..50).map(|_| jittered(8)).collect::<std::collections::HashSet<_>>().len() > 1);
-    }
-
-    #[test]
-    fn addresses_have_host_and_port() {
-        assert_eq!(host_and_port("https://[::1]:8443"), Some(("::1", 8443)));
-        assert_eq!(host_and_port("https://bw.example:1/"), Some(("bw.example", 1)));
-        assert_eq!(host_and_port("http://bw.example:1"), None);
-        assert_eq!(host_and_port("https://bw.example"), None);
-    }
-}
+mod tests;

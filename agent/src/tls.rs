@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_agent_core::Problem;
-use bellwether_schemas::codes;
+use bellwether_schemas::{Code, codes};
 use jiff::Timestamp;
 use rustls::client::WebPkiServerVerifier;
 use rustls::time_provider::TimeProvider;
@@ -104,33 +104,63 @@ impl io::Read for Received<'_> {
 
 /// What to say about a connection that failed; `address` is what was connected to.
 pub(crate) fn problem(address: &str, error: &(dyn Error + 'static)) -> Problem {
-    let Some(tls) = find_rustls(error) else {
-        let message = format!("{address}: {}", crate::cli::chain(error));
-        return Problem::transient(codes::SERVER_UNREACHABLE_AGENT, message);
+    let (code, what) = match find_rustls(error) {
+        None => (codes::SERVER_UNREACHABLE_AGENT, crate::cli::chain(error)),
+        Some(rustls::Error::InvalidCertificate(why)) => refused(why),
+        Some(rustls::Error::AlertReceived(alert)) => {
+            (codes::TLS_FAILED, format!("the server refused the connection, or this device's certificate: {alert:?}"))
+        }
+        Some(other) => (codes::TLS_FAILED, other.to_string()),
     };
-    match tls {
-        rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) => {
+    Problem::transient(code, format!("{address}: {what}"))
+}
+
+/// Why a server's certificate is refused.
+fn refused(why: &CertificateError) -> (Code, String) {
+    match why {
+        CertificateError::NotValidForNameContext { presented, .. } => {
             let names = presented.join(", ");
-            Problem::transient(
-                codes::TLS_NAME_MISMATCH,
-                format!("{address}: the server's certificate is not for this name; the names in it: {names}"),
-            )
+            let what = format!("the server's certificate is not for this name; the names in it: {names}");
+            (codes::TLS_NAME_MISMATCH, what)
         }
-        rustls::Error::InvalidCertificate(CertificateError::NotValidForName) => Problem::transient(
-            codes::TLS_NAME_MISMATCH,
-            format!("{address}: the server's certificate is not for this name"),
-        ),
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-            let message = format!("{address}: the server's certificate was not signed by the pinned CA");
-            Problem::transient(codes::TLS_UNTRUSTED, message)
+        CertificateError::NotValidForName => {
+            (codes::TLS_NAME_MISMATCH, "the server's certificate is not for this name".to_owned())
         }
-        rustls::Error::AlertReceived(alert) => {
-            let message =
-                format!("{address}: the server refused the connection, or this device's certificate: {alert:?}");
-            Problem::transient(codes::TLS_FAILED, message)
+        // One of the same name that has another key makes a bad signature.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            let what = "the server's certificate was not signed by the pinned CA: \
+                        the reconciler was set up anew, or somebody else answers here";
+            (codes::TLS_UNTRUSTED, what.to_owned())
         }
-        other => Problem::transient(codes::TLS_FAILED, format!("{address}: {other}")),
+        CertificateError::ExpiredContext { time, not_after } => {
+            let until = shown(*not_after);
+            (codes::TLS_TIME, format!("the server's certificate expired at {until}, {}", by_this_clock(*time)))
+        }
+        CertificateError::NotValidYetContext { time, not_before } => {
+            let from = shown(*not_before);
+            (codes::TLS_TIME, format!("the server's certificate is valid from {from} on, {}", by_this_clock(*time)))
+        }
+        CertificateError::Expired | CertificateError::NotValidYet => {
+            (codes::TLS_TIME, format!("the server's certificate is not valid at this time: {why}"))
+        }
+        other => (codes::TLS_FAILED, format!("the server's certificate is not usable: {other}")),
     }
+}
+
+/// Which time a certificate was judged by, and what the clock had to do with it.
+fn by_this_clock(time: UnixTime) -> String {
+    let clock = Timestamp::now();
+    match i64::try_from(time.as_secs()) {
+        Ok(used) if clock.as_second() < used => {
+            format!("and it is {} at least, though this device's clock shows {clock:.0}", shown(time))
+        }
+        Ok(_) | Err(_) => format!("and this device's clock shows {}", shown(time)),
+    }
+}
+
+fn shown(time: UnixTime) -> String {
+    let time = i64::try_from(time.as_secs()).ok().and_then(|second| Timestamp::from_second(second).ok());
+    time.map_or_else(|| "a time beyond the year 9999".to_owned(), |time| time.to_string())
 }
 
 /// Finds the TLS error in a chain; I/O errors hide theirs from `source`.
@@ -148,3 +178,6 @@ fn find_rustls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

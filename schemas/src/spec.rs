@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Sha256Digest;
-use crate::manifest::{ApiVersion, Probe};
+use crate::manifest::{ApiVersion, HttpUrl, Probe};
 use crate::name::ArtifactName;
 
 /// The greatest length of `spec.json` in bytes.
@@ -110,7 +110,8 @@ pub enum InvalidSpec {
     /// JSON of the expected form, but not in its canonical text.
     #[error("spec is not canonical JSON (RFC 8785) with defaults left out")]
     NotCanonical,
-    /// A file with both or none of `content` and `source`, a path twice, or a probe without exactly one action.
+    /// A file with both or none of `content` and `source`, a path twice, a probe without exactly one action, or one that
+    /// asks what is no URL for it.
     #[error("spec contradicts itself: {0}")]
     Contradiction(String),
 }
@@ -135,12 +136,23 @@ impl DeviceSpec {
         if spec.canonical() != text {
             return Err(InvalidSpec::NotCanonical);
         }
-        spec.check()?;
+        spec.check_structure()?;
         Ok(spec)
     }
 
     /// Checks what the types alone do not say.
     pub fn check(&self) -> Result<(), InvalidSpec> {
+        self.check_structure()?;
+        // A template may render to a URL that no device asks. A device that is sent one says so itself.
+        for http in self.probes.iter().filter_map(|probe| probe.http.as_ref()) {
+            if let Err(why) = HttpUrl::parse(&http.url) {
+                return Err(InvalidSpec::Contradiction(format!("probe http {:?}: {why}", http.url)));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_structure(&self) -> Result<(), InvalidSpec> {
         let fail = |what: String| Err(InvalidSpec::Contradiction(what));
         let mut paths = std::collections::BTreeSet::new();
         let mut names = std::collections::BTreeSet::new();
@@ -307,6 +319,7 @@ fn is_one(value: &u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::HttpProbe;
 
     fn spec(files: &[(&str, &str)]) -> DeviceSpec {
         let file = |(path, content): &(&str, &str)| SpecFile {
@@ -351,6 +364,25 @@ mod tests {
             assert!(matches!(spec(files).check(), Err(InvalidSpec::Contradiction(_))), "{files:?}");
         }
         assert!(spec(&[("/a", "1"), ("/ab", "2")]).check().is_ok());
+    }
+
+    #[test]
+    fn a_url_that_no_device_asks_is_refused() {
+        let probing = |url: &str| DeviceSpec {
+            probes: vec![Probe {
+                http: Some(HttpProbe { url: url.to_owned(), expect_status: None }),
+                ..Probe::default()
+            }],
+            ..spec(&[])
+        };
+        assert!(probing("http://127.0.0.1:8080/healthz").check().is_ok());
+        let unusual = probing("https://127.0.0.1/");
+        let said = unusual.check().expect_err("it is refused").to_string();
+        assert!(said.contains("https is not supported yet"), "{said}");
+        assert!(
+            DeviceSpec::from_canonical(&unusual.canonical()).is_ok(),
+            "what reads it says which probe it cannot run"
+        );
     }
 
     #[test]

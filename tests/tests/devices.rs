@@ -242,7 +242,7 @@ fn a_clock_far_off_is_said_and_harms_nothing() {
 
     // In 2099 every certificate has expired: it says so, and what runs goes on.
     with_clock(&mut site, &future);
-    let said = trouble(&site, "BW-0613");
+    let said = trouble(&site, "BW-0616");
     assert!(said.to_lowercase().contains("expired"), "{said}");
     assert_eq!(site.device("edge-1").read(MESSAGE).as_deref(), Some("message 2 for edge-1\n"));
 

@@ -62,13 +62,48 @@ pub enum Step {
     Probing,
     /// Healthy, and not final yet.
     Soaking,
+    /// Healthy to the end, and being made final: half of that may be done, so there is no way back any more.
+    Committing,
     /// Being undone.
     RollingBack,
+}
+
+impl Step {
+    /// Whether it was healthy and is not being undone: it is what runs.
+    pub fn runs(self) -> bool {
+        match self {
+            Self::Soaking | Self::Committing => true,
+            Self::Applying | Self::Probing | Self::RollingBack => false,
+        }
+    }
 }
 
 impl Durable {
     /// The memory of a new device.
     pub fn new(nonce: String) -> Self {
         Self { nonce, begun: None, running: None, attempt: None, failure: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_earlier_releases_wrote_can_still_be_read() {
+        let claim = r#"{"version":{"landing":7,"commit":"0707070707070707070707070707070707070707","revision":0},"template":"0707070707070707070707070707070707070707","digest":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}"#;
+        for (word, step) in [
+            ("applying", Step::Applying),
+            ("probing", Step::Probing),
+            ("soaking", Step::Soaking),
+            ("committing", Step::Committing),
+            ("rollingBack", Step::RollingBack),
+        ] {
+            let attempt =
+                format!(r#"{{"claim":{claim},"soak":"1m","step":"{word}","healthySince":null,"previous":null}}"#);
+            let text = format!(r#"{{"nonce":"n","begun":null,"running":{claim},"attempt":{attempt},"failure":null}}"#);
+            let memory: Durable = serde_json::from_str(&text).expect("a memory");
+            assert_eq!(memory.attempt.map(|attempt| attempt.step), Some(step), "{word}");
+        }
     }
 }

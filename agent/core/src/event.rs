@@ -72,8 +72,17 @@ pub enum Purpose {
     Attempt,
     /// To judge what the device went back to.
     Restored,
-    /// To know how what runs is, after a start.
+    /// To know how what runs is: after a start, and until it is well.
     Running,
+}
+
+/// Whether probes wait for delays and `stableFor`, or take one look only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thoroughness {
+    /// What they look at may just have been started.
+    Full,
+    /// They looked at it before.
+    Glance,
 }
 
 /// Something to do. Effects are carried out in order; the next begins when the one before has been done or, for work, begun.
@@ -91,10 +100,18 @@ pub enum Effect {
     RetryPull(u32),
     /// Work: download what the spec needs, and check that nothing stands in its way.
     Stage(Box<DeviceSpec>),
-    /// Work: change the device to this spec, which was staged; continues where an earlier try stopped.
-    Apply(Sha256Digest),
-    /// Work: change the device back to what was committed last.
-    Undo,
+    /// Work: change the device to a spec that was staged; continues where an earlier try stopped.
+    Apply {
+        /// The spec.
+        digest: Sha256Digest,
+        /// The spec that is the way back, if there is any.
+        previous: Option<Sha256Digest>,
+    },
+    /// Work: change the device back.
+    Undo {
+        /// The spec that it goes back to; to nothing where there is none.
+        previous: Option<Sha256Digest>,
+    },
     /// Work: make what was applied final, and prune all but what is staged for `keep`.
     Commit {
         /// The spec that was applied.
@@ -102,8 +119,15 @@ pub enum Effect {
         /// The spec that comes next, if one was offered already.
         keep: Option<Sha256Digest>,
     },
-    /// Work: run the probes of this spec.
-    Probe(Purpose, Sha256Digest),
+    /// Work: run the probes of a spec.
+    Probe {
+        /// What for.
+        purpose: Purpose,
+        /// How.
+        how: Thoroughness,
+        /// The spec.
+        digest: Sha256Digest,
+    },
     /// Send [`Event::Woke`] at this time.
     WakeAt(Timestamp),
 }

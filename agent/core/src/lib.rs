@@ -12,10 +12,10 @@ mod offer;
 mod problem;
 mod status;
 
-pub use allow::{Allowed, HttpUrl};
+pub use allow::Allowed;
 pub use clock::{Clock, trusted_now};
 pub use durable::{Attempt, Begun, Durable, Step};
-pub use event::{Effect, Event, NotApplied, Probed, Pulled, Purpose};
+pub use event::{Effect, Event, NotApplied, Probed, Pulled, Purpose, Thoroughness};
 pub use machine::Machine;
 pub use offer::{Judgement, RefusedOffer, judge};
 pub use problem::{Problem, plain};

@@ -2,6 +2,7 @@
 //!
 //! One piece of work runs at a time; [`Machine::next`] is the one place that decides what comes after it.
 
+use bellwether_schemas::id::Sha256Digest;
 use bellwether_schemas::report::{Claim, Directive, Health, Phase, Report};
 use bellwether_schemas::spec::DeviceSpec;
 use bellwether_schemas::targets::SignedOffer;
@@ -9,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::allow::Allowed;
 use crate::durable::{Durable, Step};
-use crate::event::{Effect, Event, Purpose};
+use crate::event::{Effect, Event, Purpose, Thoroughness};
 use crate::problem::{Problem, plain};
 use crate::status::Paused;
 
@@ -22,7 +23,9 @@ pub struct Machine {
     health: Health,
     /// Whether work is under way.
     busy: bool,
-    /// An undo or commit that failed is tried again at the next heartbeat, not at once.
+    /// The last try to undo or to commit failed. It is tried again, unless another offer takes its place.
+    stuck: bool,
+    /// Until the next heartbeat it is not tried again.
     resting: bool,
     /// There is a journal of a change that the memory knows nothing of.
     leftover: bool,
@@ -78,6 +81,7 @@ impl Machine {
             phase: Phase::Idle,
             health: Health::Unknown,
             busy: false,
+            stuck: false,
             resting: false,
             leftover: false,
             candidate: None,
@@ -137,10 +141,7 @@ impl Machine {
                 self.leftover = true;
                 Vec::new()
             }
-            (None, Some(running)) => {
-                self.busy = true;
-                vec![Effect::Probe(Purpose::Running, running.digest)]
-            }
+            (None, Some(running)) => vec![self.probe(Purpose::Running, running.digest)],
             (None, None) => Vec::new(),
         }
     }
@@ -169,17 +170,19 @@ impl Machine {
 
     /// Decides what is done next, when nothing is being done.
     fn next(&mut self, now: Timestamp) -> Vec<Effect> {
-        if self.busy || self.resting {
+        if self.busy {
             return Vec::new();
         }
-        if let Some(effect) = self.next_of_attempt(now) {
-            self.busy = true;
-            return vec![effect];
-        }
-        if self.leftover {
-            self.busy = true;
-            self.phase = Phase::RollingBack;
-            return vec![Effect::Undo];
+        // What rests keeps nothing else waiting: the next offer may be what mends the device.
+        if !self.resting {
+            let effects = self.next_of_attempt(now);
+            if !effects.is_empty() {
+                self.busy = true;
+                return effects;
+            }
+            if self.leftover {
+                return vec![self.undo_leftover()];
+            }
         }
         if self.candidate.as_ref().is_some_and(|candidate| candidate.stage == Stage::Granted) {
             return self.begin(now);
@@ -192,6 +195,14 @@ impl Machine {
         self.next_of_candidate(now)
     }
 
+    /// Begins to probe. What was looked at since it was started need not be waited for again.
+    fn probe(&mut self, purpose: Purpose, digest: Sha256Digest) -> Effect {
+        self.busy = true;
+        let is_known = purpose != Purpose::Restored && self.health != Health::Unknown;
+        let how = if is_known { Thoroughness::Glance } else { Thoroughness::Full };
+        Effect::Probe { purpose, how, digest }
+    }
+
     /// Asks for another pull when a retry's time came.
     pub fn want_pull(&mut self) {
         self.pull_wanted = true;
@@ -202,7 +213,8 @@ fn phase_of(step: Step) -> Phase {
     match step {
         Step::Applying => Phase::Applying,
         Step::Probing => Phase::Probing,
-        Step::Soaking => Phase::Soaking,
+        // For all that others need to know, it still soaks.
+        Step::Soaking | Step::Committing => Phase::Soaking,
         Step::RollingBack => Phase::RollingBack,
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 
+use bellwether_schemas::id::Sha256Digest;
 use bellwether_schemas::spec::DevicePath;
 use rustix::fs::{AtFlags, Mode};
 
 use super::files::digest_of;
 use super::inventory::{Inventory, PlacedArtifact};
 use super::root::{Place, Replace, Root, copy_checked};
-use super::{Applier, ApplyError, Journal};
+use super::{Applier, ApplyError, Goal, Journal};
 
 impl Applier {
     /// Brings every artifact that the journal knows to its goal.
@@ -19,7 +20,7 @@ impl Applier {
             self.point()?;
             match journal.target().artifacts.get(dest) {
                 Some(artifact) => {
-                    self.place_content(root, dest, artifact)?;
+                    self.place_content(root, dest, artifact, journal.goal)?;
                     self.point()?;
                     link(root, dest, "previous", artifact.history.first())?;
                     self.point()?;
@@ -35,23 +36,42 @@ impl Applier {
         Ok(())
     }
 
-    fn place_content(&self, root: &Root, dest: &DevicePath, artifact: &PlacedArtifact) -> Result<(), ApplyError> {
+    fn place_content(
+        &self,
+        root: &Root,
+        dest: &DevicePath,
+        artifact: &PlacedArtifact,
+        goal: Goal,
+    ) -> Result<(), ApplyError> {
         let path = format!("{dest}/{}/{}", artifact.id(), artifact.name);
         let place = make(root, &path)?;
         // It got its name only when it was whole and synced; what happened to it since is for its digest to say.
-        if let Some(mut there) = place.open()?
-            && digest_of(&mut there).map_err(ApplyError::io("read", &path))? == artifact.sha256
+        let mut there = place.open()?;
+        if let Some(there) = &mut there
+            && digest_of(there).map_err(ApplyError::io("read", &path))? == artifact.sha256
         {
             return Ok(());
         }
-        let stored = self.content(&artifact.sha256);
+        match self.copy_stored(&place, &artifact.sha256) {
+            // The way back must not end here: what somebody changed is all there is of it, and its probes will judge it.
+            Err(ApplyError::Content(_)) if goal == Goal::Old && there.is_some() => {
+                tracing::warn!("{path} was changed, and there is no other copy: it is kept as it is");
+                place.unlink(&place.temporary())
+            }
+            other => other,
+        }
+    }
+
+    /// Installs stored content under the place's name.
+    fn copy_stored(&self, place: &Place, sha256: &Sha256Digest) -> Result<(), ApplyError> {
+        let (path, stored) = (&place.path, self.content(sha256));
         let mut from = File::open(&stored).map_err(|_| ApplyError::Content(stored.clone()))?;
         let mut to = place.create(&place.temporary())?;
-        copy_checked(&mut from, &mut to, &artifact.sha256)
-            .map_err(ApplyError::io("write", &path))?
+        copy_checked(&mut from, &mut to, sha256)
+            .map_err(ApplyError::io("write", path))?
             .ok_or(ApplyError::Content(stored))?;
-        rustix::fs::fchmod(&to, Mode::from_raw_mode(0o755)).map_err(ApplyError::device("set the mode of", &path))?;
-        to.sync_all().map_err(ApplyError::io("sync", &path))?;
+        rustix::fs::fchmod(&to, Mode::from_raw_mode(0o755)).map_err(ApplyError::device("set the mode of", path))?;
+        to.sync_all().map_err(ApplyError::io("sync", path))?;
         self.point()?;
         place.install(Replace::Allowed)
     }

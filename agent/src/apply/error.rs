@@ -26,12 +26,16 @@ pub(crate) enum ApplyError {
     /// Stored content is missing or not what it was.
     #[error("stored content {} is missing or damaged", .0.display())]
     Content(PathBuf),
-    /// Something else was applied than is to be final.
-    #[error("spec {} is not what was applied", .0.short())]
-    NotApplied(Sha256Digest),
+    /// The device is not where the agent's memory says.
+    #[error("{} should be what is placed, and {} is", shown(*wanted), shown(*found))]
+    NotFinal { wanted: Option<Sha256Digest>, found: Option<Sha256Digest> },
     /// The state directory.
     #[error("state directory")]
     State(#[from] DiskError),
+}
+
+fn shown(spec: Option<Sha256Digest>) -> String {
+    spec.map_or_else(|| "nothing".to_owned(), |digest| format!("spec {}", digest.short()))
 }
 
 impl ApplyError {
@@ -51,7 +55,7 @@ impl ApplyError {
             Self::Foreign(_) => codes::PATH_FOREIGN,
             Self::Unsafe { .. } => codes::PATH_UNSAFE,
             Self::Owner { .. } => codes::OWNER_NOT_POSSIBLE,
-            Self::Device { .. } | Self::NotApplied(_) => codes::APPLY_FAILED,
+            Self::Device { .. } | Self::NotFinal { .. } => codes::APPLY_FAILED,
             Self::Content(_) | Self::State(_) => codes::AGENT_STATE,
         };
         match self {

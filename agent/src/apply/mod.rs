@@ -2,12 +2,14 @@
 //!
 //! Everything that shall be placed lies in the content store first. Then `journal.json` says what is there, what shall be there
 //! and which of the two is the goal, and [`drive`](Applier::drive) brings the device to the goal; it may be run any number of times.
-//! The journal stays until the new version is final, so that there is always a way back.
+//! The journal stays until the new version is final, so that there is always a way back. Making it final has none: from the
+//! first removal on the device only goes forward, and `previous` says which version the agent's memory counts as final.
 
 mod artifacts;
 mod error;
 mod files;
 mod inventory;
+mod look;
 mod owners;
 mod root;
 
@@ -20,8 +22,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use error::ApplyError;
 use inventory::Inventory;
+pub(crate) use look::is_filled_file;
 use root::Root;
-pub(crate) use root::is_filled_file;
 
 use crate::disk;
 
@@ -56,6 +58,18 @@ impl Journal {
 
     fn all(&self) -> impl Iterator<Item = &Inventory> {
         [&self.old, &self.new].into_iter().chain(&self.stale)
+    }
+
+    fn brings(&self, digest: &Sha256Digest) -> bool {
+        self.goal == Goal::New && self.new.digest == Some(*digest)
+    }
+
+    /// Makes sure that the way back leads to `previous`. Where that is what the journal brought, it counts as final, though
+    /// its commit did not come to its end, and what was before it may be gone.
+    fn lead_back_to(&mut self, previous: Option<&Sha256Digest>) {
+        if self.old.digest.as_ref() != previous && previous.is_some_and(|previous| self.brings(previous)) {
+            std::mem::swap(&mut self.old, &mut self.new);
+        }
     }
 }
 
@@ -118,58 +132,78 @@ impl Applier {
         bytes.and_then(|bytes| DeviceSpec::from_canonical(&bytes).ok()).ok_or(ApplyError::Content(path))
     }
 
-    /// Brings the device to a spec that was staged; goes on where an earlier call stopped.
-    pub(crate) fn apply(&self, digest: &Sha256Digest) -> Result<(), ApplyError> {
+    /// Brings the device to a spec that was staged, with `previous` as the way back; goes on where an earlier call stopped.
+    pub(crate) fn apply(&self, digest: &Sha256Digest, previous: Option<&Sha256Digest>) -> Result<(), ApplyError> {
         let journal = match self.load_journal()? {
-            Some(journal) if journal.goal == Goal::New && journal.new.digest == Some(*digest) => journal,
-            _ => self.begin(digest)?,
+            Some(journal) if journal.brings(digest) => journal,
+            _ => self.begin(digest, previous)?,
         };
         self.drive(&journal)
     }
 
-    fn begin(&self, digest: &Sha256Digest) -> Result<Journal, ApplyError> {
+    fn begin(&self, digest: &Sha256Digest, previous: Option<&Sha256Digest>) -> Result<Journal, ApplyError> {
         let spec = self.load_spec(digest)?;
-        let (owned, journal) = self.owned()?;
-        let root = Root::open(&self.root)?;
-        let new = self.survey(&root, &spec, &owned, true)?;
-        let (old, stale) = match journal {
-            Some(journal) => (journal.old, journal.stale.into_iter().chain([journal.new]).collect()),
+        let (old, stale) = match self.load_journal()? {
+            Some(mut journal) => {
+                journal.lead_back_to(previous);
+                if !journal.stale.contains(&journal.new) {
+                    journal.stale.push(journal.new);
+                }
+                (journal.old, journal.stale)
+            }
             None => (self.load_committed()?, Vec::new()),
         };
+        let root = Root::open(&self.root)?;
+        let owned: Vec<Inventory> = std::iter::once(&old).chain(&stale).cloned().collect();
+        let new = self.survey(&root, &spec, &owned, true)?;
         let journal = Journal { old, stale, new, goal: Goal::New };
         self.store_journal(&journal)?;
         Ok(journal)
     }
 
-    /// Brings the device back to what was final last. Without a journal it already is there.
-    pub(crate) fn undo(&self) -> Result<(), ApplyError> {
-        let Some(mut journal) = self.load_journal()? else { return Ok(()) };
+    /// Brings the device back to `previous`, which was final last. Without a journal it already is there.
+    pub(crate) fn undo(&self, previous: Option<&Sha256Digest>) -> Result<(), ApplyError> {
+        let Some(mut journal) = self.load_journal()? else {
+            return self.check_final(previous);
+        };
         if journal.goal != Goal::Old {
+            journal.lead_back_to(previous);
             journal.goal = Goal::Old;
             self.store_journal(&journal)?;
         }
         self.drive(&journal)?;
         self.prune(&journal)?;
         self.point()?;
+        // A commit that was overtaken half-way may not have written it.
+        disk::replace_json(&self.state.join("committed.json"), &journal.old)?;
+        self.point()?;
         disk::remove(&self.state.join("journal.json"))?;
         Ok(())
+    }
+
+    /// Checks that what is written as final is this spec.
+    fn check_final(&self, wanted: Option<&Sha256Digest>) -> Result<(), ApplyError> {
+        let found = self.load_committed()?.digest;
+        if found.as_ref() == wanted { Ok(()) } else { Err(ApplyError::NotFinal { wanted: wanted.copied(), found }) }
     }
 
     /// Makes a spec that was applied final, and removes what neither it nor `keep`, which was staged, needs any more.
     pub(crate) fn commit(&self, digest: &Sha256Digest, keep: Option<&Sha256Digest>) -> Result<(), ApplyError> {
         let Some(journal) = self.load_journal()? else {
-            let committed = self.load_committed()?;
-            return if committed.digest == Some(*digest) { Ok(()) } else { Err(ApplyError::NotApplied(*digest)) };
+            self.check_final(Some(digest))?;
+            return self.collect(&[&self.load_committed()?], keep);
         };
-        if journal.goal != Goal::New || journal.new.digest != Some(*digest) {
-            return Err(ApplyError::NotApplied(*digest));
+        if !journal.brings(digest) {
+            return Err(ApplyError::NotFinal { wanted: Some(*digest), found: journal.target().digest });
         }
         self.prune(&journal)?;
         self.point()?;
         disk::replace_json(&self.state.join("committed.json"), &journal.new)?;
         self.point()?;
         disk::remove(&self.state.join("journal.json"))?;
-        self.collect(&journal, keep)
+        self.point()?;
+        // What was final before may be offered again.
+        self.collect(&[&journal.new, &journal.old], keep)
     }
 
     /// Brings the device to the journal's goal. Every step may be repeated.
@@ -207,9 +241,8 @@ impl Applier {
         Ok(disk::read_json(&self.state.join("committed.json"))?.unwrap_or_default())
     }
 
-    /// Removes stored content and specs that neither what is final nor what was final before it nor `staged` needs.
-    fn collect(&self, journal: &Journal, staged: Option<&Sha256Digest>) -> Result<(), ApplyError> {
-        let kept = [&journal.old, &journal.new];
+    /// Removes stored content and specs that neither `kept` nor `staged` needs.
+    fn collect(&self, kept: &[&Inventory], staged: Option<&Sha256Digest>) -> Result<(), ApplyError> {
         let staged = staged.and_then(|digest| self.load_spec(digest).ok());
         let next = staged.as_ref().map(DeviceSpec::digest);
         let specs: BTreeSet<String> =
@@ -241,7 +274,7 @@ impl Applier {
         use std::sync::atomic::Ordering;
         match self.fuse.load(Ordering::Relaxed) {
             u32::MAX => Ok(()),
-            0 => Err(ApplyError::NotApplied(Sha256Digest::of(b"crash"))),
+            0 => Err(ApplyError::NotFinal { wanted: None, found: None }),
             left => {
                 self.fuse.store(left - 1, Ordering::Relaxed);
                 Ok(())

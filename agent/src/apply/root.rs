@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use bellwether_schemas::id::Sha256Digest;
@@ -49,6 +49,12 @@ const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBL
 const MODE: Mode = Mode::from_raw_mode(0o755);
 /// The largest file of somebody else that is kept to be restored.
 const MAX_ORIGINAL: u64 = 64 << 20;
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+}
 
 impl Root {
     pub(super) fn open(path: &Path) -> Result<Self, ApplyError> {
@@ -207,14 +213,6 @@ impl Place {
 
 fn sync(dir: &OwnedFd, path: &str) -> Result<(), ApplyError> {
     rustix::fs::fsync(dir).map_err(ApplyError::device("sync the directory of", path))
-}
-
-/// Whether something is at a path of the device, and not empty; for probes.
-pub(crate) fn is_filled_file(root: &Path, path: &DevicePath) -> Result<bool, ApplyError> {
-    let Some(place) = Root::open(root)?.place(path.as_str(), false)? else { return Ok(false) };
-    let Some(file) = place.open()? else { return Ok(false) };
-    let length = file.metadata().map_err(ApplyError::io("look at", path.as_str()))?.len();
-    Ok(length > 0)
 }
 
 /// Copies `from` into `to` while hashing; `None` unless it is what the digest says.

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 
+mod way_back;
+
 struct Device {
     dir: tempfile::TempDir,
     applier: Applier,
@@ -44,8 +46,27 @@ impl Device {
 
     fn install(&self, spec: &DeviceSpec) {
         self.applier.stage(spec).expect("staged");
-        self.applier.apply(&spec.digest()).expect("applied");
+        self.apply(&spec.digest()).expect("applied");
         self.applier.commit(&spec.digest(), None).expect("committed");
+    }
+
+    /// What is final, as an agent's memory has it between two versions.
+    fn committed(&self) -> Option<Sha256Digest> {
+        self.applier.load_committed().expect("read").digest
+    }
+
+    /// Applies over what is final.
+    fn apply(&self, digest: &Sha256Digest) -> Result<(), ApplyError> {
+        self.applier.apply(digest, self.applier.load_committed()?.digest.as_ref())
+    }
+
+    /// From here on the power goes after so many steps.
+    fn limit(&self, steps: u32) {
+        self.applier.fuse.store(steps, Ordering::Relaxed);
+    }
+
+    fn power(&self) {
+        self.limit(u32::MAX);
     }
 
     /// Everything below the root: contents, modes and links.
@@ -130,25 +151,27 @@ fn whatever_step_the_power_fails_at_the_device_is_whole_afterwards() {
     for undo in [false, true] {
         for step in 0.. {
             let device = prepared();
-            device.applier.fuse.store(step, Ordering::Relaxed);
-            let digest = second().digest();
-            let ended = device.applier.apply(&digest).and_then(|()| match undo {
-                true => device.applier.undo(),
+            let (digest, previous) = (second().digest(), first().digest());
+            device.limit(step);
+            let applied = device.applier.apply(&digest, Some(&previous));
+            let is_applied = applied.is_ok();
+            let ended = applied.and_then(|()| match undo {
+                true => device.applier.undo(Some(&previous)),
                 false => device.applier.commit(&digest, None),
             });
-            device.applier.fuse.store(u32::MAX, Ordering::Relaxed);
+            device.power();
             // The memory says whether the attempt goes on or back; both must work from everywhere, any number of times.
+            if !undo && !is_applied {
+                device.applier.apply(&digest, Some(&previous)).expect("applied");
+            }
             for _ in 0..2 {
                 if undo {
-                    device.applier.undo().expect("undone");
+                    device.applier.undo(Some(&previous)).expect("undone");
                 } else {
-                    let committed = device.applier.load_committed().expect("read").digest == Some(digest);
-                    if !committed || device.applier.is_unfinished().expect("read") {
-                        device.applier.apply(&digest).expect("applied");
-                    }
                     device.applier.commit(&digest, None).expect("committed");
                 }
             }
+            assert_eq!(device.committed(), Some(if undo { previous } else { digest }), "step {step}, undo {undo}");
             assert_eq!(device.tree(), if undo { old.clone() } else { new.clone() }, "step {step}, undo {undo}");
             assert!(!device.applier.is_unfinished().expect("read"));
             if ended.is_ok() {
@@ -173,7 +196,7 @@ fn what_somebody_else_placed_is_refused_and_untouched() {
     let outside = tempfile::tempdir().expect("a directory");
     symlink(outside.path(), device.path("/opt/bellwether/l")).expect("linked");
     assert!(matches!(device.applier.stage(&linked), Err(ApplyError::Unsafe { .. })));
-    assert!(matches!(device.applier.apply(&linked.digest()), Err(ApplyError::Unsafe { .. })));
+    assert!(matches!(device.apply(&linked.digest()), Err(ApplyError::Unsafe { .. })));
     assert_eq!(std::fs::read_dir(outside.path()).expect("listed").count(), 0);
 }
 
@@ -183,11 +206,11 @@ fn a_file_that_appears_meanwhile_is_not_overwritten_and_survives_the_undo() {
     let wanted =
         spec(r#""files":[{"path":"/opt/bellwether/a","content":"1"},{"path":"/opt/bellwether/b","content":"2"}]"#);
     device.applier.stage(&wanted).expect("staged");
-    device.applier.begin(&wanted.digest()).expect("begun");
+    device.applier.begin(&wanted.digest(), None).expect("begun");
     std::fs::create_dir_all(device.path("/opt/bellwether")).expect("made");
     std::fs::write(device.path("/opt/bellwether/b"), "theirs").expect("written");
-    assert!(matches!(device.applier.apply(&wanted.digest()), Err(ApplyError::Foreign(_))));
-    device.applier.undo().expect("undone");
+    assert!(matches!(device.apply(&wanted.digest()), Err(ApplyError::Foreign(_))));
+    device.applier.undo(None).expect("undone");
     let files: Vec<_> = device.tree().into_iter().filter(|(_, kind)| kind != "directory").collect();
     assert_eq!(files, [("/opt/bellwether/b".to_owned(), "644 theirs".to_owned())]);
 }
@@ -197,15 +220,15 @@ fn damaged_state_is_an_error_and_never_absent() {
     let device = prepared();
     let before = device.tree();
     std::fs::write(device.dir.path().join("state/committed.json"), "{").expect("written");
-    assert!(matches!(device.applier.apply(&second().digest()), Err(ApplyError::State(_))));
+    assert!(matches!(device.apply(&second().digest()), Err(ApplyError::State(_))));
     std::fs::write(device.dir.path().join("state/journal.json"), "").expect("written");
-    assert!(matches!(device.applier.undo(), Err(ApplyError::State(_))));
+    assert!(matches!(device.applier.undo(Some(&first().digest())), Err(ApplyError::State(_))));
     assert_eq!(device.tree(), before);
     let content = device.applier.content(&Sha256Digest::of(b"app two"));
     std::fs::remove_file(device.dir.path().join("state/journal.json")).expect("removed");
     std::fs::remove_file(device.dir.path().join("state/committed.json")).expect("removed");
     std::fs::write(content, "app 2wo").expect("written");
-    assert!(device.applier.apply(&second().digest()).is_err());
+    assert!(device.apply(&second().digest()).is_err());
 }
 
 #[test]
@@ -216,10 +239,10 @@ fn what_is_staged_for_the_next_version_survives_a_commit() {
     let files = r#""files":[{"path":"/opt/bellwether/a","content":"5"}]"#;
     let third = spec(&format!("{},{files}", artifact(app)));
     let digest = second().digest();
-    device.applier.apply(&digest).expect("applied");
+    device.apply(&digest).expect("applied");
     device.applier.stage(&third).expect("staged");
     device.applier.commit(&digest, Some(&third.digest())).expect("committed");
-    device.applier.apply(&third.digest()).expect("what was downloaded is still there");
+    device.apply(&third.digest()).expect("what was downloaded is still there");
     device.applier.commit(&third.digest(), None).expect("committed");
     assert_eq!(device.tree()["/opt/bellwether/a"], "644 5");
 }
@@ -261,7 +284,7 @@ fn what_cannot_be_stored_is_tried_again_and_an_apply_that_did_not_begin_leaves_n
     std::fs::remove_dir_all(device.dir.path().join("state/specs")).expect("removed");
     let problem = device.applier.stage(&second()).expect_err("nowhere to store it").problem();
     assert!(problem.transient, "{problem}");
-    let unreadable = device.applier.apply(&second().digest()).expect_err("the spec is gone");
+    let unreadable = device.apply(&second().digest()).expect_err("the spec is gone");
     assert!(matches!(unreadable, ApplyError::Content(_)));
     assert!(!device.applier.is_unfinished().expect("read"), "nothing was begun, so nothing is to be undone");
 }

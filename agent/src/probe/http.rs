@@ -2,8 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use bellwether_agent_core::HttpUrl;
-use bellwether_schemas::manifest::HttpProbe;
+use bellwether_schemas::manifest::{HttpProbe, HttpUrl};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -11,7 +10,7 @@ use tokio::net::TcpStream;
 const MAX_ANSWER: u64 = 64 << 10;
 
 pub(super) async fn ask(probe: &HttpProbe) -> Result<(), String> {
-    let url = HttpUrl::parse(&probe.url).ok_or("not a plain http URL")?;
+    let url = HttpUrl::parse(&probe.url).map_err(|why| why.to_string())?;
     let mut stream = connect(url).await.map_err(|e| e.to_string())?;
     let path = if url.path.is_empty() { "/" } else { url.path };
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.to_owned() };

@@ -6,17 +6,10 @@ mod http;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bellwether_agent_core::{Allowed, Problem};
-use bellwether_schemas::codes;
+use bellwether_agent_core::{Allowed, Problem, Thoroughness};
 use bellwether_schemas::manifest::{Probe, ProbeAction};
+use bellwether_schemas::{Seconds, codes};
 use tokio::time::{Instant, sleep, timeout};
-
-/// Whether delays and `stableFor` are waited for, or just one look is wanted (during soak, after a start).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Thoroughness {
-    Full,
-    Glance,
-}
 
 /// What probes need to know about the device.
 #[derive(Debug, Clone)]
@@ -40,7 +33,7 @@ impl Prober {
 
     async fn one(&self, probe: &Probe, how: Thoroughness) -> Result<(), String> {
         if how == Thoroughness::Full {
-            sleep(probe.initial_delay.duration()).await;
+            sleep(pause(probe.initial_delay)).await;
         }
         let attempts = probe.attempts.clamp(1, 10);
         for attempt in 1..=attempts {
@@ -51,7 +44,7 @@ impl Prober {
             match result {
                 Ok(()) => return Ok(()),
                 Err(why) if attempt == attempts => return Err(format!("{why} (attempt {attempt} of {attempts})")),
-                Err(_) => sleep(probe.interval.duration()).await,
+                Err(_) => sleep(pause(probe.interval)).await,
             }
         }
         Err("no attempt was made".to_owned())
@@ -62,7 +55,7 @@ impl Prober {
         let Some(stable) = probe.stable_for else { return Ok(()) };
         let end = Instant::now() + stable.duration();
         while Instant::now() < end {
-            sleep(probe.interval.duration().max(Duration::from_secs(1)).min(end - Instant::now())).await;
+            sleep(pause(probe.interval).max(Duration::from_secs(1)).min(end - Instant::now())).await;
             self.attempt(probe).await.map_err(|why| format!("not stable for {stable}: {why}"))?;
         }
         Ok(())
@@ -90,6 +83,11 @@ impl Prober {
             None => Err("it has not exactly one action".to_owned()),
         }
     }
+}
+
+/// A time that is waited for; no longer than a manifest may say, whatever the spec does.
+fn pause(time: Seconds) -> Duration {
+    time.min(Probe::LONGEST_PAUSE).duration()
 }
 
 fn describe(probe: &Probe) -> String {

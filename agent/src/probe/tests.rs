@@ -62,6 +62,23 @@ async fn what_a_program_leaves_behind_ends_with_it() {
     panic!("the child still runs");
 }
 
+#[test]
+fn no_spec_makes_the_device_wait_longer_than_a_manifest_may() {
+    let probe = probe(r#"{"file":{"path":"/x"},"initialDelay":"30d","interval":"7s"}"#);
+    assert_eq!(pause(probe.initial_delay), Duration::from_secs(3_600));
+    assert_eq!(pause(probe.interval), Duration::from_secs(7));
+}
+
+#[tokio::test]
+async fn delays_are_waited_for_only_by_a_full_look() {
+    let root = tempfile::tempdir().expect("a directory");
+    std::fs::write(root.path().join("full"), "x").expect("written");
+    let probes = [probe(r#"{"file":{"path":"/full"},"initialDelay":"30d"}"#)];
+    assert_eq!(prober(root.path()).run(&probes, Thoroughness::Glance).await, Ok(()));
+    let full = timeout(Duration::from_millis(50), prober(root.path()).run(&probes, Thoroughness::Full)).await;
+    assert!(full.is_err(), "it still waits");
+}
+
 #[tokio::test]
 async fn files_must_be_there_and_not_empty() {
     assert_eq!(run(r#"{"file":{"path":"/full"}}"#).await, Ok(()));

@@ -26,16 +26,19 @@ codes! { AGENT:
         "Use one of the names that the message lists, or have the reconciler's certificate made with this name.";
     TLS_UNTRUSTED = "BW-0612", "the server's certificate is not trusted",
         "The certificate was not signed by the pinned CA.",
-        "Give --ca the reconciler's ca.crt. If that is the right file, something else answers at this address.";
+        "Give --ca the reconciler's ca.crt. If that is the right file, something else answers at this address. Where the reconciler was set up anew, enroll again with its new ca.crt.";
     TLS_FAILED = "BW-0613", "no secure connection could be made",
-        "The TLS handshake failed: the message says why (an expired certificate, a clock far off, another protocol).",
-        "Check the clock of both sides, and that the address belongs to the listener.";
+        "The TLS handshake failed: the message says why (another protocol, a certificate that the other side refuses).",
+        "Check that the address belongs to the listener, and the clock of both sides.";
     ANSWER_UNREADABLE = "BW-0614", "the server's answer is not understood",
         "The answer is not what this agent expects: the address is another listener, or another release.",
         "Check the address; update the agent.";
     ROOT_UNUSABLE = "BW-0615", "the pinned TUF root cannot be used",
         "The file is not a root.json that is signed by its own keys.",
         "Give --tuf-root the reconciler's 1.root.json (or a later one).";
+    TLS_TIME = "BW-0616", "the server's certificate is not valid at this time",
+        "By the device's clock the certificate is not valid yet or not any more: a clock is far off, or the certificate ran out.",
+        "Compare the times in the message, and set the clock that is wrong. If both are right, the reconciler needs a new certificate.";
     METADATA_REFUSED = "BW-0620", "signed metadata was refused",
         "The metadata that the device was given does not verify: signature, version, expiry, hash or form.",
         "If the clock is right and this lasts, look at the reconciler's store and keys. The device keeps what it runs.";

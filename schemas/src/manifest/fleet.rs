@@ -44,7 +44,7 @@ pub enum OnLeave {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Drift {
-    /// It reports them.
+    /// It reports them. They are not reported yet.
     #[default]
     Report,
     /// It restores them. Not supported yet.
@@ -262,7 +262,7 @@ pub struct Probe {
     /// A file that must exist and not be empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileProbe>,
-    /// Time before the first attempt.
+    /// Time before the first attempt, at most 1 h: meanwhile the device takes no other version.
     #[serde(default, skip_serializing_if = "no_delay")]
     pub initial_delay: Seconds,
     /// Time for one attempt, 1 s to 300 s.
@@ -272,7 +272,7 @@ pub struct Probe {
     #[serde(default = "three", skip_serializing_if = "is_three")]
     #[schemars(range(min = 1, max = 10))]
     pub attempts: u32,
-    /// Time between attempts.
+    /// Time between attempts, at most 1 h.
     #[serde(default = "five_seconds", skip_serializing_if = "is_five_seconds")]
     pub interval: Seconds,
     /// How long the probe must keep passing before it counts as passed.
@@ -308,6 +308,9 @@ pub enum ProbeAction<'a> {
 }
 
 impl Probe {
+    /// The longest `initialDelay` and `interval`.
+    pub const LONGEST_PAUSE: Seconds = Seconds::minutes(60);
+
     /// The one action; `None` unless exactly one is there.
     pub fn action(&self) -> Option<ProbeAction<'_>> {
         match (&self.exec, &self.http, &self.file) {
@@ -328,11 +331,11 @@ pub struct ExecProbe {
     pub command: Vec<String>,
 }
 
-/// A URL that must answer. No redirects, no proxy.
+/// A URL that must answer. No redirects, no proxy; https is not supported yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpProbe {
-    /// The URL; its host must be one that the device's operator allows, loopback by default.
+    /// The URL, `http://host[:port][/path]`. Its host must be one that the device's operator allows, loopback by default.
     pub url: String,
     /// The status it must answer with; any from 200 to 299 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ mod decision;
 mod device;
 mod enrollment;
 mod fleet;
+mod http_url;
 mod policy;
 mod rollout;
 mod selector;
@@ -24,6 +25,7 @@ pub use fleet::{
     Artifact, ArtifactSource, Drift, ExecProbe, File, FileContent, FileProbe, Fleet, HttpProbe, OnLeave, Probe,
     ProbeAction, Probes, Template, Unpack,
 };
+pub use http_url::{HttpUrl, InvalidHttpUrl};
 pub use policy::{GitsignIdentity, Person, PolicyRole, PolicyRule, TrustPolicy};
 pub use rollout::{Budget, Gate, OnFailure, OnNewer, Rollout, Wave, WaveMembers, Window};
 pub use selector::{LabelSelector, Operator, Requirement};

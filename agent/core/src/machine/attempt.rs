@@ -5,7 +5,7 @@ use bellwether_schemas::report::{FailureKind, Health, Phase};
 use jiff::Timestamp;
 
 use super::{Machine, phase_of};
-use crate::durable::Step;
+use crate::durable::{Attempt, Step};
 use crate::event::{Effect, NotApplied, Probed, Purpose};
 use crate::problem::Problem;
 
@@ -26,10 +26,7 @@ impl Machine {
         self.memory.running = attempt.previous;
         self.phase = Phase::Idle;
         let mut effects = vec![Effect::Persist, Effect::Report];
-        if let Some(running) = self.memory.running {
-            self.busy = true;
-            effects.push(Effect::Probe(Purpose::Running, running.digest));
-        }
+        effects.extend(self.memory.running.map(|running| self.probe(Purpose::Running, running.digest)));
         effects
     }
 
@@ -45,8 +42,13 @@ impl Machine {
                 self.phase = if result.is_ok() { Phase::RolledBack } else { Phase::Degraded };
                 vec![Effect::Report]
             }
-            (Purpose::Running, _) if before == (self.phase, self.health) => Vec::new(),
-            (Purpose::Running, _) => vec![Effect::Report],
+            (Purpose::Running, result) => {
+                // What the device went back to is well after all.
+                if result.is_ok() && self.phase == Phase::Degraded && !self.stuck {
+                    self.phase = Phase::RolledBack;
+                }
+                if before == (self.phase, self.health) { Vec::new() } else { vec![Effect::Report] }
+            }
         }
     }
 
@@ -74,13 +76,17 @@ impl Machine {
     pub(super) fn committed(&mut self, result: Result<(), Problem>, now: Timestamp) -> Vec<Effect> {
         self.busy = false;
         if let Err(problem) = result {
-            // What runs is healthy; only the book-keeping is behind, and is tried again.
-            self.resting = true;
+            // What runs was healthy to the end; only the book-keeping is behind, and is tried again.
+            (self.stuck, self.resting) = (true, true);
             return self.note(&problem, FailureKind::Transient, None, now);
         }
+        self.stuck = false;
         self.memory.attempt = None;
         self.phase = Phase::Committed;
-        vec![Effect::Persist, Effect::Report]
+        let mut effects = vec![Effect::Persist, Effect::Report];
+        // A restart went on with the commit before it looked at what runs.
+        effects.extend(self.look_again());
+        effects
     }
 
     pub(super) fn undone(&mut self, result: Result<(), Problem>, now: Timestamp) -> Vec<Effect> {
@@ -88,7 +94,7 @@ impl Machine {
         if let Err(problem) = result {
             return self.not_undone(&problem, now);
         }
-        self.leftover = false;
+        (self.stuck, self.leftover) = (false, false);
         if let Some(attempt) = self.memory.attempt.take() {
             self.memory.running = attempt.previous;
             // In between, the failure may have been that the undo did not work.
@@ -96,10 +102,7 @@ impl Machine {
         }
         let mut effects = vec![Effect::Persist];
         match self.memory.running {
-            Some(running) => {
-                self.busy = true;
-                effects.push(Effect::Probe(Purpose::Restored, running.digest));
-            }
+            Some(running) => effects.push(self.probe(Purpose::Restored, running.digest)),
             None => {
                 self.phase = Phase::RolledBack;
                 self.health = Health::Unknown;
@@ -110,7 +113,7 @@ impl Machine {
     }
 
     fn not_undone(&mut self, problem: &Problem, now: Timestamp) -> Vec<Effect> {
-        self.resting = true;
+        (self.stuck, self.resting) = (true, true);
         self.phase = Phase::Degraded;
         self.health = Health::Unhealthy;
         let attempt = self.memory.attempt.as_ref();
@@ -132,11 +135,32 @@ impl Machine {
             self.paused = None;
         }
         let mut effects = vec![Effect::Report];
-        if let Some(attempt) = self.memory.attempt.as_ref().filter(|a| a.step == Step::Soaking && !self.busy) {
-            self.busy = true;
-            effects.push(Effect::Probe(Purpose::Attempt, attempt.claim.digest));
-        }
+        effects.extend(self.look_again());
         effects
+    }
+
+    /// What is probed again and again: what soaks, and what runs and is not known to be well, so that it can become so.
+    fn look_again(&mut self) -> Option<Effect> {
+        let ill = self.memory.running.filter(|_| self.health != Health::Healthy);
+        match &self.memory.attempt {
+            _ if self.busy => None,
+            Some(Attempt { step: Step::Soaking, claim, .. }) => Some(self.probe(Purpose::Attempt, claim.digest)),
+            // Ill or not, what is being made final cannot be undone any more.
+            Some(Attempt { step: Step::Committing, .. }) => Some(self.probe(Purpose::Running, ill?.digest)),
+            Some(Attempt { step: Step::Applying | Step::Probing | Step::RollingBack, .. }) => None,
+            // Half of it may be missing.
+            None if self.leftover => None,
+            None => Some(self.probe(Purpose::Running, ill?.digest)),
+        }
+    }
+
+    /// Undoes what a journal began that the memory knows nothing of.
+    pub(super) fn undo_leftover(&mut self) -> Effect {
+        self.busy = true;
+        if !self.stuck {
+            self.phase = Phase::RollingBack;
+        }
+        Effect::Undo { previous: self.memory.running.map(|running| running.digest) }
     }
 
     fn roll_back(&mut self, problem: &Problem, now: Timestamp) -> Vec<Effect> {
@@ -159,25 +183,30 @@ impl Machine {
         vec![Effect::Persist, Effect::Report]
     }
 
-    pub(super) fn next_of_attempt(&mut self, now: Timestamp) -> Option<Effect> {
-        let attempt = self.memory.attempt.as_ref()?;
+    /// The attempt's own next step, which is work; nothing while it only waits.
+    pub(super) fn next_of_attempt(&mut self, now: Timestamp) -> Vec<Effect> {
+        let Some(attempt) = self.memory.attempt.as_mut() else { return Vec::new() };
         let digest = attempt.claim.digest;
+        let previous = attempt.previous.map(|claim| claim.digest);
+        // What was downloaded for the next version must survive the pruning.
+        let keep = self.candidate.as_ref().map(|candidate| candidate.offer.digest);
         match attempt.step {
             Step::Applying => {
                 self.phase = Phase::Applying;
-                Some(Effect::Apply(digest))
+                vec![Effect::Apply { digest, previous }]
             }
-            Step::Probing => Some(Effect::Probe(Purpose::Attempt, digest)),
-            Step::RollingBack => Some(Effect::Undo),
+            Step::RollingBack => vec![Effect::Undo { previous }],
             // A restart sees for itself before it calls anything final.
-            Step::Soaking if self.health != Health::Healthy => Some(Effect::Probe(Purpose::Attempt, digest)),
-            Step::Soaking => {
+            Step::Soaking if self.health == Health::Healthy => {
                 let since = attempt.healthy_since.unwrap_or(now);
-                let over = now.duration_since(since) >= attempt.soak.signed();
-                // What was downloaded for the next version must survive the pruning.
-                let keep = self.candidate.as_ref().map(|candidate| candidate.offer.digest);
-                over.then_some(Effect::Commit { digest, keep })
+                if now.duration_since(since) < attempt.soak.signed() {
+                    return Vec::new();
+                }
+                attempt.step = Step::Committing;
+                vec![Effect::Persist, Effect::Commit { digest, keep }]
             }
+            Step::Probing | Step::Soaking => vec![self.probe(Purpose::Attempt, digest)],
+            Step::Committing => vec![Effect::Commit { digest, keep }],
         }
     }
 }

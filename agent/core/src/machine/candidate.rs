@@ -102,8 +102,14 @@ impl Machine {
             return effects;
         }
         let Some(candidate) = self.candidate.take() else { return Vec::new() };
-        // What is still soaking is not verified to the end: the device goes back to what was before it.
-        let previous = self.memory.attempt.take().map_or(self.memory.running, |attempt| attempt.previous);
+        let previous = match self.memory.attempt.take() {
+            // It was healthy to the end, and only the book-keeping is behind: that is where the device goes back to.
+            Some(attempt) if attempt.step == Step::Committing => Some(attempt.claim),
+            // What still soaks, or could not be undone, is not verified to the end: it goes back to what was before that.
+            Some(attempt) => attempt.previous,
+            None => self.memory.running,
+        };
+        (self.stuck, self.resting, self.leftover) = (false, false, false);
         let claim = candidate.claim();
         self.memory.begun = Some(Begun { version: claim.version, digest: claim.digest });
         self.memory.attempt = Some(Attempt {
@@ -168,7 +174,11 @@ impl Machine {
     pub(super) fn drop_candidate(&mut self) -> bool {
         let dropped = self.candidate.take().is_some();
         if dropped {
-            self.phase = self.memory.attempt.as_ref().map_or(Phase::Idle, |attempt| phase_of(attempt.step));
+            self.phase = match self.memory.attempt.as_ref().map(|attempt| attempt.step) {
+                Some(Step::RollingBack) | None if self.stuck => Phase::Degraded,
+                Some(step) => phase_of(step),
+                None => Phase::Idle,
+            };
         }
         dropped
     }

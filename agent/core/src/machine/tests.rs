@@ -6,7 +6,11 @@ use bellwether_schemas::version::Version;
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{NotApplied, Probed, Pulled};
+use crate::event::{Probed, Pulled};
+
+mod commit;
+mod probes;
+mod undo;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).expect("a time")
@@ -34,16 +38,22 @@ fn offer(landing: u64, content: &str, soak: u32) -> (SignedOffer, DeviceSpec) {
     (offer, spec)
 }
 
-/// A device whose outside world does what it is told; probes fail for contents that contain "bad".
+/// A device whose outside world does what it is told; probes fail for contents that contain "bad", and for what is sick.
 struct World {
     machine: Machine,
     queue: std::collections::VecDeque<Effect>,
     offered: Option<(SignedOffer, DeviceSpec)>,
     placed: Option<Sha256Digest>,
     committed: Option<Sha256Digest>,
+    /// What is being made final: what was before it may be gone already.
+    half: Option<Sha256Digest>,
+    /// Whether undoing and making final fail.
+    broken: bool,
+    sick: Vec<Sha256Digest>,
     persisted: Durable,
     begun: Vec<Version>,
     phases: Vec<Phase>,
+    looks: Vec<(Purpose, Thoroughness)>,
     now: i64,
 }
 
@@ -56,9 +66,13 @@ impl World {
             offered: None,
             placed: None,
             committed: None,
+            half: None,
+            broken: false,
+            sick: Vec::new(),
             persisted: memory,
             begun: Vec::new(),
             phases: Vec::new(),
+            looks: Vec::new(),
             now: 0,
         };
         world.tell(Event::Started { unfinished: false });
@@ -74,14 +88,16 @@ impl World {
     /// Carries out one effect; whether there was one.
     fn step(&mut self) -> bool {
         let Some(effect) = self.queue.pop_front() else { return false };
-        let bad = |digest: Sha256Digest| [spec("bad"), spec("bad2")].iter().any(|s| s.digest() == digest);
+        let mut bad = vec![spec("bad").digest(), spec("bad2").digest()];
+        bad.extend(&self.sick);
+        let broken = || Problem::lasting(codes::APPLY_FAILED, "read-only");
         match effect {
             Effect::Persist | Effect::Note => self.persisted = self.machine.memory().clone(),
             Effect::Report => {
                 let report = self.machine.report("0", at(self.now));
                 self.phases.push(report.phase);
                 if let (Phase::Applying, Some(claim)) = (report.phase, report.applying)
-                    && self.machine.memory().attempt.as_ref().is_none_or(|a| a.step == Step::Soaking)
+                    && self.machine.memory().attempt.as_ref().is_none_or(|a| a.claim != claim)
                 {
                     self.tell(Event::Directive(Directive::Proceed { version: claim.version }));
                 }
@@ -91,7 +107,8 @@ impl World {
                 self.tell(Event::Pulled(Ok(Pulled { offer })));
             }
             Effect::Stage(_) => self.tell(Event::Staged(Ok(()))),
-            Effect::Apply(digest) => {
+            Effect::Apply { digest, previous } => {
+                assert_eq!(previous, self.way_back());
                 let attempt = self.persisted.attempt.as_ref().expect("an apply is persisted before it begins");
                 assert_eq!((attempt.claim.digest, attempt.step), (digest, Step::Applying));
                 assert_eq!(self.persisted.begun.map(|b| b.digest), Some(digest));
@@ -101,23 +118,45 @@ impl World {
                 self.placed = Some(digest);
                 self.tell(Event::Applied(Ok(())));
             }
-            Effect::Undo => {
-                self.placed = self.committed;
+            Effect::Undo { .. } if self.broken => self.tell(Event::Undone(Err(broken()))),
+            Effect::Undo { previous } => {
+                assert_eq!(previous, self.way_back(), "what was before that may be gone");
+                (self.placed, self.committed, self.half) = (previous, previous, None);
                 self.tell(Event::Undone(Ok(())));
             }
             Effect::Commit { digest, .. } => {
                 assert_eq!(self.placed, Some(digest), "only what is placed becomes final");
-                self.committed = Some(digest);
-                self.tell(Event::Committed(Ok(())));
+                let attempt = self.persisted.attempt.as_ref();
+                let step = attempt.filter(|a| a.claim.digest == digest).map(|a| a.step);
+                assert_eq!(step, Some(Step::Committing), "no return is persisted before it begins");
+                self.half = Some(digest);
+                if self.broken {
+                    self.tell(Event::Committed(Err(broken())));
+                } else {
+                    (self.committed, self.half) = (self.half, None);
+                    self.tell(Event::Committed(Ok(())));
+                }
             }
-            Effect::Probe(purpose, digest) => {
+            Effect::Probe { purpose, how, digest } => {
+                self.looks.push((purpose, how));
                 let problem = || Problem::lasting(codes::PROBE_FAILED, "bad");
-                let result = if bad(digest) { Err(problem()) } else { Ok(()) };
+                let result = if bad.contains(&digest) { Err(problem()) } else { Ok(()) };
                 self.tell(Event::Probed(Probed { purpose, result }));
             }
             Effect::WakeAt(_) | Effect::RetryPull(_) => {}
         }
         true
+    }
+
+    fn steps(&mut self, count: usize) {
+        for _ in 0..count {
+            self.step();
+        }
+    }
+
+    /// Where the device can go back to.
+    fn way_back(&self) -> Option<Sha256Digest> {
+        self.half.or(self.committed)
     }
 
     fn settle(&mut self) {
@@ -132,6 +171,15 @@ impl World {
     fn offer(&mut self, landing: u64, content: &str, soak: u32) {
         self.offered = Some(offer(landing, content, soak));
         self.tell(Event::Directive(Directive::SpecAvailable));
+    }
+
+    fn tick(&mut self) {
+        self.tell(Event::Tick);
+        self.settle();
+    }
+
+    fn shown(&self) -> crate::status::Status {
+        self.machine.status(&"edge-1".parse().expect("a name"), at(self.now), None)
     }
 
     /// The agent dies, and starts with what is on disk.
@@ -289,64 +337,6 @@ fn run_to(world: &mut World, wanted: impl Fn(&Effect) -> bool) -> Effect {
     }
 }
 
-/// v1 is final, v2 soaks for a minute, and v3 waits for the reconciler's word.
-fn soaking_and_asking() -> (World, Version) {
-    let mut world = World::new();
-    world.offer(1, "good", 0);
-    world.settle();
-    world.offer(2, "good2", 60);
-    world.settle();
-    world.offer(3, "good3", 0);
-    let asks = |effect: &Effect| *effect == Effect::Report;
-    while world.machine.report("0", at(0)).phase != Phase::Applying {
-        world.step();
-    }
-    run_to(&mut world, asks);
-    assert!(world.queue.is_empty());
-    (world, offer(3, "", 0).0.version)
-}
-
-#[test]
-fn the_word_to_begin_is_not_mixed_up_with_a_probe_of_what_soaks() {
-    let (mut world, version) = soaking_and_asking();
-    world.tell(Event::Tick);
-    run_to(&mut world, |effect| matches!(effect, Effect::Probe(..)));
-    world.queue.clear();
-    world.tell(Event::Directive(Directive::Proceed { version }));
-    assert_eq!(world.runs(), Some(2));
-    world.tell(Event::Probed(Probed { purpose: Purpose::Attempt, result: Ok(()) }));
-    world.settle();
-    assert_eq!((world.runs(), world.placed), (Some(3), Some(spec("good3").digest())), "it was really applied");
-    assert_eq!(world.committed, world.placed);
-}
-
-#[test]
-fn the_word_to_begin_waits_for_a_commit_that_is_under_way() {
-    let (mut world, version) = soaking_and_asking();
-    world.now = 61;
-    world.tell(Event::Woke);
-    let commit = run_to(&mut world, |effect| matches!(effect, Effect::Commit { .. }));
-    assert_eq!(commit, Effect::Commit { digest: spec("good2").digest(), keep: Some(spec("good3").digest()) });
-    world.tell(Event::Directive(Directive::Proceed { version }));
-    world.committed = Some(spec("good2").digest());
-    world.tell(Event::Committed(Ok(())));
-    run_to(&mut world, |effect| matches!(effect, Effect::Apply(_)));
-    let attempt = world.machine.memory().attempt.clone().expect("v3 is being tried");
-    assert_eq!((attempt.claim.version, attempt.previous.map(|p| p.version.landing)), (version, Some(2)));
-}
-
-#[test]
-fn what_was_asked_is_asked_again_after_a_commit() {
-    let (mut world, _) = soaking_and_asking();
-    world.now = 61;
-    world.tell(Event::Woke);
-    let commit = world.queue.pop_front().expect("an effect");
-    assert!(matches!(commit, Effect::Commit { .. }));
-    world.tell(Event::Committed(Ok(())));
-    let report = world.machine.report("0", at(61));
-    assert_eq!((report.phase, report.applying.map(|claim| claim.version.landing)), (Phase::Applying, Some(3)));
-}
-
 #[test]
 fn a_word_that_comes_after_the_window_begins_nothing() {
     let mut world = World::new();
@@ -363,66 +353,6 @@ fn a_word_that_comes_after_the_window_begins_nothing() {
     let code = world.machine.memory().failure.as_ref().map(|f| f.code.clone());
     assert_eq!((world.begun.len(), code), (0, Some(codes::WINDOW_PASSED.to_string())));
     assert_eq!(world.machine.report("0", at(20)).phase, Phase::Idle);
-}
-
-/// v1 runs and v2 is being applied; the effects are the test's to answer.
-fn applying() -> World {
-    let mut world = World::new();
-    world.offer(1, "good", 0);
-    world.settle();
-    world.offer(2, "good2", 0);
-    run_to(&mut world, |effect| matches!(effect, Effect::Apply(_)));
-    world
-}
-
-fn not_applied(changed: bool) -> Event {
-    Event::Applied(Err(NotApplied { problem: Problem::lasting(codes::APPLY_FAILED, "no space"), changed }))
-}
-
-#[test]
-fn a_failure_before_anything_was_changed_is_no_rollback() {
-    let mut world = applying();
-    world.tell(not_applied(false));
-    world.settle();
-    let report = world.machine.report("0", at(0));
-    let kind = report.failure.as_ref().map(|failure| failure.kind);
-    assert_eq!((report.phase, report.health, kind), (Phase::Idle, Health::Healthy, Some(FailureKind::Failed)));
-    assert_eq!((world.runs(), world.machine.memory().attempt.clone()), (Some(1), None));
-}
-
-#[test]
-fn an_undo_that_fails_says_so_with_its_cause_and_the_cause_stays_when_it_worked() {
-    let mut world = applying();
-    world.tell(not_applied(true));
-    run_to(&mut world, |effect| *effect == Effect::Undo);
-    world.tell(Event::Undone(Err(Problem::lasting(codes::APPLY_FAILED, "read-only"))));
-    world.settle();
-    let failure = world.machine.memory().failure.clone().expect("a failure");
-    assert_eq!(failure.code, codes::ROLLBACK_FAILED.as_str());
-    assert!(failure.message.contains("read-only") && failure.message.contains("no space"), "{}", failure.message);
-    let status = world.machine.status(&"edge-1".parse().expect("a name"), at(0), None);
-    assert!(status.waiting.contains("tried at each heartbeat"), "{}", status.waiting);
-    world.tell(Event::Tick);
-    world.settle();
-    let failure = world.machine.memory().failure.clone().expect("a failure");
-    assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::RolledBack, codes::APPLY_FAILED.as_str()));
-    assert_eq!(world.runs(), Some(1));
-}
-
-#[test]
-fn a_journal_that_the_memory_does_not_know_is_undone_until_it_is_gone() {
-    let mut world = World::new();
-    world.settle();
-    world.machine = Machine::new(world.persisted.clone(), Allowed::default());
-    world.tell(Event::Started { unfinished: true });
-    for _ in 0..2 {
-        run_to(&mut world, |effect| *effect == Effect::Undo);
-        world.tell(Event::Undone(Err(Problem::lasting(codes::APPLY_FAILED, "read-only"))));
-        world.settle();
-        world.tell(Event::Tick);
-    }
-    world.settle();
-    assert_eq!(world.phases.last(), Some(&Phase::RolledBack));
 }
 
 #[test]
@@ -489,9 +419,7 @@ proptest! {
         world.settle();
         world.offer(2, if bad { "bad" } else { "good2" }, soak * 60);
         for steps in crashes {
-            for _ in 0..steps {
-                world.step();
-            }
+            world.steps(steps);
             world.restart();
         }
         world.settle();
@@ -502,6 +430,26 @@ proptest! {
         prop_assert_eq!(world.runs(), expected.0);
         prop_assert_eq!((world.placed, world.committed), (Some(expected.1.digest()), Some(expected.1.digest())));
         prop_assert!(world.begun.len() <= 2, "{:?}", world.begun);
+        prop_assert!(world.machine.memory().attempt.is_none());
+    }
+
+    /// A version that falls ill while the agent dies again and again is undone or final, and the memory knows which.
+    #[test]
+    fn what_falls_ill_in_a_crash_is_undone_or_final(before in 0..25_usize, after in proptest::collection::vec(0..25_usize, 0..3)) {
+        let mut world = World::new();
+        world.offer(1, "good", 0);
+        world.settle();
+        world.offer(2, "good2", 0);
+        world.steps(before);
+        world.restart();
+        world.sick.push(spec("good2").digest());
+        for steps in after {
+            world.steps(steps);
+            world.restart();
+        }
+        world.settle();
+        let running = world.machine.memory().running.map(|claim| claim.digest);
+        prop_assert_eq!((world.placed, world.committed), (running, running));
         prop_assert!(world.machine.memory().attempt.is_none());
     }
 }

@@ -25,15 +25,19 @@ impl Machine {
     }
 
     fn applying(&self) -> Option<Claim> {
-        let attempt = self.memory.attempt.as_ref().filter(|a| a.step != Step::Soaking).map(|a| a.claim);
-        attempt.or_else(|| self.candidate.as_ref().filter(|c| c.is_asked()).map(|c| c.claim()))
+        let attempt = self.memory.attempt.as_ref().filter(|attempt| !attempt.step.runs()).map(|a| a.claim);
+        self.asked().or(attempt)
     }
 
-    /// What is asked for stays asked for, whatever else happens to what still soaks.
+    /// What is asked for, which stays asked for, whatever else happens to what still soaks or cannot be undone.
+    fn asked(&self) -> Option<Claim> {
+        let changing = self.memory.attempt.as_ref().is_some_and(|attempt| !attempt.step.runs());
+        let asked = self.candidate.as_ref().filter(|candidate| candidate.is_asked());
+        asked.filter(|_| self.stuck || !changing).map(Candidate::claim)
+    }
+
     fn shown_phase(&self) -> Phase {
-        let changing = self.memory.attempt.as_ref().is_some_and(|attempt| attempt.step != Step::Soaking);
-        let asked = self.candidate.as_ref().is_some_and(Candidate::is_asked);
-        if asked && !changing { Phase::Applying } else { self.phase }
+        if self.asked().is_some() { Phase::Applying } else { self.phase }
     }
 
     /// The status to show.
@@ -64,14 +68,19 @@ impl Machine {
             match attempt.step {
                 Step::Applying => return format!("{version} is being applied"),
                 Step::Probing => return format!("{version} is placed and being probed"),
-                Step::RollingBack if self.resting => {
+                Step::RollingBack if !self.stuck => return format!("{version} is being undone, back to {previous}"),
+                // The next version is what is waited for.
+                Step::Soaking | Step::Committing | Step::RollingBack if self.candidate.is_some() => {}
+                Step::RollingBack => {
                     return format!("{version} could not be undone, back to {previous}; tried at each heartbeat");
                 }
-                Step::RollingBack => return format!("{version} is being undone, back to {previous}"),
-                Step::Soaking if self.candidate.is_none() => {
+                Step::Soaking => {
                     return format!("{version} is healthy; probes go on for {} before it is final", attempt.soak);
                 }
-                Step::Soaking => {}
+                Step::Committing if self.stuck => {
+                    return format!("{version} is healthy and could not be made final; tried at each heartbeat");
+                }
+                Step::Committing => return format!("{version} is healthy and being made final"),
             }
         }
         match self.candidate.as_ref().map(|c| (c.stage, c.offer.version.long(), c.offer.not_before)) {

@@ -1,0 +1,79 @@
+//! When the certificate is renewed, and how: as soon as that is wanted, but no more than once in a heartbeat, whatever comes of it.
+
+use std::time::Duration;
+
+use bellwether_agent_core::Problem;
+use bellwether_schemas::codes;
+use bellwether_schemas::report::Directive;
+use bellwether_schemas::wire::proto::RenewRequest;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{PATIENCE, Server, anything_below, slow};
+use crate::identity::{Identity, KeyRequest};
+use crate::run::{HEARTBEAT, heartbeat};
+use crate::state_dir::StateDir;
+use crate::tls;
+
+/// What outlives the sessions, so that no number of them makes renewals more frequent.
+pub(super) struct Renewals {
+    wanted: bool,
+    /// Nothing is tried before.
+    free: Instant,
+    heartbeat: Duration,
+}
+
+impl Renewals {
+    pub(super) fn new() -> Self {
+        Self { wanted: false, free: Instant::now(), heartbeat: HEARTBEAT }
+    }
+
+    pub(super) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// Learns how often the device reports.
+    pub(super) fn hear(&mut self, directive: &Directive) {
+        if let Directive::Interval { seconds } = directive {
+            self.heartbeat = heartbeat(*seconds);
+        }
+    }
+
+    /// Whether a renewal is wanted, and may be tried now.
+    pub(super) fn is_due(&self) -> bool {
+        self.wanted && self.free <= Instant::now()
+    }
+
+    /// Waits until a renewal is due, for ever if none is wanted.
+    pub(super) async fn wait(&self) {
+        if !self.wanted {
+            std::future::pending::<()>().await;
+        }
+        sleep_until(self.free).await;
+    }
+
+    /// Tries once; whether there is a new certificate, which the next session uses. The old one is good until then.
+    pub(super) async fn renew(&mut self, state: &StateDir, identity: &Identity, server: &mut Server) -> bool {
+        let renewed = renew(state, identity, server).await;
+        // Devices that were told so at the same moment must not come back at the same moment.
+        self.free = Instant::now() + self.heartbeat + anything_below(self.heartbeat);
+        if let Err(problem) = &renewed {
+            tracing::warn!(code = %problem.code, "cannot renew the certificate: {}", problem.message);
+        }
+        self.wanted = renewed.is_err();
+        renewed.is_ok()
+    }
+}
+
+/// Gets a certificate for a new key. The old one is replaced on disk only when the new one is there as a whole.
+async fn renew(state: &StateDir, identity: &Identity, server: &mut Server) -> Result<(), Problem> {
+    let failed = |why: String| Problem::transient(codes::TLS_FAILED, format!("renewing the certificate: {why}"));
+    let request = KeyRequest::make().map_err(|e| failed(e.to_string()))?;
+    let call = server.client.renew(RenewRequest { csr: request.request_der.into() });
+    let answer = timeout(PATIENCE, call).await.map_err(|_| slow(&server.address))?;
+    let certificate = answer.map_err(|status| server.refused(&status))?.into_inner().certificate;
+    let renewed = Identity { key: request.key, certificate, ..identity.clone() };
+    tls::client(&renewed.ca, Some(&renewed), None).map_err(|e| failed(crate::cli::chain(&e)))?;
+    state.store_identity(&renewed).map_err(|e| failed(crate::cli::chain(&e)))?;
+    tracing::info!("the certificate was renewed");
+    Ok(())
+}
