@@ -1,17 +1,15 @@
 //! `bellwether approve`: opens the gate of a wave.
 
-use std::path::PathBuf;
-
 use bellwether_schemas::api::RolloutView;
-use bellwether_schemas::manifest::{AnyManifest, Kind, Rollout};
+use bellwether_schemas::manifest::{AnyManifest, Gate, Kind, Rollout};
 use bellwether_schemas::{CommitId, FleetName, WaveName, codes, yaml};
 use clap::Args;
 
 use crate::decision::{self, DecisionOptions};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::repo::WorkingCopy;
-use crate::server::{Server, page_address};
+use crate::server::ServerOptions;
 use crate::token_edit::quoted;
 
 const EXAMPLES: &str = "Examples:
@@ -30,13 +28,9 @@ pub(crate) struct ApproveArgs {
     wave: WaveName,
     /// The commit that is approved
     #[arg(long, value_name = "COMMIT")]
-    commit_id: Option<CommitId>,
-    /// Address of the reconciler's page: approve what rolls out now
-    #[arg(long, env = "BELLWETHER_SERVER", value_name = "URL", value_parser = page_address)]
-    server: Option<url::Url>,
-    /// PEM file with the certificate authority of that address
-    #[arg(long, env = "BELLWETHER_CA", value_name = "FILE")]
-    ca: Option<PathBuf>,
+    commit_id: Option<String>,
+    #[command(flatten)]
+    server: ServerOptions,
     /// Why, for whoever reads it later
     #[arg(long)]
     reason: String,
@@ -46,7 +40,7 @@ pub(crate) struct ApproveArgs {
 
 pub(crate) fn run(args: &ApproveArgs, output: Output) -> Result<(), Failure> {
     let copy = WorkingCopy::discover(&args.decision.repo)?;
-    check_names(&copy, &args.fleet, &args.wave)?;
+    let gate = gate(&copy, &args.fleet, &args.wave)?;
     let commit = approved_commit(args, &copy)?;
     let name = decision::name(&args.decision, &[&commit.short(), args.fleet.as_str(), args.wave.as_str()]);
     let mut text = decision::header(Kind::Approval, &name);
@@ -55,25 +49,35 @@ pub(crate) fn run(args: &ApproveArgs, output: Output) -> Result<(), Failure> {
     text.push_str(&format!("  reason: {}\n", quoted(&args.reason)));
     let edit = decision::new_manifest(&copy, Kind::Approval, &name, text)?;
     let summary = format!("Approve wave {} of {} at {}\n\n{}", args.wave, args.fleet, commit.short(), args.reason);
-    decision::carry_out(&copy, &[edit], &summary, &args.decision, output)
+    decision::carry_out(&copy, &[edit], &summary, &args.decision, output)?;
+    if gate == Some(Gate::Automatic) && output == Output::Text {
+        let (fleet, wave) = (&args.fleet, &args.wave);
+        output::note(format!(
+            "Note: the wave {wave} has no gate and opens by itself; rollouts/{fleet}.yaml can give it gate: manual."
+        ));
+    }
+    Ok(())
 }
 
 fn approved_commit(args: &ApproveArgs, copy: &WorkingCopy) -> Result<CommitId, Failure> {
-    if let Some(commit) = args.commit_id {
-        return Ok(commit);
+    if let Some(commit) = &args.commit_id {
+        // A whole id may name a commit that this clone does not have yet.
+        return commit.parse().or_else(|_| copy.resolve("--commit-id", commit));
     }
-    if let Some(address) = &args.server {
-        let rollouts: Vec<RolloutView> = Server::connect(address, args.ca.as_deref())?.get("rollouts")?;
+    if let Some(server) = args.server.connect_if_given()? {
+        let rollouts: Vec<RolloutView> = server.get("rollouts")?;
         let rollout = rollouts.into_iter().find(|rollout| rollout.fleet == args.fleet);
         return rollout.map(|rollout| rollout.commit).ok_or_else(|| {
-            Failure::finding(codes::NO_SUCH_OBJECT, format!("{address} has no rollout of the fleet {}", args.fleet))
+            let message = format!("{} has no rollout of the fleet {}", server.address(), args.fleet);
+            Failure::finding(codes::NO_SUCH_OBJECT, message)
         });
     }
     let head = copy.head()?.ok_or_else(|| Failure::new(codes::NO_SUCH_OBJECT, "the working copy has no commit yet"))?;
     Ok(CommitId::from_bytes(head.as_slice()).expect("a git id has 20 or 32 bytes"))
 }
 
-fn check_names(copy: &WorkingCopy, fleet: &FleetName, wave: &WaveName) -> Result<(), Failure> {
+/// The gate of a wave that is there, as far as its Rollout can be read.
+fn gate(copy: &WorkingCopy, fleet: &FleetName, wave: &WaveName) -> Result<Option<Gate>, Failure> {
     if copy.read(&format!("fleets/{fleet}.yaml"))?.is_none() {
         return Err(Failure::finding(codes::NO_SUCH_OBJECT, format!("there is no fleet {fleet}: fleets/{fleet}.yaml"))
             .hint("List what there is: ls fleets"));
@@ -84,11 +88,11 @@ fn check_names(copy: &WorkingCopy, fleet: &FleetName, wave: &WaveName) -> Result
         Some(text) => match yaml::parse(&path, &text) {
             Ok(AnyManifest::Rollout(rollout)) => rollout.spec,
             // A rollout that does not parse is `validate`'s business; the newest one that did counts.
-            _ => return Ok(()),
+            _ => return Ok(None),
         },
     };
-    if rollout.waves.iter().any(|known| known.name == *wave) {
-        return Ok(());
+    if let Some(known) = rollout.waves.iter().find(|known| known.name == *wave) {
+        return Ok(Some(known.gate));
     }
     let known: Vec<_> = rollout.waves.iter().map(|known| known.name.as_str()).collect();
     Err(Failure::finding(codes::NO_SUCH_OBJECT, format!("the rollout of {fleet} has no wave {wave}"))

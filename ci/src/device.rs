@@ -1,7 +1,6 @@
 //! `bellwether device`: decisions about single devices.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use bellwether_schemas::api::{DeviceView, WaitingOn};
 use bellwether_schemas::manifest::Kind;
@@ -12,7 +11,7 @@ use crate::decision::{self, DecisionOptions};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::repo::WorkingCopy;
-use crate::server::{Server, page_address};
+use crate::server::ServerOptions;
 use crate::token::key_value;
 use crate::token_edit::quoted;
 
@@ -23,7 +22,8 @@ const EXAMPLES: &str = "Examples:
   bellwether device resume --selector site=kiel --over COMMIT --reason \"…\" --commit
 
 A paused device runs something that git does not contain. The better way out is to push the missing commits: then the
-pause ends by itself. A resume makes git overrule what the devices run; it is for the named commits only.";
+pause ends by itself. A resume makes git overrule what the devices run; it is for the named commits only. Without --over
+it learns them from --server (or BELLWETHER_SERVER).";
 
 /// Subcommands of `device`.
 #[derive(Debug, Subcommand)]
@@ -48,12 +48,8 @@ pub(crate) struct ResumeArgs {
     /// The missing commits that git overrules
     #[arg(long, value_name = "COMMIT", value_delimiter = ',', num_args = 1..)]
     over: Vec<CommitId>,
-    /// Address of the reconciler's page: learn the missing commits there
-    #[arg(long, env = "BELLWETHER_SERVER", value_name = "URL", value_parser = page_address)]
-    server: Option<url::Url>,
-    /// PEM file with the certificate authority of that address
-    #[arg(long, env = "BELLWETHER_CA", value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[command(flatten)]
+    server: ServerOptions,
     /// Why, for whoever reads it later
     #[arg(long)]
     reason: String,
@@ -98,10 +94,11 @@ pub(crate) fn run(command: &DeviceCommand, output: Output) -> Result<(), Failure
 }
 
 fn missing_commits(args: &ResumeArgs) -> Result<BTreeSet<CommitId>, Failure> {
-    let Some(address) = args.server.as_ref().filter(|_| args.over.is_empty()) else {
+    if !args.over.is_empty() {
         return Ok(args.over.iter().copied().collect());
-    };
-    let devices: Vec<DeviceView> = Server::connect(address, args.ca.as_deref())?.get("devices")?;
+    }
+    let Some(server) = args.server.connect_if_given()? else { return Ok(BTreeSet::new()) };
+    let devices: Vec<DeviceView> = server.get("devices")?;
     let chosen = |device: &&DeviceView| {
         (args.devices.is_empty() || args.devices.contains(&device.name))
             && args.selector.iter().all(|(key, value)| device.labels.get(key) == Some(value))
@@ -113,7 +110,7 @@ fn missing_commits(args: &ResumeArgs) -> Result<BTreeSet<CommitId>, Failure> {
     let paused: Vec<_> = paused.collect();
     if paused.is_empty() {
         return Err(Failure::finding(codes::NO_SUCH_OBJECT, "none of these devices is paused")
-            .hint(format!("See bellwether get devices --server {address}")));
+            .hint(format!("See bellwether get devices --server {}", server.address())));
     }
     Ok(paused.into_iter().flatten().collect())
 }

@@ -20,7 +20,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct HoldArgs {
-    /// The fleets
+    /// The fleets, or --all
     #[arg(required_unless_present_any = ["all", "name"], conflicts_with = "all")]
     fleets: Vec<FleetName>,
     /// Every fleet
@@ -73,8 +73,9 @@ pub(crate) fn run(args: &HoldArgs, output: Output) -> Result<(), Failure> {
 
 /// The removal of the holds that the arguments mean: by name, or all that stop nothing but these fleets.
 fn released(copy: &WorkingCopy, args: &HoldArgs) -> Result<Vec<Edit>, Failure> {
-    let mut edits = Vec::new();
+    let (mut edits, mut there) = (Vec::new(), Vec::new());
     for (path, text) in holds(copy)? {
+        there.push(path.trim_start_matches("holds/").trim_end_matches(".yaml").to_owned());
         let means = match &args.decision.name {
             Some(name) => path == format!("holds/{name}.yaml"),
             None => match yaml::parse(&path, &text) {
@@ -87,8 +88,18 @@ fn released(copy: &WorkingCopy, args: &HoldArgs) -> Result<Vec<Edit>, Failure> {
         }
     }
     if edits.is_empty() {
-        return Err(Failure::finding(codes::NO_SUCH_OBJECT, "no hold in holds/ stops these fleets and no others")
-            .hint("See ls holds; release one by its name: bellwether hold --name NAME --release"));
+        let message = match &args.decision.name {
+            Some(name) => format!("there is no hold {name}: holds/{name}.yaml"),
+            None if args.all => "no hold in holds/ stops every fleet".to_owned(),
+            None => "no hold in holds/ stops these fleets and no others".to_owned(),
+        };
+        return Err(Failure::finding(codes::NO_SUCH_OBJECT, message).hint(match there.as_slice() {
+            [] => "There are no holds.".to_owned(),
+            there => {
+                let there = there.join(", ");
+                format!("There are: {there}. Release one by its name: bellwether hold --name NAME --release")
+            }
+        }));
     }
     Ok(edits)
 }

@@ -152,13 +152,14 @@ Add a second person to trust/policy.yaml soon.
 
 Next:
   1. See whether all is well:      cd {dir} && bellwether validate
-  2. Make the keys, elsewhere:     bellwether keys init --root SAFE-PLACE --online RECONCILER/keys/online
-  3. Make a reconciler and run it: bellwether-reconciler init --dir RECONCILER --names HOST --repository PATH-OR-URL \\
+  2. Push it to its server:        git remote add origin URL && git push -u origin {branch}
+  3. Make the keys, elsewhere:     bellwether keys init --root SAFE-PLACE --online RECONCILER/keys/online
+  4. Make a reconciler and run it: bellwether-reconciler init --dir RECONCILER --names HOST --repository PATH-OR-URL \\
                                        --branch {branch} --commit {commit} \\
                                        --policy-sha256 {policy}
                                    bellwether-reconciler run --config RECONCILER/reconciler.yaml
-  4. Let the first device in:      bellwether token mint factory --labels ring=canary --commit   (then push it)
-                                   bellwether-agent enroll --server https://HOST:8440 --token-file TOKEN \\
+  5. Let the first device in:      bellwether token mint factory --labels ring=canary --commit > token && git push
+                                   bellwether-agent enroll --server https://HOST:8440 --token-file token \\
                                        --ca RECONCILER/ca/ca.crt --tuf-root RECONCILER/keys/online/1.root.json
                                    bellwether-agent run",
         branch = args.branch,

@@ -1,11 +1,12 @@
 //! `bellwether keys`: the keys that sign what devices get.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use bellwether_schemas::codes;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::output::{self, Output};
 
 const EXAMPLES: &str = "Examples:
@@ -34,6 +35,7 @@ pub(crate) struct KeysInitArgs {
 
 pub(crate) fn run(command: &KeysCommand, output: Output) -> Result<(), Failure> {
     let KeysCommand::Init(args) = command;
+    keep_apart(&args.root, &args.online)?;
     bellwether_reconciler::keys::init(&args.root, &args.online, Timestamp::now()).map_err(|e| {
         let message = format!("cannot make keys in {} and {}", args.root.display(), args.online.display());
         Failure::new(e.code(), message).because(&e)
@@ -47,4 +49,15 @@ pub(crate) fn run(command: &KeysCommand, output: Output) -> Result<(), Failure> 
         )),
     }
     Ok(())
+}
+
+/// The root key must not lie where the reconciler's keys are: whoever takes those would have it too.
+fn keep_apart(root: &Path, online: &Path) -> Result<(), Failure> {
+    let place = |dir: &Path| std::path::absolute(dir).map_err(|e| failure::file("cannot find", dir, &e));
+    let (root_place, online_place) = (place(root)?, place(online)?);
+    if !root_place.starts_with(&online_place) {
+        return Ok(());
+    }
+    let message = format!("the root key would lie with the online keys, in {}", online.display());
+    Err(Failure::new(codes::USAGE, message).hint("Name a folder for --root that is not in the one for --online."))
 }

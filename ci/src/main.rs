@@ -76,7 +76,7 @@ enum Command {
     /// Decide about single devices
     #[command(subcommand)]
     Device(device::DeviceCommand),
-    /// List fleets, devices, rollouts or commits of a running reconciler
+    /// List fleets, devices, rollouts or commits of a running reconciler, or its repository's condition
     Get(get::GetArgs),
     /// Say why a device is where it is, and what it waits for
     Why(why::WhyArgs),

@@ -1,13 +1,15 @@
 //! `bellwether render`: the spec.json that the reconciler would publish for a device, made by the same code.
 
+mod facts;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use bellwether_core::declare::{Declared, Subject};
+use bellwether_core::declare::Declared;
 use bellwether_core::objects::{ObjectError, ObjectKind, ObjectSource};
 use bellwether_core::render::{self, Contents};
-use bellwether_core::verify::{Introduction, Refusal, Stop, VerifiedHistory};
-use bellwether_schemas::{CommitId, DeviceName, ObjectId, Sha256Digest, codes};
+use bellwether_core::verify::{Introduction, Policy, Refusal, Stop, VerifiedHistory};
+use bellwether_schemas::{CommitId, DeviceName, EntryId, ObjectId, Sha256Digest, codes};
 use clap::Args;
 
 use crate::failure::Failure;
@@ -17,6 +19,7 @@ use crate::repo::{WorkingCopy, git};
 const EXAMPLES: &str = "Examples:
   bellwether render device-1
   bellwether render device-1 --at HEAD~1 | sha256sum     (the digest that the device reports, if it ran that)
+  bellwether render factory-0123456789abcdef --entry t-4a5b6c7d8e9f   (a name that was made at enrollment)
 
 The history is verified as the reconciler does it, from the first commit that has a policy: what would be refused is
 refused here. Changes that are not committed do not count.";
@@ -27,6 +30,9 @@ refused here. Changes that are not committed do not count.";
 pub(crate) struct RenderArgs {
     /// The device
     device: DeviceName,
+    /// The entry of the enrollment by which it came, for a device whose name was made from its key
+    #[arg(long, value_name = "ID")]
+    entry: Option<EntryId>,
     /// The working copy
     #[arg(long, default_value = ".", value_name = "DIR")]
     repo: PathBuf,
@@ -38,18 +44,10 @@ pub(crate) struct RenderArgs {
 pub(crate) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
     let copy = WorkingCopy::discover(&args.repo)?;
     let objects = Objects(copy.git());
-    let tip = resolve(copy.git(), &args.at)?;
-    let declared = declare(&copy, &objects, &tip)?;
+    let tip = copy.resolve("--at", &args.at)?;
+    let declared = declare(copy.git(), &objects, &tip)?;
 
-    let subject = Subject::Device(args.device.clone());
-    if !declared.inventory().names(&args.device) {
-        return Err(Failure::finding(
-            codes::NO_SUCH_OBJECT,
-            format!("git names no device {} at {}", args.device, tip.short()),
-        )
-        .hint("Devices are named by tokens in enrollments/ and by files in devices/."));
-    }
-    let facts = declared.inventory().subject_facts(&subject);
+    let facts = facts::of(&declared, &args.device, args.entry.as_ref())?;
     let fleets = declared.fleets_of(&facts);
     let fleet = match fleets.as_slice() {
         [fleet] => *fleet,
@@ -78,6 +76,7 @@ pub(crate) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
             // Exactly the bytes that are signed, so that a digest of the output is the digest of the spec.
             use std::io::Write as _;
             let _closed = std::io::stdout().lock().write_all(&rendered.canonical);
+            note_invalid(&declared);
         }
         Output::Json => output::json(&serde_json::json!({
             "device": args.device, "fleet": fleet, "head": tip, "template": target.landing.commit,
@@ -87,11 +86,21 @@ pub(crate) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What does not parse counts as it was before, so that what is printed may not be what was just written.
+fn note_invalid(declared: &Declared) {
+    let paths: Vec<_> = declared.invalid().map(|(path, _)| path).collect();
+    if !paths.is_empty() {
+        let paths = paths.join(", ");
+        output::note(format!(
+            "Note: these do not parse, and count as they last did: {paths}. See bellwether validate."
+        ));
+    }
+}
+
 /// What the history up to `tip` declares, verified from its first commit that has a policy.
-fn declare(copy: &WorkingCopy, objects: &Objects<'_>, tip: &CommitId) -> Result<Declared, Failure> {
+fn declare(repo: &gix::Repository, objects: &Objects<'_>, tip: &CommitId) -> Result<Declared, Failure> {
     let unreadable = |e: ObjectError| git("an object cannot be read", &e);
-    let introduction = first_with_policy(copy.git(), tip)?;
-    let branch = copy.branch()?;
+    let (introduction, branch) = first_with_policy(repo, tip)?;
     let (mut history, first) = VerifiedHistory::introduce(objects, &introduction, &branch).map_err(refused)?;
     let mut declared = Declared::introduce(objects, &first).map_err(unreadable)?;
     let advanced = history.advance(objects, tip, jiff::Timestamp::now());
@@ -115,17 +124,20 @@ fn refused(refusal: Refusal) -> Failure {
     Failure::finding(refusal.code, message).hint(refusal.hint)
 }
 
-/// The oldest landing that has a policy, which introduces the rest. A reconciler has it pinned; here it is your own copy.
-fn first_with_policy(repo: &gix::Repository, tip: &CommitId) -> Result<Introduction, Failure> {
-    let walk = || -> Result<Option<Introduction>, gix::Error> {
+/// The oldest landing that has a policy, which introduces the rest, and the branch which that policy is for. A reconciler
+/// has both in its configuration; here it is your own copy, on whatever branch you work.
+fn first_with_policy(repo: &gix::Repository, tip: &CommitId) -> Result<(Introduction, String), Failure> {
+    let walk = || -> Result<Option<(Introduction, String)>, gix::Error> {
         let mut found = None;
         let mut next = Some(gix::ObjectId::from_bytes_or_panic(tip.as_bytes()));
         while let Some(id) = next {
             let commit = repo.find_commit(id)?;
             if let Some(entry) = commit.tree()?.lookup_entry_by_path("trust/policy.yaml")? {
-                let policy_sha256 = Sha256Digest::of(&entry.object()?.data);
+                let text = &entry.object()?.data;
                 let commit = CommitId::from_bytes(id.as_slice()).expect("a git id has 20 or 32 bytes");
-                found = Some(Introduction { commit, policy_sha256 });
+                // One that cannot be read is refused as such in a moment.
+                let branch = Policy::parse(text).map(|policy| policy.branch().to_owned()).unwrap_or_default();
+                found = Some((Introduction { commit, policy_sha256: Sha256Digest::of(text) }, branch));
             }
             next = commit.parent_ids().next().map(|parent| parent.detach());
         }
@@ -133,16 +145,6 @@ fn first_with_policy(repo: &gix::Repository, tip: &CommitId) -> Result<Introduct
     };
     let found = walk().map_err(|e| git("the history cannot be read", &e))?;
     found.ok_or_else(|| Failure::finding(codes::NOT_A_REPOSITORY, "no commit has trust/policy.yaml"))
-}
-
-fn resolve(repo: &gix::Repository, at: &str) -> Result<CommitId, Failure> {
-    let unknown = |e: &(dyn std::error::Error + 'static)| {
-        Failure::finding(codes::NO_SUCH_OBJECT, format!("--at: {at} names no commit"))
-            .because(e)
-            .hint("Name a commit, tag or branch that is there: git log --oneline")
-    };
-    let id = repo.rev_parse_single(format!("{at}^{{commit}}").as_str()).map_err(|e| unknown(&e))?;
-    Ok(CommitId::from_bytes(id.detach().as_slice()).expect("a git id has 20 or 32 bytes"))
 }
 
 /// The objects of the working copy's repository; `bellwether_core` checks what it gets from here.

@@ -94,6 +94,17 @@ impl WorkingCopy {
         Ok(Some(self.repo.head_id().map_err(|e| git("cannot read HEAD", &e))?.detach()))
     }
 
+    /// The commit that `text`, the value of `option`, names: an id, also a short one, a branch, a tag, `HEAD~1`.
+    pub(crate) fn resolve(&self, option: &str, text: &str) -> Result<CommitId, Failure> {
+        let unknown = |e: &(dyn std::error::Error + 'static)| {
+            Failure::finding(codes::NO_SUCH_OBJECT, format!("{option}: {text} names no commit"))
+                .because(e)
+                .hint("Name a commit, tag or branch that is there: git log --oneline")
+        };
+        let id = self.repo.rev_parse_single(format!("{text}^{{commit}}").as_str()).map_err(|e| unknown(&e))?;
+        Ok(CommitId::from_bytes(id.detach().as_slice()).expect("a git id has 20 or 32 bytes"))
+    }
+
     /// The content of a file in the working tree; `None` when it is not there.
     pub(crate) fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
         let file = self.root.join(path);

@@ -9,25 +9,34 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::{self, Failure};
 
-/// Options of every subcommand that reads the fleet.
+/// Options of every subcommand that reads the fleet, or may.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerOptions {
     /// Address of the reconciler's page, such as http://127.0.0.1:8080
     #[arg(long, env = "BELLWETHER_SERVER", value_name = "URL", value_parser = page_address)]
-    pub(crate) server: url::Url,
+    server: Option<url::Url>,
     /// PEM file with the certificate authority of that address, if it is not publicly trusted
     #[arg(long, env = "BELLWETHER_CA", value_name = "FILE")]
-    pub(crate) ca: Option<PathBuf>,
+    ca: Option<PathBuf>,
 }
 
 impl ServerOptions {
+    /// A reader, for a subcommand that needs one.
     pub(crate) fn connect(&self) -> Result<Server, Failure> {
-        Server::connect(&self.server, self.ca.as_deref())
+        self.connect_if_given()?.ok_or_else(|| {
+            Failure::new(codes::USAGE, "which reconciler? --server <URL> is missing")
+                .hint("Pass the address of its page, such as --server http://127.0.0.1:8080, or set BELLWETHER_SERVER.")
+        })
+    }
+
+    /// A reader, if an address was given.
+    pub(crate) fn connect_if_given(&self) -> Result<Option<Server>, Failure> {
+        self.server.as_ref().map(|address| Server::connect(address, self.ca.as_deref())).transpose()
     }
 }
 
 /// Reads the address of a page.
-pub(crate) fn page_address(text: &str) -> Result<url::Url, String> {
+fn page_address(text: &str) -> Result<url::Url, String> {
     let expected = "expected the address of the reconciler's page, such as http://127.0.0.1:8080";
     let url: url::Url = text.parse().map_err(|_| expected.to_owned())?;
     let fits = matches!(url.scheme(), "http" | "https") && url.has_host();
@@ -72,6 +81,10 @@ impl Server {
         Ok(Self { address: address.clone(), client, runtime })
     }
 
+    pub(crate) fn address(&self) -> &url::Url {
+        &self.address
+    }
+
     /// `GET /api/v1/<path>`.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let url = self.address.join(&format!("/api/v1/{path}")).map_err(|e| {
@@ -98,7 +111,11 @@ fn refused(url: &url::Url, status: u16, body: &[u8]) -> Failure {
         Ok(error) => {
             let code = codes::explain(&error.code).map_or(codes::SERVER_ANSWER, |known| known.code);
             let failure = Failure::finding(code, format!("{url}: {}", error.message));
-            if error.hint.is_empty() { failure } else { failure.hint(error.hint) }
+            match error.hint.as_str() {
+                _ if status == 404 => failure.hint("List what there is: bellwether get devices"),
+                "" => failure,
+                hint => failure.hint(hint),
+            }
         }
         Err(_) if status == 404 => Failure::finding(codes::NO_SUCH_OBJECT, format!("{url} is not there (HTTP 404)")),
         Err(_) => Failure::new(codes::SERVER_ANSWER, format!("{url} answered HTTP {status}")),

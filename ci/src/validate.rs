@@ -1,11 +1,12 @@
 //! `bellwether validate`: every manifest, every problem, with its place; and whether the manifests fit together.
 
+mod files;
 mod rendering;
 mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use bellwether_core::verify::POLICY_PATH;
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
@@ -29,8 +30,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ValidateArgs {
-    /// Show only problems of these files, as paths in the repository
-    paths: Vec<String>,
+    /// Show only problems of these files and folders
+    paths: Vec<PathBuf>,
     /// The repository
     #[arg(long, default_value = ".", value_name = "DIR")]
     repo: PathBuf,
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &ValidateArgs, output: Output) -> Result<(), Failure> {
     }
     let mut check = Check { root, texts: BTreeMap::new(), manifests: BTreeMap::new(), problems: Vec::new() };
     check.read_all()?;
-    if check.texts.is_empty() {
+    if check.texts.is_empty() && check.problems.is_empty() {
         return Err(Failure::new(
             codes::NOT_A_REPOSITORY,
             format!("{} has no manifests", shown(&check.root).display()),
@@ -59,17 +60,12 @@ pub(crate) fn run(args: &ValidateArgs, output: Output) -> Result<(), Failure> {
     check.renders(&devices)?;
     check.trust();
 
+    let wanted = args.paths.iter().map(|path| in_repository(&check.root, path)).collect::<Result<Vec<_>, _>>()?;
     let mut problems = check.problems;
-    let wanted = |problem: &Diagnostic| {
-        let named = |path: &String| {
-            problem.file == path.trim_start_matches("./")
-                || problem.file.starts_with(&format!("{}/", path.trim_end_matches('/')))
-        };
-        args.paths.is_empty() || args.paths.iter().any(named)
-    };
-    problems.retain(wanted);
+    problems
+        .retain(|problem| wanted.is_empty() || wanted.iter().any(|path| Path::new(&problem.file).starts_with(path)));
     problems.sort_by(|a, b| (&a.file, a.place, a.code).cmp(&(&b.file, b.place, b.code)));
-    report(&problems, check.texts.len(), output);
+    report(&problems, check.texts.len(), &wanted, output);
     let counts = |problem: &&Diagnostic| args.strict || problem.severity == Severity::Error;
     match problems.iter().find(counts) {
         None => Ok(()),
@@ -91,31 +87,9 @@ struct Check {
 
 impl Check {
     fn read_all(&mut self) -> Result<(), Failure> {
-        for kind in Kind::ALL {
-            let folder = self.root.join(kind.folder());
-            let entries = match std::fs::read_dir(&folder) {
-                Ok(entries) => entries,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(failure::file("cannot read", &folder, &e)),
-            };
-            for entry in entries {
-                let entry = entry.map_err(|e| failure::file("cannot read", &folder, &e))?;
-                let path = format!("{}/{}", kind.folder(), entry.file_name().to_string_lossy());
-                let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-                if is_file && Kind::of_path(&path).is_some() {
-                    self.read(path)?;
-                } else if !matches!(entry.file_name().to_str(), Some("README.md" | ".gitkeep")) {
-                    let mut warning = Diagnostic::error(
-                        codes::UNEXPECTED_FILE,
-                        &path,
-                        "only <name>.yaml belongs into a folder of manifests",
-                    );
-                    warning.severity = Severity::Warning;
-                    self.problems.push(warning);
-                }
-            }
-        }
-        Ok(())
+        let found = files::find(&self.root)?;
+        self.problems.extend(found.misplaced);
+        found.manifests.into_iter().try_for_each(|path| self.read(path))
     }
 
     fn read(&mut self, path: String) -> Result<(), Failure> {
@@ -268,8 +242,11 @@ impl Check {
         Ok(())
     }
 
-    /// The policy, as the verifier judges it.
+    /// What the verifier would refuse: in the policy, and where every fleet is lost.
     fn trust(&mut self) {
+        if !self.texts.keys().any(|path| Kind::of_path(path) == Some(Kind::Fleet)) {
+            self.problems.extend(trust::fleets_lost(&self.root));
+        }
         match (self.manifests.get(POLICY_PATH), self.texts.get(POLICY_PATH)) {
             (Some(AnyManifest::TrustPolicy(policy)), Some(text)) => {
                 self.problems.extend(trust::problems(&self.root, text, &policy.spec, Timestamp::now()));
@@ -281,6 +258,20 @@ impl Check {
             }
         }
     }
+}
+
+/// What was named, as a path in the repository; nothing that is not there is silently found to be in order.
+fn in_repository(root: &Path, path: &Path) -> Result<PathBuf, Failure> {
+    let inner = path.components().all(|part| matches!(part, Component::CurDir | Component::Normal(_)));
+    if inner && std::fs::symlink_metadata(root.join(path)).is_ok() {
+        return Ok(path.components().filter(|part| *part != Component::CurDir).collect());
+    }
+    let absolute = root.canonicalize().and_then(|root| Ok((root, path.canonicalize()?))).ok();
+    let inside = absolute.and_then(|(root, path)| path.strip_prefix(root).map(Path::to_path_buf).ok());
+    inside.ok_or_else(|| {
+        let message = format!("{} is not in the repository {}", path.display(), shown(root).display());
+        Failure::new(codes::USAGE, message).hint("Name a file or folder in it, such as fleets/edge.yaml.")
+    })
 }
 
 fn is_plain_file(root: &Path, path: &str) -> bool {
@@ -301,7 +292,7 @@ fn digest(path: &Path) -> Result<(Sha256Digest, u64), Failure> {
     }
 }
 
-fn report(problems: &[Diagnostic], files: usize, output: Output) {
+fn report(problems: &[Diagnostic], files: usize, wanted: &[PathBuf], output: Output) {
     if output == Output::Json {
         return output::json(&serde_json::json!({ "files": files, "problems": problems }));
     }
@@ -315,6 +306,10 @@ fn report(problems: &[Diagnostic], files: usize, output: Output) {
         output::line(format!("{}\n", text.replacen(word, &painted, 1)));
     }
     if problems.is_empty() {
-        output::line(format!("{files} manifests, no problems."));
+        let wanted: Vec<_> = wanted.iter().map(|path| path.display().to_string()).collect();
+        // The repository itself has an empty path in it.
+        let all = wanted.iter().any(String::is_empty) || wanted.is_empty();
+        let scope = if all { String::new() } else { format!(" in {}", wanted.join(", ")) };
+        output::line(format!("{files} manifests, no problems{scope}."));
     }
 }

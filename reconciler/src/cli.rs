@@ -53,6 +53,18 @@ struct Init {
     /// The watched repository: a path, https://… or ssh://…
     #[arg(long)]
     repository: String,
+    /// For https: a file with a token or password that opens the repository, mode 0600.
+    #[arg(long, help_heading = "Access to the repository")]
+    token_file: Option<PathBuf>,
+    /// For https: certificates (PEM) to trust instead of the system's.
+    #[arg(long, help_heading = "Access to the repository")]
+    ca_file: Option<PathBuf>,
+    /// For ssh: a private key without a passphrase; else what ssh finds by itself.
+    #[arg(long, help_heading = "Access to the repository")]
+    ssh_key: Option<PathBuf>,
+    /// For ssh: the host keys to trust; else those of the user and the system.
+    #[arg(long, help_heading = "Access to the repository")]
+    known_hosts: Option<PathBuf>,
     /// The watched branch.
     #[arg(long, default_value = "main")]
     branch: String,
@@ -173,10 +185,18 @@ impl Init {
         // Paths on the command line are relative to where it runs, those in the file to the file.
         let local = Path::new(&self.repository);
         let repository = if local.exists() { absolute(local)?.display().to_string() } else { self.repository.clone() };
-        let keys = self.keys.as_deref().map(absolute).transpose()?;
+        let place = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
+        let keys = place(&self.keys)?;
+        let repository_access = Access {
+            username: None,
+            token_file: place(&self.token_file)?,
+            ca_file: place(&self.ca_file)?,
+            ssh_key: place(&self.ssh_key)?,
+            known_hosts: place(&self.known_hosts)?,
+        };
         Ok(Config {
             repository,
-            repository_access: Access::default(),
+            repository_access,
             branch: self.branch.clone(),
             introduction: IntroductionConfig { commit: self.commit, policy_sha256: self.policy_sha256 },
             domain: self.domain.clone(),

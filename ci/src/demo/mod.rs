@@ -3,6 +3,7 @@
 //! The demo's folder holds all of it, so a demo that was stopped goes on when it is started again.
 
 mod children;
+mod folder;
 mod place;
 mod setup;
 mod show;
@@ -35,9 +36,9 @@ const LOOK: Duration = Duration::from_millis(250);
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DemoArgs {
-    /// How many devices
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    devices: u32,
+    /// How many devices a new demo has [default: 5]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    devices: Option<u32>,
     /// The demo's folder; an earlier demo there goes on
     #[arg(long, default_value = "demo")]
     dir: PathBuf,
@@ -50,12 +51,25 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> Result<(), Failure> {
     if output == Output::Json && !args.once {
         return Err(Failure::new(codes::USAGE, "--output json shows a result, and without --once there is none"));
     }
-    let place = setup::prepare(&args.dir, args.devices)?;
+    check_programs()?;
+    let (place, _held) = folder::prepare(&args.dir, args.devices)?;
     let mut children = Children::watch_signals()?;
     let result = show_rollout(args, output, &place, &mut children);
     // Whatever happened, nothing that was started stays behind.
     children.stop();
     result
+}
+
+/// What the demo and the commands that it shows start: git, which signs with ssh-keygen.
+fn check_programs() -> Result<(), Failure> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |program: &str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    let missing: Vec<_> = ["git", "ssh-keygen"].into_iter().filter(|program| !is_there(program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(children::failed(format!("the demo needs programs that are not on the PATH: {}", missing.join(", ")))
+        .hint("Install them, then start the demo again. On Debian: apt-get install git openssh-client"))
 }
 
 fn show_rollout(args: &DemoArgs, output: Output, place: &Place, children: &mut Children) -> Result<(), Failure> {
@@ -67,7 +81,7 @@ fn show_rollout(args: &DemoArgs, output: Output, place: &Place, children: &mut C
         output::line(show::introduction(place, &page));
     }
     let mut screen = Screen::new(args.once);
-    let limit = Duration::from_secs(60 + u64::from(args.devices));
+    let limit = Duration::from_secs(60 + wanted as u64);
     loop {
         children.check()?;
         let devices: Vec<DeviceView> = server.get("devices")?;

@@ -22,9 +22,23 @@ impl Place {
         &self.shown
     }
 
-    /// Says that the folder is a demo, and how many devices it has. Written last.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Says that the folder is a demo, and how many devices it has.
     pub(crate) fn marker(&self) -> PathBuf {
         self.dir.join("demo.json")
+    }
+
+    /// Says that the demo is not finished. Written before all else, and removed last.
+    pub(crate) fn unfinished(&self) -> PathBuf {
+        self.dir.join("demo.unfinished")
+    }
+
+    /// Everything that making a demo puts into its folder, but for that last mark.
+    pub(crate) fn parts(&self) -> [PathBuf; 7] {
+        ["demo.json", "devices", "fleet", "fleet.git", "keys", "logs", "reconciler"].map(|part| self.dir.join(part))
     }
 
     pub(crate) fn bare_repository(&self) -> PathBuf {

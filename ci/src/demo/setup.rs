@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use bellwether_schemas::{PersonName, Seconds, codes};
@@ -22,38 +22,8 @@ use crate::token_edit;
 
 pub(super) const BRANCH: &str = "main";
 
-/// The demo in `dir`: the one that is there, or a new one.
-pub(crate) fn prepare(dir: &Path, devices: u32) -> Result<Place, Failure> {
-    fs::create_dir_all(dir).map_err(|e| failure::file("cannot make", dir, &e))?;
-    let absolute = dir.canonicalize().map_err(|e| failure::file("cannot find", dir, &e))?;
-    let place = Place::new(dir, absolute.clone(), devices);
-    if place.marker().exists() {
-        let there = marked_devices(&place.marker())?;
-        output::note(format!("Going on with the demo in {}, which has {there} devices.", dir.display()));
-        return Ok(Place::new(dir, absolute, there));
-    }
-    let mut entries = fs::read_dir(dir).map_err(|e| failure::file("cannot read", dir, &e))?;
-    if entries.next().is_some() {
-        return Err(Failure::new(
-            codes::NOT_EMPTY,
-            format!("{} is not empty, and no demo that could go on", dir.display()),
-        )
-        .hint("Name another folder: bellwether demo --dir /tmp/demo"));
-    }
-    make(&place)?;
-    let marker = serde_json::json!({ "devices": devices }).to_string();
-    write(&place.marker(), marker.as_bytes())?;
-    Ok(place)
-}
-
-fn marked_devices(marker: &Path) -> Result<u32, Failure> {
-    let text = fs::read(marker).map_err(|e| failure::file("cannot read", marker, &e))?;
-    let value: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-    let devices = value.get("devices").and_then(serde_json::Value::as_u64).and_then(|n| u32::try_from(n).ok());
-    devices.ok_or_else(|| failed(format!("{} does not say how many devices there are", marker.display())))
-}
-
-fn make(place: &Place) -> Result<(), Failure> {
+/// Fills the folder of a new demo.
+pub(super) fn make(place: &Place) -> Result<(), Failure> {
     output::note("Making a repository with a policy, an example fleet and tokens; first signed commit …");
     let introduction = make_repository(place)?;
     output::note("Making keys and a reconciler …");
@@ -138,11 +108,7 @@ fn push(place: &Place) -> Result<(), Failure> {
         .args(["push", "--quiet", "--set-upstream", "origin", BRANCH])
         .current_dir(copy.root())
         .output();
-    let run = run.map_err(|e| {
-        failed("git could not be started")
-            .because(&e)
-            .hint("Install git, then start the demo again with another --dir.")
-    })?;
+    let run = run.map_err(|e| failed("git could not be started").because(&e))?;
     if run.status.success() {
         return Ok(());
     }
@@ -176,7 +142,7 @@ fn make_folder(path: &Path) -> Result<(), Failure> {
     fs::create_dir_all(path).map_err(|e| failure::file("cannot make", path, &e))
 }
 
-fn write(path: &PathBuf, content: &[u8]) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
     fs::write(path, content).map_err(|e| failure::file("cannot write", path, &e))
 }
 

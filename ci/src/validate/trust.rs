@@ -1,11 +1,11 @@
-//! The verifier's own judgement of `trust/policy.yaml`, before it is too late to change it by a landing.
+//! The verifier's own judgement, before it is too late to change anything by a landing.
 
 use std::path::Path;
 
 use bellwether_core::verify::{POLICY_PATH, Policy};
 use bellwether_schemas::codes;
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
-use bellwether_schemas::manifest::TrustPolicy;
+use bellwether_schemas::manifest::{Kind, TrustPolicy};
 use jiff::{SignedDuration, Timestamp};
 
 /// Long enough to renew a policy without haste.
@@ -49,6 +49,17 @@ fn not_raised(root: &Path, text: &[u8], policy: &Policy) -> Option<Diagnostic> {
         format!("the policy changed, and its version is {}, expected more than {}", policy.version(), before.version());
     let hint = format!("write version: {}", before.version().saturating_add(1));
     Some(Diagnostic::error(codes::POLICY_VERSION, POLICY_PATH, message).hint(hint))
+}
+
+/// No fleet is left of those in the last commit. Only asked where there is none.
+pub(super) fn fleets_lost(root: &Path) -> Option<Diagnostic> {
+    let repo = gix::open(root).ok()?;
+    let fleets = repo.head_commit().ok()?.tree().ok()?.lookup_entry_by_path(Kind::Fleet.folder()).ok()??;
+    let fleets = fleets.object().ok()?.try_into_tree().ok()?;
+    fleets.iter().flatten().any(|entry| entry.filename().ends_with(b".yaml")).then(|| {
+        let message = "no fleet is left of those in the last commit, and a landing that loses every fleet is refused";
+        Diagnostic::error(codes::EVERY_FLEET_LOST, Kind::Fleet.folder(), message)
+    })
 }
 
 fn committed(root: &Path) -> Option<Vec<u8>> {

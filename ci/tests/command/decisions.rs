@@ -13,6 +13,11 @@ fn an_approval_names_the_newest_commit() {
     sandbox.git(&["verify-commit", "HEAD"]);
     assert_eq!(sandbox.bellwether(&["validate"]).code, Some(0));
 
+    let first = ["approve", "edge", "canary", "--reason", "x", "--commit-id", "HEAD~1"];
+    let ran = sandbox.bellwether(&first);
+    assert!(ran.code == Some(0) && ran.out.contains(head.trim()), "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("has no gate"), "{}", ran.err);
+
     let unknown = sandbox.bellwether(&["approve", "edge", "west", "--reason", "x"]);
     assert_eq!(unknown.code, Some(1));
     assert!(unknown.err.contains("BW-0733") && unknown.err.contains("canary, rest"), "{}", unknown.err);

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test may end where it stands")]
 
 mod decisions;
+mod demo;
 mod init;
 mod mistakes;
 mod tokens;
@@ -10,6 +11,8 @@ mod validate;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+const BELLWETHER: &str = env!("CARGO_BIN_EXE_bellwether");
 
 /// A folder of its own with a signing key, and from [`Sandbox::with_repository`] a repository `fleet`.
 struct Sandbox {
@@ -20,6 +23,16 @@ struct Ran {
     code: Option<i32>,
     out: String,
     err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
 }
 
 impl Sandbox {
@@ -49,24 +62,19 @@ impl Sandbox {
     }
 
     fn program(&self, program: &str, arguments: &[&str], dir: &Path) -> Output {
-        Command::new(program)
-            .args(arguments)
-            .current_dir(dir)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.dir.path())
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .output()
-            .expect("the program is installed")
+        self.prepared(program, arguments, dir).output().expect("the program is installed")
+    }
+
+    fn prepared(&self, program: &str, arguments: &[&str], dir: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(dir).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", self.dir.path()).env("GIT_CONFIG_NOSYSTEM", "1");
+        command
     }
 
     fn bellwether_in(&self, dir: &Path, arguments: &[&str]) -> Ran {
-        let output = self.program(env!("CARGO_BIN_EXE_bellwether"), arguments, dir);
-        Ran {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).expect("text"),
-            err: String::from_utf8(output.stderr).expect("text"),
-        }
+        Ran::from(self.program(BELLWETHER, arguments, dir))
     }
 
     /// The command in the repository.

@@ -31,6 +31,56 @@ fn every_mistake_is_shown_with_its_place() {
 }
 
 #[test]
+fn what_is_no_manifest_is_an_error_that_says_what_happens() {
+    let sandbox = Sandbox::with_repository();
+    for harmless in ["fleets/README.md", "holds/.gitkeep", "fleets/.edge.yaml.swp", "holds/stop.yaml~"] {
+        sandbox.write(harmless, "x\n");
+    }
+    assert_eq!(sandbox.bellwether(&["validate"]).code, Some(0));
+    sandbox.git(&["add", "fleets/.edge.yaml.swp"]);
+    let manifest = "apiVersion: bellwether/v1\nkind: Hold\nmetadata: {name: stop}\nspec: {all: true, reason: x}\n";
+    sandbox.write("holds/stop.yml", manifest);
+    sandbox.write("holds/2026/march.yaml", manifest);
+    sandbox.write("fleets/other.yml", "x\n");
+    std::os::unix::fs::symlink("edge.yaml", sandbox.repository().join("fleets/link.yaml")).expect("a link");
+    let ran = sandbox.bellwether(&["validate"]);
+    assert_eq!(ran.code, Some(1));
+    insta::assert_snapshot!(ran.out);
+}
+
+#[test]
+fn files_can_be_named_from_wherever_one_stands() {
+    let sandbox = Sandbox::with_repository();
+    sandbox.replace("rollouts/edge.yaml", "soak: 15m", "soka: 15m");
+    let fleets = sandbox.repository().join("fleets");
+    let absolute = sandbox.repository().join("rollouts/edge.yaml");
+    for (path, code) in [
+        ("rollouts/edge.yaml", 1),
+        ("./rollouts/", 1),
+        ("../rollouts/edge.yaml", 1),
+        (absolute.to_str().expect("UTF-8"), 1),
+        ("..", 1),
+        ("edge.yaml", 0),
+        ("fleets", 0),
+    ] {
+        let ran = sandbox.bellwether_in(&fleets, &["validate", path]);
+        assert_eq!(ran.code, Some(code), "{path}: {}{}", ran.out, ran.err);
+    }
+}
+
+#[test]
+fn losing_every_fleet_is_an_error() {
+    let sandbox = Sandbox::with_repository();
+    std::fs::remove_file(sandbox.repository().join("rollouts/edge.yaml")).expect("it is there");
+    std::fs::rename(sandbox.repository().join("fleets/edge.yaml"), sandbox.repository().join("edge.yaml"))
+        .expect("it is there");
+    let ran = sandbox.bellwether(&["validate"]);
+    assert!(ran.code == Some(1) && ran.out.contains("BW-0215"), "{}", ran.out);
+    sandbox.write("fleets/other.yaml", &sandbox.read("edge.yaml").replace("name: edge", "name: other"));
+    assert_eq!(sandbox.bellwether(&["validate"]).code, Some(0));
+}
+
+#[test]
 fn an_artifact_must_be_what_the_manifest_says() {
     let sandbox = Sandbox::with_repository();
     sandbox.write("artifacts/app.bin", "the app\n");
@@ -120,10 +170,56 @@ fn render_prints_what_the_device_would_get() {
     let said: serde_json::Value = serde_json::from_str(&json.out).expect("JSON");
     assert_eq!(said["digest"], Sha256Digest::of(ran.out.as_bytes()).to_string(), "exactly the bytes that are signed");
 
+    sandbox.replace("fleets/edge.yaml", "  template:", "  templat:");
+    sandbox.git(&["commit", "-qam", "Break the fleet"]);
+    let broken = sandbox.bellwether(&["render", "kiosk-7"]);
+    assert_eq!((broken.code, &broken.out), (Some(0), &ran.out), "its newest version that parses counts");
+    assert!(broken.err.contains("fleets/edge.yaml"), "{}", broken.err);
+    sandbox.git(&["reset", "-q", "--hard", "HEAD~1"]);
+
     sandbox.git(&["commit", "-q", "--allow-empty", "--no-gpg-sign", "-m", "Nobody signed this"]);
     let refused = sandbox.bellwether(&["render", "kiosk-7"]);
     assert!(refused.code == Some(1) && refused.err.contains("BW-02"), "{}", refused.err);
     assert_eq!(sandbox.bellwether(&["render", "kiosk-7", "--at", "HEAD~1"]).out, ran.out);
+    // Engineers and CI stand on branches of their own, or on none.
+    sandbox.git(&["checkout", "-q", "-b", "greeting", "HEAD~1"]);
+    sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good morning");
+    sandbox.git(&["commit", "-qam", "Say good morning"]);
+    sandbox.git(&["checkout", "-q", "--detach"]);
+    let ran = sandbox.bellwether(&["render", "kiosk-7"]);
+    assert!(ran.code == Some(0) && ran.out.contains("Good morning from kiosk-7."), "{}{}", ran.out, ran.err);
+}
+
+#[test]
+fn render_knows_names_that_enrolling_makes() {
+    let sandbox = Sandbox::with_repository();
+    let device = "factory-0123456789abcdef";
+    sandbox.bellwether(&["token", "mint", "factory", "--id", "plain", "--commit"]);
+    sandbox.bellwether(&["token", "mint", "factory", "--id", "kiel", "--labels", "fleet=north", "--commit"]);
+    sandbox.bellwether(&["token", "mint", "factory", "--id", "named", "--device", "kiosk-7", "--commit"]);
+    sandbox.write("fleets/north.yaml", &sandbox.read("fleets/edge.yaml").replace("edge", "north"));
+    sandbox.replace("fleets/north.yaml", "greeting: Hello", "greeting: Moin");
+    sandbox.git(&["add", "."]);
+    sandbox.git(&["commit", "-qm", "A second fleet"]);
+
+    let ran = sandbox.bellwether(&["render", device, "--entry", "plain"]);
+    assert!(ran.code == Some(0) && ran.out.contains(&format!("Hello from {device}.")), "{}{}", ran.out, ran.err);
+    let ran = sandbox.bellwether(&["render", device, "--entry", "kiel"]);
+    assert!(ran.code == Some(0) && ran.out.contains(&format!("Moin from {device}.")), "{}{}", ran.out, ran.err);
+
+    let refused = |arguments: &[&str], exit: i32, expected: &[&str]| {
+        let ran = sandbox.bellwether(arguments);
+        assert_eq!(ran.code, Some(exit), "{}", ran.err);
+        for text in expected {
+            assert!(ran.err.contains(text), "{arguments:?}: expected {text:?} in {}", ran.err);
+        }
+    };
+    refused(&["render", device], 2, &["BW-0720", "--entry <ID>", "plain, kiel (fleet=north)"]);
+    refused(&["render", device, "--entry", "nothing"], 1, &["BW-0733", "plain, kiel"]);
+    refused(&["render", device, "--entry", "named"], 1, &["BW-0332", "kiosk-7", "plain, kiel"]);
+    refused(&["render", "kiosk-7", "--entry", "plain"], 2, &["BW-0720", "named"]);
+    refused(&["render", "depot-0123456789abcdef"], 1, &["BW-0733", "hexadecimal"]);
+    assert_eq!(sandbox.bellwether(&["render", "kiosk-7"]).code, Some(0));
 }
 
 #[test]

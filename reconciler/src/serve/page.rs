@@ -40,8 +40,13 @@ const POLICY: &str =
 pub(super) struct Page {
     views: watch::Receiver<Arc<Views>>,
     sessions: Arc<Sessions>,
-    /// All devices as JSON, and the snapshot that they are of.
-    devices_json: Arc<Mutex<Option<(Arc<Views>, Bytes)>>>,
+    devices_json: Arc<Mutex<Option<DevicesJson>>>,
+}
+
+/// All devices as JSON, and the snapshot that they are of.
+struct DevicesJson {
+    of: Arc<Views>,
+    json: Bytes,
 }
 
 impl Page {
@@ -54,10 +59,10 @@ impl Page {
         let views = self.views();
         let mut made = self.devices_json.lock().unwrap_or_else(PoisonError::into_inner);
         match &*made {
-            Some((of, json)) if Arc::ptr_eq(of, &views) => json.clone(),
+            Some(made) if Arc::ptr_eq(&made.of, &views) => made.json.clone(),
             _ => {
                 let json = Bytes::from(serde_json::to_vec(&views.devices).expect("views have string keys"));
-                *made = Some((views, json.clone()));
+                *made = Some(DevicesJson { of: views, json: json.clone() });
                 json
             }
         }

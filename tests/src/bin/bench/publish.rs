@@ -123,7 +123,13 @@ fn devices(options: &Options, landing: u64) -> anyhow::Result<Vec<DeviceTargets>
             };
             let device: DeviceName = name(device).parse()?;
             let binding = Binding { device, offer: Some(offer) };
-            Ok(DeviceTargets { binding, spec: Some(spec.clone().into()), targets: Vec::new(), contents: Vec::new(), floor: 0 })
+            Ok(DeviceTargets {
+                binding,
+                spec: Some(spec.clone().into()),
+                targets: Vec::new(),
+                contents: Vec::new(),
+                floor: 0,
+            })
         })
         .collect()
 }
