@@ -41,9 +41,10 @@ impl Intruder {
         offer.digest = spec.digest();
         let binding = Binding { device: device.parse().expect("a name"), offer: Some(offer) };
         let floor = metadata_version(&site.store().join("devices").join(device)).unwrap_or(0);
-        let targets = DeviceTargets { binding, spec: Some(spec.canonical().into()), targets: Vec::new(), floor };
+        let (targets, contents) = Default::default();
+        let targets = DeviceTargets { binding, spec: Some(spec.canonical().into()), targets, contents, floor };
         let published = self.runtime.block_on(self.publisher.publish(vec![targets], jiff::Timestamp::now()));
-        published.expect("it is published");
+        assert!(published.expect("the store works").failed.is_empty(), "it is published");
     }
 }
 

@@ -12,11 +12,8 @@ use crate::figures::{megabytes, mib};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Build the agent as it is shipped (profile dist), and measure that
+    /// Measure this binary; else the agent as it is shipped, which is built if need be (profile dist: some minutes)
     #[arg(long)]
-    dist: bool,
-    /// Measure this binary; else target/dist/bellwether-agent if it is there, else the release build
-    #[arg(long, conflicts_with = "dist")]
     binary: Option<PathBuf>,
     /// How long it idles before it is looked at
     #[arg(long, default_value_t = 5)]
@@ -77,21 +74,17 @@ fn binary(options: &Options) -> anyhow::Result<PathBuf> {
     }
     let here = std::env::current_exe()?;
     let target = here.parent().and_then(Path::parent).context("the bench is in a folder of cargo's")?;
-    if options.dist {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = std::process::Command::new(cargo)
-            .args(["build", "--profile", "dist", "-p", "bellwether-agent", "--target-dir"])
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()?;
-        if !built.success() {
-            bail!("the agent could not be built");
-        }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = std::process::Command::new(cargo)
+        .args(["build", "--locked", "--profile", "dist", "-p", "bellwether-agent", "--target-dir"])
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .context("cargo could not be started")?;
+    if !built.success() {
+        bail!("the agent could not be built");
     }
-    let found = ["dist", "release"].iter().map(|profile| target.join(profile).join("bellwether-agent"));
-    let found = found.into_iter().find(|binary| binary.exists());
-    let found = found.context("there is no agent: run `cargo build --release -p bellwether-agent`, or add --dist")?;
-    Ok(found.canonicalize()?)
+    Ok(target.join("dist/bellwether-agent").canonicalize()?)
 }
 
 /// The number after `name` in a file of /proc.
