@@ -46,6 +46,8 @@ pub struct Repository {
     /// The history of the branch while the accepted head is not in it.
     rewound: Option<VerifiedHistory>,
     condition: Condition,
+    /// The tip that was refused last, where it would be refused again for certain, and the head that it was judged from.
+    refused: Option<(CommitId, Option<CommitId>)>,
     landings: VecDeque<CommitView>,
 }
 
@@ -93,6 +95,7 @@ impl Repository {
             stored: None,
             rewound: None,
             condition: Condition::Unreachable { why: "it was not fetched yet".to_owned() },
+            refused: None,
             landings: VecDeque::new(),
         }
     }
@@ -128,9 +131,19 @@ impl Repository {
             // It was verified from the introduction when it was first seen, and no clock enters that.
             return moved;
         }
+        let head = self.head().map(|head| head.commit);
+        if self.refused == Some((*tip, head)) && matches!(before, Condition::Stalled { .. }) {
+            // Whoever may push could make every look at the branch a long one.
+            return moved;
+        }
+        self.refused = None;
         self.condition = match self.try_advance(tip, now, &mut moved) {
             Ok(None) => Condition::Verified,
-            Ok(Some(Stop::Refused(refusal))) => stalled(&refusal),
+            Ok(Some(Stop::Refused(refusal))) => {
+                let head = self.head().map(|head| head.commit);
+                self.refused = refusal.is_final_for_tip().then_some((*tip, head));
+                stalled(&refusal)
+            }
             Ok(Some(Stop::Rewound { branch, .. })) => {
                 let condition = self.rewound_condition(tip);
                 self.rewound = Some(*branch);

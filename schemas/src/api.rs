@@ -120,8 +120,15 @@ pub enum WaitingOn {
         /// The condition.
         condition: Condition,
     },
-    /// Its certificate is revoked by the history.
-    Revoked,
+    /// Its certificate does not count: it, or the device, is revoked by the history, or another entry counts for it.
+    Revoked {
+        /// The code of the refusal.
+        #[serde(default)]
+        code: String,
+        /// Why, for people.
+        #[serde(default)]
+        why: String,
+    },
 }
 
 /// The repository's condition.
@@ -174,7 +181,7 @@ pub enum Summary {
     AwaitingReconnect,
     /// Its version is not in the history of git.
     ConflictPaused,
-    /// Its certificate is revoked.
+    /// Its certificate does not count any more.
     Revoked,
     /// It was decommissioned.
     Decommissioned,

@@ -184,14 +184,13 @@ impl TokenRefusal {
 impl Admissions {
     /// Records what a landing states about an entry. Call it in the order of the history, within a landing in any
     /// fixed order. Stating an entry again does not make it the last-listed one of its device; naming another device
-    /// does, for that device.
-    pub fn insert(&mut self, entry: Entry) {
+    /// does, for that device. An entry keeps the hash that it was first listed with: with another one, the certificate
+    /// that was made with the first would stay valid beside a second.
+    pub fn insert(&mut self, mut entry: Entry) {
         let key = (entry.enrollment.clone(), entry.id.clone());
         let before = self.entries.get(&key);
-        if let Some(before) = before.filter(|before| before.token != entry.token)
-            && self.tokens.get(&before.token) == Some(&key)
-        {
-            self.tokens.remove(&before.token);
+        if let Some(before) = before {
+            entry.token = before.token;
         }
         if let Some(device) = &entry.device
             && before.is_none_or(|before| before.device.as_ref() != Some(device))
@@ -217,6 +216,11 @@ impl Admissions {
         self.named.get(device)
     }
 
+    /// The hash of the token of an entry: the first one that a landing stated.
+    pub fn token_of(&self, entry: &(EnrollmentName, EntryId)) -> Option<&Sha256Digest> {
+        self.entries.get(entry).map(|entry| &entry.token)
+    }
+
     /// Whether the last word on an entry is that it is revoked.
     pub fn is_entry_revoked(&self, entry: &(EnrollmentName, EntryId)) -> bool {
         self.entries.get(entry).is_some_and(|entry| entry.revoked)
@@ -235,23 +239,25 @@ impl Admissions {
             return refused(codes::DEVICE_REVOKED, format!("device {device} is revoked by the history"));
         }
         let key = (enrollment.clone(), id.clone());
-        let Some(entry) = self.entries.get(&key) else {
-            let why = format!("no accepted landing lists entry {id} of enrollment {enrollment}");
-            return Admission::ReportOnly { why };
-        };
-        if entry.revoked {
+        let entry = self.entries.get(&key);
+        if entry.is_some_and(|entry| entry.revoked) {
             return refused(codes::CERTIFICATE_REVOKED, format!("entry {id} of enrollment {enrollment} is revoked"));
         }
-        match (self.named.get(device), &entry.device) {
-            (Some(last), _) if *last != key => {
-                let why = format!("device {device} now counts under entry {} of enrollment {}", last.1, last.0);
-                refused(codes::CERTIFICATE_REPLACED, why)
+        // Also of an entry that no landing lists: a device counts under one entry only.
+        if let Some(last) = self.named.get(device).filter(|last| **last != key) {
+            let why = format!("device {device} now counts under entry {} of enrollment {}", last.1, last.0);
+            return refused(codes::CERTIFICATE_REPLACED, why);
+        }
+        match entry.map(|entry| &entry.device) {
+            None => {
+                let why = format!("no accepted landing lists entry {id} of enrollment {enrollment}");
+                Admission::ReportOnly { why }
             }
-            (_, Some(named)) if named != device => {
+            Some(Some(named)) if named != device => {
                 let why = format!("entry {id} of enrollment {enrollment} now names device {named}");
                 refused(codes::CERTIFICATE_REPLACED, why)
             }
-            _ => Admission::Full,
+            Some(_) => Admission::Full,
         }
     }
 

@@ -74,6 +74,17 @@ pub enum ObjectError {
     },
 }
 
+impl ObjectError {
+    /// Whether the same object may be read well another time: it may come with a fetch, or the source failed. What an
+    /// object is, and how long, never changes.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Missing(_) | Self::Corrupt(_) | Self::Unreadable { .. } => true,
+            Self::WrongKind { .. } | Self::TooLarge { .. } => false,
+        }
+    }
+}
+
 /// A source of raw objects. It is not trusted: [`read`] checks what it returns.
 pub trait ObjectSource {
     /// The kind and content (without header) of an object.

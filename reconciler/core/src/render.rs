@@ -2,10 +2,16 @@
 //!
 //! Template and files come from the template commit, labels and variables from the head, the name from the certificate.
 //! Rendering is part of the file format: for the same inputs its output never changes within an `apiVersion`, so the
-//! template language is a fixed, small set (no functions; the filters `default`, `join`, `lower`, `replace`, `trim`,
-//! `upper`), and golden tests hold it.
+//! template language is a fixed, small set (`for`, `if`, `set`; no functions; the filters `default`, `join`, `lower`,
+//! `replace`, `trim`, `upper`), and golden tests hold it. What it can take of memory and stack is bounded: see `language`.
 
+mod language;
+#[cfg(test)]
+mod limits;
+
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 use bellwether_schemas::manifest::{ApiVersion, Artifact, File, FileContent, Labels, Probe, Probes, Vars};
@@ -13,14 +19,21 @@ use bellwether_schemas::spec::{
     DevicePath, DeviceSpec, FileMode, InvalidSpec, MAX_SPEC, SpecArtifact, SpecFile, TargetRef,
 };
 use bellwether_schemas::{DeviceName, ObjectId, Sha256Digest};
-use minijinja::value::{StringInput, ValueKind};
-use minijinja::{Environment, ErrorKind, Output, State, UndefinedBehavior, filters};
+use minijinja::value::ValueKind;
+use minijinja::{Environment, ErrorKind, Output, State, UndefinedBehavior};
 
 use crate::declare::{Facts, TemplateAt};
 use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
+use language::Refused;
 
 /// Steps that one template may take; an endless loop ends here.
 const FUEL: u64 = 1_000_000;
+
+/// What the texts of one spec may be, all together, in bytes.
+const MAX_TEXT: usize = 64 << 20;
+
+/// Targets that one spec may name: an agent takes 768 KiB of metadata, and each target has about 190 bytes in it.
+const MAX_TARGETS: usize = 2_000;
 
 /// How much of a template's line an error shows, in characters.
 const MAX_SHOWN: usize = 80;
@@ -75,6 +88,29 @@ pub enum RenderError {
     /// The rendered spec is too long.
     #[error("the rendered spec has {0} bytes, at most {MAX_SPEC} are allowed; move contents to files/")]
     TooLong(usize),
+    /// The rendered spec names too many targets.
+    #[error(
+        "the rendered spec needs {0} contents from the repository, at most {MAX_TARGETS} are allowed; write small files \
+         as content, or pack many into one artifact"
+    )]
+    TooManyTargets(usize),
+}
+
+impl RenderError {
+    /// Whether another attempt may go well with the very same inputs: an object could not be read this time. All else
+    /// depends on the inputs alone.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Object(error) => error.is_passing(),
+            Self::Template { .. }
+            | Self::Value { .. }
+            | Self::NoSuchFile { .. }
+            | Self::ArtifactMismatch { .. }
+            | Self::Contradiction(_)
+            | Self::TooLong(_)
+            | Self::TooManyTargets(_) => false,
+        }
+    }
 }
 
 /// Where the content of a target comes from.
@@ -150,6 +186,11 @@ pub fn render(
     }
     let probes = engine.probes(&template.fleet.template.probes)?;
 
+    // Before it is all written down once more.
+    let inline: usize = files.iter().filter_map(|file| file.content.as_ref()).map(String::len).sum();
+    if inline > MAX_SPEC {
+        return Err(RenderError::TooLong(inline));
+    }
     let spec = DeviceSpec { api_version: ApiVersion::V1, files, artifacts, probes };
     spec.check().map_err(|error| match error {
         InvalidSpec::Contradiction(what) => RenderError::Contradiction(what),
@@ -161,6 +202,9 @@ pub fn render(
     }
     targets.sort_by_key(|(target, _)| *target);
     targets.dedup_by_key(|(target, _)| *target);
+    if targets.len() > MAX_TARGETS {
+        return Err(RenderError::TooManyTargets(targets.len()));
+    }
     Ok(Rendered { digest: Sha256Digest::of(&canonical), canonical, targets })
 }
 
@@ -171,6 +215,8 @@ struct Engine<'a> {
     environment: Environment<'static>,
     values: minijinja::Value,
     template: &'a TemplateAt,
+    /// What is left of [`MAX_TEXT`].
+    room: Cell<usize>,
 }
 
 impl<'a> Engine<'a> {
@@ -180,28 +226,40 @@ impl<'a> Engine<'a> {
         environment.set_keep_trailing_newline(true);
         environment.set_fuel(Some(FUEL));
         environment.set_formatter(write_value);
-        environment.add_filter("default", filters::default);
-        environment.add_filter("join", join);
-        environment.add_filter("lower", filters::lower);
-        environment.add_filter("replace", filters::replace);
-        environment.add_filter("trim", filters::trim);
-        environment.add_filter("upper", filters::upper);
+        language::add_filters(&mut environment);
         let values = minijinja::context! {
             device => minijinja::context! { name => device.as_str() },
             labels => labels,
             vars => vars,
             fleet => template.name.as_str(),
         };
-        Self { environment, values, template }
+        Self { environment, values, template, room: Cell::new(MAX_TEXT) }
     }
 
     fn text(&self, place: &str, template: &str) -> Result<String, RenderError> {
-        if !template.contains('{') {
-            return Ok(template.to_owned());
+        let mut page = Page { text: Vec::new(), room: &self.room };
+        let written = if template.contains('{') {
+            self.write(template, &mut page)
+        } else {
+            io::Write::write_all(&mut page, template.as_bytes()).map_err(|_| too_much())
+        };
+        match written {
+            Ok(()) => Ok(String::from_utf8(page.text).expect("what is rendered is text")),
+            Err(why) => Err(RenderError::Template { place: place.to_owned(), why }),
         }
-        self.environment
-            .render_str(template, &self.values)
-            .map_err(|error| RenderError::Template { place: place.to_owned(), why: in_words(&error, template) })
+    }
+
+    /// Writes what a template renders to, or says why that cannot be.
+    fn write(&self, template: &str, page: &mut Page<'_>) -> Result<(), String> {
+        let prepared =
+            language::prepare(template).map_err(|Refused { why, line }| format!("{why}{}", in_line(template, line)))?;
+        let parsed = self.environment.template_from_str(&prepared);
+        parsed.and_then(|parsed| parsed.render_captured_to(&self.values, page).map(drop)).map_err(|error| {
+            match error.kind() {
+                ErrorKind::WriteFailure => too_much(),
+                _ => in_words(&error, template),
+            }
+        })
     }
 
     fn path(&self, place: &str, template: &str) -> Result<DevicePath, RenderError> {
@@ -320,25 +378,49 @@ impl<'a> Engine<'a> {
     }
 }
 
+/// What texts of a spec are written on: there is as much room as is left for it.
+struct Page<'a> {
+    text: Vec<u8>,
+    room: &'a Cell<usize>,
+}
+
+impl io::Write for Page<'_> {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        let rest = self.room.get().checked_sub(part.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        self.room.set(rest);
+        self.text.extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn too_much() -> String {
+    format!("the texts of the spec have more than {MAX_TEXT} bytes")
+}
+
 /// What went wrong, with the line of the template that it went wrong in.
 fn in_words(error: &minijinja::Error, template: &str) -> String {
-    let mut why = match error.detail() {
+    let why = match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
-    let line = error.line().and_then(|number| template.lines().nth(number.checked_sub(1)?));
-    if let Some(line) = line {
-        let shown: String = line.trim().chars().take(MAX_SHOWN).collect();
-        why.push_str(&format!(" in {shown:?}"));
-    }
-    why
+    why + &in_line(template, error.line().unwrap_or(0))
+}
+
+/// The line with this number, from 1, as the end of a message.
+fn in_line(template: &str, number: usize) -> String {
+    let line = number.checked_sub(1).and_then(|before| template.lines().nth(before));
+    line.map(|line| format!(" in {:?}", line.trim().chars().take(MAX_SHOWN).collect::<String>())).unwrap_or_default()
 }
 
 /// Writes a value as YAML and JSON have it: the engine's own words for true, false and null changed between its releases.
 fn write_value(out: &mut Output<'_>, state: &State<'_, '_>, value: &minijinja::Value) -> Result<(), minijinja::Error> {
     match value.kind() {
         ValueKind::Bool | ValueKind::None | ValueKind::Seq | ValueKind::Map => {
-            if has_undefined(value) {
+            if language::has_undefined(value) {
                 return Err(ErrorKind::UndefinedError.into());
             }
             let json = serde_json::to_value(value)
@@ -347,26 +429,6 @@ fn write_value(out: &mut Output<'_>, state: &State<'_, '_>, value: &minijinja::V
         }
         _ => minijinja::escape_formatter(out, state, value),
     }
-}
-
-/// Whether an undefined value hides in a list or a map, where the engine lets it pass.
-fn has_undefined(value: &minijinja::Value) -> bool {
-    let inside = || value.try_iter().into_iter().flatten();
-    match value.kind() {
-        ValueKind::Undefined => true,
-        ValueKind::Seq => inside().any(|item| has_undefined(&item)),
-        ValueKind::Map => inside().any(|key| value.get_item(&key).is_ok_and(|item| has_undefined(&item))),
-        _ => false,
-    }
-}
-
-/// The filter `join`, for defined values only.
-fn join(
-    state: &State<'_, '_>,
-    value: &minijinja::Value,
-    joiner: Option<StringInput<'_>>,
-) -> Result<minijinja::Value, minijinja::Error> {
-    if has_undefined(value) { Err(ErrorKind::UndefinedError.into()) } else { filters::join(state, value, joiner) }
 }
 
 fn value(place: &str, error: &dyn std::error::Error) -> RenderError {

@@ -31,7 +31,7 @@ fn summary(known: &Known<'_>) -> Summary {
     };
     let degraded = report.is_some_and(|r| r.phase == Phase::Degraded || r.health == Health::Unhealthy);
     match known.reason {
-        Some(WaitingOn::Revoked) => Summary::Revoked,
+        Some(WaitingOn::Revoked { .. }) => Summary::Revoked,
         Some(WaitingOn::Paused { .. }) => Summary::ConflictPaused,
         Some(WaitingOn::AwaitingReconnect) => Summary::AwaitingReconnect,
         _ if known.stale => Summary::Stale,
@@ -125,7 +125,8 @@ mod tests {
             words(None, false, None, Some(WaitingOn::AwaitingReconnect)),
             (Summary::AwaitingReconnect, Updated::Unknown)
         );
-        assert_eq!(words(Some(&old), false, None, Some(WaitingOn::Revoked)).0, Summary::Revoked);
+        let revoked = WaitingOn::Revoked { code: "BW-0333".into(), why: String::new() };
+        assert_eq!(words(Some(&old), false, None, Some(revoked)).0, Summary::Revoked);
         let paused = WaitingOn::Paused { code: "BW-0301".into(), why: String::new(), commit: None };
         assert_eq!(words(Some(&old), true, None, Some(paused)).0, Summary::ConflictPaused);
     }

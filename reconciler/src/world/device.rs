@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bellwether_core::admission::{Admission, Domain, Identity};
 use bellwether_core::classify::{Classified, Evidence, Pause, Standing, Who, classify, standing};
 use bellwether_core::declare::{Declared, Facts, TemplateAt};
-use bellwether_core::objects::ObjectSource;
+use bellwether_core::objects::{ObjectError, ObjectSource};
 use bellwether_core::plan::Landing;
 use bellwether_core::render::{Contents, RenderError, Rendered, render};
 use bellwether_schemas::api::WaitingOn;
@@ -228,27 +228,29 @@ impl Device {
     }
 
     /// The digest that a template renders to for this device, or why it cannot be rendered.
+    ///
+    /// # Errors
+    /// When a file could not be read this time: all else depends on the inputs alone, and is remembered.
     pub fn digest_of(
         &mut self,
         template: &Arc<TemplateAt>,
         objects: &dyn ObjectSource,
         blobs: &mut HashMap<ObjectId, TargetRef>,
-    ) -> Result<Sha256Digest, String> {
+    ) -> Result<Result<Sha256Digest, String>, ObjectError> {
         let commit = template.landing.commit;
         if let Some(known) = self.digests.get(&commit) {
-            return known.clone();
+            return Ok(known.clone());
         }
         let digest = match self.render(template, objects, blobs) {
             Ok(rendered) => Ok(rendered.digest),
-            // A blob that could not be read may be readable next time; all else depends on the inputs alone.
-            Err(error @ RenderError::Object(_)) => return Err(error.to_string()),
+            Err(RenderError::Object(error)) if error.is_passing() => return Err(error),
             Err(error) => Err(error.to_string()),
         };
         if self.digests.len() >= 8 {
             self.digests.clear();
         }
         self.digests.insert(commit, digest.clone());
-        digest
+        Ok(digest)
     }
 
     /// The digest that a template is known to render to.
@@ -329,7 +331,7 @@ impl Device {
             .collect();
         let objects = repository.objects();
         for (number, template) in templates {
-            if let Ok(digest) = self.digest_of(&template, &objects, blobs) {
+            if let Ok(Ok(digest)) = self.digest_of(&template, &objects, blobs) {
                 rendered.insert(number, digest);
             }
         }
@@ -439,7 +441,9 @@ impl Device {
     ) -> Option<WaitingOn> {
         let paused = |code: &str, why: String, commit| WaitingOn::Paused { code: code.to_owned(), why, commit };
         match repository.declared().map(|declared| declared.inventory().admissions().admit(identity)) {
-            Some(Admission::Refused { .. }) => return Some(WaitingOn::Revoked),
+            Some(Admission::Refused { code, why }) => {
+                return Some(WaitingOn::Revoked { code: code.to_string(), why });
+            }
             Some(Admission::ReportOnly { why }) => {
                 return Some(paused(codes::ENTRY_UNLISTED.as_str(), why, None));
             }

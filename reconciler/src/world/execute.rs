@@ -202,7 +202,9 @@ impl World {
             Some(WaitingOn::Paused { code, why, .. }) => {
                 ("paused", Some(code.clone()), format!("{name} is paused: {why}"))
             }
-            Some(WaitingOn::Revoked) => ("revoked", None, format!("{name} is revoked by the history")),
+            Some(WaitingOn::Revoked { code, why }) => {
+                ("revoked", Some(code.clone()), format!("{name} is refused: {why}"))
+            }
             // Nobody was told that it was out.
             None if !matches!(before, Some(WaitingOn::Paused { .. } | WaitingOn::Revoked { .. })) => return,
             Some(_) => return,

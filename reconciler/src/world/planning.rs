@@ -3,16 +3,20 @@
 use std::collections::BTreeSet;
 
 use bellwether_core::admission::Domain;
+use bellwether_core::objects::ObjectError;
 use bellwether_core::plan::{
     FleetInput, FleetPlan, HoldNote, Landing, Member, Observed, Offer, Timing as Limits, plan_fleet,
 };
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::{DeviceName, FleetName};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Device, Placement, World};
 use crate::repository::Repository;
 use crate::store::OfferRow;
+
+/// When a fleet is planned again that could not be.
+const PLAN_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 impl World {
     /// Plans every fleet for which something happened, and records what follows.
@@ -31,8 +35,10 @@ impl World {
         for name in names {
             let state = self.fleets.entry(name.clone()).or_default();
             if state.due || state.plan.is_none() || state.wake_at.is_some_and(|at| at <= now) {
-                let plan = self.plan_one(&name, head, now);
-                self.take_plan(&name, plan, now);
+                match self.plan_one(&name, head, now) {
+                    Ok(plan) => self.take_plan(&name, plan, now),
+                    Err(why) => self.plan_later(&name, &why, now),
+                }
             }
         }
         let touched = std::mem::take(&mut self.touched);
@@ -79,7 +85,15 @@ impl World {
         }
     }
 
-    fn plan_one(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> FleetPlan {
+    /// Leaves a fleet as it is for now: a file that could not be read this time is no failure of those who need it.
+    fn plan_later(&mut self, name: &FleetName, why: &ObjectError, now: Timestamp) {
+        tracing::warn!(fleet = %name, error = why as &dyn std::error::Error, "the fleet cannot be planned, and is tried again");
+        let state = self.fleets.get_mut(name).expect("the fleet that was to be planned");
+        state.wake_at = Some(now.checked_add(PLAN_AGAIN).unwrap_or(Timestamp::MAX));
+        state.due = false;
+    }
+
+    fn plan_one(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> Result<FleetPlan, ObjectError> {
         let declared = self.repository.declared().expect("a fleet is planned only when there is a head");
         let line = &declared.fleets()[name];
         let (target, rollout, judged) = (line.target.clone(), line.rollout.clone(), line.judged.clone());
@@ -100,15 +114,13 @@ impl World {
         let mut inputs = Vec::with_capacity(members.len());
         for member in &members {
             let device = self.devices.get_mut(member).expect("a member is a known device");
-            let target = device.digest_of(&target, &objects, &mut self.blobs);
-            let stable = stable.as_ref().map(|stable| device.digest_of(stable, &objects, &mut self.blobs));
+            let target = device.digest_of(&target, &objects, &mut self.blobs)?;
+            let stable =
+                stable.as_ref().map(|stable| device.digest_of(stable, &objects, &mut self.blobs)).transpose()?;
             let row = &device.row;
             // A device that git did not know there is placed by the labels it has now.
-            let wave_labels = if judged.names(member) {
-                judged.facts(member, &row.enrollment, &row.entry).labels
-            } else {
-                device.facts.labels.clone()
-            };
+            let placing = judged.placing_labels(member, &row.enrollment, &row.entry);
+            let wave_labels = placing.unwrap_or_else(|| device.facts.labels.clone());
             let next_version = device.next_version(head);
             let mut observed = observed(device, &self.repository);
             if self.backlog.contains(member)
@@ -119,7 +131,7 @@ impl World {
             }
             inputs.push(Member { device: member.clone(), wave_labels, target, stable, next_version, observed });
         }
-        plan_fleet(&FleetInput {
+        Ok(plan_fleet(&FleetInput {
             fleet: name,
             target: target.landing,
             rollout: &rollout,
@@ -129,7 +141,7 @@ impl World {
             record: self.fleets[name].record.as_ref(),
             condition: self.repository.condition(),
             limits: Limits { now, stale_after: self.timing.stale_after, serving_since: self.timing.serving_since },
-        })
+        }))
     }
 
     fn take_plan(&mut self, name: &FleetName, plan: FleetPlan, now: Timestamp) {

@@ -51,4 +51,7 @@ codes! { MANIFEST:
     UNEXPECTED_FILE = "BW-0116", "a file is where no manifest belongs",
         "A folder of manifests contains something else than .yaml files directly in it.",
         "Move the file, or give it the ending .yaml.";
+    TOKEN_CHANGED = "BW-0117", "an entry of an Enrollment has another token than before",
+        "An entry keeps the SHA-256 that it was first listed with, since a certificate names the entry it was made with. The new token is not accepted; all else that the entry says counts.",
+        "Restore the first hash, and list the new token under an id of its own: bellwether token mint.";
 }

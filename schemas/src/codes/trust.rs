@@ -75,4 +75,7 @@ codes! { TRUST:
     HEAD_OFF_LINE = "BW-0224", "the accepted head is not on the first-parent line",
         "The branch reaches the accepted head only through a merge's other parent, so what was accepted would become a side line.",
         "Merge the other way round (the accepted head is the first parent), or rebase, and push.";
+    TOO_MANY_LANDINGS = "BW-0225", "the branch has more new commits than are judged in one go",
+        "Between the branch's tip and what is accepted lie more than 100,000 landings, or more than 1,000,000 commits. Everybody who may push could make that many, so none is judged.",
+        "If they are meant, push them in parts, or pin a newer introduction; otherwise set the branch back.";
 }

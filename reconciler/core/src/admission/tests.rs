@@ -71,6 +71,8 @@ fn a_certificate_counts_while_the_last_word_on_its_entry_is_good() {
 fn an_entry_that_no_landing_lists_may_only_report() {
     let all = admissions([entry("t1", Some("edge-1"))]);
     assert!(matches!(all.admit(&identity("gone", "edge-9")), Admission::ReportOnly { .. }));
+    let code = code(all.admit(&identity("gone", "edge-1")));
+    assert_eq!(code, Some(codes::CERTIFICATE_REPLACED), "another entry names that device now");
 }
 
 #[test]
@@ -131,10 +133,20 @@ fn nobody_takes_over_a_token_by_listing_its_public_hash() {
 }
 
 #[test]
-fn a_token_that_was_replaced_under_its_id_is_unknown() {
-    let all = admissions([entry("t1", None), Entry { token: Sha256Digest::of(b"fresh"), ..entry("t1", None) }]);
-    assert_eq!(all.token(&Sha256Digest::of(b"t1"), now()), Err(TokenRefusal::Unknown));
-    assert!(all.token(&Sha256Digest::of(b"fresh"), now()).is_ok());
+fn an_entry_keeps_the_hash_that_it_was_first_listed_with() {
+    let fresh = Sha256Digest::of(b"fresh");
+    let mut all = admissions([entry("t1", Some("edge-1")), Entry { token: fresh, ..entry("t1", Some("edge-1")) }]);
+    assert!(all.token(&Sha256Digest::of(b"t1"), now()).is_ok());
+    assert_eq!(all.token(&fresh, now()), Err(TokenRefusal::Unknown), "else two certificates counted for one entry");
+    assert_eq!(
+        all.token_of(&("lab".parse().expect("a name"), "t1".parse().expect("an id"))),
+        Some(&entry("t1", None).token)
+    );
+    // What else the statement says holds; and the hash is free for an entry of its own.
+    all.insert(Entry { token: fresh, revoked: true, ..entry("t1", Some("edge-1")) });
+    assert_eq!(code(all.admit(&identity("t1", "edge-1"))), Some(codes::CERTIFICATE_REVOKED));
+    all.insert(Entry { token: fresh, ..entry("t2", Some("edge-1")) });
+    assert_eq!(all.token(&fresh, now()).map(|grant| grant.entry.to_string()), Ok("t2".to_owned()));
 }
 
 #[test]

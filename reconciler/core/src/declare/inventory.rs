@@ -73,6 +73,15 @@ impl Inventory {
         self.admissions.entry_of(device).is_some() || self.devices.contains_key(device)
     }
 
+    /// The labels that place a device into waves, where git knew the device here: by the entry it came by, or else by its
+    /// name, under the entry that counted here. `None` for a device that came later: labels of the head place it.
+    pub fn placing_labels(&self, device: &DeviceName, enrollment: &EnrollmentName, entry: &EntryId) -> Option<Labels> {
+        if self.entries.contains_key(&(enrollment.clone(), entry.clone())) {
+            return Some(self.facts(device, enrollment, entry).labels);
+        }
+        self.names(device).then(|| self.subject_facts(&Subject::Device(device.clone())).labels)
+    }
+
     /// Labels and variables of a subject.
     pub fn subject_facts(&self, subject: &Subject) -> Facts {
         match subject {
@@ -104,6 +113,19 @@ impl Inventory {
                 Subject::Unnamed(enrollment.clone(), labels)
             });
         named.chain(unnamed).collect()
+    }
+
+    /// The entries that a manifest lists with another token than they had before.
+    pub(super) fn changed_tokens<'a>(
+        &'a self,
+        name: &'a EnrollmentName,
+        manifest: &'a Enrollment,
+    ) -> impl Iterator<Item = &'a EntryId> {
+        let is_other = |token: &&Token| {
+            let known = self.admissions.token_of(&(name.clone(), token.id.clone()));
+            known.is_some_and(|known| *known != token.sha256)
+        };
+        manifest.tokens.iter().filter(is_other).map(|token| &token.id)
     }
 
     /// Takes what a landing says about an enrollment; `None` when the file is gone, which says nothing about its entries.
@@ -192,6 +214,22 @@ mod tests {
         inventory.state_device(&name("edge-1"), Some(&manifest));
         let facts = inventory.subject_facts(&Subject::Device(name("edge-1")));
         assert_eq!(facts.labels, labels(&[("site", "kiel"), ("from", "device")]));
+    }
+
+    #[test]
+    fn a_device_is_placed_by_what_git_knew_of_it() {
+        let mut inventory = Inventory::default();
+        let factory = name("factory");
+        inventory.state_enrollment(&factory, Some(&enrollment(vec![token("t1", Some("edge-1")), token("t2", None)])));
+        inventory.state_device(&name("other"), Some(&Device { labels: labels(&[("a", "b")]), ..Device::default() }));
+        let placing = |device: &str, entry: &str| inventory.placing_labels(&name(device), &factory, &name(entry));
+        let of = |entry: &str| Some(labels(&[("site", "kiel"), ("from", entry)]));
+        assert_eq!(placing("factory-0123456789abcdef", "t2"), of("t2"), "git lists its entry, though not its name");
+        assert_eq!(placing("edge-1", "t1"), of("t1"));
+        assert_eq!(placing("edge-1", "t9"), of("t1"), "it was enrolled anew since: its entry of then counts");
+        assert_eq!(placing("other", "t9"), Some(labels(&[("a", "b")])), "by its Device manifest alone");
+        assert_eq!(placing("factory-0123456789abcdef", "t9"), None, "its entry came later");
+        assert_eq!(placing("edge-2", "t9"), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bellwether_schemas::diagnostic::Diagnostic;
 use bellwether_schemas::manifest::{AnyManifest, Approval, Fleet, Hold, Kind, Resume, Rollout};
-use bellwether_schemas::{CommitId, FleetName, ObjectId, Sha256Digest, WaveName, codes, yaml};
+use bellwether_schemas::{CommitId, EntryId, FleetName, ObjectId, Sha256Digest, WaveName, codes, yaml};
 
 use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
 use crate::plan::Landing;
@@ -25,7 +25,7 @@ pub use inventory::{EntryKey, Facts, Inventory, Subject};
 struct Slot {
     /// Its newest version that parses, from the introduction on.
     manifest: Option<Counting>,
-    /// The problems of its version at the head; none when that is the one that counts.
+    /// The problems of its version at the head. That counts nevertheless if it parses, but for what they say.
     problems: Arc<[Diagnostic]>,
 }
 
@@ -163,7 +163,7 @@ impl Declared {
         &self.fleets
     }
 
-    /// Manifests whose version at the head does not count, with their problems.
+    /// Manifests whose version at the head does not count, or not in all that it says, with their problems.
     pub fn invalid(&self) -> impl Iterator<Item = (&str, &[Diagnostic])> {
         self.slots
             .iter()
@@ -292,6 +292,11 @@ impl Declared {
                         AnyManifest::Enrollment(enrollment) => Some(&enrollment.spec),
                         _ => None,
                     });
+                    let changed = spec.into_iter().flat_map(|spec| self.inventory.changed_tokens(&name, spec));
+                    let problems: Arc<[Diagnostic]> = changed.map(|id| token_changed(path, id)).collect();
+                    if let Some(slot) = self.slots.get_mut(path) {
+                        slot.problems = problems;
+                    }
                     Arc::make_mut(&mut self.inventory).state_enrollment(&name, spec);
                     touched.devices = true;
                 }
@@ -388,6 +393,11 @@ fn parse(objects: &dyn ObjectSource, path: &str, entry: &TreeEntry) -> Result<Pa
     }
     let text = objects::read(objects, &blob, ObjectKind::Blob)?;
     Ok(Parsed { manifest: yaml::parse(path, &text), blob })
+}
+
+fn token_changed(path: &str, entry: &EntryId) -> Diagnostic {
+    let why = format!("entry {entry} had another token before, which it keeps; a new token needs an id of its own");
+    Diagnostic::error(codes::TOKEN_CHANGED, path, why)
 }
 
 /// Whether `path` lies in a folder of manifests and is meant to be one.

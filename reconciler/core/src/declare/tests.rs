@@ -160,6 +160,23 @@ fn the_labels_at_the_first_parent_place_devices_into_waves() {
 }
 
 #[test]
+fn no_landing_removes_its_own_canary_by_the_labels_of_an_enrollment() {
+    let mut story = begin();
+    let (device, factory, t2) = (name("factory-0123456789abcdef"), name("factory"), name("t2"));
+    story.say("enrollments/factory.yaml", &enrollment("kiel, ring: canary", &TOKENS)).land();
+    let ring = |story: &Story| {
+        let placing = story.fleet("gateways").judged.placing_labels(&device, &factory, &t2);
+        placing.expect("its entry is listed").get("ring").cloned()
+    };
+    assert_eq!(ring(&story), None, "at the first parent it was none");
+    story.say("enrollments/factory.yaml", &enrollment("kiel", &TOKENS)).put("files/motd", "bad").land();
+    assert_eq!(ring(&story), Some("canary".to_owned()));
+    assert_eq!(story.declared.inventory().placing_labels(&device, &factory, &t2), Some(labels(&[("site", "kiel")])));
+    let late = story.fleet("gateways").judged.placing_labels(&device, &factory, &name("t9"));
+    assert_eq!(late, None, "the labels of the head place who came later");
+}
+
+#[test]
 fn a_manifest_that_breaks_counts_as_its_newest_version_that_did_not() {
     let mut story = begin();
     story.say(GATEWAYS, &SPEC.replace("template:", "vars: {a: 2}, template:")).land();
@@ -201,6 +218,30 @@ fn every_kind_counts_as_before_when_it_breaks() {
     assert!(inventory.admissions().is_device_revoked(&name("edge-1")));
     assert_eq!(story.declared.holds(&name("gateways")).count(), 1);
     assert_eq!(story.declared.holds(&name("others")).count(), 0);
+}
+
+#[test]
+fn an_entry_with_another_token_than_before_is_told_and_the_rest_of_its_manifest_counts() {
+    let mut story = begin();
+    let path = "enrollments/factory.yaml";
+    let good = enrollment("kiel, rack: a", &TOKENS);
+    let (first, other) = (Sha256Digest::of(b"t2"), Sha256Digest::of(b"fresh"));
+    story.say(path, &good.replace(&first.to_string(), &other.to_string())).land();
+    let invalid: Vec<_> = story.declared.invalid().collect();
+    let [(file, [problem])] = invalid.as_slice() else { panic!("one problem: {invalid:?}") };
+    assert_eq!((*file, problem.code), (path, codes::TOKEN_CHANGED));
+    assert!(problem.message.starts_with("entry t2 had another token before"), "{problem:?}");
+    let admissions = story.declared.inventory().admissions();
+    let now = "2026-01-01T00:00:00Z".parse().expect("a time");
+    assert!(admissions.token(&first, now).is_ok() && admissions.token(&other, now).is_err());
+    let facts = story.declared.inventory().subject_facts(&Subject::Device(name("edge-1")));
+    assert_eq!(facts.labels, labels(&[("site", "kiel"), ("rack", "a")]));
+
+    story.put("README.md", "read on").land();
+    assert_eq!(story.declared.invalid().count(), 1, "as long as it stands there");
+    story.remove(path).land();
+    story.say(path, &good).land();
+    assert_eq!(story.declared.invalid().count(), 0);
 }
 
 #[test]

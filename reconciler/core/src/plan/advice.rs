@@ -1,7 +1,8 @@
 //! What a person can do about a reason. One function, so that page and command say the same.
 
 use bellwether_schemas::api::{Condition, WaitingOn};
-use bellwether_schemas::{DeviceName, FleetName, codes};
+use bellwether_schemas::codes::{self, Code};
+use bellwether_schemas::{DeviceName, FleetName};
 
 /// What a person can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,11 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
              was given up on purpose, let git overrule what the devices run; that counts while the branch is verified:",
             format!("bellwether device resume --all --over {commit} --reason \"…\" --commit && git push"),
         )),
+        // No Resume makes the history list an entry.
+        WaitingOn::Paused { code, .. } if is(code, codes::ENTRY_UNLISTED) => Some(Advice::words(
+            "Push the landing that lists its enrollment entry again: then it takes part by itself. If that is lost, mint a \
+             token for it and enroll it anew (bellwether token mint, then bellwether-agent enroll).",
+        )),
         WaitingOn::Paused { commit: None, .. } => Some(Advice::run(
             "Find out how the device came to run this. Then let git overrule it:",
             format!("bellwether device resume {} --reason \"…\" --commit && git push", device?),
@@ -68,7 +74,15 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
         WaitingOn::Stale { .. } => Some(Advice::words(
             "See whether it has power and network. On the device, bellwether-agent status says what it waits for.",
         )),
-        WaitingOn::Revoked => Some(Advice::words("If it shall come back, mint a token for it and enroll it again.")),
+        WaitingOn::Revoked { code, .. } => Some(Advice::words(if is(code, codes::CERTIFICATE_REPLACED) {
+            "Nothing, once it is enrolled by the entry that counts: then this ends by itself. If it is not yet, enroll it \
+             with that entry's token (bellwether-agent enroll)."
+        } else if is(code, codes::DEVICE_REVOKED) {
+            "If it shall come back, set revoked: false in its Device manifest and push."
+        } else {
+            "If it shall come back, mint a token for it and enroll it again (bellwether token mint, then bellwether-agent \
+             enroll)."
+        })),
         WaitingOn::Repository { condition } => condition_advice(condition, "BRANCH"),
         WaitingOn::Wave { .. }
         | WaitingOn::Soak { .. }
@@ -95,6 +109,10 @@ pub fn condition_advice(condition: &Condition, branch: &str) -> Option<Advice> {
             Some(Advice::words("It is tried again by itself. See whether address, network and credentials are right."))
         }
     }
+}
+
+fn is(code: &str, known: Code) -> bool {
+    code == known.as_str()
 }
 
 /// A hold's name, given as such or as a path.
@@ -128,6 +146,31 @@ mod tests {
         assert!(command(&altered).is_some_and(|c| c.contains("resume kiosk-7")));
         assert_eq!(command(&WaitingOn::AwaitingReconnect), None, "it passes by itself");
         assert_eq!(advice(&gate, None, None), None, "no command without the name that it needs");
+    }
+
+    #[test]
+    fn advice_fits_the_code_of_what_was_found() {
+        let said = |reason: &WaitingOn| {
+            let said = advice(reason, Some(&"kiosk-7".parse().expect("a name")), None).expect("advice");
+            format!("{} {}", said.text, said.command.unwrap_or_default())
+        };
+        let paused = |code: Code| WaitingOn::Paused { code: code.to_string(), why: "found".to_owned(), commit: None };
+        let revoked = |code: Code| WaitingOn::Revoked { code: code.to_string(), why: "found".to_owned() };
+        for (reason, wanted, unwanted) in [
+            (paused(codes::ENTRY_UNLISTED), "Push the landing that lists", "device resume"),
+            (paused(codes::VERSION_ALTERED), "bellwether device resume kiosk-7", "token"),
+            (paused(codes::REPORT_UNREADABLE), "bellwether device resume kiosk-7", "token"),
+            (revoked(codes::CERTIFICATE_REPLACED), "then this ends by itself", "mint"),
+            (revoked(codes::DEVICE_REVOKED), "revoked: false", "mint"),
+            (revoked(codes::CERTIFICATE_REVOKED), "bellwether token mint", "revoked: false"),
+        ] {
+            let said = said(&reason);
+            assert!(said.contains(wanted) && !said.contains(unwanted), "{reason:?}: {said}");
+            assert!(super::super::code(&reason).is_some(), "{reason:?}");
+        }
+        let replaced = WaitingOn::Revoked { code: String::new(), why: "edge-1 counts under entry t2".to_owned() };
+        let sentence = super::super::sentence(&replaced);
+        assert_eq!(sentence, "Its certificate does not count: edge-1 counts under entry t2.");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use bellwether_schemas::manifest::{Gate, WaveMembers};
 
 use super::place::{self, Placement};
 use super::record::{HaltRecord, WaveRecord};
-use super::standing::{Contact, Row, Sheet, Standing, after};
+use super::standing::{Contact, Row, Sheet, Standing};
 
 /// How the members of one wave stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Tally {
         let failed = matches!(row.standing, Standing::Failed | Standing::RenderError);
         let offered = match row.standing {
             Standing::Healthy | Standing::Failed | Standing::RenderError => true,
-            Standing::Pending => row.note.offered || (row.contact == Contact::Live && !stopped),
+            Standing::Pending => row.note.offered || row.is_at_target() || (row.contact == Contact::Live && !stopped),
             Standing::Out => row.is_at_target() && !row.is_paused(),
         };
         self.members += 1;
@@ -123,12 +123,13 @@ fn is_exceeded(sheet: &Sheet<'_>, place: usize, tally: &Tally) -> bool {
 fn advance(sheet: &mut Sheet<'_>) {
     let Some(place) = sheet.open_waves().checked_sub(1).filter(|place| !sheet.has_advanced(*place)) else { return };
     let tally = tallies(sheet)[place];
-    let (now, soak) = (sheet.input.limits.now, sheet.wave(place).soak);
+    let now = sheet.input.limits.now;
     let well = tally.healthy >= needed(sheet, place) && sheet.record.halted.is_none();
     let wave = &mut sheet.record.waves[place];
     wave.completed_at = wave.completed_at.or((tally.pending == 0).then_some(now)).filter(|_| well);
-    wave.advanced_at = wave.completed_at.filter(|since| now >= after(*since, soak)).map(|_| now);
-    if place == 0 && wave.advanced_at.is_some() && sheet.all_waves() > 1 {
+    let advanced = sheet.soaks_until(place).filter(|until| now >= *until).map(|_| now);
+    sheet.record.waves[place].advanced_at = advanced;
+    if place == 0 && advanced.is_some() && sheet.all_waves() > 1 {
         for row in sheet.rows.iter_mut().filter(|row| row.note.follows && row.note.wave.is_none()) {
             row.note.wave = Some(1);
         }
@@ -178,10 +179,10 @@ fn is_skipped(sheet: &Sheet<'_>, placement: &Placement, place: usize) -> bool {
 
 /// What an open wave waits for.
 fn unfinished(sheet: &Sheet<'_>, place: usize) -> WaitingOn {
-    let (wave, record) = (sheet.wave(place), &sheet.record.waves[place]);
+    let wave = sheet.wave(place);
     let name = wave.name.clone();
-    if let Some(since) = record.completed_at {
-        return WaitingOn::Soak { wave: name, until: after(since, wave.soak) };
+    if let Some(until) = sheet.soaks_until(place) {
+        return WaitingOn::Soak { wave: name, until };
     }
     let tally = tallies(sheet)[place];
     if sheet.record.halted.is_some() || tally.pending > 0 {

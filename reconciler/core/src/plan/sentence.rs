@@ -50,7 +50,7 @@ pub fn sentence(reason: &WaitingOn) -> String {
             format!("More than one fleet selects it: {}.", fleets.join(", "))
         }
         WaitingOn::Repository { condition } => condition_sentence(condition),
-        WaitingOn::Revoked => "Its certificate is revoked.".to_owned(),
+        WaitingOn::Revoked { why, .. } => format!("Its certificate does not count: {why}."),
     }
 }
 
@@ -88,13 +88,14 @@ pub fn code(reason: &WaitingOn) -> Option<Code> {
         WaitingOn::Stale { .. } => Some(codes::DEVICE_STALE),
         WaitingOn::Orphaned => Some(codes::DEVICE_ORPHANED),
         WaitingOn::Overlap { .. } => Some(codes::OVERLAP),
+        WaitingOn::Paused { code, .. } | WaitingOn::Revoked { code, .. } => {
+            codes::explain(code).map(|known| known.code)
+        }
         WaitingOn::Wave { .. }
         | WaitingOn::Soak { .. }
         | WaitingOn::InFlight { .. }
-        | WaitingOn::Paused { .. }
         | WaitingOn::Lookup { .. }
         | WaitingOn::AwaitingReconnect
-        | WaitingOn::Repository { .. }
-        | WaitingOn::Revoked => None,
+        | WaitingOn::Repository { .. } => None,
     }
 }

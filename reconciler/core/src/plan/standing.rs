@@ -3,7 +3,7 @@
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::manifest::Wave;
 use bellwether_schemas::report::{Failure, FailureKind, Health, Phase};
-use bellwether_schemas::{DeviceName, Seconds, Sha256Digest};
+use bellwether_schemas::{DeviceName, Seconds, Sha256Digest, Version};
 use jiff::Timestamp;
 
 use super::record::{FailureNote, MemberRecord, RolloutRecord, WaveRecord};
@@ -14,7 +14,8 @@ use super::{FleetInput, Member, Observed, Offer, Timing};
 pub(super) enum Contact {
     /// It reported within `staleAfter`.
     Live,
-    /// It is silent, and it is too early to judge that: the reconciler just started, or the device just enrolled.
+    /// It is silent, and it is too early to judge that: the reconciler just started, or the device just enrolled. What
+    /// it said before the start is no news: it shows neither health nor failure.
     Silent,
     /// It is silent for too long.
     Stale,
@@ -124,10 +125,26 @@ impl Row<'_> {
         offer.filter(|offer| Some(offer.digest) == self.target())
     }
 
+    /// Since when its `deviceTimeout` runs, as long as it does: while it is on its way to the target, and while it runs
+    /// the target and does not say how that is.
+    fn runs_since(&self, waves: &[WaveRecord]) -> Option<Timestamp> {
+        let observed = &self.member.observed;
+        let offered = self.own_offer().map(|offer| offer.offered_at);
+        let begun = match (self.is_at_target(), observed.health) {
+            (false, _) => offered,
+            // It may have come by the target without an offer of this rollout.
+            (true, Health::Unknown) => offered.or_else(|| Some(waves.get(self.note.wave?)?.opened_at)),
+            (true, Health::Healthy | Health::Unhealthy) => None,
+        };
+        let begun = begun.filter(|_| self.note.failed.is_none())?;
+        Some(observed.last_progress.map_or(begun, |progress| progress.max(begun)))
+    }
+
     /// Brings `note.failed` up to date, and says how the member stands.
     fn judge(&mut self, rules: &Rules<'_>) -> Standing {
         let observed = &self.member.observed;
-        let note = |version, silent| Some(FailureNote { version, silent });
+        let note = |version: Version, silent| Some(FailureNote { version, silent });
+        let is_due = self.runs_since(rules.waves).is_some_and(|since| rules.is_due(since));
         if self.is_paused() {
             return Standing::Out;
         }
@@ -136,23 +153,25 @@ impl Row<'_> {
         }
         if let Some(running) = observed.running.filter(|running| Some(running.digest) == self.target()) {
             match (self.contact, observed.health) {
-                (Contact::Stale, _) if self.fell_silent_in(rules.first_soak) => {
+                (Contact::Stale, _) if self.fell_silent_in(rules.first_soak()) => {
                     self.note.failed = self.note.failed.take().or(note(running.version, true));
                 }
-                (Contact::Stale, _) => {}
+                // What is stored of a device that did not report since the start is no health.
+                (Contact::Stale | Contact::Silent, _) => {}
                 // A healthy return leaves the failed set.
-                (_, Health::Healthy) => {
+                (Contact::Live, Health::Healthy) => {
                     self.note.failed = None;
                     return Standing::Healthy;
                 }
-                (_, Health::Unhealthy) => self.note.failed = note(running.version, false),
-                (_, Health::Unknown) => {}
+                (Contact::Live, Health::Unhealthy) => self.note.failed = note(running.version, false),
+                (Contact::Live, Health::Unknown) if is_due => self.note.failed = note(running.version, false),
+                (Contact::Live, Health::Unknown) => {}
             }
         } else if let Some(offer) = self.own_offer().copied() {
             let begun = observed.has_begun(&offer);
             if observed.failure_of(&offer).is_some() {
                 self.note.failed = note(offer.version, false);
-            } else if self.note.failed.is_none() && rules.is_due(observed, &offer) {
+            } else if is_due {
                 // Silence before the point of no return is no failure: the offer is withdrawn instead.
                 match self.contact {
                     Contact::Live => self.note.failed = note(offer.version, false),
@@ -182,29 +201,27 @@ impl Row<'_> {
 struct Rules<'a> {
     timing: Timing,
     timeout: Seconds,
-    /// The first wave, while it has not advanced.
-    first_soak: Option<&'a WaveRecord>,
+    /// The waves that are open.
+    waves: &'a [WaveRecord],
 }
 
 impl Rules<'_> {
-    fn is_due(&self, observed: &Observed, offer: &Offer) -> bool {
-        self.timing.now >= self.timing.grace_end() && self.timing.now >= due(observed, offer, self.timeout)
+    /// Whether what runs since then has run out of time.
+    fn is_due(&self, since: Timestamp) -> bool {
+        self.timing.now >= self.timing.grace_end() && self.timing.now >= after(since, self.timeout)
     }
-}
 
-/// When an offer runs out of time.
-pub(super) fn due(observed: &Observed, offer: &Offer, timeout: Seconds) -> Timestamp {
-    after(observed.last_progress.map_or(offer.offered_at, |progress| progress.max(offer.offered_at)), timeout)
+    /// The first wave, while it has not advanced.
+    fn first_soak(&self) -> Option<&WaveRecord> {
+        self.waves.first().filter(|wave| wave.advanced_at.is_none())
+    }
 }
 
 impl<'a> Sheet<'a> {
     /// Says of each member how it stands.
     pub(super) fn judge(&mut self) {
-        let rules = Rules {
-            timing: self.input.limits,
-            timeout: self.record.rollout.device_timeout,
-            first_soak: self.record.waves.first().filter(|wave| wave.advanced_at.is_none()),
-        };
+        let rules =
+            Rules { timing: self.input.limits, timeout: self.record.rollout.device_timeout, waves: &self.record.waves };
         for row in &mut self.rows {
             row.standing = row.judge(&rules);
         }
@@ -226,6 +243,13 @@ impl<'a> Sheet<'a> {
 
     pub(super) fn has_advanced(&self, place: usize) -> bool {
         self.record.waves.get(place).is_some_and(|wave| wave.advanced_at.is_some())
+    }
+
+    /// When the soak of a wave that is complete ends. Only time in which devices could report counts, so that a start
+    /// begins it anew.
+    pub(super) fn soaks_until(&self, place: usize) -> Option<Timestamp> {
+        let completed = self.record.waves.get(place)?.completed_at?;
+        Some(after(completed.max(self.input.limits.serving_since), self.wave(place).soak))
     }
 
     /// Why nobody is offered anything.
@@ -256,14 +280,14 @@ impl<'a> Sheet<'a> {
     /// The next time at which silence, a timeout or a soak can change the plan.
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         let limits = self.input.limits;
-        let soaks = self.record.waves.iter().enumerate().filter(|(_, wave)| wave.advanced_at.is_none());
-        let soaks = soaks.filter_map(|(place, wave)| Some(after(wave.completed_at?, self.wave(place).soak)));
+        let soaks = (0..self.open_waves()).filter(|place| !self.has_advanced(*place));
+        let soaks = soaks.filter_map(|place| self.soaks_until(place));
         let rows = self.rows.iter().filter(|row| !row.is_paused()).flat_map(|row| {
             let observed = &row.member.observed;
-            let settled = row.is_at_target() && (row.note.wave != Some(0) || self.has_advanced(0));
+            let is_done = row.is_at_target() && row.standing != Standing::Pending;
+            let settled = is_done && (row.note.wave != Some(0) || self.has_advanced(0));
             let silence = after(observed.last_seen.unwrap_or(observed.enrolled_at), limits.stale_after);
-            let timeout = row.own_offer().filter(|_| row.note.failed.is_none() && !row.is_at_target());
-            let timeout = timeout.map(|offer| due(observed, offer, self.record.rollout.device_timeout));
+            let timeout = row.runs_since(&self.record.waves).map(|at| after(at, self.record.rollout.device_timeout));
             let waits = row.contact == Contact::Silent || timeout.is_some();
             [(!settled).then_some(silence), timeout, waits.then(|| limits.grace_end())].into_iter().flatten()
         });

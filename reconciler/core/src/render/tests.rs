@@ -13,7 +13,7 @@ const VARS: &str = r#"port: 8080, ratio: 0.5, big: 18446744073709551615, on: tru
     list: [1, -2, "3"], map: {zwei: 2, eins: 1}, ports: [80, 443]"#;
 
 /// A fleet with this template, beside files to take contents from.
-fn story(template: &str) -> Story {
+pub(super) fn story(template: &str) -> Story {
     let fleet = format!("{{selector: {{matchLabels: {{site: kiel}}}}, vars: {{{VARS}}}, template: {template}}}");
     Story::begin(&[
         ("fleets/gateways.yaml", &fleet),
@@ -31,7 +31,7 @@ fn facts(story: &Story, device: &str) -> Facts {
     story.declared.inventory().subject_facts(&Subject::Device(name(device)))
 }
 
-fn render_for(story: &Story, device: &str) -> Result<Rendered, RenderError> {
+pub(super) fn render_for(story: &Story, device: &str) -> Result<Rendered, RenderError> {
     render_with(story, device, &facts(story, device))
 }
 
@@ -47,12 +47,12 @@ fn text(rendered: &Rendered) -> &str {
 }
 
 /// A template whose one file has this content.
-fn content(content: &str) -> String {
+pub(super) fn content(content: &str) -> String {
     format!("{{files: [{{path: /opt/bellwether/f, content: {content:?}}}], probes: none}}")
 }
 
 /// What the content of a file renders to for edge-1.
-fn rendered_content(template: &str) -> Result<String, String> {
+pub(super) fn rendered_content(template: &str) -> Result<String, String> {
     let rendered = render_for(&story(&content(template)), "edge-1").map_err(|error| error.to_string())?;
     let spec = DeviceSpec::from_canonical(&rendered.canonical).expect("a canonical spec");
     Ok(spec.files[0].content.clone().expect("inline content"))

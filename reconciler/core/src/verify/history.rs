@@ -12,6 +12,18 @@ use super::refusal::{Fault, Refusal};
 use super::tree::{TreeCache, Trees};
 use crate::objects::{self, ObjectKind, ObjectSource};
 
+/// How much of a branch is read before any of it is judged. Everybody who may push can make commits, also those who sign
+/// nothing that counts: without a limit each poll would read them all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    /// Landings beyond what is accepted.
+    pub(super) landings: usize,
+    /// Commits beyond what is accepted, whatever parents lead to them.
+    pub(super) commits: usize,
+}
+
+const REACH: Reach = Reach { landings: 100_000, commits: 1_000_000 };
+
 /// What the reconciler's configuration pins: the first trusted commit, and the policy in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Introduction {
@@ -98,7 +110,8 @@ impl VerifiedHistory {
     ) -> Result<(Self, Vec<VerifiedLanding>), Refusal> {
         let (mut history, first) = Self::introduce(objects, introduction, branch)?;
         let mut landings = vec![first];
-        match history.line_from_head(objects, *head)? {
+        // What was accepted bit by bit is no longer than it is.
+        match history.line_from_head(objects, *head, usize::MAX)? {
             Some(line) => {
                 let (accepted, refusal) = judge_line(objects, &mut history.trees, &history.head, &line, branch);
                 if let Some(refusal) = refusal {
@@ -116,13 +129,26 @@ impl VerifiedHistory {
     }
 
     /// Moves the head towards `tip`, the branch's newest commit, as far as the landings count.
+    ///
+    /// A tip that lies beyond what is read in one go is refused before any of it is judged.
     pub fn advance(&mut self, objects: &dyn ObjectSource, tip: &CommitId, now: Timestamp) -> Advanced {
+        self.advance_within(objects, tip, now, REACH)
+    }
+
+    /// [`Self::advance`], with a reach of its own.
+    pub(super) fn advance_within(
+        &mut self,
+        objects: &dyn ObjectSource,
+        tip: &CommitId,
+        now: Timestamp,
+        reach: Reach,
+    ) -> Advanced {
         if *tip == self.head.id {
             return Advanced { landings: Vec::new(), stop: None };
         }
-        let line = match self.line_from_head(objects, *tip) {
+        let line = match self.line_from_head(objects, *tip, reach.landings) {
             Ok(Some(line)) => line,
-            Ok(None) => return Advanced { landings: Vec::new(), stop: Some(self.off_line(objects, tip)) },
+            Ok(None) => return Advanced { landings: Vec::new(), stop: Some(self.off_line(objects, tip, reach)) },
             Err(refusal) => return stopped(refusal),
         };
         let (accepted, refusal) = judge_line(objects, &mut self.trees, &self.head, &line, &self.branch);
@@ -169,12 +195,23 @@ impl VerifiedHistory {
         &self.branch
     }
 
-    /// The commits after the head up to `tip` along first parents, oldest first; `None` when the head is not on that line.
-    fn line_from_head(&self, objects: &dyn ObjectSource, tip: CommitId) -> Result<Option<Vec<CommitId>>, Refusal> {
+    /// The commits after the head up to `tip` along first parents, oldest first; `None` when the head is not on that
+    /// line. They must not be more than `limit`.
+    fn line_from_head(
+        &self,
+        objects: &dyn ObjectSource,
+        tip: CommitId,
+        limit: usize,
+    ) -> Result<Option<Vec<CommitId>>, Refusal> {
         let mut line = Vec::new();
         let mut at = tip;
         // A commit of our own line leads only to older ones of it: the head, once missed, does not come any more.
         while !self.numbers.contains_key(&at) {
+            if line.len() == limit {
+                let accepted = self.head.id.short();
+                let why = format!("more than {limit} landings lie between it and what is accepted ({accepted})");
+                return Err(Fault::new(codes::TOO_MANY_LANDINGS, why).at(tip));
+            }
             line.push(at);
             match parents(objects, at)?.first() {
                 Some(parent) => at = *parent,
@@ -186,8 +223,8 @@ impl VerifiedHistory {
     }
 
     /// Why a branch whose first-parent line misses the head is not followed.
-    fn off_line(&self, objects: &dyn ObjectSource, tip: &CommitId) -> Stop {
-        match self.is_ancestor_of(objects, *tip) {
+    fn off_line(&self, objects: &dyn ObjectSource, tip: &CommitId, reach: Reach) -> Stop {
+        match self.is_ancestor_of(objects, *tip, reach.commits) {
             Err(refusal) => return Stop::Refused(refusal),
             Ok(true) => {
                 let why = format!("it reaches the accepted head {} only through another parent", self.head.id.short());
@@ -195,19 +232,24 @@ impl VerifiedHistory {
             }
             Ok(false) => {}
         }
+        // It was in reach up to where it leaves our own line, so it is in reach as a whole.
         match Self::restore(objects, &self.introduction, &self.branch, tip) {
             Ok((branch, branch_landings)) => Stop::Rewound { branch: Box::new(branch), branch_landings },
             Err(refusal) => Stop::Refused(refusal),
         }
     }
 
-    /// Whether the head is an ancestor of `tip` through any parents.
-    fn is_ancestor_of(&self, objects: &dyn ObjectSource, tip: CommitId) -> Result<bool, Refusal> {
+    /// Whether the head is an ancestor of `tip` through any parents, of which at most `limit` are read.
+    fn is_ancestor_of(&self, objects: &dyn ObjectSource, tip: CommitId, limit: usize) -> Result<bool, Refusal> {
         let mut seen = HashSet::from([tip]);
         let mut open = vec![tip];
         while let Some(at) = open.pop() {
             if at == self.head.id {
                 return Ok(true);
+            }
+            if seen.len() > limit {
+                let why = format!("more than {limit} commits lie between it and what is accepted");
+                return Err(Fault::new(codes::TOO_MANY_LANDINGS, why).at(tip));
             }
             if !self.numbers.contains_key(&at) {
                 open.extend(parents(objects, at)?.into_iter().filter(|parent| seen.insert(*parent)));

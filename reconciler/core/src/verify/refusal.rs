@@ -22,6 +22,14 @@ pub struct Refusal {
     pub hint: &'static str,
 }
 
+impl Refusal {
+    /// Whether the same tip is refused again for certain, as long as introduction, branch and accepted head stay what
+    /// they are: then it need not be read again. Objects may come or be mended, and the clock goes on.
+    pub fn is_final_for_tip(&self) -> bool {
+        ![codes::OBJECT_MISSING, codes::OBJECT_DAMAGED, codes::POLICY_EXPIRED].contains(&self.code)
+    }
+}
+
 /// What is wrong with a commit, tree, signature or policy, before it is known at which landing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]

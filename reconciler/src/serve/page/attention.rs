@@ -119,6 +119,6 @@ fn own_trouble(reason: &WaitingOn) -> Option<&'static str> {
         | WaitingOn::Lookup { .. }
         | WaitingOn::AwaitingReconnect
         | WaitingOn::Repository { .. }
-        | WaitingOn::Revoked => None,
+        | WaitingOn::Revoked { .. } => None,
     }
 }

@@ -157,3 +157,49 @@ async fn a_clock_that_is_far_off_is_told_once() {
     assert!(told.iter().all(|event| event.code.as_deref() == Some("BW-0304")));
     assert!(told[1].message.contains("600 min behind") && told[0].message.contains("600 min ahead"), "{told:?}");
 }
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_this_time_is_nobodys_failure() {
+    let spec = EDGE.replace("content: one", "source: files/one");
+    let git = Git::begin(&[("fleets/edge.yaml", &spec), ("files/one", "one")]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.fetch(&git.without("one"));
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    assert!(site.offer("edge-1").is_none() && site.stored().await.rollouts.is_empty(), "nothing is decided");
+    assert!(site.world.wake_at().is_some_and(|at| at > site.now));
+    site.fetch(&git);
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    assert!(site.offer("edge-1").is_some());
+}
+
+#[tokio::test]
+async fn a_commit_cannot_take_its_canary_out_of_the_first_wave() {
+    let rollout = "{waves: [{name: canary, select: {matchLabels: {ring: canary}}}, {name: rest, percent: 100}]}";
+    let plant = |ring: &str| {
+        let token = |id: &str, labels: &str| {
+            let hash = Sha256Digest::of(id.as_bytes());
+            format!("{{id: {id}, sha256: \"{hash}\", expires: \"2100-01-01T00:00:00Z\"{labels}}}")
+        };
+        let first = token("edge-1", ring);
+        format!("{{labels: {{role: edge}}, tokens: [{first}, {}]}}", token("edge-2", ""))
+    };
+    let canary = plant(", labels: {ring: canary}");
+    let mut git =
+        Git::begin(&[("fleets/edge.yaml", EDGE), ("rollouts/edge.yaml", rollout), ("enrollments/plant.yaml", &canary)]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    // Names that the enrollment made: git does not know them.
+    let names = ["plant-00000000000000aa", "plant-00000000000000bb"];
+    let entries = ["edge-1", "edge-2"];
+    let observe = |site: &mut Site| {
+        for (name, entry) in names.iter().zip(entries) {
+            let identity = format!("bellwether://example.org/plant/{entry}/{name}").parse().expect("an identity");
+            site.world.observe(&identity, readable(idle()), None, site.now);
+        }
+        site.world.plan(&"example.org".parse().expect("a domain"), site.now);
+    };
+    git.land(&[("fleets/edge.yaml", &fleet("two")), ("enrollments/plant.yaml", &plant(""))]);
+    site.fetch(&git);
+    observe(&mut site);
+    assert!(site.offer(names[0]).is_some(), "it was the canary before the commit");
+    assert!(site.offer(names[1]).is_none(), "the rest waits for it");
+}

@@ -47,9 +47,20 @@ impl Git {
         git
     }
 
+    /// The same repository, in which the content of a file cannot be read.
+    pub(super) fn without(&self, content: &str) -> Self {
+        let mut damaged = self.clone();
+        damaged.objects.remove(&bellwether_core::objects::object_id(ObjectKind::Blob, content.as_bytes()));
+        damaged
+    }
+
     /// Lands these files; a manifest is given by its spec alone.
     pub(super) fn land(&mut self, files: &[(&str, &str)]) {
         for (path, content) in files {
+            if path.starts_with("files/") {
+                self.files.insert((*path).to_owned(), (*content).to_owned());
+                continue;
+            }
             let kind = match path.split_once('/').map(|(folder, _)| folder) {
                 Some("trust") => "TrustPolicy",
                 Some("enrollments") => "Enrollment",

@@ -1,10 +1,11 @@
-//! The planner, rule by rule (`rules`, `failures`, `targets`), and what holds for every script (`properties`).
+//! The planner, rule by rule (`rules`, `failures`, `starts`, `targets`), and what holds for every script (`properties`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod failures;
 mod properties;
 mod rules;
+mod starts;
 mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -221,6 +222,20 @@ impl Sim {
         self.now += Seconds::new(seconds).signed();
         for device in self.devices.values_mut().filter(|device| device.online) {
             device.observed.last_seen = Some(self.now);
+        }
+    }
+
+    /// The reconciler is down for so long, and begins to serve again: nobody has reported meanwhile.
+    fn down(&mut self, seconds: u32) {
+        self.now += Seconds::new(seconds).signed();
+        self.serving_since = self.now;
+    }
+
+    /// Devices report, and say nothing new.
+    fn report(&mut self, names: &[&str]) {
+        let now = self.now;
+        for name in names {
+            self.device(name).observed.last_seen = Some(now);
         }
     }
 

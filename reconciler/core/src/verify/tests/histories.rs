@@ -3,6 +3,7 @@
 use bellwether_schemas::codes;
 
 use super::*;
+use crate::verify::history::Reach;
 
 #[test]
 fn commits_before_the_introduction_are_counted_and_not_judged() {
@@ -146,6 +147,84 @@ fn a_reset_to_before_the_introduction_is_refused() {
     let second = repository.commit(&[root], Some(ADA));
     let (mut history, _) = repository.introduce(second).expect("the introduction counts");
     assert_refused(&history.advance(&repository.objects, &root, NOW), codes::INTRODUCTION_OFF_BRANCH);
+}
+
+/// Commits on top of `base`, of which nobody signed one.
+fn unsigned(repository: &mut Repository, base: CommitId, count: usize) -> Vec<CommitId> {
+    let mut line = vec![base];
+    for _ in 0..count {
+        let parent = line.last().copied().expect("one is there");
+        line.push(repository.commit(&[parent], None));
+    }
+    line
+}
+
+#[test]
+fn a_tip_that_is_out_of_reach_is_refused_before_anything_is_judged() {
+    let (mut repository, mut history, first) = Repository::introduced();
+    let reach = Reach { landings: 3, commits: 5 };
+    let line = unsigned(&mut repository, *first.id(), 4);
+    let refusal = history.advance_within(&repository.objects, &line[4], NOW, reach);
+    assert_eq!(assert_refused(&refusal, codes::TOO_MANY_LANDINGS).commit, line[4]);
+    let refusal = history.advance_within(&repository.objects, &line[3], NOW, reach);
+    assert_eq!(assert_refused(&refusal, codes::COMMIT_UNSIGNED).commit, line[1], "within reach it is judged");
+
+    // What was accepted bit by bit is no longer than it is, also at the next start.
+    let mut tip = *first.id();
+    for content in ["v2", "v3", "v4", "v5", "v6"] {
+        repository.put(FLEET, content);
+        tip = repository.commit(&[tip], Some(BOB));
+        assert_accepted(&history.advance_within(&repository.objects, &tip, NOW, reach), &[tip]);
+    }
+    assert!(VerifiedHistory::restore(&repository.objects, history.introduction(), "main", &tip).is_ok());
+}
+
+#[test]
+fn a_branch_aside_is_read_no_further_than_one_ahead() {
+    let (mut repository, mut history, first) = Repository::introduced();
+    repository.put(FLEET, "v2");
+    let second = repository.commit(&[*first.id()], Some(BOB));
+    assert_accepted(&history.advance(&repository.objects, &second, NOW), &[second]);
+    let line = unsigned(&mut repository, *first.id(), 6);
+    let mut code = |tip: usize, landings: usize, commits: usize| {
+        let reach = Reach { landings, commits };
+        match history.advance_within(&repository.objects, &line[tip], NOW, reach).stop {
+            Some(Stop::Refused(refusal)) => refusal.code,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(code(4, 3, 9), codes::TOO_MANY_LANDINGS, "as ahead");
+    assert_eq!(code(6, 9, 5), codes::TOO_MANY_LANDINGS, "too many to look for the head among them");
+    assert_eq!(code(3, 3, 9), codes::COMMIT_UNSIGNED);
+
+    // Whatever second parents lead to counts too.
+    let side = unsigned(&mut repository, *first.id(), 6);
+    let merge = repository.commit(&[*first.id(), side[6]], Some(BOB));
+    let far = history.advance_within(&repository.objects, &merge, NOW, Reach { landings: 9, commits: 5 });
+    assert_refused(&far, codes::TOO_MANY_LANDINGS);
+}
+
+#[test]
+fn a_refusal_that_depends_on_the_commits_alone_is_final_for_them() {
+    let (mut repository, mut history, first) = Repository::introduced();
+    let mut is_final =
+        |repository: &Repository, tip: &CommitId, now| match history.advance(&repository.objects, tip, now).stop {
+            Some(Stop::Refused(refusal)) => (refusal.code, refusal.is_final_for_tip()),
+            other => panic!("{other:?}"),
+        };
+    let unsigned = repository.commit(&[*first.id()], None);
+    assert_eq!(is_final(&repository, &unsigned, NOW), (codes::COMMIT_UNSIGNED, true));
+    repository.put(FLEET, "v2");
+    let signed = repository.commit(&[*first.id()], Some(BOB));
+    assert_eq!(
+        is_final(&repository, &signed, "2200-01-01T00:00:00Z".parse().expect("a time")),
+        (codes::POLICY_EXPIRED, false)
+    );
+    let mut lacking = repository.clone();
+    let blob = crate::objects::object_id(ObjectKind::Blob, b"v2");
+    lacking.objects.remove(&blob);
+    assert_eq!(is_final(&lacking, &signed, NOW), (codes::OBJECT_MISSING, false));
+    assert_accepted(&history.advance(&repository.objects, &signed, NOW), &[signed]);
 }
 
 #[test]
