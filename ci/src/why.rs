@@ -40,11 +40,13 @@ fn describe(device: &DeviceView) -> String {
     let version = |version: Option<bellwether_schemas::Version>| version.map_or("nothing".to_owned(), |v| v.long());
     let labels: Vec<_> = device.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let mut text = format!(
-        "{}: {}\n\n  fleet      {}\n  labels     {}\n  runs       {}\n  offered    {}\n  status     {:?}, {:?}\n  last seen  {}",
+        "{}: {}\n\n  fleet      {}\n  labels     {}\n  came by    {}, entry {}\n  runs       {}\n  offered    {}\n  status     {:?}, {:?}\n  last seen  {}",
         Paint::stdout().bold(device.name.as_str()),
         printable(&device.why),
         device.fleet.as_ref().map_or("none", |fleet| fleet.as_str()),
         printable(&labels.join(", ")),
+        device.enrollment,
+        device.entry,
         version(device.version),
         version(device.offered),
         device.status.summary.status,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{CommitId, Sha256Digest};
 use crate::manifest::Labels;
-use crate::name::{DeviceName, EnrollmentName, FleetName, PersonName, WaveName};
+use crate::name::{DeviceName, EnrollmentName, EntryId, FleetName, PersonName, WaveName};
 use crate::report::Failure;
 use crate::version::Version;
 
@@ -230,6 +230,8 @@ pub struct DeviceView {
     pub name: DeviceName,
     /// The enrollment it came by.
     pub enrollment: EnrollmentName,
+    /// The entry of it that it came by.
+    pub entry: EntryId,
     /// Its fleet, if one and only one selects it.
     pub fleet: Option<FleetName>,
     /// Its labels.

@@ -100,6 +100,7 @@ impl World {
         DeviceView {
             name: device.row.name.clone(),
             enrollment: device.row.enrollment.clone(),
+            entry: device.row.entry.clone(),
             fleet: device.placement.fleet().cloned(),
             labels: device.facts.labels.clone(),
             version: device.running().map(|claim| claim.version),

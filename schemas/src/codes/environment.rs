@@ -59,7 +59,7 @@ codes! { ENVIRONMENT:
         "Check --server: it is the address of the reconciler's page, such as http://127.0.0.1:8080.";
     DEMO_FAILED = "BW-0737", "a part of the demo failed",
         "A program that the demo started ended early or did not come up in time.",
-        "Read its log in the demo's folder; then start again with another --dir.";
+        "Read its log in the demo's folder (logs/), mend what it says, and start the demo again.";
     NOT_UP_TO_DATE = "BW-0738", "not every device is up to date",
         "The time ran out before every device ran its target; each device's reason is shown.",
         "Read the reasons: bellwether why DEVICE.";

@@ -49,7 +49,7 @@ codes! { MANIFEST:
         "Length or SHA-256 of the file in the repository differs from the manifest.",
         "Run sha256sum and wc -c on the file, and correct the manifest.";
     UNEXPECTED_FILE = "BW-0116", "a file is where no manifest belongs",
-        "A folder of manifests contains something else than .yaml files directly in it.",
+        "A folder of manifests contains something else than .yaml files directly in it. The reconciler does not read it; under holds/ it counts as a Hold that cannot be read, and stops every fleet.",
         "Move the file, or give it the ending .yaml.";
     TOKEN_CHANGED = "BW-0117", "an entry of an Enrollment has another token than before",
         "An entry keeps the SHA-256 that it was first listed with, since a certificate names the entry it was made with. The new token is not accepted; all else that the entry says counts.",

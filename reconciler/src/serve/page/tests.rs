@@ -18,6 +18,7 @@ fn device(name: &str, updated: Updated, why: &str) -> DeviceView {
     DeviceView {
         name: name.parse().expect("a name"),
         enrollment: "lab".parse().expect("a name"),
+        entry: "t1".parse().expect("an id"),
         fleet: Some("edge".parse().expect("a name")),
         labels: [("ring".to_owned(), "canary".to_owned())].into(),
         version: Some(version),
