@@ -47,7 +47,7 @@ pub struct Repository {
     rewound: Option<VerifiedHistory>,
     condition: Condition,
     /// The tip that was refused last, where it would be refused again for certain, and the head that it was judged from.
-    refused: Option<(CommitId, Option<CommitId>)>,
+    refused: Option<(CommitId, CommitId)>,
     landings: VecDeque<CommitView>,
 }
 
@@ -132,7 +132,7 @@ impl Repository {
             return moved;
         }
         let head = self.head().map(|head| head.commit);
-        if self.refused == Some((*tip, head)) && matches!(before, Condition::Stalled { .. }) {
+        if matches!(before, Condition::Stalled { .. }) && head.is_some_and(|head| self.refused == Some((*tip, head))) {
             // Whoever may push could make every look at the branch a long one.
             return moved;
         }
@@ -140,8 +140,8 @@ impl Repository {
         self.condition = match self.try_advance(tip, now, &mut moved) {
             Ok(None) => Condition::Verified,
             Ok(Some(Stop::Refused(refusal))) => {
-                let head = self.head().map(|head| head.commit);
-                self.refused = refusal.is_final_for_tip().then_some((*tip, head));
+                let head = self.head().filter(|_| refusal.is_final_for_tip());
+                self.refused = head.map(|head| (*tip, head.commit));
                 stalled(&refusal)
             }
             Ok(Some(Stop::Rewound { branch, .. })) => {
