@@ -130,6 +130,7 @@ struct Overview<'a> {
     devices: Vec<&'a DeviceView>,
     matching: usize,
     up_to_date: usize,
+    paused: usize,
     commits: &'a [CommitView],
 }
 
@@ -173,6 +174,7 @@ fn overview_of<'a>(views: &'a Views, q: &'a str) -> Overview<'a> {
         devices,
         matching,
         up_to_date: views.devices.iter().filter(current).count(),
+        paused: views.devices.iter().filter(|device| device.status.summary.status == Summary::ConflictPaused).count(),
         commits: &views.commits[..views.commits.len().min(20)],
         views,
     }
