@@ -37,6 +37,13 @@ async fn an_offer_of_a_history_that_was_given_up_is_withdrawn_and_never_begun() 
         assert_ne!(site.offer("edge-1"), Some(bad.clone()), "it cannot be found any more");
         assert!(!told_to_go_on(&site));
     }
+    // Also where its word to go on was given, and lost.
+    let asks = applying(&bad, runs(&first));
+    site.pass(&[("edge-1", asks.clone())]).await.expect("stored");
+    assert!(told_to_go_on(&site));
+    let mut site = Site::open(&fork, site.stored().await).await;
+    site.pass(&[("edge-1", asks)]).await.expect("stored");
+    assert!(!told_to_go_on(&site));
 }
 
 #[tokio::test]
@@ -83,10 +90,6 @@ async fn the_time_of_an_offer_runs_from_when_it_can_be_seen() {
     // Signing it again is no reason for more time.
     site.world.published([(name, 8)], site.now);
     site.later(SignedDuration::from_mins(2));
-    site.pass(&[("edge-1", readable(Report { clock: site.now, phase: Phase::Fetching, ..idle() }))])
-        .await
-        .expect("stored");
-    site.later(SignedDuration::from_mins(31));
     site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
     assert!(failed(&site), "a device that sees its offer and does nothing has failed");
 }
