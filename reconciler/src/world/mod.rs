@@ -73,6 +73,8 @@ struct FleetState {
     members: BTreeSet<DeviceName>,
     /// Whether something happened that its plan may depend on.
     due: bool,
+    /// Whether it could not be planned last time: a Hold or a halt may be unseen, so nobody begins.
+    unplanned: bool,
     wake_at: Option<Timestamp>,
 }
 

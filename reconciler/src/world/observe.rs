@@ -155,8 +155,8 @@ impl World {
     }
 
     /// Records that the devices which are about to apply what they are offered may do so. Runs after the plan, so that
-    /// an offer that was just withdrawn is not acknowledged. Where nothing is planned, without a verified head and while the
-    /// repository is rewound, nobody may: a halt would go unseen.
+    /// an offer that was just withdrawn is not acknowledged. Where nothing is planned (without a verified head, while the
+    /// repository is rewound, in a fleet that could not be planned) nobody may: a halt would go unseen.
     pub fn acknowledge(&mut self, reporters: &[DeviceName], now: Timestamp) {
         if self.repository.head().is_none() || self.repository.is_rewound() {
             return;
@@ -164,6 +164,10 @@ impl World {
         for name in reporters {
             let Some(device) = self.devices.get_mut(name) else { continue };
             let Some(version) = applying(device, &self.repository) else { continue };
+            let fleet = device.placement.fleet().and_then(|fleet| self.fleets.get(fleet));
+            if fleet.is_none_or(|fleet| fleet.unplanned) {
+                continue;
+            }
             let waits = |offer: &&mut OfferRow| offer.signed.version == version && offer.acknowledged_at.is_none();
             if let Some(offer) = device.row.offer.as_mut().filter(waits) {
                 offer.acknowledged_at = Some(now);

@@ -90,7 +90,7 @@ impl World {
         tracing::warn!(fleet = %name, error = why as &dyn std::error::Error, "the fleet cannot be planned, and is tried again");
         let state = self.fleets.get_mut(name).expect("the fleet that was to be planned");
         state.wake_at = Some(now.checked_add(PLAN_AGAIN).unwrap_or(Timestamp::MAX));
-        state.due = false;
+        (state.due, state.unplanned) = (false, true);
     }
 
     fn plan_one(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> Result<FleetPlan, ObjectError> {
@@ -157,7 +157,7 @@ impl World {
         }
         state.record = Some(plan.record.clone());
         state.wake_at = plan.wake_at;
-        state.due = false;
+        (state.due, state.unplanned) = (false, false);
         state.plan = Some(plan);
     }
 

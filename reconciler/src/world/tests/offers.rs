@@ -176,6 +176,24 @@ async fn a_file_that_cannot_be_read_this_time_is_nobodys_failure() {
 }
 
 #[tokio::test]
+async fn nobody_begins_in_a_fleet_that_cannot_be_planned() {
+    let spec = EDGE.replace("content: one", "source: files/one, template: true");
+    let text = "{{ device.name }}";
+    let git = Git::begin(&[("fleets/edge.yaml", &spec), ("files/one", text)]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let offer = site.offer("edge-1").expect("an offer");
+    // What edge-1 runs is known already; for edge-2 the file is needed, and cannot be read.
+    site.fetch(&git.without(text));
+    site.pass(&[("edge-2", readable(idle())), ("edge-1", applying(&offer, idle()))]).await.expect("stored");
+    assert!(!told_to_go_on(&site), "a Hold would go unseen");
+    site.fetch(&git);
+    site.later(SignedDuration::from_secs(10));
+    site.pass(&[("edge-1", applying(&offer, idle()))]).await.expect("stored");
+    assert!(told_to_go_on(&site));
+}
+
+#[tokio::test]
 async fn a_commit_cannot_take_its_canary_out_of_the_first_wave() {
     let rollout = "{waves: [{name: canary, select: {matchLabels: {ring: canary}}}, {name: rest, percent: 100}]}";
     let plant = |ring: &str| {
