@@ -126,7 +126,7 @@ pub(crate) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure>
     output::note(match committed {
         Some(commit) => format!("Its hash is in {path}, committed as {}. Push it: git push", commit.short()),
         None => format!(
-            "Its hash is in {path}. It counts when that is committed, signed, and pushed: git commit -S {path} && git push"
+            "Its hash is in {path}. It counts when that is committed, signed, and pushed: git add {path} && git commit -S {path} && git push"
         ),
     });
     Ok(())
