@@ -131,12 +131,12 @@ fn rollouts(rollouts: &[RolloutView]) -> Table {
 }
 
 fn commits(commits: &[CommitView]) -> Table {
-    let mut table = table(&["LANDING", "COMMIT", "SIGNER", "COMMITTED", "SUMMARY"]);
+    let mut table = table(&["LANDING", "COMMIT", "SIGNED BY", "COMMITTED", "SUMMARY"]);
     for commit in commits {
         table.add_row([
             format!("v{}", commit.landing),
             commit.commit.short(),
-            commit.signer.to_string(),
+            commit.signed_by(),
             moment(&commit.committed),
             printable(&commit.summary),
         ]);
@@ -147,7 +147,7 @@ fn commits(commits: &[CommitView]) -> Table {
 fn repository(repository: &RepositoryView) {
     let head = match &repository.head {
         Some(head) => {
-            format!("v{} ({}) by {}: {}", head.landing, head.commit.short(), head.signer, printable(&head.summary))
+            format!("v{} ({}) by {}: {}", head.landing, head.commit.short(), head.signed_by(), printable(&head.summary))
         }
         None => "none".to_owned(),
     };

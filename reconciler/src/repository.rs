@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bellwether_core::declare::Declared;
 use bellwether_core::objects::{self, ObjectError, ObjectKind, ObjectSource};
 use bellwether_core::plan::Landing;
-use bellwether_core::verify::{Introduction, Refusal, Stop, VerifiedHistory, VerifiedLanding};
+use bellwether_core::verify::{Introduction, Refusal, Reset, Stop, VerifiedHistory, VerifiedLanding};
 use bellwether_schemas::api::{CommitView, Condition};
 use bellwether_schemas::{CommitId, ObjectId, codes};
 use jiff::Timestamp;
@@ -226,7 +226,7 @@ impl Repository {
         match advanced.stop {
             None => {
                 let branch_landings = std::iter::once(first).chain(advanced.landings).collect();
-                Stop::Rewound { branch: Box::new(branch), branch_landings }
+                Stop::Rewound { branch: Box::new(branch), branch_landings, reset: Reset::None }
             }
             Some(_) => Stop::Refused(refusal),
         }
@@ -236,7 +236,7 @@ impl Repository {
         self.landings.push_front(CommitView {
             commit: *landing.id(),
             landing: landing.number(),
-            signer: landing.signer().clone(),
+            signers: landing.signers().cloned().collect(),
             summary: landing.summary().to_owned(),
             committed: landing.committed(),
         });
@@ -247,7 +247,7 @@ impl Repository {
         let accepted =
             self.head().or(self.stored.as_ref().map(|head| Landing { commit: head.commit, number: head.landing }));
         let head = accepted.expect("only an accepted head can be missing");
-        Condition::Rewound { accepted: head.commit, landing: head.number, tip: *tip }
+        Condition::Rewound { accepted: head.commit, landing: head.number, tip: *tip, reset: None }
     }
 
     /// Says that the repository could not be fetched. A rewound or stalled one stays so.
@@ -318,7 +318,7 @@ fn row(landing: &VerifiedLanding) -> LandingRow {
     LandingRow {
         commit: *landing.id(),
         number: landing.number(),
-        signer: landing.signer().clone(),
+        signers: landing.signers().cloned().collect(),
         policy_version: landing.policy_version(),
         summary: landing.summary().to_owned(),
         committed: landing.committed(),

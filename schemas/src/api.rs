@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{CommitId, Sha256Digest};
 use crate::manifest::Labels;
 use crate::name::{DeviceName, EnrollmentName, EntryId, FleetName, PersonName, WaveName};
+use crate::quantity::Seconds;
 use crate::report::Failure;
 use crate::version::Version;
 
@@ -158,6 +159,16 @@ pub enum Condition {
         landing: u64,
         /// The tip of the branch.
         tip: CommitId,
+        /// Why a policy on the branch that abandons the accepted head does not count.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reset: Option<String>,
+    },
+    /// Nobody has signed anything for longer than the policy's `maxSilence`: somebody may be keeping news back.
+    Frozen {
+        /// When the newest signed commit of the accepted history was made, by its committer's clock.
+        since: Timestamp,
+        /// The longest silence that the policy allows.
+        max_silence: Seconds,
     },
     /// The repository could not be reached; the accepted head stays in force.
     Unreachable {
@@ -353,12 +364,22 @@ pub struct CommitView {
     pub commit: CommitId,
     /// Its landing number.
     pub landing: u64,
-    /// Who signed it.
-    pub signer: PersonName,
+    /// Who stands for it: its signer and, in a clean merge, who wrote and endorsed what it brought.
+    pub signers: Vec<PersonName>,
     /// First line of its message.
     pub summary: String,
     /// When it was committed, by the committer's clock.
     pub committed: Timestamp,
+}
+
+impl CommitView {
+    /// Who stands for it, for people.
+    pub fn signed_by(&self) -> String {
+        match self.signers.as_slice() {
+            [] => "nobody: it changed nothing".to_owned(),
+            signers => signers.iter().map(PersonName::as_str).collect::<Vec<_>>().join(", "),
+        }
+    }
 }
 
 /// A manifest that does not parse, or does not fit.

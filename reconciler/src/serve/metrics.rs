@@ -29,7 +29,7 @@ const UPDATED: [Updated; 7] = [
     Updated::Unknown,
 ];
 
-const CONDITIONS: [&str; 4] = ["Verified", "Stalled", "Rewound", "Unreachable"];
+const CONDITIONS: [&str; 5] = ["Verified", "Stalled", "Rewound", "Unreachable", "Frozen"];
 
 fn condition(condition: &Condition) -> &'static str {
     match condition {
@@ -37,6 +37,7 @@ fn condition(condition: &Condition) -> &'static str {
         Condition::Stalled { .. } => CONDITIONS[1],
         Condition::Rewound { .. } => CONDITIONS[2],
         Condition::Unreachable { .. } => CONDITIONS[3],
+        Condition::Frozen { .. } => CONDITIONS[4],
     }
 }
 

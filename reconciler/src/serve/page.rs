@@ -268,6 +268,7 @@ mod words {
             Condition::Unreachable { .. } => ("wait", "Unreachable"),
             Condition::Stalled { .. } => ("bad", "Stalled"),
             Condition::Rewound { .. } => ("bad", "Rewound"),
+            Condition::Frozen { .. } => ("bad", "Frozen"),
         }
     }
 }

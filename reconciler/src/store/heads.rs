@@ -2,7 +2,7 @@
 
 use sqlx::{QueryBuilder, Sqlite};
 
-use bellwether_schemas::CommitId;
+use bellwether_schemas::{CommitId, PersonName};
 
 use super::rows::{Columns, HeadRow, LandingRow, number};
 use super::{ROWS_PER_STATEMENT, Store, StoreError, failed};
@@ -48,7 +48,7 @@ impl Store {
                 Ok(LandingRow {
                     commit: columns.parsed("commit_id")?,
                     number: columns.number("number")?,
-                    signer: columns.parsed("signer")?,
+                    signers: columns.list("signers")?,
                     policy_version: columns.number("policy_version")?,
                     summary: columns.text("summary")?,
                     committed: columns.parsed("committed")?,
@@ -88,13 +88,13 @@ impl Store {
         }
         for chunk in landings.chunks(ROWS_PER_STATEMENT) {
             let mut statement = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO landings (introduction, number, commit_id, signer, policy_version, summary, committed) ",
+                "INSERT INTO landings (introduction, number, commit_id, signers, policy_version, summary, committed) ",
             );
             statement.push_values(chunk, |mut row, landing| {
                 row.push_bind(&introduction)
                     .push_bind(number(landing.number))
                     .push_bind(landing.commit.to_string())
-                    .push_bind(landing.signer.as_str())
+                    .push_bind(words(&landing.signers))
                     .push_bind(number(landing.policy_version))
                     .push_bind(&landing.summary)
                     .push_bind(landing.committed.to_string());
@@ -114,4 +114,8 @@ impl Store {
         transaction.commit().await.map_err(failed("commit the accepted head"))?;
         Ok(())
     }
+}
+
+fn words(signers: &[PersonName]) -> String {
+    signers.iter().map(PersonName::as_str).collect::<Vec<_>>().join(" ")
 }

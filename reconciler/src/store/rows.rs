@@ -34,8 +34,8 @@ pub struct LandingRow {
     pub commit: CommitId,
     /// Its landing number.
     pub number: u64,
-    /// Who signed it.
-    pub signer: PersonName,
+    /// Who stands for it.
+    pub signers: Vec<PersonName>,
     /// Version of the policy in its tree.
     pub policy_version: u64,
     /// First line of its message.
@@ -176,6 +176,15 @@ impl<'r> Columns<'r> {
         T::Err: Display,
     {
         self.text(column)?.parse().map_err(|why| self.bad(column, why))
+    }
+
+    /// Values separated by spaces.
+    pub(super) fn list<T: FromStr>(&self, column: &'static str) -> Result<Vec<T>, StoreError>
+    where
+        T::Err: Display,
+    {
+        let text = self.text(column)?;
+        text.split_whitespace().map(|word| word.parse().map_err(|why| self.bad(column, why))).collect()
     }
 
     pub(super) fn optional<T: FromStr>(&self, column: &'static str) -> Result<Option<T>, StoreError>

@@ -88,7 +88,7 @@ fn landing(number: u64) -> LandingRow {
     LandingRow {
         commit: commit(last),
         number,
-        signer: "alice".parse().expect("a name"),
+        signers: vec!["alice".parse().expect("a name")],
         policy_version: 1,
         summary,
         committed: at(0),

@@ -31,11 +31,11 @@ codes! { TRUST:
         "A path that no rule matches is denied to everyone.",
         "Add a rule for the path to trust/policy.yaml in a landing before this one, or move the file.";
     SIGNER_NOT_IN_ROLE = "BW-0210", "the signer may not change a path",
-        "Every rule that matches a changed path must hold, and the signer is not in the role of one of them.",
-        "Let a member of the role sign the landing, or split it by who may change what.";
-    TREE_ENTRY = "BW-0211", "a tree holds an entry that is not taken",
-        "Symbolic links, submodules, names that are odd or that differ only in case can mean something else on another system.",
-        "Replace the link or submodule by files, or rename the file.";
+        "Every rule that matches a changed path must hold, and nobody who counts for the path is in the role of one of them.",
+        "Let a member of the role sign the landing, or split it by who may change what. bellwether trust explain COMMIT shows who counts.";
+    TREE_ENTRY = "BW-0211", "a tree holds an entry whose name is not taken",
+        "Names that are no UTF-8, longer than 255 bytes, hold a separator, or control or invisible characters can mean something else on another system.",
+        "Rename the file.";
     TREE_MALFORMED = "BW-0212", "a tree is not written as git writes it",
         "Entries must be sorted, unique and complete, so that every program reads the same from them.",
         "Make the commit again with git.";
@@ -78,4 +78,61 @@ codes! { TRUST:
     TOO_MANY_LANDINGS = "BW-0225", "the branch has more new commits than are judged in one go",
         "Between the branch's tip and what is accepted lie more than 100,000 landings, or more than 1,000,000 commits. Everybody who may push could make that many, so none is judged.",
         "If they are meant, push them in parts, or pin a newer introduction; otherwise set the branch back.";
+    COMMIT_NUL = "BW-0226", "a commit holds a NUL byte",
+        "Some programs stop reading there, so they would see another commit than the one that was signed.",
+        "Make the commit again with git, and sign it.";
+    COMMIT_HEADER_TWICE = "BW-0227", "a header of a commit is there twice",
+        "One tree, one author, one committer and one of every other header but parent and mergetag: of two, each program could take another.",
+        "Make the commit again with git, and sign it.";
+    COMMIT_HEADER_MISPLACED = "BW-0228", "a header of a commit is not where git writes it",
+        "The order is tree, parents, author, committer, then the rest. Programs that read in another order would see another commit.",
+        "Make the commit again with git, and sign it.";
+    COMMIT_HEADER_UNKNOWN = "BW-0229", "a commit has a header that is not known",
+        "Nobody can say what an unknown header means to another program. Known are encoding, mergetag, change-id and the signature.",
+        "Make the commit again without the tool that writes this header, and sign it.";
+    COMMIT_TWO_SIGNATURES = "BW-0230", "a commit has more than one signature",
+        "Programs differ in which of several signatures they check.",
+        "Sign the commit again: git commit --amend --no-edit -S.";
+    TREE_SYMLINK = "BW-0231", "a tree holds a symbolic link",
+        "What a link means depends on the machine that follows it.",
+        "Replace the link by the file that it points to.";
+    TREE_SUBMODULE = "BW-0232", "a tree holds a submodule",
+        "What a submodule holds is not in this history, so its signatures say nothing about it.",
+        "Copy the contents into the repository.";
+    TREE_MODE = "BW-0233", "a tree holds an entry with an odd mode",
+        "Files have mode 100644 or 100755, folders 40000.",
+        "Make the commit again with a current git.";
+    TREE_NAME = "BW-0234", "a tree holds a name that is special",
+        "Names such as .., .git in any case, or what a file system takes for them, would reach outside the repository where it is checked out.",
+        "Rename the file.";
+    TREE_COLLISION = "BW-0235", "two paths of a tree collide",
+        "They differ only in upper and lower case, or in how an accent is written: many file systems hold one of them only.",
+        "Rename one of the two.";
+    NOT_ENOUGH_SIGNERS = "BW-0236", "too few people stand for a changed path",
+        "The rule asks for several distinct people of its role. The landing's signer counts and, in a clean merge, who wrote the landed content on the branch and who endorsed it.",
+        "Let another person of the role endorse the branch (bellwether trust endorse) or merge it (bellwether land BRANCH).";
+    MERGE_UNCLEAN = "BW-0237", "an unclean merge is signed by nobody",
+        "A merge without a person's signature counts only if each path comes unchanged from the only side that changed it; whoever decides otherwise must sign for it.",
+        "Merge the branch into yours first and resolve there, or merge on your machine and sign: bellwether land BRANCH, or git merge --no-ff -S BRANCH.";
+    OBJECT_TOO_LARGE = "BW-0238", "an object of the history is too large",
+        "A commit may have 1 MiB, a tree 16 MiB and a blob 64 MiB.",
+        "Keep large contents out of the repository: artifacts are fetched from a URL.";
+    SHA1_COLLISION = "BW-0239", "an object shows a SHA-1 collision attack",
+        "Its bytes carry the marks of an attack that makes two contents with the same id.",
+        "Find out who made the object. Do not keep it; a repository with SHA-256 ids is not open to this.";
+    SIGSTORE_ROOT = "BW-0240", "the Sigstore trusted root cannot be used",
+        "A policy with gitsign identities pins the SHA-256 of trust/sigstore-root.json as sigstoreRoot; the file is missing, another one, or no trusted root.",
+        "Put the trusted root at trust/sigstore-root.json, set sigstoreRoot to its SHA-256, and raise the policy's version.";
+    SIGNATURE_REVOKED = "BW-0241", "a signature was made by a revoked key",
+        "The policy's copy of the OpenPGP certificate says that the key, or the subkey that signed, is revoked.",
+        "Sign with a key that is not revoked, and list that in trust/policy.yaml.";
+    FROZEN = "BW-0242", "nobody has signed anything for longer than the policy allows",
+        "The newest signed commit is older than maxSilence. The git server may be keeping new commits back, or nobody has worked.",
+        "Compare the branch with a clone of somebody who pushed. If nothing is kept back, sign a heartbeat: git commit --allow-empty -S -m Heartbeat, and push.";
+    REWOUND = "BW-0243", "the accepted head is missing from the branch",
+        "The branch verifies but does not contain what was accepted: a force-push, or a git server restored from a backup. Nothing is offered meanwhile.",
+        "Push the missing commits back. If they are to be given up: land a policy with abandons: ACCEPTED-HEAD and a higher version, signed as the abandoned policy's rules for trust/** ask.";
+    RESET_REFUSED = "BW-0244", "a signed reset does not count",
+        "A policy on the branch abandons the accepted head, but its version is not above that head's, or those who signed do not satisfy that head's rules for trust/policy.yaml.",
+        "Let as many people as the abandoned policy asks sign or endorse the landing that sets abandons, with a version above the abandoned one.";
 }

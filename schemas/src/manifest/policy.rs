@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::NotYet;
+use crate::id::{CommitId, Sha256Digest};
 use crate::name::{PersonName, RoleName};
+use crate::quantity::Seconds;
 
 /// Who may sign what (`trust/policy.yaml`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,9 +28,15 @@ pub struct TrustPolicy {
     pub roles: BTreeMap<RoleName, PolicyRole>,
     /// The rules. All that match a path must hold; a path that none matches is denied.
     pub rules: Vec<PolicyRule>,
-    /// The accepted head that a signed reset gives up. Not supported yet.
+    /// The longest time without a signed commit; after it the repository counts as frozen by whoever serves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub abandons: Option<NotYet>,
+    pub max_silence: Option<Seconds>,
+    /// SHA-256 of `trust/sigstore-root.json`, the Sigstore trusted root by which `gitsign` signatures are checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigstore_root: Option<Sha256Digest>,
+    /// The accepted head that a signed reset gives up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abandons: Option<CommitId>,
 }
 
 /// A person and the keys that are theirs. A key belongs to one person only.
@@ -39,18 +46,25 @@ pub struct Person {
     /// SSH public keys in the form of an `authorized_keys` line, without options.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ssh: Vec<String>,
-    /// OpenPGP certificates. Not supported yet.
+    /// OpenPGP certificates (transferable public keys), in ASCII armour.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub openpgp: Vec<NotYet>,
-    /// Sigstore identities. Not supported yet.
+    pub openpgp: Vec<String>,
+    /// Sigstore identities, with which `gitsign` signs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gitsign: Vec<GitsignIdentity>,
     /// Whether this is a program: it may write and never counts as a signer.
     pub bot: bool,
 }
 
-/// A Sigstore identity. Not supported yet.
-pub type GitsignIdentity = NotYet;
+/// A Sigstore identity: both must be in the signing certificate exactly as they stand here.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GitsignIdentity {
+    /// The certificate's subject alternative name: an e-mail address or a URI.
+    pub identity: String,
+    /// The address of the OIDC issuer that vouched for it.
+    pub issuer: String,
+}
 
 /// People who may do something together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -69,7 +83,7 @@ pub struct PolicyRule {
     pub paths: Vec<String>,
     /// The role.
     pub role: RoleName,
-    /// How many distinct people of the role. Only 1 is supported yet.
+    /// How many distinct people of the role, bots left out.
     #[serde(default = "one")]
     #[schemars(range(min = 1))]
     pub signers: u32,

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 
 use super::fields::Fields;
 use super::problem::{Problem, Report};
-use super::rollout::only;
 use super::tree::{Node, Value};
 use super::values;
 use crate::codes;
-use crate::manifest::{Person, PolicyRole, PolicyRule, TrustPolicy};
+use crate::manifest::{GitsignIdentity, Person, PolicyRole, PolicyRule, TrustPolicy};
 use crate::name::{PersonName, RoleName};
+use crate::quantity::Seconds;
 
 /// The paths that every policy must keep a rule for.
 const TRUST: &str = "trust/**";
+/// More people than any repository asks for one change.
+const MAX_SIGNERS: u32 = 100;
 
 /// The spec of a TrustPolicy.
 pub(crate) fn policy(node: &Node<'_>, report: &mut Report) -> Option<TrustPolicy> {
@@ -31,7 +33,9 @@ pub(crate) fn policy(node: &Node<'_>, report: &mut Report) -> Option<TrustPolicy
     });
     let roles_there = fields.get("roles").map(keys_of).unwrap_or_default();
     let rules = fields.required("rules", |node, report| rules(node, &roles_there, report));
-    let abandons = fields.not_yet("abandons");
+    let max_silence = fields.optional("maxSilence", values::duration_in(Seconds::new(1)..=Seconds::new(3_650 * 86_400)));
+    let sigstore_root = fields.optional("sigstoreRoot", values::hex);
+    let abandons = fields.optional("abandons", values::hex);
     fields.finish();
     Some(TrustPolicy {
         version: version?,
@@ -40,6 +44,8 @@ pub(crate) fn policy(node: &Node<'_>, report: &mut Report) -> Option<TrustPolicy
         people: people?,
         roles: roles?,
         rules: rules?,
+        max_silence: max_silence?,
+        sigstore_root: sigstore_root?,
         abandons: abandons?,
     })
 }
@@ -62,11 +68,34 @@ fn person(node: &Node<'_>, keys: &mut BTreeSet<String>, report: &mut Report) -> 
     let mut fields = Fields::of(node, report)?;
     let ssh = fields
         .or("ssh", Vec::new(), |node, report| values::list(node, report, |node, report| ssh_key(node, keys, report)));
-    let openpgp = fields.not_yet_list("openpgp");
-    let gitsign = fields.not_yet_list("gitsign");
+    let openpgp = fields.or("openpgp", Vec::new(), |node, report| values::list(node, report, certificate));
+    let gitsign = fields.or("gitsign", Vec::new(), |node, report| values::list(node, report, identity));
     let bot = fields.or("bot", false, values::boolean);
     fields.finish();
     Some(Person { ssh: ssh?, openpgp: openpgp?, gitsign: gitsign?, bot: bot? })
+}
+
+fn certificate(node: &Node<'_>, report: &mut Report) -> Option<String> {
+    const EXPECTED: &str = "an armoured OpenPGP public key, as gpg --armor --export KEY prints it";
+    let text = values::text(node, report)?;
+    if text.contains("PRIVATE KEY") {
+        // Never shown: it would spread into logs.
+        node.fault(codes::WRONG_VALUE, format!("found a private key, expected {EXPECTED}"), None, report);
+        return None;
+    }
+    if !text.trim_start().starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----") {
+        node.wrong(EXPECTED, report);
+        return None;
+    }
+    Some(text)
+}
+
+fn identity(node: &Node<'_>, report: &mut Report) -> Option<GitsignIdentity> {
+    let mut fields = Fields::of(node, report)?;
+    let identity = fields.required("identity", values::words);
+    let issuer = fields.required("issuer", values::words);
+    fields.finish();
+    Some(GitsignIdentity { identity: identity?, issuer: issuer? })
 }
 
 /// A line `type base64 [comment]`. The type stands inside the base64 once more; a key that was cut or mixed up shows there.
@@ -152,7 +181,7 @@ fn rule(node: &Node<'_>, roles: &BTreeSet<&str>, report: &mut Report) -> Option<
         exists(roles, role.as_str(), "role", node, report)?;
         Some(role)
     });
-    let signers = fields.or("signers", 1, |node, report| only(node, 1, "signers", report));
+    let signers = fields.or("signers", 1, values::integer_in(1..=MAX_SIGNERS));
     fields.finish();
     Some(PolicyRule { paths: paths?, role: role?, signers: signers? })
 }

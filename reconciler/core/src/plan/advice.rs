@@ -100,10 +100,15 @@ pub fn condition_advice(condition: &Condition, branch: &str) -> Option<Advice> {
             Some(Advice::words(codes::explain(code).map_or("Read the reconciler's log.", |known| known.mend)))
         }
         Condition::Rewound { accepted, .. } => Some(Advice::run(
-            "If the branch was set back on purpose, pin a new introduction in reconciler.yaml, start the reconciler again, \
-             and resume the devices (bellwether device resume). If not, push the missing commits back from a clone that \
-             has them; then everything goes on by itself:",
+            "If the branch was set back on purpose, land a policy with abandons: the accepted head, signed as its rules for \
+             trust/** ask, and resume the devices (bellwether device resume). If not, push the missing commits back from a \
+             clone that has them; then everything goes on by itself:",
             format!("git push origin {accepted}:{branch}"),
+        )),
+        Condition::Frozen { .. } => Some(Advice::run(
+            "Compare the branch on the git server with the clone of somebody who pushed: it may be keeping commits back. If \
+             it is not, sign a heartbeat and push it:",
+            "git commit --allow-empty -S -m Heartbeat && git push".to_owned(),
         )),
         Condition::Unreachable { .. } => {
             Some(Advice::words("It is tried again by itself. See whether address, network and credentials are right."))

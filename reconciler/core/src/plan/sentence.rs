@@ -63,11 +63,18 @@ pub fn condition_sentence(condition: &Condition) -> String {
             let path = path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
             format!("Landing{commit} is refused{path} ({code}): {why}. The accepted head stays in force.")
         }
-        Condition::Rewound { accepted, landing, tip } => format!(
-            "The branch was set back: its tip {} does not contain the accepted head v{landing} ({}). Nothing is offered \
-             until the missing commits return.",
-            tip.short(),
-            accepted.short()
+        Condition::Rewound { accepted, landing, tip, reset } => {
+            let reset = reset.as_ref().map(|why| format!(" A reset on it does not count: {why}.")).unwrap_or_default();
+            format!(
+                "The branch was set back: its tip {} does not contain the accepted head v{landing} ({}). Nothing is \
+                 offered until the missing commits return.{reset}",
+                tip.short(),
+                accepted.short()
+            )
+        }
+        Condition::Frozen { since, max_silence } => format!(
+            "Nobody has signed a commit since {since}, longer than the policy's maxSilence of {max_silence}. The accepted \
+             head stays in force."
         ),
         Condition::Unreachable { why } => {
             format!("The repository cannot be reached: {why}. The accepted head stays in force.")

@@ -49,7 +49,7 @@ pub struct VerifiedHistory {
 #[derive(Debug)]
 #[must_use = "a refusal that nobody reads stalls the repository in silence"]
 pub struct Advanced {
-    /// The landings that were accepted, oldest first; the last is the new head. They count even when there is a stop.
+    /// The landings that count, oldest first; the last is the new head. They count even when there is a stop.
     pub landings: Vec<VerifiedLanding>,
     /// Why the head is not at the tip.
     pub stop: Option<Stop>,
@@ -66,7 +66,20 @@ pub enum Stop {
         branch: Box<VerifiedHistory>,
         /// The landings of the branch from the introduction on.
         branch_landings: Vec<VerifiedLanding>,
+        /// Whether the branch gives up the accepted head by a signed reset.
+        reset: Reset,
     },
+}
+
+/// Whether a branch that lacks the accepted head gives it up by a signed reset: a policy with `abandons: <accepted head>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reset {
+    /// No policy on it names the accepted head.
+    None,
+    /// One does, and does not count.
+    Refused(Refusal),
+    /// One does, signed as the abandoned head's policy asks: the branch is the accepted history from now on.
+    Signed,
 }
 
 impl VerifiedHistory {
@@ -87,10 +100,9 @@ impl VerifiedHistory {
         let number = numbers[&introduction.commit];
         let mut cache = TreeCache::default();
         let mut trees = Trees { objects, cache: &mut cache };
-        let (landing, policy) =
-            judge_introduction(&mut trees, introduction.commit, number, &introduction.policy_sha256, branch)
-                .map_err(|fault| fault.at(introduction.commit))?;
-        let head = Base { id: introduction.commit, number, tree: *landing.tree(), policy };
+        let landing = judge_introduction(&mut trees, introduction.commit, number, &introduction.policy_sha256, branch)
+            .map_err(|fault| fault.at(introduction.commit))?;
+        let head = landing.as_base();
         let history =
             Self { introduction: *introduction, branch: branch.to_owned(), line, numbers, head, trees: cache };
         Ok((history, landing))
@@ -117,7 +129,8 @@ impl VerifiedHistory {
                 if let Some(refusal) = refusal {
                     return Err(refusal);
                 }
-                landings.extend(history.extend(accepted));
+                accepted.iter().for_each(|landing| history.take(landing));
+                landings.extend(accepted);
                 Ok((history, landings))
             }
             None => {
@@ -128,15 +141,34 @@ impl VerifiedHistory {
         }
     }
 
-    /// Moves the head towards `tip`, the branch's newest commit, as far as the landings count.
-    ///
-    /// A tip that lies beyond what is read in one go is refused before any of it is judged.
+    /// Moves the head towards `tip`, the branch's newest commit, as far as the landings count: [`Self::judge`], and
+    /// [`Self::take`] of each landing.
     pub fn advance(&mut self, objects: &dyn ObjectSource, tip: &CommitId, now: Timestamp) -> Advanced {
-        self.advance_within(objects, tip, now, REACH)
+        let advanced = self.judge(objects, tip, now);
+        advanced.landings.iter().for_each(|landing| self.take(landing));
+        advanced
     }
 
-    /// [`Self::advance`], with a reach of its own.
-    pub(super) fn advance_within(
+    /// Judges what lies between the head and `tip`, the branch's newest commit. The head stays where it is.
+    ///
+    /// A tip that lies beyond what is read in one go is refused before any of it is judged.
+    pub fn judge(&mut self, objects: &dyn ObjectSource, tip: &CommitId, now: Timestamp) -> Advanced {
+        self.judge_within(objects, tip, now, REACH)
+    }
+
+    /// Moves the head by one landing.
+    ///
+    /// # Panics
+    /// When its first parent is not the head.
+    pub fn take(&mut self, landing: &VerifiedLanding) {
+        assert_eq!(landing.parent(), Some(&self.head.id), "landings are taken in the order in which they were judged");
+        self.head = landing.as_base();
+        self.line.push(self.head.id);
+        self.numbers.insert(self.head.id, self.head.number);
+    }
+
+    /// [`Self::judge`], with a reach of its own.
+    pub(super) fn judge_within(
         &mut self,
         objects: &dyn ObjectSource,
         tip: &CommitId,
@@ -152,12 +184,12 @@ impl VerifiedHistory {
             Err(refusal) => return stopped(refusal),
         };
         let (accepted, refusal) = judge_line(objects, &mut self.trees, &self.head, &line, &self.branch);
-        if let Some((_, newest)) = accepted.last()
-            && newest.policy.policy.expires() <= now
+        if let Some(newest) = accepted.last()
+            && newest.policy().expires() <= now
         {
             return stopped(expired(newest, refusal.as_ref()));
         }
-        Advanced { landings: self.extend(accepted), stop: refusal.map(Stop::Refused) }
+        Advanced { landings: accepted, stop: refusal.map(Stop::Refused) }
     }
 
     /// The accepted head.
@@ -234,7 +266,7 @@ impl VerifiedHistory {
         }
         // It was in reach up to where it leaves our own line, so it is in reach as a whole.
         match Self::restore(objects, &self.introduction, &self.branch, tip) {
-            Ok((branch, branch_landings)) => Stop::Rewound { branch: Box::new(branch), branch_landings },
+            Ok((branch, branch_landings)) => Stop::Rewound { branch: Box::new(branch), branch_landings, reset: Reset::None },
             Err(refusal) => Stop::Refused(refusal),
         }
     }
@@ -257,17 +289,6 @@ impl VerifiedHistory {
         }
         Ok(false)
     }
-
-    fn extend(&mut self, accepted: Vec<(VerifiedLanding, Base)>) -> Vec<VerifiedLanding> {
-        let mut landings = Vec::with_capacity(accepted.len());
-        for (landing, base) in accepted {
-            self.line.push(base.id);
-            self.numbers.insert(base.id, base.number);
-            self.head = base;
-            landings.push(landing);
-        }
-        landings
-    }
 }
 
 fn stopped(refusal: Refusal) -> Advanced {
@@ -281,16 +302,13 @@ fn judge_line(
     head: &Base,
     line: &[CommitId],
     branch: &str,
-) -> (Vec<(VerifiedLanding, Base)>, Option<Refusal>) {
-    let mut accepted: Vec<(VerifiedLanding, Base)> = Vec::with_capacity(line.len());
+) -> (Vec<VerifiedLanding>, Option<Refusal>) {
+    let mut accepted: Vec<VerifiedLanding> = Vec::with_capacity(line.len());
     let mut trees = Trees { objects, cache };
     for id in line {
-        let base = accepted.last().map_or(head, |(_, base)| base);
-        match judge(&mut trees, *id, base, branch) {
-            Ok((landing, policy)) => {
-                let base = Base { id: *id, number: landing.number(), tree: *landing.tree(), policy };
-                accepted.push((landing, base));
-            }
+        let base = accepted.last().map_or_else(|| head.clone(), VerifiedLanding::as_base);
+        match judge(&mut trees, *id, &base, branch) {
+            Ok(landing) => accepted.push(landing),
             Err(fault) => return (accepted, Some(fault.at(*id))),
         }
     }
@@ -298,12 +316,12 @@ fn judge_line(
 }
 
 /// The head does not advance onto a policy that has expired.
-fn expired(newest: &Base, refusal: Option<&Refusal>) -> Refusal {
-    let mut why = format!("its policy expired at {}", newest.policy.policy.expires());
+fn expired(newest: &VerifiedLanding, refusal: Option<&Refusal>) -> Refusal {
+    let mut why = format!("its policy expired at {}", newest.policy().expires());
     if let Some(refusal) = refusal {
         why.push_str(&format!("; besides, {refusal}"));
     }
-    Fault::new(codes::POLICY_EXPIRED, why).path(POLICY_PATH).at(newest.id)
+    Fault::new(codes::POLICY_EXPIRED, why).path(POLICY_PATH).at(*newest.id())
 }
 
 /// The first-parent line from the root to `commit`.

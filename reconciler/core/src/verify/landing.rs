@@ -1,5 +1,6 @@
 //! One landing, judged by the policy at its first parent and by nothing else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bellwether_schemas::manifest::Kind;
@@ -14,14 +15,15 @@ use super::tree::{Node, PathChange, Trees};
 use crate::objects::{self, ObjectKind};
 
 /// A landing that counts. Only this module makes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct VerifiedLanding {
     id: CommitId,
     number: u64,
     parent: Option<CommitId>,
     tree: ObjectId,
-    signer: PersonName,
-    policy_version: u64,
+    signers: BTreeSet<PersonName>,
+    spoken: Option<Timestamp>,
+    policy: PolicyAt,
     summary: String,
     committed: Timestamp,
     changes: Vec<PathChange>,
@@ -48,14 +50,24 @@ impl VerifiedLanding {
         &self.tree
     }
 
-    /// Who signed it.
-    pub const fn signer(&self) -> &PersonName {
-        &self.signer
+    /// Who stands for it: its signer and, in a clean merge, who wrote and endorsed what it brought.
+    pub fn signers(&self) -> impl Iterator<Item = &PersonName> {
+        self.signers.iter()
+    }
+
+    /// The newest date that somebody who stands for it signed, by their own clock; none where nobody did.
+    pub const fn spoken(&self) -> Option<Timestamp> {
+        self.spoken
+    }
+
+    /// The policy in its own tree.
+    pub fn policy(&self) -> &Policy {
+        &self.policy.policy
     }
 
     /// The version of the policy in its own tree.
-    pub const fn policy_version(&self) -> u64 {
-        self.policy_version
+    pub fn policy_version(&self) -> u64 {
+        self.policy.policy.version()
     }
 
     /// The first line of its message, for people.
@@ -66,6 +78,11 @@ impl VerifiedLanding {
     /// The committer's date, which the committer chose.
     pub const fn committed(&self) -> Timestamp {
         self.committed
+    }
+
+    /// What the next landing is compared with and judged by.
+    pub(crate) fn as_base(&self) -> Base {
+        Base { id: self.id, number: self.number, tree: self.tree, policy: self.policy.clone() }
     }
 
     /// What differs from the first parent, sorted by path; for an introduction its whole tree.
@@ -96,7 +113,7 @@ pub(crate) fn judge(
     id: CommitId,
     base: &Base,
     branch: &str,
-) -> Result<(VerifiedLanding, PolicyAt), Fault> {
+) -> Result<VerifiedLanding, Fault> {
     let raw = objects::read(trees.objects, &id, ObjectKind::Commit)?;
     let commit = Commit::parse(&raw, id.as_bytes().len())?;
     if commit.parents.first() != Some(&base.id) {
@@ -119,8 +136,7 @@ pub(crate) fn judge(
         PolicyAt { blob, policy: Arc::new(policy) }
     };
     has_all_blobs(trees, &changes)?;
-    let landing = landing(id, base.number + 1, commit, signer, &policy, changes);
-    Ok((landing, policy))
+    Ok(landing(id, base.number + 1, commit, signer, policy, changes))
 }
 
 /// Judges an introduction: its policy must be the pinned one, and it must be signed by someone who may change that policy.
@@ -130,7 +146,7 @@ pub(crate) fn judge_introduction(
     number: u64,
     pinned: &Sha256Digest,
     branch: &str,
-) -> Result<(VerifiedLanding, PolicyAt), Fault> {
+) -> Result<VerifiedLanding, Fault> {
     let raw = objects::read(trees.objects, &id, ObjectKind::Commit)?;
     let commit = Commit::parse(&raw, id.as_bytes().len())?;
     let blob = find_policy(trees, &commit.tree)?;
@@ -146,8 +162,7 @@ pub(crate) fn judge_introduction(
     let changes = trees.diff(None, commit.tree)?;
     has_all_blobs(trees, &changes)?;
     let policy = PolicyAt { blob, policy: Arc::new(policy) };
-    let landing = landing(id, number, commit, signer, &policy, changes);
-    Ok((landing, policy))
+    Ok(landing(id, number, commit, signer, policy, changes))
 }
 
 fn landing(
@@ -155,7 +170,7 @@ fn landing(
     number: u64,
     commit: Commit,
     signer: PersonName,
-    policy: &PolicyAt,
+    policy: PolicyAt,
     changes: Vec<PathChange>,
 ) -> VerifiedLanding {
     VerifiedLanding {
@@ -163,8 +178,9 @@ fn landing(
         number,
         parent: commit.parents.first().copied(),
         tree: commit.tree,
-        signer,
-        policy_version: policy.policy.version(),
+        signers: BTreeSet::from([signer]),
+        spoken: Some(commit.committed),
+        policy,
         summary: commit.summary,
         committed: commit.committed,
         changes,

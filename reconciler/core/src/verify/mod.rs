@@ -19,7 +19,7 @@ mod tree;
 mod tests;
 
 pub use commit::Commit;
-pub use history::{Advanced, Introduction, Stop, VerifiedHistory};
+pub use history::{Advanced, Introduction, Reset, Stop, VerifiedHistory};
 pub use landing::VerifiedLanding;
 pub use policy::{POLICY_PATH, Policy, Verdict};
 pub use refusal::{Fault, Refusal};

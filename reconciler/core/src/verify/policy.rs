@@ -78,9 +78,6 @@ impl Policy {
         if manifest.version == 0 {
             faults.push(invalid("version is 0, expected at least 1"));
         }
-        if manifest.abandons.is_some() {
-            faults.push(invalid("abandons is not supported yet"));
-        }
         let owners = owners(&manifest, &mut faults);
         for (role, found) in &manifest.roles {
             let mut seen = BTreeSet::new();

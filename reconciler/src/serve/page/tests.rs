@@ -39,7 +39,7 @@ fn views() -> Views {
     let head = CommitView {
         commit: commit(),
         landing: 412,
-        signer: "alice".parse().expect("a name"),
+        signers: vec!["alice".parse().expect("a name")],
         summary: "Raise the limit".into(),
         committed: at(),
     };
@@ -135,7 +135,7 @@ async fn metrics_count_by_word() {
 async fn what_waits_for_people_stands_at_the_top_with_what_they_can_do() {
     let mut views = views();
     let repository = views.repository.as_mut().expect("a repository");
-    repository.condition = Condition::Rewound { accepted: commit(), landing: 412, tip: commit() };
+    repository.condition = Condition::Rewound { accepted: commit(), landing: 412, tip: commit(), reset: None };
     repository.why = "The branch was set back.".into();
     let halt = WaitingOn::Halted { wave: "canary".parse().expect("a name"), failures: 1, offered: 2, commit: commit() };
     views.rollouts[0].state = RolloutState::Halted;
@@ -208,7 +208,7 @@ async fn the_api_answers_with_the_views() {
     assert_eq!(read("/api/v1/rollouts").await.1[0]["waves"][0]["failed"], 1);
     assert_eq!(read("/api/v1/devices").await.1[1]["status"]["updated"]["status"], "OutOfDate");
     assert_eq!(read("/api/v1/devices/edge-1").await.1["reason"], serde_json::Value::Null);
-    assert_eq!(read("/api/v1/commits").await.1[0]["signer"], "alice");
+    assert_eq!(read("/api/v1/commits").await.1[0]["signers"][0], "alice");
     assert_eq!(read("/api/v1/invalid").await.1, serde_json::json!([]));
     for (path, status) in [("/api/v1/devices/nobody", 404), ("/api/v1/devices/%FF", 404), ("/api/v2", 404)] {
         let (found, body) = read(path).await;

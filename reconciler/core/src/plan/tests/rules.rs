@@ -306,7 +306,7 @@ fn while_the_branch_is_rewound_nothing_is_offered_and_nothing_recorded() {
     let mut sim = Sim::settled(canary_then_rest(), &FIVE);
     sim.commit(2, "two");
     let before = sim.record.clone();
-    sim.condition = Condition::Rewound { accepted: landing(2).commit, landing: 2, tip: landing(1).commit };
+    sim.condition = Condition::Rewound { accepted: landing(2).commit, landing: 2, tip: landing(1).commit, reset: None };
     let plan = sim.plan();
     assert_eq!((reasons(&plan), offered(&plan).len()), (vec!["Repository".to_owned(); 5], 0));
     assert_eq!((sim.record.clone(), plan.changed), (before, false));
