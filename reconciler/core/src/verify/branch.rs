@@ -65,7 +65,8 @@ impl Branch {
     /// Something in it cannot be compared.
     pub(crate) fn read(trees: &mut Trees<'_>, line: &Line, tip: CommitId, side: &[SideCommit]) -> Result<Self, Fault> {
         let mut limit = MAX_COMPARED;
-        let places: HashMap<CommitId, usize> = side.iter().rev().enumerate().map(|(at, commit)| (commit.id, at)).collect();
+        let places: HashMap<CommitId, usize> =
+            side.iter().rev().enumerate().map(|(at, commit)| (commit.id, at)).collect();
         let mut commits = Vec::with_capacity(side.len());
         for commit in side.iter().rev() {
             let Some(skeleton) = &commit.skeleton else {

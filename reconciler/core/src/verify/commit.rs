@@ -76,12 +76,13 @@ impl Commit {
     }
 }
 
-/// Why the header `name` is not where it is expected.
+/// Why the header `name` is not where it is expected: perhaps another stands there for the second time.
 fn misplaced(name: &str, headers: &[Header<'_>]) -> Fault {
-    match headers.iter().filter(|header| header.name == name.as_bytes()).count() {
-        0 => malformed(format!("the header {name} is missing")),
-        1 => Fault::new(codes::COMMIT_HEADER_MISPLACED, format!("the header {name} is not where git writes it")),
-        _ => twice(name),
+    let count = |name: &str| headers.iter().filter(|header| header.name == name.as_bytes()).count();
+    match ["tree", "author", "committer"].into_iter().find(|name| count(name) > 1) {
+        Some(doubled) => twice(doubled),
+        None if count(name) == 0 => malformed(format!("the header {name} is missing")),
+        None => Fault::new(codes::COMMIT_HEADER_MISPLACED, format!("the header {name} is not where git writes it")),
     }
 }
 
@@ -221,7 +222,8 @@ impl Skeleton {
     pub(crate) fn parse(raw: &[u8], id_length: usize) -> Result<Self, Fault> {
         let mut lines = raw.split(|byte| *byte == b'\n');
         let tree = lines.next().and_then(|line| line.strip_prefix(b"tree "));
-        let tree = tree.and_then(|id| parse_id(id, id_length)).ok_or_else(|| malformed("the first header is no tree"))?;
+        let tree =
+            tree.and_then(|id| parse_id(id, id_length)).ok_or_else(|| malformed("the first header is no tree"))?;
         let parents = lines
             .map_while(|line| line.strip_prefix(b"parent "))
             .map(|id| parse_id(id, id_length).ok_or_else(|| malformed("the header parent holds no object id")))

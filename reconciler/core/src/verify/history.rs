@@ -178,12 +178,13 @@ impl VerifiedHistory {
     /// Judges the commits of a line, each by the one before it, and moves the head up to the first refusal.
     fn go_on(&mut self, objects: &dyn ObjectSource, ids: &[CommitId]) -> Option<Refusal> {
         for batch in ids.chunks(BATCH) {
-            let examined = examine::line(objects, &mut self.trees, *self.head(), batch);
+            let base = *self.head();
+            let examined = examine::line(objects, &mut self.trees, base, batch);
             for (id, examined) in batch.iter().zip(examined) {
                 let judged = examined.and_then(|examined| {
-                    let base = self.newest().as_base();
+                    let parent = self.newest().clone();
                     let mut trees = Trees { objects, cache: &mut self.trees };
-                    judge(&mut trees, &self.line, &mut self.policies, &base, examined)
+                    judge(&mut trees, &self.line, &mut self.policies, &parent, examined)
                 });
                 match judged {
                     Ok(landing) => self.take(&Arc::new(landing)),
@@ -201,7 +202,7 @@ impl VerifiedHistory {
         gone
     }
 
-    fn newest(&self) -> &Arc<VerifiedLanding> {
+    pub(super) fn newest(&self) -> &Arc<VerifiedLanding> {
         self.landings.last().expect("a history begins with its introduction, which stays")
     }
 

@@ -91,11 +91,6 @@ impl VerifiedLanding {
         &self.changes
     }
 
-    /// What the next landing is compared with and judged by.
-    pub(crate) fn as_base(&self) -> Base {
-        Base { id: self.id, number: self.number, tree: self.tree, policy: self.policy.clone() }
-    }
-
     /// The commits that it brings beside itself, each with the number of the newest landing that it descends from.
     pub(crate) fn brought(&self) -> &[(CommitId, u64)] {
         &self.brought
@@ -107,15 +102,6 @@ impl VerifiedLanding {
 pub(crate) struct PolicyAt {
     pub(crate) blob: ObjectId,
     pub(crate) policy: Arc<Policy>,
-}
-
-/// The landing before: what the next one is compared with and judged by.
-#[derive(Debug, Clone)]
-pub(crate) struct Base {
-    pub(crate) id: CommitId,
-    pub(crate) number: u64,
-    pub(crate) tree: ObjectId,
-    pub(crate) policy: PolicyAt,
 }
 
 /// A landing and who stands for it, under one policy.
@@ -152,7 +138,7 @@ impl<'a> Case<'a> {
                 Ok(credits) => credits,
                 Err(fault) if fault.is_passing() => return Err(fault),
                 Err(fault) => {
-                    merge = Merge::Unclean(fault);
+                    merge = Merge::Unclean(Fault { code: codes::MERGE_UNCLEAN, ..fault });
                     Credits::default()
                 }
             },
@@ -167,7 +153,10 @@ impl<'a> Case<'a> {
             (Ok(_), _) | (Err(_), Merge::Clean(_)) => Ok(()),
             (Err(fault), Merge::None) => Err(fault.clone()),
             (Err(signature), Merge::Unclean(why)) => {
-                let text = format!("{} ({}): it is no clean merge, so a person must sign it: {why}", signature.why, signature.code);
+                let text = format!(
+                    "{} ({}): it is no clean merge, so a person must sign it: {why}",
+                    signature.why, signature.code
+                );
                 Err(Fault { why: text, ..why.clone() })
             }
         }
@@ -197,21 +186,22 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Judges a landing whose first parent, the head of `line`, is `base`.
+/// Judges a landing whose first parent, the head of `line`, is `parent`.
 pub(crate) fn judge(
     trees: &mut Trees<'_>,
     line: &Line,
     policies: &mut Policies,
-    base: &Base,
+    parent: &VerifiedLanding,
     examined: Examined,
 ) -> Result<VerifiedLanding, Fault> {
     let changes = examined.changes.as_ref().map_err(Clone::clone);
     let no_changes = Vec::new();
-    let case = Case::open(trees, line, &examined, changes.as_ref().map_or(&no_changes, |changes| *changes), &base.policy.policy)?;
+    let case =
+        Case::open(trees, line, &examined, changes.as_ref().map_or(&no_changes, |changes| *changes), parent.policy())?;
     case.check_signer()?;
     changes?;
     case.check_paths()?;
-    let policy = next_policy(trees, policies, base, &examined)?;
+    let policy = next_policy(trees, policies, parent, &examined)?;
     examined.shape.clone()?;
     let signers = case.signers();
     let spoken = case.credits.spoken.max(case.signer.is_ok().then_some(examined.commit.committed));
@@ -219,7 +209,7 @@ pub(crate) fn judge(
     let Examined { id, commit, changes, .. } = examined;
     Ok(VerifiedLanding {
         id,
-        number: base.number + 1,
+        number: parent.number + 1,
         parent: commit.parents.first().copied(),
         tree: commit.tree,
         signers,
@@ -236,15 +226,15 @@ pub(crate) fn judge(
 fn next_policy(
     trees: &mut Trees<'_>,
     policies: &mut Policies,
-    base: &Base,
+    parent: &VerifiedLanding,
     examined: &Examined,
 ) -> Result<PolicyAt, Fault> {
     let blob = examined.policy.clone()?;
-    if blob == base.policy.blob {
-        return Ok(base.policy.clone());
+    if blob == parent.policy.blob {
+        return Ok(parent.policy.clone());
     }
     let policy = policies.read(trees, &examined.commit.tree, blob)?;
-    let (old, new) = (base.policy.policy.version(), policy.version());
+    let (old, new) = (parent.policy_version(), policy.version());
     if new <= old {
         let why = format!("the policy changed and its version went from {old} to {new}");
         return Err(Fault::new(codes::POLICY_VERSION, why).path(POLICY_PATH));
@@ -269,7 +259,7 @@ pub(crate) fn judge_introduction(
     }
     let policy = policies.read(trees, &examined.commit.tree, blob)?;
     let signer = signer_of(&examined.commit, &policy)?;
-    policy.check_one(POLICY_PATH, &signer)?;
+    policy.check_introducer(&signer)?;
     let changes = examined.changes?;
     examined.shape?;
     let commit = examined.commit;

@@ -43,10 +43,10 @@ impl Line {
             next = skeleton.parents.first().copied();
             newest_first.push((id, skeleton.parents));
         }
-        let mut line =
-            Self { ids: Vec::new(), introduced: 0, reached: HashMap::new(), changed: HashMap::new() };
+        let mut line = Self { ids: Vec::new(), introduced: 0, reached: HashMap::new(), changed: HashMap::new() };
         for (id, parents) in newest_first.into_iter().rev() {
-            let side = line.side(objects, parents.get(1..).unwrap_or_default(), usize::MAX).map_err(|fault| fault.at(id))?;
+            let side =
+                line.side(objects, parents.get(1..).unwrap_or_default(), usize::MAX).map_err(|fault| fault.at(id))?;
             line.push(id, side.iter().map(|commit| (commit.id, commit.fork)));
         }
         line.introduced = line.head_number();

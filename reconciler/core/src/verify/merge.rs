@@ -52,7 +52,8 @@ impl Merge {
         match judged {
             Ok(branch) => Ok(Self::Clean(branch)),
             Err(fault) if fault.is_passing() => Err(fault),
-            Err(fault) => Ok(Self::Unclean(fault)),
+            // Whatever is wrong with a branch refuses nothing by itself.
+            Err(fault) => Ok(Self::Unclean(Fault { code: codes::MERGE_UNCLEAN, ..fault })),
         }
     }
 }

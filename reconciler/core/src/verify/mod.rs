@@ -9,6 +9,7 @@
 mod branch;
 mod commit;
 mod examine;
+mod explain;
 mod history;
 mod landing;
 mod line;
@@ -26,6 +27,7 @@ mod tests;
 
 pub use branch::ENDORSES;
 pub use commit::Commit;
+pub use explain::{Explanation, MergeKind, PathExplanation};
 pub use history::{Advanced, Introduction, Stop, VerifiedHistory};
 pub use landing::VerifiedLanding;
 pub use policy::{POLICY_PATH, Policy, RuleOutcome};

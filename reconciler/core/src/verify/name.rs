@@ -10,7 +10,10 @@ const MAX_NAME: usize = 255;
 
 /// Refuses a name that could mean something else on another system.
 pub(super) fn check(raw: &[u8]) -> Result<(), Fault> {
-    if raw.len() <= MAX_NAME && raw.iter().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == b'-') && !raw.is_empty() {
+    if raw.len() <= MAX_NAME
+        && raw.iter().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == b'-')
+        && !raw.is_empty()
+    {
         return Ok(());
     }
     let odd = |why: &str| Err(Fault::new(codes::TREE_ENTRY, format!("has a name that {why}")).path(shown(raw)));

@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use bellwether_schemas::{ObjectId, codes};
 use bellwether_schemas::manifest::{AnyManifest, PolicyRule, TrustPolicy};
+use bellwether_schemas::{ObjectId, codes};
 use bellwether_schemas::{PersonName, yaml};
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
@@ -150,22 +150,13 @@ impl Policy {
 
     /// Whether `people`, who are distinct and no bots, may change `path`: every rule that matches must hold, and one must match.
     pub(crate) fn check(&self, path: &str, people: &[&PersonName]) -> Result<(), Fault> {
-        self.check_with(path, people, |rule| rule.signers)
-    }
-
-    /// Whether `person` is in the role of every rule that matches `path`, however many signers it asks for.
-    pub(crate) fn check_one(&self, path: &str, person: &PersonName) -> Result<(), Fault> {
-        self.check_with(path, &[person], |_| 1)
-    }
-
-    fn check_with(&self, path: &str, people: &[&PersonName], needed: impl Fn(&PolicyRule) -> u32) -> Result<(), Fault> {
         let mut matched = false;
         for at in self.rules_of(path) {
             matched = true;
-            let (rule, needed) = (&self.manifest.rules[at], needed(&self.manifest.rules[at]));
+            let rule = &self.manifest.rules[at];
             let counted = people.iter().filter(|person| self.members[at].contains(**person)).count();
-            if counted < needed as usize {
-                return Err(shortfall(path, rule, needed, counted, people));
+            if counted < rule.signers as usize {
+                return Err(shortfall(path, rule, counted, people));
             }
         }
         if matched {
@@ -175,11 +166,21 @@ impl Policy {
         Err(Fault::new(codes::PATH_WITHOUT_RULE, why).path(path))
     }
 
+    /// Whether `person` is in a role that may change the policy, perhaps with others.
+    pub(crate) fn check_introducer(&self, person: &PersonName) -> Result<(), Fault> {
+        if self.rules_of(POLICY_PATH).any(|at| self.members[at].contains(person)) {
+            return Ok(());
+        }
+        let why = format!("{person} is in no role that may change {POLICY_PATH}");
+        Err(Fault::new(codes::SIGNER_NOT_IN_ROLE, why).path(POLICY_PATH))
+    }
+
     /// Every rule that matches `path`, with who of `people` counts for it.
     pub(crate) fn outcomes(&self, path: &str, people: &[&PersonName]) -> Vec<RuleOutcome> {
         let outcome = |at: usize| {
             let rule = &self.manifest.rules[at];
-            let counted = people.iter().filter(|person| self.members[at].contains(**person)).copied().cloned().collect();
+            let counted =
+                people.iter().filter(|person| self.members[at].contains(**person)).copied().cloned().collect();
             RuleOutcome { rule: rule_text(rule), needed: rule.signers, counted }
         };
         self.rules_of(path).map(outcome).collect()
@@ -225,7 +226,12 @@ impl Policies {
     }
 
     /// The policy in a tree, whose blob is `blob`.
-    pub(crate) fn read(&mut self, trees: &mut Trees<'_>, _tree: &ObjectId, blob: ObjectId) -> Result<Arc<Policy>, Fault> {
+    pub(crate) fn read(
+        &mut self,
+        trees: &mut Trees<'_>,
+        _tree: &ObjectId,
+        blob: ObjectId,
+    ) -> Result<Arc<Policy>, Fault> {
         if let Some(known) = self.read.get(&blob) {
             return Ok(known.clone());
         }
@@ -249,8 +255,8 @@ fn combine(faults: Vec<Fault>) -> Fault {
 }
 
 /// Why a rule does not hold.
-fn shortfall(path: &str, rule: &PolicyRule, needed: u32, counted: usize, people: &[&PersonName]) -> Fault {
-    let text = rule_text(rule);
+fn shortfall(path: &str, rule: &PolicyRule, counted: usize, people: &[&PersonName]) -> Fault {
+    let (text, needed) = (rule_text(rule), rule.signers);
     let names = people.iter().map(|person| person.as_str()).collect::<Vec<_>>().join(", ");
     let (code, why) = match (counted, people) {
         (0, []) => (codes::SIGNER_NOT_IN_ROLE, format!("nobody who counts stands for {path}: {text}")),

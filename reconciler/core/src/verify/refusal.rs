@@ -78,9 +78,9 @@ impl From<ObjectError> for Fault {
         let code = match error {
             ObjectError::Missing(_) => codes::OBJECT_MISSING,
             ObjectError::WrongKind { .. } => codes::OBJECT_KIND,
-            ObjectError::TooLarge { .. }
-            | ObjectError::Corrupt(_)
-            | ObjectError::Unreadable { .. } => codes::OBJECT_DAMAGED,
+            ObjectError::TooLarge { .. } | ObjectError::Corrupt(_) | ObjectError::Unreadable { .. } => {
+                codes::OBJECT_DAMAGED
+            }
         };
         Self::new(code, error.to_string())
     }

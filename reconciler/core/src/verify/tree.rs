@@ -127,7 +127,7 @@ impl Tree {
     }
 
     /// Why no landing may hold this tree, if it may not.
-    fn strict(&self) -> Result<(), Fault> {
+    pub(crate) fn strict(&self) -> Result<(), Fault> {
         self.fault.clone().map_or(Ok(()), Err)
     }
 
@@ -135,7 +135,8 @@ impl Tree {
         let mut folded = HashSet::new();
         let twice = self.iter().find(|(text, _)| !folded.insert(name::fold(text)));
         twice.map(|(text, _)| {
-            let why = "differs from another name of its folder only in upper and lower case or in how accents are written";
+            let why =
+                "differs from another name of its folder only in upper and lower case or in how accents are written";
             Fault::new(codes::TREE_COLLISION, why).path(name::shown(text))
         })
     }
