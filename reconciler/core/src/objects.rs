@@ -61,9 +61,12 @@ pub enum ObjectError {
         /// The limit.
         limit: usize,
     },
-    /// Its bytes do not have its id as their hash, or they show a known SHA-1 collision attack.
+    /// Its bytes do not have its id as their hash.
     #[error("object {0} does not have the hash that its name says")]
     Corrupt(ObjectId),
+    /// Its bytes bear the marks of a SHA-1 collision attack.
+    #[error("object {0} shows a SHA-1 collision attack")]
+    Collision(ObjectId),
     /// The source failed.
     #[error("object {id} cannot be read: {why}")]
     Unreadable {
@@ -80,7 +83,7 @@ impl ObjectError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Missing(_) | Self::Corrupt(_) | Self::Unreadable { .. } => true,
-            Self::WrongKind { .. } | Self::TooLarge { .. } => false,
+            Self::WrongKind { .. } | Self::TooLarge { .. } | Self::Collision(_) => false,
         }
     }
 }
@@ -108,7 +111,8 @@ pub fn read(source: &dyn ObjectSource, id: &ObjectId, kind: ObjectKind) -> Resul
     }
     match hash(kind, &content, id.as_bytes().len()) {
         Some(actual) if actual == *id => Ok(content),
-        _ => Err(ObjectError::Corrupt(*id)),
+        Some(_) => Err(ObjectError::Corrupt(*id)),
+        None => Err(ObjectError::Collision(*id)),
     }
 }
 

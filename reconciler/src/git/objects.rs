@@ -88,6 +88,9 @@ impl ObjectSource for MirrorObjects {
     fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
         let unreadable = |why: String| ObjectError::Unreadable { id: *id, why };
         let name = gix::ObjectId::try_from(id.as_bytes()).map_err(|why| unreadable(why.to_string()))?;
+        if name.kind() != self.small.shared.objects.object_hash() {
+            return Err(ObjectError::Missing(*id));
+        }
         // One look-up serves nearly all: the length that pack or file declares is held against the limit before it is inflated.
         match self.small.of_this_thread().try_find_object(name) {
             Ok(Some(found)) => {

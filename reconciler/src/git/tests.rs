@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bellwether_core::objects::{ObjectError, ObjectKind, ObjectSource as _, read};
 
-use bellwether_schemas::ObjectId;
+use bellwether_schemas::{ObjectId, codes};
 
 use super::*;
 

@@ -72,10 +72,11 @@ impl From<ObjectError> for Fault {
     fn from(error: ObjectError) -> Self {
         let code = match error {
             ObjectError::Missing(_) => codes::OBJECT_MISSING,
-            ObjectError::WrongKind { .. }
-            | ObjectError::TooLarge { .. }
-            | ObjectError::Corrupt(_)
-            | ObjectError::Unreadable { .. } => codes::OBJECT_DAMAGED,
+            ObjectError::TooLarge { .. } => codes::OBJECT_TOO_LARGE,
+            ObjectError::Collision(_) => codes::SHA1_COLLISION,
+            ObjectError::WrongKind { .. } | ObjectError::Corrupt(_) | ObjectError::Unreadable { .. } => {
+                codes::OBJECT_DAMAGED
+            }
         };
         Self::new(code, error.to_string())
     }
