@@ -8,7 +8,9 @@ use bellwether_schemas::{ObjectId, codes};
 
 use super::*;
 
+mod hostile;
 mod remote;
+mod sha256;
 
 /// Nobody interrupts these fetches.
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -233,4 +235,24 @@ fn only_repositories_on_this_machine_are_watched() {
     assert!(watch("https://example.com/fleet.git").expect("an address").is_none());
     assert!(watch("git@example.com:fleet.git").expect("an address").is_none());
     assert!(matches!(watch("/nowhere/at/all"), Err(WatchError::Open { .. })));
+}
+
+#[test]
+#[ignore = "a measurement, which takes a while"]
+fn many_fetches_measured() {
+    let source = Source::new();
+    let mirror = source.mirror(&source.work, "main");
+    for number in 1..=400 {
+        let tip = source.commit(&format!("commit {number}"));
+        mirror.fetch(&NEVER).expect("fetched");
+        if number % 100 == 0 {
+            let time = |what: &str, act: &dyn Fn()| {
+                let begin = Instant::now();
+                act();
+                println!("{number} packs: {what} {:?}", begin.elapsed());
+            };
+            time("nothing new", &|| drop(mirror.fetch(&NEVER).expect("fetched")));
+            time("one read", &|| drop(read(&mirror.objects().expect("open"), &tip, ObjectKind::Commit).expect("read")));
+        }
+    }
 }
