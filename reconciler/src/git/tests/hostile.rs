@@ -85,9 +85,10 @@ fn hostile_addresses_name_no_options_and_no_commands() {
         format!("ssh://host/--upload-pack={program}"),
         format!("ssh://host/%2D-upload-pack={program}"),
         format!("host:--upload-pack={program}"),
-        format!("host;{program}:y"),
-        format!("ssh://host$({program})/y"),
-        format!("ssh://host`{program}`/y"),
+        "host;canary:y".to_owned(),
+        "$(canary):y".to_owned(),
+        "ssh://host$(canary)/y".to_owned(),
+        "ssh://host`canary`/y".to_owned(),
         "ssh://ho st/y".to_owned(),
         "ssh:///y".to_owned(),
         "--upload-pack=x".to_owned(),
@@ -226,8 +227,11 @@ fn hostile_configuration_of_the_source_names_no_commands() {
     ));
     let mirror = source.mirror(&source.work, "main");
     assert_eq!(mirror.fetch(&NEVER).expect("fetched"), tip);
-    // An object that the source lacks, and says to fetch from a command.
+    canary.assert_never_run();
+    // An object that the source lacks, and says to fetch from a command. The canary sings: git itself runs fsmonitor here.
     let third = source.commit("three");
+    assert!(canary.mark.exists());
+    std::fs::remove_file(&canary.mark).expect("removed");
     let blob = source.id("HEAD:file").to_string();
     source.append_config(&format!(
         "[core]\nrepositoryformatversion = 1\n[extensions]\npartialClone = origin\n\
