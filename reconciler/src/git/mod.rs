@@ -8,6 +8,7 @@ mod address;
 mod error;
 mod local;
 mod objects;
+mod unpack;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -140,7 +141,7 @@ impl Mirror {
         let Some(tip) = tip else {
             return Err(FetchError::NoBranch { shown: self.shown(), branch: self.branch.clone() });
         };
-        prepared.receive(gix::progress::Discard, interrupted).map_err(|why| {
+        let received = prepared.receive(gix::progress::Discard, interrupted).map_err(|why| {
             let (too_large, why) = (why.is_resource_exhausted(), chain(&why));
             match (too_large, why.contains("shallow")) {
                 (true, _) => FetchError::TooLarge { shown: self.shown(), why },
@@ -148,6 +149,12 @@ impl Mirror {
                 (false, false) => FetchError::Unreachable { shown: self.shown(), why },
             }
         })?;
+        if let gix::remote::fetch::Status::Change { write_pack_bundle, .. } = received.status
+            && let Some(index) = write_pack_bundle.index_path
+            && let Err(why) = unpack::unpack_small(&repo, &index)
+        {
+            tracing::warn!(why = chain(&why), "a pack of the mirror stays as it is");
+        }
         self.check_commit(&repo, tip)?;
         Ok(Fetched::Tip(CommitId::from_bytes(tip.as_bytes()).expect("a git id has 20 or 32 bytes")))
     }
@@ -209,7 +216,7 @@ impl Mirror {
     }
 
     fn open(&self) -> Result<gix::Repository, FetchError> {
-        self.open_limited(objects::LARGE_READ)
+        self.open_limited(objects::LARGE_OBJECT)
     }
 
     /// Opens the mirror so that no single object takes more than `memory` bytes.

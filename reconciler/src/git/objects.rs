@@ -12,8 +12,10 @@ use bellwether_schemas::ObjectId;
 /// Memory that one object may take before its kind and length are known: enough for nearly all of them, with the object
 /// that it is a delta of.
 pub(super) const SMALL_READ: usize = 8 << 20;
-/// Memory that one object may take at all: the longest blob, twice while deltas are applied, and the deltas.
-pub(super) const LARGE_READ: usize = 4 * ObjectKind::Blob.limit();
+/// The longest object that a fetch takes in: others may be deltas of it, which are read then.
+pub(super) const LARGE_OBJECT: usize = 2 * ObjectKind::Blob.limit();
+/// Memory that one object may take at all: the longest one twice while deltas are applied, and the deltas.
+pub(super) const LARGE_READ: usize = 3 * LARGE_OBJECT;
 /// Bytes of decoded pack entries that all threads together keep, where each processor has one.
 const KEPT: usize = 64 << 20;
 /// A longer entry is not kept.

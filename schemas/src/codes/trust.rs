@@ -115,7 +115,7 @@ codes! { TRUST:
         "A merge without a person's signature counts only if each path comes unchanged from the only side that changed it; whoever decides otherwise must sign for it.",
         "Merge the branch into yours first and resolve there, or merge on your machine and sign: bellwether land BRANCH, or git merge --no-ff -S BRANCH.";
     OBJECT_TOO_LARGE = "BW-0238", "an object of the history is too large",
-        "A commit may have 1 MiB, a tree 16 MiB and a blob 64 MiB. A fetch takes in nothing at all that needs more than 256 MiB of memory.",
+        "A commit may have 1 MiB, a tree 16 MiB and a blob 64 MiB. A fetch takes in nothing of more than 128 MiB, in whatever commit.",
         "Keep large contents out of the repository: artifacts are fetched from a URL.";
     SHA1_COLLISION = "BW-0239", "an object shows a SHA-1 collision attack",
         "Its bytes carry the marks of an attack that makes two contents with the same id.",
