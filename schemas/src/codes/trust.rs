@@ -7,7 +7,7 @@ codes! { TRUST:
         "The clone is shallow or incomplete, or the git server has lost an object. History that cannot be read cannot be verified.",
         "Run git fsck on the server, push the missing objects, and do not use a shallow clone as the source.";
     OBJECT_DAMAGED = "BW-0202", "an object of the history is damaged",
-        "An object does not have the hash that its name says, is of another kind or too large, shows a SHA-1 collision attack, or cannot be read.",
+        "An object does not have the hash that its name says, is of another kind, or cannot be read.",
         "Run git fsck on the server; restore the object from another clone.";
     COMMIT_MALFORMED = "BW-0203", "a commit is not written as git writes it",
         "Only commits with one tree, one author, one committer, at most one signature and known headers are taken, so that every program reads the same from them.",
@@ -115,7 +115,7 @@ codes! { TRUST:
         "A merge without a person's signature counts only if each path comes unchanged from the only side that changed it; whoever decides otherwise must sign for it.",
         "Merge the branch into yours first and resolve there, or merge on your machine and sign: bellwether land BRANCH, or git merge --no-ff -S BRANCH.";
     OBJECT_TOO_LARGE = "BW-0238", "an object of the history is too large",
-        "A commit may have 1 MiB, a tree 16 MiB and a blob 64 MiB.",
+        "A commit may have 1 MiB, a tree 16 MiB and a blob 64 MiB. A fetch takes in nothing of more than 128 MiB, in whatever commit.",
         "Keep large contents out of the repository: artifacts are fetched from a URL.";
     SHA1_COLLISION = "BW-0239", "an object shows a SHA-1 collision attack",
         "Its bytes carry the marks of an attack that makes two contents with the same id.",
