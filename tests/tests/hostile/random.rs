@@ -1,0 +1,196 @@
+//! Random small histories: the verifier agrees with the reference about every landing of each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use bellwether_schemas::{Code, CommitId};
+use bellwether_tests::hostile::{Draft, History, PolicyText, Who, reference};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::{one, two};
+
+const PATHS: [&str; 5] = ["files/a", "files/b", "files/b/x", "notes/c", "notes/d"];
+
+/// What a commit does to its files.
+#[derive(Debug, Clone)]
+enum Edit {
+    Write(usize, u8),
+    Remove(usize),
+    Executable(usize),
+    Take(usize, Index),
+    TakeAll(Index),
+    Policy(usize),
+}
+
+/// How a merge begins.
+#[derive(Debug, Clone, Copy)]
+enum Style {
+    ThreeWay,
+    Ours,
+    Theirs,
+}
+
+/// A commit of a random history. Indexes choose among the commits before it.
+#[derive(Debug, Clone)]
+struct Step {
+    first: Index,
+    second: Option<(Index, Style)>,
+    edits: Vec<Edit>,
+    endorses: Option<Index>,
+    who: Who,
+    /// Whether the signature is another commit's.
+    stolen: bool,
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let path = || 0..PATHS.len();
+    prop_oneof![
+        8 => (path(), 0..3_u8).prop_map(|(path, value)| Edit::Write(path, value)),
+        3 => path().prop_map(Edit::Remove),
+        1 => path().prop_map(Edit::Executable),
+        4 => (path(), any::<Index>()).prop_map(|(path, from)| Edit::Take(path, from)),
+        1 => any::<Index>().prop_map(Edit::TakeAll),
+        1 => (0..3_usize).prop_map(Edit::Policy),
+    ]
+}
+
+fn who() -> impl Strategy<Value = Who> {
+    prop_oneof![
+        6 => Just(Who::Alice),
+        4 => Just(Who::Nobody),
+        4 => Just(Who::Bob),
+        2 => Just(Who::Carol),
+        1 => Just(Who::CarolsLaptop),
+        2 => Just(Who::Mallory),
+        1 => Just(Who::Bot),
+        1 => Just(Who::Forge),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let style = prop_oneof![4 => Just(Style::ThreeWay), 1 => Just(Style::Ours), 1 => Just(Style::Theirs)];
+    let second = prop_oneof![Just(None), (any::<Index>(), style).prop_map(Some)];
+    // Merges as git makes them are the most frequent ones.
+    let edits = prop_oneof![2 => Just(Vec::new()), 3 => prop::collection::vec(edit(), 1..3)];
+    let endorses = prop_oneof![5 => Just(None), 1 => any::<Index>().prop_map(Some)];
+    let stolen = prop::bool::weighted(0.05);
+    (any::<Index>(), second, edits, endorses, who(), stolen)
+        .prop_map(|(first, second, edits, endorses, who, stolen)| Step { first, second, edits, endorses, who, stolen })
+}
+
+/// Policies that landings may bring, in rising versions.
+fn policies() -> [PolicyText; 3] {
+    [
+        one().version(2).without("mallory"),
+        two().version(3).with_member("owners", "bob"),
+        two().version(4).signers("notes", 2).without("bob"),
+    ]
+}
+
+/// Writes the commits, on top of an introduction by Alice and a commit before it.
+fn write(first: &PolicyText, steps: &[Step]) -> (History, Vec<CommitId>) {
+    let mut h = History::empty();
+    let root = h.root().policy(first).write("files/b/x", "0").by(Who::Nobody);
+    let introduction = h.on(root).write("files/a", "0").by(Who::Alice);
+    let mut commits = vec![root, introduction];
+    for step in steps {
+        let first = *step.first.get(&commits);
+        let draft = match step.second {
+            // An endorsement stands on what it endorses, or beside it.
+            _ if step.endorses.is_some() => h.endorse(first),
+            None => h.on(first),
+            Some((second, style)) => {
+                let second = *second.get(&commits);
+                match style {
+                    Style::ThreeWay => h.merge(first, second),
+                    Style::Ours => h.on(first).parents(&[first, second]),
+                    Style::Theirs => h.on(second).parents(&[first, second]),
+                }
+            }
+        };
+        // Half of all endorsements are what they should be.
+        let draft = match step.endorses {
+            Some(other) if other.index(2) == 1 => draft.endorses(*other.get(&commits)),
+            Some(_) => {
+                commits.push(draft.by(step.who));
+                continue;
+            }
+            None => draft,
+        };
+        let draft = step.edits.iter().fold(draft, |draft, edit| apply(draft, edit, &commits));
+        commits.push(if step.stolen { draft.with_signature_of(introduction) } else { draft.by(step.who) });
+    }
+    (h, commits)
+}
+
+fn apply<'h>(draft: Draft<'h>, edit: &Edit, commits: &[CommitId]) -> Draft<'h> {
+    match edit {
+        Edit::Write(path, value) => draft.write(PATHS[*path], &value.to_string()),
+        Edit::Executable(path) => draft.entry(PATHS[*path], "100755", "0"),
+        Edit::Remove(path) => draft.remove_if_there(PATHS[*path]),
+        Edit::Take(path, from) => draft.take(PATHS[*path], *from.get(commits)),
+        Edit::TakeAll(from) => draft.take_all(*from.get(commits)),
+        Edit::Policy(number) => draft.policy(&policies()[*number]),
+    }
+}
+
+/// How often landings of each kind were judged: parents, and the code if they were refused.
+type Seen = BTreeMap<(usize, Option<Code>), usize>;
+
+/// Judges the line that ends in `tip`, from the newest commit on that can be an introduction.
+fn compare(h: &History, tip: CommitId, seen: &Mutex<Seen>) -> Result<(), TestCaseError> {
+    let line = reference::line(h, tip);
+    let introduces = |id: &&CommitId| {
+        let it = h.recorded(id);
+        let policy = h.policy_at(id).expect("each commit has a policy");
+        it.sound && policy.person(it.signer).is_some_and(|person| policy.is_member("owners", person))
+    };
+    let Some(introduction) = line[1..].iter().find(introduces) else { return Ok(()) };
+    let mut expected = (0, BTreeSet::new());
+    for id in line.iter().take_while(|id| *id != introduction).collect::<Vec<_>>().into_iter().rev() {
+        let codes = reference::judge(h, *id);
+        let parents = h.recorded(id).parents.len();
+        *seen.lock().expect("no test panicked").entry((parents, codes.first().copied())).or_default() += 1;
+        if !codes.is_empty() {
+            expected.1 = codes;
+            break;
+        }
+        expected.0 += 1;
+    }
+    let (landed, refusal) = h.advance_from(*introduction, tip);
+    let found = refusal.as_ref().map(|refusal| refusal.code);
+    let agreed = landed == expected.0 && found.map_or(expected.1.is_empty(), |code| expected.1.contains(&code));
+    prop_assert!(
+        agreed,
+        "by the rules, {} landings count and then {:?}; the verifier counts {landed} and then says {refusal:?}; tip {}, introduction {}\n{h}",
+        expected.0,
+        expected.1,
+        tip.short(),
+        introduction.short(),
+    );
+    Ok(())
+}
+
+#[test]
+fn hostile_random_histories_are_judged_as_the_rules_say() {
+    let seen = Mutex::new(Seen::new());
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1500);
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let policy = prop_oneof![Just(one()), Just(two())];
+    let result = runner.run(&(policy, prop::collection::vec(step(), 3..12)), |(policy, steps)| {
+        let (h, commits) = write(&policy, &steps);
+        commits[2..].iter().try_for_each(|tip| compare(&h, *tip, &seen))
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    // The histories are worth something only if they reach every outcome of a merge.
+    let seen = seen.into_inner().expect("no test panicked");
+    for code in [None, Some("BW-0209"), Some("BW-0210"), Some("BW-0236"), Some("BW-0237")] {
+        let count: usize = seen.iter().filter(|((n, c), _)| *n == 2 && c.map(Code::as_str) == code).map(|(_, count)| *count).sum();
+        println!("merges with {code:?}: {count}");
+    }
+    println!("{seen:?}");
+}
