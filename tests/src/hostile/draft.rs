@@ -98,7 +98,7 @@ impl<'h> Draft<'h> {
     pub fn by(mut self, who: Who) -> CommitId {
         let raw = self.unsigned();
         let signed = match who.key() {
-            Some(key) => sign_commit(&raw, &key).expect("a plain commit and key"),
+            Some(key) => sign_commit(&raw, key).expect("a plain commit and key"),
             None => raw,
         };
         // What no signer takes is written without one, and is no commit that could count.
@@ -128,7 +128,8 @@ impl<'h> Draft<'h> {
         let who = format!("Somebody <somebody@example.com> {} +0100", 1_700_000_000 + number);
         let trailer = self.endorses.map_or_else(String::new, |id| format!("\nEndorses: {id}\n"));
         let headers = &self.headers;
-        format!("tree {tree}\n{parents}author {who}\ncommitter {who}\n{headers}\nCommit {number}\n{trailer}").into_bytes()
+        format!("tree {tree}\n{parents}author {who}\ncommitter {who}\n{headers}\nCommit {number}\n{trailer}")
+            .into_bytes()
     }
 
     fn finish(self, raw: Vec<u8>, signer: Who, sound: bool) -> CommitId {

@@ -73,7 +73,9 @@ impl History {
     /// Begins a commit without parents: a file in each folder, each with the content `old`.
     pub fn root(&mut self) -> Draft<'_> {
         let draft = Draft::new(self, Vec::new(), Files::new());
-        ["fleets/edge.yaml", "files/app", "files/site", "notes/todo"].iter().fold(draft, |draft, path| draft.write(path, "old"))
+        ["fleets/edge.yaml", "files/app", "files/site", "notes/todo"]
+            .iter()
+            .fold(draft, |draft, path| draft.write(path, "old"))
     }
 
     /// Begins a commit on top of another, with its files.
@@ -94,7 +96,10 @@ impl History {
     /// Begins a merge as git makes it, from the newest commit on the first-parent line of `ours` that `theirs` has.
     pub fn merge(&mut self, ours: CommitId, theirs: CommitId) -> Draft<'_> {
         let known = reference::ancestors(self, theirs);
-        let fork = reference::line(self, ours).into_iter().find(|id| known.contains(id)).expect("they have a commit in common");
+        let fork = reference::line(self, ours)
+            .into_iter()
+            .find(|id| known.contains(id))
+            .expect("they have a commit in common");
         self.merge_from(fork, ours, theirs)
     }
 
@@ -255,7 +260,8 @@ impl History {
         let mut folders: BTreeMap<&str, Vec<(&str, &str, ObjectId)>> = BTreeMap::new();
         // Git sorts a folder as if its name ended in `/`.
         let mut entries: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        let entry = |mode: &str, name: &str, id: &ObjectId| [format!("{mode} {name}\0").as_bytes(), id.as_bytes()].concat();
+        let entry =
+            |mode: &str, name: &str, id: &ObjectId| [format!("{mode} {name}\0").as_bytes(), id.as_bytes()].concat();
         for (path, mode, id) in files {
             match path.split_once('/') {
                 Some((folder, rest)) => folders.entry(folder).or_default().push((rest, mode, *id)),

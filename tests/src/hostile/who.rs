@@ -1,5 +1,8 @@
 //! The people of the histories, and their keys.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use ssh_key::PrivateKey;
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 
@@ -26,31 +29,12 @@ pub enum Who {
 
 impl Who {
     /// Everybody.
-    pub const ALL: [Self; 8] = [
-        Self::Alice,
-        Self::Bob,
-        Self::Carol,
-        Self::CarolsLaptop,
-        Self::Mallory,
-        Self::Bot,
-        Self::Forge,
-        Self::Nobody,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Alice, Self::Bob, Self::Carol, Self::CarolsLaptop, Self::Mallory, Self::Bot, Self::Forge, Self::Nobody];
 
     /// The key; each is the same in each run.
-    pub fn key(self) -> Option<PrivateKey> {
-        let seed = match self {
-            Self::Alice => 1,
-            Self::Bob => 2,
-            Self::Carol => 3,
-            Self::CarolsLaptop => 4,
-            Self::Mallory => 5,
-            Self::Bot => 6,
-            Self::Forge => 7,
-            Self::Nobody => return None,
-        };
-        let pair = Ed25519Keypair::from_seed(&[seed; 32]);
-        Some(PrivateKey::new(KeypairData::Ed25519(pair), "").expect("a plain key"))
+    pub fn key(self) -> Option<&'static PrivateKey> {
+        KEYS.get(&self)
     }
 
     /// The public key as a policy lists it.
@@ -61,3 +45,11 @@ impl Who {
         self.key().expect("somebody").public_key().to_openssh().expect("a plain key has a line")
     }
 }
+
+static KEYS: LazyLock<BTreeMap<Who, PrivateKey>> = LazyLock::new(|| {
+    let key = |(who, seed)| {
+        let pair = Ed25519Keypair::from_seed(&[seed; 32]);
+        (who, PrivateKey::new(KeypairData::Ed25519(pair), "").expect("a plain key"))
+    };
+    Who::ALL.into_iter().filter(|who| *who != Who::Nobody).zip(1..).map(key).collect()
+});

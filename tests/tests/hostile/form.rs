@@ -57,7 +57,8 @@ fn hostile_a_landing_without_manifests_or_fleets() {
     h.refuses_form(work, codes::EVERY_FLEET_LOST);
     let merge = h.merge(main, work).by(Who::Alice);
     h.refuses_form(merge, codes::EVERY_FLEET_LOST);
-    let empty = h.on(main).remove("fleets/edge.yaml").remove(APP).remove(SITE).remove("notes/todo").remove("trust/policy.yaml");
+    let empty =
+        h.on(main).remove("fleets/edge.yaml").remove(APP).remove(SITE).remove("notes/todo").remove("trust/policy.yaml");
     let empty = empty.by(Who::Alice);
     h.refuses_form(empty, codes::NO_MANIFESTS);
 }
@@ -67,7 +68,8 @@ fn hostile_histories_are_real_git() {
     // Real git reads what the generator writes, and finds nothing to complain of.
     let mut h = History::introduced(&one());
     let main = h.main();
-    let work = h.on(main).write("files/app/main", "new").entry("files/app-run", "100755", "x").remove(SITE).by(Who::Bob);
+    let work =
+        h.on(main).write("files/app/main", "new").entry("files/app-run", "100755", "x").remove(SITE).by(Who::Bob);
     let endorsed = h.endorse(work).by(Who::Carol);
     let merge = h.merge(main, endorsed).by(Who::Alice);
     h.accepts(merge);

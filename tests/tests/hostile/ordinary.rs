@@ -294,7 +294,14 @@ fn ordinary_a_branch_without_a_change_may_be_merged_by_a_button() {
 fn ordinary_a_repository_that_was_joined_with_another() {
     let mut h = History::introduced(&one());
     let main = h.main();
-    let other = h.root().remove("fleets/edge.yaml").remove(SITE).remove(NOTE).remove(APP).write("files/joined", "new").by(Who::Bob);
+    let other = h
+        .root()
+        .remove("fleets/edge.yaml")
+        .remove(SITE)
+        .remove(NOTE)
+        .remove(APP)
+        .write("files/joined", "new")
+        .by(Who::Bob);
     let merge = h.on(main).parents(&[main, other]).write("files/joined", "new").by(Who::Nobody);
     h.accepts(merge);
 }

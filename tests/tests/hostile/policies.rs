@@ -13,7 +13,8 @@ fn hostile_a_branch_gives_itself_rights() {
     let main = h.main();
     let rights = h.on(main).policy(&one().version(2).with_member("owners", "mallory")).by(Who::Mallory);
     h.refuses(rights, codes::SIGNER_NOT_IN_ROLE);
-    let used = h.on(rights).policy(&one().version(3).without("alice").with_member("owners", "mallory")).by(Who::Mallory);
+    let used =
+        h.on(rights).policy(&one().version(3).without("alice").with_member("owners", "mallory")).by(Who::Mallory);
     for merges in [Who::Nobody, Who::Mallory, Who::Bob] {
         let merge = h.merge(main, used).by(merges);
         h.refuses(merge, codes::SIGNER_NOT_IN_ROLE);
