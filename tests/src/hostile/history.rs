@@ -235,6 +235,20 @@ impl History {
         (advanced.landings.len(), refusal)
     }
 
+    /// Why a commit of these bytes does not count on top of the accepted head, if it does not.
+    ///
+    /// # Panics
+    /// Before the introduction, and when the branch left it.
+    pub fn judge_raw(&self, raw: &[u8]) -> Option<Refusal> {
+        let mut objects = self.objects.clone();
+        let tip = objects.insert(ObjectKind::Commit, raw);
+        let mut verified = self.verified.clone().expect("it was introduced");
+        match verified.advance(&objects, &tip, NOW).stop? {
+            Stop::Refused(refusal) => Some(refusal),
+            Stop::Rewound { .. } => panic!("the commit was to stand on the accepted head"),
+        }
+    }
+
     pub(super) fn write_commit(&mut self, raw: Vec<u8>, recorded: Recorded) -> CommitId {
         let id = self.put(ObjectKind::Commit, raw);
         self.commits.insert(id, recorded);
