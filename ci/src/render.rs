@@ -4,6 +4,7 @@ mod facts;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use bellwether_core::declare::Declared;
 use bellwether_core::objects::{ObjectError, ObjectKind, ObjectSource};
@@ -43,7 +44,7 @@ pub(crate) struct RenderArgs {
 
 pub(crate) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
     let copy = WorkingCopy::discover(&args.repo)?;
-    let objects = Objects(copy.git());
+    let objects = Objects(Mutex::new(copy.git().clone()));
     let tip = copy.resolve("--at", &args.at)?;
     let declared = declare(copy.git(), &objects, &tip)?;
 
@@ -98,7 +99,7 @@ fn note_invalid(declared: &Declared) {
 }
 
 /// What the history up to `tip` declares, verified from its first commit that has a policy.
-fn declare(repo: &gix::Repository, objects: &Objects<'_>, tip: &CommitId) -> Result<Declared, Failure> {
+fn declare(repo: &gix::Repository, objects: &Objects, tip: &CommitId) -> Result<Declared, Failure> {
     let unreadable = |e: ObjectError| git("an object cannot be read", &e);
     let (introduction, branch) = first_with_policy(repo, tip)?;
     let (mut history, first) = VerifiedHistory::introduce(objects, &introduction, &branch).map_err(refused)?;
@@ -148,11 +149,12 @@ fn first_with_policy(repo: &gix::Repository, tip: &CommitId) -> Result<(Introduc
 }
 
 /// The objects of the working copy's repository; `bellwether_core` checks what it gets from here.
-struct Objects<'a>(&'a gix::Repository);
+struct Objects(Mutex<gix::Repository>);
 
-impl ObjectSource for Objects<'_> {
+impl ObjectSource for Objects {
     fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
-        let found = self.0.try_find_object(gix::ObjectId::from_bytes_or_panic(id.as_bytes()));
+        let repo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = repo.try_find_object(gix::ObjectId::from_bytes_or_panic(id.as_bytes()));
         let unreadable = |why: String| ObjectError::Unreadable { id: *id, why };
         let object = found.map_err(|e| unreadable(e.to_string()))?.ok_or(ObjectError::Missing(*id))?.detach();
         let kind = match object.kind {
