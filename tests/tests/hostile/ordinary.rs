@@ -305,3 +305,34 @@ fn ordinary_a_repository_that_was_joined_with_another() {
     let merge = h.on(main).parents(&[main, other]).write("files/joined", "new").by(Who::Nobody);
     h.accepts(merge);
 }
+
+#[test]
+fn ordinary_a_branch_from_before_the_introduction() {
+    let mut h = History::empty();
+    let root = h.root().policy(&one()).by(Who::Nobody);
+    let first = h.on(root).write(SITE, "introduced").by(Who::Alice);
+    h.introduce(first);
+    let work = h.on(root).write(APP, "new").remove(NOTE).by(Who::Bob);
+    let merge = h.merge(first, work).by(Who::Nobody);
+    h.accepts(merge);
+}
+
+#[test]
+fn ordinary_a_branch_that_parts_and_joins_again() {
+    let mut h = History::introduced(&two());
+    let main = h.main();
+    let main = h.on(main).write(NOTE, "meanwhile").by(Who::Alice);
+    h.accepts(main);
+    let start = h.on(main).write(APP, "new").by(Who::Bob);
+    let left = h.on(start).write(NOTE, "left").by(Who::Bob);
+    let right = h.on(start).write(SITE, "right").by(Who::Carol);
+    for parents in [[left, right], [right, left]] {
+        let joined = h.merge_from(start, parents[0], parents[1]).by(Who::Nobody);
+        let endorsed = h.endorse(joined).by(Who::Alice);
+        let merge = h.merge(main, endorsed).by(Who::Nobody);
+        assert_eq!(h.files(&merge).len(), h.files(&main).len());
+        if parents[0] == right {
+            h.accepts(merge);
+        }
+    }
+}
