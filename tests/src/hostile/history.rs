@@ -221,16 +221,15 @@ impl History {
         self.verified.as_mut().expect("it was introduced").advance(&self.objects, &tip, NOW)
     }
 
-    /// Pushes `tip` to a history that begins at `introduction`: the number of landings that count, and why no more do.
+    /// Pushes `tip` to a history that begins elsewhere: the number of landings that count, and why no more do.
     ///
     /// # Panics
-    /// When the introduction is refused, or the branch left it.
-    pub fn advance_from(&self, introduction: CommitId, tip: CommitId) -> (usize, Option<Refusal>) {
-        let mut verified = self.try_introduce(introduction).expect("the introduction counts");
-        let advanced = verified.advance(&self.objects, &tip, NOW);
+    /// When the branch left that history.
+    pub fn advance_from(&self, beginning: &VerifiedHistory, tip: CommitId) -> (usize, Option<Refusal>) {
+        let advanced = beginning.clone().advance(&self.objects, &tip, NOW);
         let refusal = advanced.stop.map(|stop| match stop {
             Stop::Refused(refusal) => refusal,
-            Stop::Rewound { .. } => panic!("the tip descends from the introduction"),
+            Stop::Rewound { .. } => panic!("the tip descends from the beginning"),
         });
         (advanced.landings.len(), refusal)
     }

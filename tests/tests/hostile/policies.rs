@@ -98,9 +98,13 @@ fn hostile_a_policy_that_nobody_can_change_again() {
     nobody.roles.iter_mut().filter(|(name, _)| *name == "owners").for_each(|(_, members)| *members = vec!["ci-bot"]);
     let mut no_rule = one().version(2);
     no_rule.rules.retain(|rule| rule.folder != "trust");
-    for policy in [nobody, no_rule, one().version(2).signers("trust", 3)] {
+    for (policy, code) in [
+        (nobody, codes::POLICY_LOCKOUT),
+        (one().version(2).signers("trust", 3), codes::POLICY_LOCKOUT),
+        (no_rule, codes::POLICY_INVALID),
+    ] {
         let landing = h.on(main).policy(&policy).by(Who::Alice);
-        h.refuses_form(landing, codes::POLICY_LOCKOUT);
+        h.refuses_form(landing, code);
     }
     let enough = h.on(main).policy(&one().version(2).signers("trust", 2)).by(Who::Alice);
     h.accepts(enough);

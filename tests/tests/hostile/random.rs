@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
+use bellwether_core::verify::VerifiedHistory;
 use bellwether_schemas::{Code, CommitId, codes};
 use bellwether_tests::hostile::{Draft, History, PolicyText, Who, reference};
 use proptest::prelude::*;
@@ -139,6 +140,9 @@ fn apply<'h>(draft: Draft<'h>, edit: &Edit, commits: &[CommitId]) -> Draft<'h> {
 /// How often merges were judged that change something, by the code if they were refused.
 type Seen = BTreeMap<Option<Code>, usize>;
 
+/// Histories that begin at an introduction.
+type Begun = BTreeMap<CommitId, VerifiedHistory>;
+
 /// What the reference says about each commit.
 type Judged = BTreeMap<CommitId, BTreeSet<Code>>;
 
@@ -153,7 +157,7 @@ fn count(h: &History, judged: &Judged, seen: &mut Seen) {
 }
 
 /// Judges the line that ends in `tip`, from the newest commit on that can be an introduction.
-fn compare(h: &History, tip: CommitId, judged: &Judged) -> Result<(), TestCaseError> {
+fn compare(h: &History, tip: CommitId, judged: &Judged, begun: &mut Begun) -> Result<(), TestCaseError> {
     let line = reference::line(h, tip);
     let introduces = |id: &&CommitId| {
         let it = h.recorded(id);
@@ -170,7 +174,8 @@ fn compare(h: &History, tip: CommitId, judged: &Judged) -> Result<(), TestCaseEr
         }
         expected.0 += 1;
     }
-    let (landed, refusal) = h.advance_from(*introduction, tip);
+    let begin = || h.try_introduce(*introduction).expect("an owner signed it");
+    let (landed, refusal) = h.advance_from(begun.entry(*introduction).or_insert_with(begin), tip);
     let found = refusal.as_ref().map(|refusal| refusal.code);
     let agreed = landed == expected.0 && found.map_or(expected.1.is_empty(), |code| expected.1.contains(&code));
     prop_assert!(
@@ -194,7 +199,8 @@ fn hostile_random_histories_are_judged_as_the_rules_say() {
         let (h, commits) = write(&policy, &steps);
         let judged: Judged = commits[1..].iter().map(|id| (*id, reference::judge(&h, *id))).collect();
         count(&h, &judged, &mut seen.lock().expect("no test panicked"));
-        commits[2..].iter().try_for_each(|tip| compare(&h, *tip, &judged))
+        let mut begun = Begun::new();
+        commits[2..].iter().try_for_each(|tip| compare(&h, *tip, &judged, &mut begun))
     });
     if let Err(error) = result {
         panic!("{error}");
