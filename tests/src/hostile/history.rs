@@ -93,14 +93,19 @@ impl History {
         changed.iter().fold(draft, |draft, path| draft.take(path, theirs))
     }
 
-    /// Begins a merge as git makes it, from the newest commit on the first-parent line of `ours` that `theirs` has.
+    /// Begins a merge as git makes it, from where `theirs` left the line of `ours`.
+    ///
+    /// # Panics
+    /// When they have no such commit.
     pub fn merge(&mut self, ours: CommitId, theirs: CommitId) -> Draft<'_> {
-        let known = reference::ancestors(self, theirs);
-        let fork = reference::line(self, ours)
-            .into_iter()
-            .find(|id| known.contains(id))
-            .expect("they have a commit in common");
+        let fork = self.fork(ours, theirs).expect("they have a commit in common");
         self.merge_from(fork, ours, theirs)
+    }
+
+    /// The newest commit on the first-parent line of `ours` that `theirs` has.
+    pub fn fork(&self, ours: CommitId, theirs: CommitId) -> Option<CommitId> {
+        let known = reference::ancestors(self, theirs);
+        reference::line(self, ours).into_iter().find(|id| known.contains(id))
     }
 
     /// Begins an endorsement of `commit`.
@@ -221,17 +226,24 @@ impl History {
         self.verified.as_mut().expect("it was introduced").advance(&self.objects, &tip, NOW)
     }
 
-    /// Pushes `tip` to a history that begins elsewhere: the number of landings that count, and why no more do.
+    /// Pushes tips, one after the other, to a history that begins elsewhere: the number of landings that count, and why no
+    /// more do.
     ///
     /// # Panics
-    /// When the branch left that history.
-    pub fn advance_from(&self, beginning: &VerifiedHistory, tip: CommitId) -> (usize, Option<Refusal>) {
-        let advanced = beginning.clone().advance(&self.objects, &tip, NOW);
-        let refusal = advanced.stop.map(|stop| match stop {
-            Stop::Refused(refusal) => refusal,
-            Stop::Rewound { .. } => panic!("the tip descends from the beginning"),
-        });
-        (advanced.landings.len(), refusal)
+    /// When a tip left that history.
+    pub fn advance_from(&self, beginning: &VerifiedHistory, tips: &[CommitId]) -> (usize, Option<Refusal>) {
+        let mut verified = beginning.clone();
+        let mut landed = 0;
+        for tip in tips {
+            let advanced = verified.advance(&self.objects, tip, NOW);
+            landed += advanced.landings.len();
+            match advanced.stop {
+                None => {}
+                Some(Stop::Refused(refusal)) => return (landed, Some(refusal)),
+                Some(Stop::Rewound { .. }) => panic!("the tip descends from the beginning"),
+            }
+        }
+        (landed, None)
     }
 
     /// Why a commit of these bytes does not count on top of the accepted head, if it does not.

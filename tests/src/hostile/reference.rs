@@ -38,11 +38,12 @@ pub fn judge(history: &History, landing: CommitId) -> BTreeSet<Code> {
         }
         codes.extend(what_fails(policy, &path, &counting));
     }
-    let after = history.policy_at(&landing);
-    if entry(history, landing, POLICY_PATH) != entry(history, base, POLICY_PATH)
-        && after.is_none_or(|after| after.version <= policy.version)
-    {
-        codes.insert(codes::POLICY_VERSION);
+    if entry(history, landing, POLICY_PATH) != entry(history, base, POLICY_PATH) {
+        match history.policy_at(&landing) {
+            None => _ = codes.insert(codes::POLICY_MISSING),
+            Some(after) if after.version <= policy.version => _ = codes.insert(codes::POLICY_VERSION),
+            Some(_) => {}
+        }
     }
     codes
 }

@@ -205,6 +205,6 @@ fn hostile_two_signers_do_not_land_a_plain_commit() {
     h.refuses(landing, codes::NOT_ENOUGH_SIGNERS);
     // What follows on the line is a landing of its own, and mends nothing.
     let endorsed = h.endorse(landing).by(Who::Alice);
-    let (landed, refusal) = h.advance_from(&h.try_introduce(main).expect("it counts"), endorsed);
+    let (landed, refusal) = h.advance_from(&h.try_introduce(main).expect("it counts"), &[endorsed]);
     assert_eq!((landed, refusal.map(|refusal| refusal.code)), (0, Some(codes::NOT_ENOUGH_SIGNERS)));
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use bellwether_core::verify::VerifiedHistory;
+use bellwether_core::verify::{Refusal, VerifiedHistory};
 use bellwether_schemas::{Code, CommitId, codes};
 use bellwether_tests::hostile::{Draft, History, PolicyText, Who, reference};
 use proptest::prelude::*;
@@ -26,11 +26,12 @@ enum Edit {
 }
 
 /// How a merge begins.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Style {
     ThreeWay,
     Ours,
     Theirs,
+    Octopus(Index),
 }
 
 /// A commit of a random history. Indexes choose among the commits before it.
@@ -43,6 +44,8 @@ struct Step {
     who: Who,
     /// Whether the signature is another commit's.
     stolen: bool,
+    /// Whether it has no parents.
+    orphan: bool,
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
@@ -71,14 +74,29 @@ fn who() -> impl Strategy<Value = Who> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let style = prop_oneof![4 => Just(Style::ThreeWay), 1 => Just(Style::Ours), 1 => Just(Style::Theirs)];
+    let style = prop_oneof![
+        12 => Just(Style::ThreeWay),
+        3 => Just(Style::Ours),
+        3 => Just(Style::Theirs),
+        1 => any::<Index>().prop_map(Style::Octopus),
+    ];
     let second = prop_oneof![Just(None), (any::<Index>(), style).prop_map(Some)];
     // Merges as git makes them are the most frequent ones.
     let edits = prop_oneof![2 => Just(Vec::new()), 3 => prop::collection::vec(edit(), 1..3)];
     let endorses = prop_oneof![5 => Just(None), 1 => any::<Index>().prop_map(Some)];
     let stolen = prop::bool::weighted(0.05);
-    (any::<Index>(), second, edits, endorses, who(), stolen)
-        .prop_map(|(first, second, edits, endorses, who, stolen)| Step { first, second, edits, endorses, who, stolen })
+    let orphan = prop::bool::weighted(0.02);
+    (any::<Index>(), second, edits, endorses, who(), stolen, orphan).prop_map(
+        |(first, second, edits, endorses, who, stolen, orphan)| Step {
+            first,
+            second,
+            edits,
+            endorses,
+            who,
+            stolen,
+            orphan,
+        },
+    )
 }
 
 /// Policies that landings may bring, in rising versions.
@@ -98,16 +116,19 @@ fn write(first: &PolicyText, steps: &[Step]) -> (History, Vec<CommitId>) {
     let mut commits = vec![root, introduction];
     for step in steps {
         let first = *step.first.get(&commits);
-        let draft = match step.second {
+        let draft = match &step.second {
+            _ if step.orphan => h.root(),
             // An endorsement stands on what it endorses, or beside it.
             _ if step.endorses.is_some() => h.endorse(first),
             None => h.on(first),
             Some((second, style)) => {
                 let second = *second.get(&commits);
-                match style {
-                    Style::ThreeWay => h.merge(first, second),
-                    Style::Ours => h.on(first).parents(&[first, second]),
-                    Style::Theirs => h.on(second).parents(&[first, second]),
+                let fork = h.fork(first, second);
+                match (style, fork) {
+                    (Style::Octopus(third), _) => h.on(first).parents(&[first, second, *third.get(&commits)]),
+                    (Style::ThreeWay, Some(fork)) => h.merge_from(fork, first, second),
+                    (Style::Ours | Style::ThreeWay, _) => h.on(first).parents(&[first, second]),
+                    (Style::Theirs, _) => h.on(second).parents(&[first, second]),
                 }
             }
         };
@@ -156,35 +177,47 @@ fn count(h: &History, judged: &Judged, seen: &mut Seen) {
     }
 }
 
-/// Judges the line that ends in `tip`, from the newest commit on that can be an introduction.
+/// Judges the line that ends in `tip`: in one go from the newest commit on that can be an introduction, and landing by
+/// landing from the oldest.
 fn compare(h: &History, tip: CommitId, judged: &Judged, begun: &mut Begun) -> Result<(), TestCaseError> {
     let line = reference::line(h, tip);
-    let introduces = |id: &&CommitId| {
+    let introduces = |id: &CommitId| {
         let it = h.recorded(id);
-        let policy = h.policy_at(id).expect("each commit has a policy");
-        it.sound && policy.person(it.signer).is_some_and(|person| policy.is_member("owners", person))
+        let person = h.policy_at(id).and_then(|policy| Some((policy, policy.person(it.signer)?)));
+        it.sound && person.is_some_and(|(policy, person)| policy.is_member("owners", person))
     };
-    let Some(introduction) = line[1..].iter().find(introduces) else { return Ok(()) };
-    let mut expected = (0, BTreeSet::new());
-    for id in line.iter().take_while(|id| *id != introduction).collect::<Vec<_>>().into_iter().rev() {
-        let codes = &judged[id];
-        if !codes.is_empty() {
-            expected.1 = codes.clone();
-            break;
-        }
-        expected.0 += 1;
+    let newest = line[1..].iter().position(introduces);
+    let oldest = line[1..].iter().rposition(introduces);
+    for (introduction, stepwise) in [(newest, false), (oldest, true)] {
+        let Some(at) = introduction else { return Ok(()) };
+        let landings: Vec<CommitId> = line[..=at].iter().rev().copied().collect();
+        let pushes = if stepwise { landings.as_slice() } else { &landings[landings.len() - 1..] };
+        let begin = || h.try_introduce(line[at + 1]).expect("an owner signed it");
+        let found = h.advance_from(begun.entry(line[at + 1]).or_insert_with(begin), pushes);
+        agree(h, &landings, judged, found)?;
     }
-    let begin = || h.try_introduce(*introduction).expect("an owner signed it");
-    let (landed, refusal) = h.advance_from(begun.entry(*introduction).or_insert_with(begin), tip);
-    let found = refusal.as_ref().map(|refusal| refusal.code);
-    let agreed = landed == expected.0 && found.map_or(expected.1.is_empty(), |code| expected.1.contains(&code));
+    Ok(())
+}
+
+/// Compares what was found for a line of landings with what the reference says about each.
+fn agree(
+    h: &History,
+    landings: &[CommitId],
+    judged: &Judged,
+    (landed, refusal): (usize, Option<Refusal>),
+) -> Result<(), TestCaseError> {
+    let count = landings.iter().take_while(|id| judged[id].is_empty()).count();
+    let why = landings.get(count).map(|id| &judged[id]);
+    let agreed = landed == count
+        && match (&refusal, why) {
+            (Some(refusal), Some(why)) => why.contains(&refusal.code),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+    let line: Vec<String> = landings.iter().map(CommitId::short).collect();
     prop_assert!(
         agreed,
-        "by the rules, {} landings count and then {:?}; the verifier counts {landed} and then says {refusal:?}; tip {}, introduction {}\n{h}",
-        expected.0,
-        expected.1,
-        tip.short(),
-        introduction.short(),
+        "of {line:?}, by the rules {count} count and then {why:?}; by the verifier {landed}, and then {refusal:?}\n{h}"
     );
     Ok(())
 }
@@ -192,15 +225,20 @@ fn compare(h: &History, tip: CommitId, judged: &Judged, begun: &mut Begun) -> Re
 #[test]
 fn hostile_random_histories_are_judged_as_the_rules_say() {
     let seen = Mutex::new(Seen::new());
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1500);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(600);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let policy = prop_oneof![Just(one()), Just(two())];
     let result = runner.run(&(policy, prop::collection::vec(step(), 3..12)), |(policy, steps)| {
         let (h, commits) = write(&policy, &steps);
-        let judged: Judged = commits[1..].iter().map(|id| (*id, reference::judge(&h, *id))).collect();
+        // Only what follows a policy can be a landing.
+        let follows = |id: &&CommitId| h.recorded(id).parents.first().is_some_and(|first| h.policy_at(first).is_some());
+        let judged: Judged = commits.iter().filter(follows).map(|id| (*id, reference::judge(&h, *id))).collect();
         count(&h, &judged, &mut seen.lock().expect("no test panicked"));
         let mut begun = Begun::new();
-        commits[2..].iter().try_for_each(|tip| compare(&h, *tip, &judged, &mut begun))
+        commits[2..]
+            .iter()
+            .filter(|id| !h.recorded(id).parents.is_empty())
+            .try_for_each(|tip| compare(&h, *tip, &judged, &mut begun))
     });
     if let Err(error) = result {
         panic!("{error}");
