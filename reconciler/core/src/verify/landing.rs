@@ -198,8 +198,11 @@ pub(crate) fn judge(
     let no_changes = Vec::new();
     let case =
         Case::open(trees, line, &examined, changes.as_ref().map_or(&no_changes, |changes| *changes), parent.policy())?;
-    case.check_signer()?;
-    changes?;
+    match (case.check_signer(), &case.merge, changes) {
+        // Of a tree that cannot be compared nobody can say whether the merge is clean: what is wrong with it says more.
+        (Err(_), Merge::Unclean(_), Err(fault)) => return Err(fault),
+        (signer, _, changes) => signer.and(changes.map(drop))?,
+    }
     case.check_paths()?;
     let policy = next_policy(trees, policies, parent, &examined)?;
     examined.shape.clone()?;

@@ -126,10 +126,11 @@ impl Line {
         while let Some(step) = open.pop() {
             match step {
                 Step::Enter(id) => {
-                    // 0 until its parents are known: nobody asks before.
-                    if self.reached.contains_key(&id) || forks.insert(id, 0).is_some() {
+                    if self.reached.contains_key(&id) || forks.contains_key(&id) {
                         continue;
                     }
+                    // 0 until its parents are known: nobody asks before.
+                    forks.insert(id, 0);
                     if forks.len() > limit {
                         let why = format!("it brings more than {limit} commits");
                         return Err(Fault::new(codes::TOO_MANY_LANDINGS, why));

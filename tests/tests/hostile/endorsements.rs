@@ -1,0 +1,128 @@
+//! Endorsements of something else.
+
+use bellwether_schemas::codes;
+use bellwether_tests::hostile::{History, Who};
+
+use super::{APP, NOTE, SITE, two};
+
+/// A branch by Bob that needs a second person.
+fn bobs_branch() -> (History, bellwether_schemas::CommitId, bellwether_schemas::CommitId) {
+    let mut h = History::introduced(&two());
+    let main = h.main();
+    let work = h.on(main).write(APP, "new").by(Who::Bob);
+    (h, main, work)
+}
+
+#[test]
+fn hostile_an_endorsement_that_names_another_commit() {
+    let (mut h, main, work) = bobs_branch();
+    let more = h.on(work).write(NOTE, "more").by(Who::Bob);
+    for named in [main, work] {
+        let wrong = h.on(more).endorses(named).by(Who::Alice);
+        let merge = h.merge(main, wrong).by(Who::Nobody);
+        h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+    }
+    let right = h.on(more).endorses(more).by(Who::Alice);
+    let merge = h.merge(main, right).by(Who::Nobody);
+    h.accepts(merge);
+}
+
+#[test]
+fn hostile_an_endorsement_that_changes_something() {
+    let (mut h, main, work) = bobs_branch();
+    let full = h.endorse(work).write(NOTE, "besides").by(Who::Alice);
+    let merge = h.merge(main, full).by(Who::Nobody);
+    h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+    let mode = h.endorse(work).entry(NOTE, "100755", "old").by(Who::Alice);
+    let merge = h.merge(main, mode).by(Who::Nobody);
+    h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+}
+
+#[test]
+fn hostile_a_change_after_the_endorsement() {
+    let (mut h, main, work) = bobs_branch();
+    let endorsed = h.endorse(work).by(Who::Alice);
+    let changed = h.on(endorsed).write(APP, "evil").by(Who::Bob);
+    let merge = h.merge(main, changed).by(Who::Nobody);
+    h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+    // There and back: what was endorsed is not what lands.
+    let back = h.on(changed).write(APP, "new").by(Who::Bob);
+    let merge = h.merge(main, back).by(Who::Nobody);
+    h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+    // Another path: the first stays endorsed, the second is not.
+    let other = h.on(endorsed).write(SITE, "evil").by(Who::Bob);
+    let merge = h.merge(main, other).by(Who::Nobody);
+    h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+    let note = h.on(endorsed).write(NOTE, "harmless").by(Who::Bob);
+    let merge = h.merge(main, note).by(Who::Nobody);
+    h.accepts(merge);
+}
+
+#[test]
+fn hostile_an_endorsement_by_nobody_who_counts() {
+    let (mut h, main, work) = bobs_branch();
+    for who in [Who::Nobody, Who::Forge, Who::Bot, Who::Bob] {
+        let endorsed = h.endorse(work).by(who);
+        let merge = h.merge(main, endorsed).by(Who::Nobody);
+        h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+    }
+}
+
+#[test]
+fn hostile_an_endorsement_with_the_signature_of_another() {
+    let (mut h, main, work) = bobs_branch();
+    let other = h.on(main).write(APP, "evil").by(Who::Bob);
+    let real = h.endorse(work).by(Who::Alice);
+    let copied = h.endorse(other).with_signature_of(real);
+    let merge = h.merge(main, copied).by(Who::Nobody);
+    h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+    // Carried along with its old trailer, as a rebase would: signed again, but for a commit that is not there.
+    let carried = h.on(other).endorses(work).by(Who::Alice);
+    let merge = h.merge(main, carried).by(Who::Nobody);
+    h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+}
+
+#[test]
+fn hostile_an_endorsed_branch_is_merged_into_another() {
+    let (mut h, main, work) = bobs_branch();
+    let endorsed = h.endorse(work).by(Who::Alice);
+    let evil = h.on(main).write(APP, "evil").by(Who::Mallory);
+    let kept = h.on(evil).parents(&[evil, endorsed]).by(Who::Mallory);
+    let merge = h.merge(main, kept).by(Who::Nobody);
+    assert_eq!(h.files(&merge)[APP].content, "evil");
+    h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+}
+
+#[test]
+fn hostile_an_endorsement_on_a_side_that_did_not_write_the_path() {
+    let (mut h, main, work) = bobs_branch();
+    // Alice endorsed the branch as it was before Bob wrote.
+    let before = h.endorse(main).by(Who::Alice);
+    let joined = h.on(work).parents(&[work, before]).by(Who::Bob);
+    let merge = h.merge(main, joined).by(Who::Nobody);
+    h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+}
+
+#[test]
+fn hostile_an_endorsement_of_a_deletion_is_needed_too() {
+    let mut h = History::introduced(&two());
+    let main = h.main();
+    let deleted = h.on(main).remove(APP).by(Who::Bob);
+    let merge = h.merge(main, deleted).by(Who::Nobody);
+    h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+    let endorsed = h.endorse(deleted).by(Who::Carol);
+    let merge = h.merge(main, endorsed).by(Who::Nobody);
+    h.accepts(merge);
+}
+
+#[test]
+fn hostile_an_endorser_who_was_removed_since() {
+    let mut h = History::introduced(&two());
+    let fork = h.main();
+    let work = h.on(fork).write(APP, "new").by(Who::Bob);
+    let endorsed = h.endorse(work).by(Who::Mallory);
+    let main = h.on(fork).policy(&two().version(2).without("mallory")).by(Who::Alice);
+    h.accepts(main);
+    let merge = h.merge(main, endorsed).by(Who::Nobody);
+    h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+}
