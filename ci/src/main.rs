@@ -10,6 +10,7 @@ mod devices;
 mod explain;
 mod failure;
 mod get;
+mod history;
 mod hold;
 mod init;
 mod keys;
@@ -21,9 +22,11 @@ mod sign;
 mod template;
 mod token;
 mod token_edit;
+mod trust;
 mod usage;
 mod validate;
 mod why;
+mod yaml_edit;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -61,6 +64,9 @@ enum Command {
     Init(init::InitArgs),
     /// Check every manifest, and whether they fit together
     Validate(validate::ValidateArgs),
+    /// Say who may sign what, and what the history says by it
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
     /// Print what a device would get, verified and rendered as the reconciler does it
     Render(render::RenderArgs),
     /// Make the keys that sign what devices get
@@ -120,6 +126,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args, cli.output),
         Command::Init(args) => init::run(args, cli.output),
         Command::Validate(args) => validate::run(args, cli.output),
+        Command::Trust(command) => trust::run(command, cli.output),
         Command::Render(args) => render::run(args, cli.output),
         Command::Keys(command) => keys::run(command, cli.output),
         Command::Token(command) => token::run(command, cli.output),

@@ -1,0 +1,86 @@
+//! The history of a working copy, as the verifier reads it: its objects, its introduction, and how a refusal is told.
+
+use bellwether_core::objects::{self, ObjectError, ObjectKind, ObjectSource};
+use bellwether_core::verify::{Commit, Fault, Introduction, Policy, Refusal, check_signature};
+use bellwether_schemas::{CommitId, ObjectId, PersonName, Sha256Digest, codes};
+
+use crate::failure::Failure;
+use crate::repo::{WorkingCopy, git};
+
+/// A refusal as the command tells it.
+pub(crate) fn refused(refusal: Refusal) -> Failure {
+    let place = refusal.path.as_ref().map(|path| format!(", {path}")).unwrap_or_default();
+    let rule = refusal.rule.as_ref().map(|rule| format!(", rule {rule}")).unwrap_or_default();
+    let message = format!("landing {}{place}{rule}: {}", refusal.commit.short(), refusal.why);
+    Failure::finding(refusal.code, message).hint(refusal.hint)
+}
+
+/// The oldest landing that has a policy, which introduces the rest, and the branch which that policy is for. A reconciler
+/// has both in its configuration; here it is your own copy, on whatever branch you work.
+pub(crate) fn first_with_policy(repo: &gix::Repository, tip: &CommitId) -> Result<(Introduction, String), Failure> {
+    let walk = || -> Result<Option<(Introduction, String)>, gix::Error> {
+        let mut found = None;
+        let mut next = Some(gix::ObjectId::from_bytes_or_panic(tip.as_bytes()));
+        while let Some(id) = next {
+            let commit = repo.find_commit(id)?;
+            if let Some(entry) = commit.tree()?.lookup_entry_by_path("trust/policy.yaml")? {
+                let text = &entry.object()?.data;
+                let commit = CommitId::from_bytes(id.as_slice()).expect("a git id has 20 or 32 bytes");
+                // One that cannot be read is refused as such in a moment.
+                let branch = Policy::parse(text).map(|policy| policy.branch().to_owned()).unwrap_or_default();
+                found = Some((Introduction { commit, policy_sha256: Sha256Digest::of(text) }, branch));
+            }
+            next = commit.parent_ids().next().map(|parent| parent.detach());
+        }
+        Ok(found)
+    };
+    let found = walk().map_err(|e| git("the history cannot be read", &e))?;
+    found.ok_or_else(|| Failure::finding(codes::NOT_A_REPOSITORY, "no commit has trust/policy.yaml"))
+}
+
+/// The objects of the working copy's repository; `bellwether_core` checks what it gets from here.
+pub(crate) struct Objects<'a>(pub(crate) &'a gix::Repository);
+
+impl ObjectSource for Objects<'_> {
+    fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
+        let found = self.0.try_find_object(gix::ObjectId::from_bytes_or_panic(id.as_bytes()));
+        let unreadable = |why: String| ObjectError::Unreadable { id: *id, why };
+        let object = found.map_err(|e| unreadable(e.to_string()))?.ok_or(ObjectError::Missing(*id))?.detach();
+        let kind = match object.kind {
+            gix::objs::Kind::Commit => ObjectKind::Commit,
+            gix::objs::Kind::Tree => ObjectKind::Tree,
+            gix::objs::Kind::Blob => ObjectKind::Blob,
+            gix::objs::Kind::Tag => return Err(unreadable("it is a tag".to_owned())),
+        };
+        Ok((kind, object.data))
+    }
+}
+
+/// The person of `policy` who signed a commit, or why nobody did. Bots are people here.
+pub(crate) fn written_by(
+    copy: &WorkingCopy,
+    commit: &CommitId,
+    policy: &Policy,
+) -> Result<Result<PersonName, Fault>, Failure> {
+    let raw = objects::read(&Objects(copy.git()), commit, ObjectKind::Commit)
+        .map_err(|e| git(&format!("the commit {} cannot be read", commit.short()), &e))?;
+    let signer = || {
+        let key = check_signature(&Commit::parse(&raw, commit.as_bytes().len())?)?;
+        policy.owner(&key).cloned().ok_or_else(|| Fault {
+            code: codes::SIGNER_UNKNOWN,
+            path: None,
+            rule: None,
+            why: format!("the key {} is nobody's in policy version {}", key.fingerprint(), policy.version()),
+        })
+    };
+    Ok(signer())
+}
+
+/// The first line of a commit's message.
+pub(crate) fn summary_of(copy: &WorkingCopy, commit: &CommitId) -> Result<String, Failure> {
+    let raw = objects::read(&Objects(copy.git()), commit, ObjectKind::Commit)
+        .map_err(|e| git(&format!("the commit {} cannot be read", commit.short()), &e))?;
+    let message = raw.windows(2).position(|pair| pair == b"\n\n").map_or(&[][..], |end| &raw[end + 2..]);
+    let line = message.split(|byte| *byte == b'\n').find(|line| !line.is_empty()).unwrap_or_default();
+    Ok(String::from_utf8_lossy(line).into_owned())
+}

@@ -1,0 +1,59 @@
+//! `bellwether trust`: who may sign what, and what the history says by it.
+
+mod add;
+mod change;
+mod endorse;
+mod export;
+mod init;
+mod keys;
+mod remove;
+mod show;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::sign::SignOptions;
+
+/// Subcommands of `trust`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrustCommand {
+    /// Write a first policy into a repository that has none
+    Init(init::TrustInitArgs),
+    /// Add a person to the policy, or a key or role to a person who is there
+    Add(add::AddArgs),
+    /// Remove a person, or one of their keys, from the policy
+    Remove(remove::RemoveArgs),
+    /// Show the people, their keys, the roles and the rules
+    Show(show::ShowArgs),
+    /// Stand for the newest commit of a branch that somebody else wrote
+    Endorse(endorse::EndorseArgs),
+    /// Write the people's keys in a form that git itself understands
+    Export(export::ExportArgs),
+}
+
+/// Options of every subcommand that changes the policy.
+#[derive(Debug, Args)]
+pub(crate) struct ChangeOptions {
+    /// Commit it, signed
+    #[arg(long)]
+    pub(crate) commit: bool,
+    /// The working copy
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) repo: PathBuf,
+    #[command(flatten)]
+    pub(crate) sign: SignOptions,
+}
+
+pub(crate) fn run(command: &TrustCommand, output: Output) -> Result<(), Failure> {
+    match command {
+        TrustCommand::Init(args) => init::run(args, output),
+        TrustCommand::Add(args) => add::run(args, output),
+        TrustCommand::Remove(args) => remove::run(args, output),
+        TrustCommand::Show(args) => show::run(args, output),
+        TrustCommand::Endorse(args) => endorse::run(args, output),
+        TrustCommand::Export(args) => export::run(args, output),
+    }
+}
