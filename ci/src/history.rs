@@ -1,7 +1,9 @@
 //! The history of a working copy, as the verifier reads it: its objects, its introduction, and how a refusal is told.
 
+use std::sync::{Mutex, PoisonError};
+
 use bellwether_core::objects::{self, ObjectError, ObjectKind, ObjectSource};
-use bellwether_core::verify::{Commit, Fault, Introduction, Policy, Refusal, check_signature};
+use bellwether_core::verify::{Commit, Fault, Introduction, Policy, Refusal, signer_of};
 use bellwether_schemas::{CommitId, ObjectId, PersonName, Sha256Digest, codes};
 
 use crate::failure::Failure;
@@ -39,11 +41,18 @@ pub(crate) fn first_with_policy(repo: &gix::Repository, tip: &CommitId) -> Resul
 }
 
 /// The objects of the working copy's repository; `bellwether_core` checks what it gets from here.
-pub(crate) struct Objects<'a>(pub(crate) &'a gix::Repository);
+pub(crate) struct Objects(Mutex<gix::Repository>);
 
-impl ObjectSource for Objects<'_> {
+impl Objects {
+    pub(crate) fn of(repo: &gix::Repository) -> Self {
+        Self(Mutex::new(repo.clone()))
+    }
+}
+
+impl ObjectSource for Objects {
     fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
-        let found = self.0.try_find_object(gix::ObjectId::from_bytes_or_panic(id.as_bytes()));
+        let repo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = repo.try_find_object(gix::ObjectId::from_bytes_or_panic(id.as_bytes()));
         let unreadable = |why: String| ObjectError::Unreadable { id: *id, why };
         let object = found.map_err(|e| unreadable(e.to_string()))?.ok_or(ObjectError::Missing(*id))?.detach();
         let kind = match object.kind {
@@ -56,29 +65,20 @@ impl ObjectSource for Objects<'_> {
     }
 }
 
-/// The person of `policy` who signed a commit, or why nobody did. Bots are people here.
-pub(crate) fn written_by(
+/// The person of `policy` who signed a commit and counts, or why there is none.
+pub(crate) fn signed_by(
     copy: &WorkingCopy,
     commit: &CommitId,
     policy: &Policy,
 ) -> Result<Result<PersonName, Fault>, Failure> {
-    let raw = objects::read(&Objects(copy.git()), commit, ObjectKind::Commit)
+    let raw = objects::read(&Objects::of(copy.git()), commit, ObjectKind::Commit)
         .map_err(|e| git(&format!("the commit {} cannot be read", commit.short()), &e))?;
-    let signer = || {
-        let key = check_signature(&Commit::parse(&raw, commit.as_bytes().len())?)?;
-        policy.owner(&key).cloned().ok_or_else(|| Fault {
-            code: codes::SIGNER_UNKNOWN,
-            path: None,
-            rule: None,
-            why: format!("the key {} is nobody's in policy version {}", key.fingerprint(), policy.version()),
-        })
-    };
-    Ok(signer())
+    Ok(Commit::parse(&raw, commit.as_bytes().len()).and_then(|commit| signer_of(&commit, policy)))
 }
 
 /// The first line of a commit's message.
 pub(crate) fn summary_of(copy: &WorkingCopy, commit: &CommitId) -> Result<String, Failure> {
-    let raw = objects::read(&Objects(copy.git()), commit, ObjectKind::Commit)
+    let raw = objects::read(&Objects::of(copy.git()), commit, ObjectKind::Commit)
         .map_err(|e| git(&format!("the commit {} cannot be read", commit.short()), &e))?;
     let message = raw.windows(2).position(|pair| pair == b"\n\n").map_or(&[][..], |end| &raw[end + 2..]);
     let line = message.split(|byte| *byte == b'\n').find(|line| !line.is_empty()).unwrap_or_default();

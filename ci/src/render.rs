@@ -44,7 +44,7 @@ pub(crate) struct RenderArgs {
 
 pub(crate) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
     let copy = WorkingCopy::discover(&args.repo)?;
-    let objects = Objects(copy.git());
+    let objects = Objects::of(copy.git());
     let tip = copy.resolve("--at", &args.at)?;
     let declared = declare(copy.git(), &objects, &tip)?;
 
@@ -99,7 +99,7 @@ fn note_invalid(declared: &Declared) {
 }
 
 /// What the history up to `tip` declares, verified from its first commit that has a policy.
-fn declare(repo: &gix::Repository, objects: &Objects<'_>, tip: &CommitId) -> Result<Declared, Failure> {
+fn declare(repo: &gix::Repository, objects: &Objects, tip: &CommitId) -> Result<Declared, Failure> {
     let unreadable = |e: ObjectError| git("an object cannot be read", &e);
     let (introduction, branch) = first_with_policy(repo, tip)?;
     let (mut history, first) = VerifiedHistory::introduce(objects, &introduction, &branch).map_err(refused)?;

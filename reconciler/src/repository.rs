@@ -3,7 +3,7 @@
 //! In: the tip that a fetch brought. Out: landings that count from now on. All judgement is `bellwether-core`'s.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bellwether_core::declare::Declared;
 use bellwether_core::objects::{self, ObjectError, ObjectKind, ObjectSource};
@@ -20,18 +20,18 @@ const SHOWN_LANDINGS: usize = 100;
 
 /// The objects of the mirror, for the loop and whatever it lends them to.
 #[derive(Clone)]
-pub struct SharedObjects(Arc<Mutex<dyn ObjectSource + Send>>);
+pub struct SharedObjects(Arc<dyn ObjectSource + Send + Sync>);
 
 impl SharedObjects {
     /// Shares the objects of a mirror.
     pub fn new(objects: impl ObjectSource + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(objects)))
+        Self(Arc::new(objects))
     }
 }
 
 impl ObjectSource for SharedObjects {
     fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).raw(id)
+        self.0.raw(id)
     }
 }
 
@@ -211,7 +211,7 @@ impl Repository {
         let declared = declared.expect("a history begins with its introduction");
         landings.iter().for_each(|landing| self.show(landing));
         self.accepted = Some(Accepted { history, declared });
-        Ok(landings.iter().map(row).collect())
+        Ok(landings.iter().map(|landing| row(landing)).collect())
     }
 
     /// The head that was accepted cannot be verified from what the repository has now. A branch that verifies without

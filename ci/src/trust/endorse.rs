@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use bellwether_core::verify::{POLICY_PATH, Policy, SigningKey};
+use bellwether_core::verify::{ENDORSES, POLICY_PATH, Policy};
 use bellwether_schemas::{CommitId, PersonName, codes};
 use clap::Args;
 
 use crate::failure::Failure;
 use crate::get::printable;
-use crate::history::{summary_of, written_by};
+use crate::history::{signed_by, summary_of};
 use crate::output::{self, Output};
 use crate::repo::{WorkingCopy, git};
 use crate::sign::{SignOptions, Signer};
@@ -49,24 +49,22 @@ pub(crate) fn run(args: &EndorseArgs, output: Output) -> Result<(), Failure> {
     let branch = copy.branch()?;
     let signer = Signer::find(&args.sign, &copy.config())?;
     let target = Target::of(&copy, head)?;
-    let person = target.person(&signer)?;
+    let summary = summary_of(&copy, &endorsed)?;
+    let message = format!("Endorse {}: {summary}\n\n{ENDORSES}: {endorsed}", endorsed.short());
+    let tree = copy.git().find_commit(head).and_then(|commit| Ok(commit.tree_id()?.detach()));
+    let draft = copy.draft(tree.map_err(|e| git("HEAD cannot be read", &e))?, &[head], &message, &signer)?;
+    let person = signed_by(&copy, &draft.id(), &target.policy)?.map_err(|fault| {
+        Failure::finding(codes::NOT_ENDORSABLE, format!("you do not count: {}", fault.why))
+            .hint("Pass the key that is in the policy: --key FILE. bellwether trust show lists them.")
+    })?;
     let mainline = target.policy.branch();
     if branch == mainline {
         output::note(format!(
-            "Note: this is {mainline} itself. An endorsement counts in a branch that is merged into it, or on top of which it \
-             is merged."
+            "Note: this is {mainline} itself. An endorsement counts in a branch that is merged into it."
         ));
     } else {
         target.refuse_own(&copy, head, &person)?;
     }
-    let summary = summary_of(&copy, &endorsed)?;
-    let message = format!(
-        "Endorse {}: {summary}\n\n{person} has read it and stands for it.\n\nEndorses: {endorsed}",
-        endorsed.short()
-    );
-    let tree = copy.git().find_commit(head).map_err(|e| git("HEAD cannot be read", &e))?;
-    let tree = tree.tree_id().map_err(|e| git("HEAD cannot be read", &e))?.detach();
-    let draft = copy.draft(tree, &[head], &message, &signer)?;
     copy.move_branch(&draft, &signer)?;
     if output == Output::Json {
         output::json(&serde_json::json!({
@@ -106,21 +104,6 @@ impl Target {
         Ok(Self { policy, tips })
     }
 
-    /// Who the signer is, if that is somebody who counts.
-    fn person(&self, signer: &Signer) -> Result<PersonName, Failure> {
-        let key = SigningKey::of(signer.key.public_key()).map_err(|why| Failure::new(codes::KEY_UNUSABLE, why))?;
-        let uncounted = |message: String| Failure::finding(codes::NOT_ENDORSABLE, message);
-        let Some(person) = self.policy.owner(&key) else {
-            let key_file = signer.key_file.display();
-            return Err(uncounted(format!("the key {} ({key_file}) is nobody's in the policy", key.fingerprint()))
-                .hint("Pass the key that is in the policy: --key FILE. bellwether trust show lists them."));
-        };
-        if self.policy.is_bot(person) {
-            return Err(uncounted(format!("{person} is a bot: bots may write and never count")));
-        }
-        Ok(person.clone())
-    }
-
     /// Refuses to endorse what the endorser wrote alone.
     fn refuse_own(&self, copy: &WorkingCopy, head: gix::ObjectId, person: &PersonName) -> Result<(), Failure> {
         if self.tips.is_empty() {
@@ -132,7 +115,7 @@ impl Target {
         for commit in walk {
             let id = commit.map_err(|e| unreadable(&e))?.id;
             let id = CommitId::from_bytes(id.as_slice()).expect("a git id has 20 or 32 bytes");
-            if written_by(copy, &id, &self.policy)?.as_ref() != Ok(person) {
+            if signed_by(copy, &id, &self.policy)?.as_ref() != Ok(person) {
                 return Ok(());
             }
             commits += 1;

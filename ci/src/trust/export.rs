@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use bellwether_core::verify::{POLICY_PATH, SigningKey};
+use bellwether_core::verify::POLICY_PATH;
 use bellwether_schemas::manifest::TrustPolicy;
-use bellwether_schemas::{PersonName, codes};
+use bellwether_schemas::codes;
 use clap::Args;
 
 use super::change::parse;
@@ -107,9 +107,10 @@ impl Signers {
         let (mut seen, mut text, mut left_out) = (BTreeSet::new(), String::new(), Vec::new());
         for (name, person) in policies.iter().flat_map(|policy| &policy.people) {
             for line in &person.ssh {
-                // A key that went from one person to another is shown as whose it is now.
-                if SigningKey::from_line(line).is_ok_and(|key| seen.insert(key)) {
-                    text.push_str(&allowed(name, line));
+                // The type and the key, without a comment. A key that went from one person to another is whose it is now.
+                let key = line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+                if seen.insert(key.clone()) {
+                    text.push_str(&format!("{name} namespaces=\"git\" {key}\n"));
                 }
             }
             let others: Vec<_> = keys::of(person).into_iter().filter(|key| key.kind != KeyKind::Ssh).collect();
@@ -118,16 +119,6 @@ impl Signers {
         }
         Self { text, left_out }
     }
-}
-
-/// One line of ssh-keygen's ALLOWED SIGNERS, without the key's comment.
-fn allowed(name: &PersonName, line: &str) -> String {
-    let key = joined_words(line);
-    format!("{name} namespaces=\"git\" {key}\n")
-}
-
-fn joined_words(line: &str) -> String {
-    line.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
 fn write(copy: &WorkingCopy, text: &str) -> Result<PathBuf, Failure> {

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &TrustInitArgs, output: Output) -> Result<(), Failure> {
         let draft = copy.draft_edits(&edits, &format!("Say who may sign what\n\n{person} may sign everything."), &signer)?;
         // A tree that the verifier does not take, with symbolic links in it for example, introduces nothing.
         let introduction = Introduction { commit: draft.id(), policy_sha256 };
-        VerifiedHistory::introduce(&Objects(copy.git()), &introduction, &branch).map_err(refused)?;
+        VerifiedHistory::introduce(&Objects::of(copy.git()), &introduction, &branch).map_err(refused)?;
         copy.land_edits(&draft, &edits, &signer)?;
         Some(draft.id())
     } else {

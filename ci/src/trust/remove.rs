@@ -13,7 +13,7 @@ use crate::repo::WorkingCopy;
 
 const EXAMPLES: &str = "Examples:
   bellwether trust remove bob --commit && git push
-  bellwether trust remove bob --key SHA256:Zb6Y… --commit       (one key only; bellwether trust show lists them)
+  bellwether trust remove bob --only-key SHA256:Zb6Y… --commit  (one key only; bellwether trust show lists them)
   bellwether trust remove bob --lower-signers --commit          (rules that the rest cannot satisfy ask for fewer)
 
 What they signed stays valid: every landing is judged by the policy that was in force before it.";
@@ -26,9 +26,9 @@ pub(crate) struct RemoveArgs {
     person: PersonName,
     /// Remove this key only: its fingerprint, or its Sigstore identity
     #[arg(long, value_name = "FINGERPRINT")]
-    key: Option<String>,
+    only_key: Option<String>,
     /// Let rules ask for as many people as are left
-    #[arg(long, conflicts_with = "key")]
+    #[arg(long, conflicts_with = "only_key")]
     lower_signers: bool,
     #[command(flatten)]
     change: ChangeOptions,
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &RemoveArgs, output: Output) -> Result<(), Failure> {
             .hint(format!("The people that are there: {people}")));
     };
     let keys = keys::of(found);
-    let summary = match &args.key {
+    let summary = match &args.only_key {
         Some(wanted) => remove_key(&mut change, person, &keys, wanted)?,
         None => remove_person(&mut change, person, args.lower_signers)?,
     };

@@ -85,12 +85,12 @@ impl ObjectError {
     }
 }
 
-/// A source of raw objects. It is not trusted: [`read`] checks what it returns.
-pub trait ObjectSource {
+/// A source of raw objects, which many threads may ask. It is not trusted: [`read`] checks what it returns.
+pub trait ObjectSource: Sync {
     /// The kind and content (without header) of an object.
     ///
     /// # Errors
-    /// `Missing` or `Unreadable`.
+    /// `Missing`, `Unreadable`, or `TooLarge` where it knows before it spends memory.
     fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError>;
 }
 

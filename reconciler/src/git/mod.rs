@@ -210,7 +210,8 @@ impl Mirror {
     /// # Errors
     /// When the mirror cannot be opened.
     pub fn objects(&self) -> Result<MirrorObjects, FetchError> {
-        Ok(MirrorObjects::new(self.open()?))
+        let view = |limit| self.open_limited(limit).map(gix::Repository::into_sync);
+        Ok(MirrorObjects::new(view(objects::SMALL_READ)?, view(objects::LARGE_READ)?))
     }
 
     /// The address, without a password.
@@ -219,9 +220,15 @@ impl Mirror {
     }
 
     fn open(&self) -> Result<gix::Repository, FetchError> {
+        self.open_limited(objects::LARGE_READ)
+    }
+
+    /// Opens the mirror so that no single object takes more than `memory` bytes.
+    fn open_limited(&self, memory: usize) -> Result<gix::Repository, FetchError> {
         let unusable = |why: gix::Error| self.unusable(chain(&why));
         let ssh = format!("core.sshCommand={}", self.access.ssh_command());
-        let overrides = OVERRIDES.into_iter().map(str::to_owned).chain([ssh]);
+        let limit = format!("gitoxide.objects.allocLimit={memory}");
+        let overrides = OVERRIDES.into_iter().map(str::to_owned).chain([ssh, limit]);
         let mut repo = options().config_overrides(overrides).open(&self.dir).map_err(unusable)?.to_thread_local();
         repo.objects.ignore_replacements = true;
         if repo.is_shallow().map_err(unusable)? {

@@ -1,21 +1,37 @@
-//! Raw objects of the mirror. Nothing is checked here but length, before memory is spent on it.
+//! Raw objects of the mirror, for as many threads as like to read. Nothing is checked here but length, before memory is
+//! spent on it.
 
 use std::collections::HashMap;
+use std::num::NonZero;
+
+use thread_local::ThreadLocal;
 
 use bellwether_core::objects::{ObjectError, ObjectKind, ObjectSource};
 use bellwether_schemas::ObjectId;
 
-/// Bytes of decoded pack entries that are kept.
-const KEPT: usize = 32 << 20;
+/// Memory that one object may take before its kind and length are known: enough for nearly all of them, with the object
+/// that it is a delta of.
+pub(super) const SMALL_READ: usize = 8 << 20;
+/// Memory that one object may take at all: the longest blob, twice while deltas are applied, and the deltas.
+pub(super) const LARGE_READ: usize = 4 * ObjectKind::Blob.limit();
+/// Bytes of decoded pack entries that all threads together keep, where each processor has one.
+const KEPT: usize = 64 << 20;
 /// A longer entry is not kept.
 const SMALL: usize = 1 << 20;
 
 /// Decoded entries by pack and place, which others are deltas of. Landings are read in order, and git packs each tree as a
 /// delta of its neighbour: without this, every tree would be built again from the beginning of its chain.
-#[derive(Default)]
 struct Bases {
     entries: HashMap<(u32, u64), (gix::object::Kind, usize, Vec<u8>)>,
     bytes: usize,
+    limit: usize,
+}
+
+impl Bases {
+    fn new() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self { entries: HashMap::new(), bytes: 0, limit: (KEPT / threads).max(2 * SMALL) }
+    }
 }
 
 impl gix::odb::pack::cache::DecodeEntry for Bases {
@@ -23,8 +39,9 @@ impl gix::odb::pack::cache::DecodeEntry for Bases {
         if data.len() > SMALL {
             return;
         }
-        if self.bytes + data.len() > KEPT {
-            *self = Self::default();
+        if self.bytes + data.len() > self.limit {
+            self.entries.clear();
+            self.bytes = 0;
         }
         let old = self.entries.insert((pack_id, offset), (kind, compressed_size, data.to_vec()));
         self.bytes += data.len();
@@ -39,16 +56,31 @@ impl gix::odb::pack::cache::DecodeEntry for Bases {
     }
 }
 
-/// The object database of a mirror, as of its last fetch.
+/// The object database of a mirror, as of its last fetch. Each thread that reads has a handle and a cache of its own.
 #[derive(Debug)]
 pub struct MirrorObjects {
-    repo: gix::Repository,
+    small: Handles,
+    large: Handles,
 }
 
 impl MirrorObjects {
-    pub(super) fn new(mut repo: gix::Repository) -> Self {
-        repo.objects.set_pack_cache(|| Box::new(Bases::default()));
-        Self { repo }
+    /// Reads from two views of the same mirror, whose memory for one object is limited to `SMALL_READ` and `LARGE_READ`.
+    pub(super) fn new(small: gix::ThreadSafeRepository, large: gix::ThreadSafeRepository) -> Self {
+        Self { small: Handles::new(small), large: Handles::new(large) }
+    }
+
+    /// Reads what may be long: kind and length are looked at first, and nothing is inflated that is too long.
+    fn read_large(&self, id: &ObjectId, name: gix::ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
+        let unreadable = |why: gix::Error| ObjectError::Unreadable { id: *id, why: super::chain(&why) };
+        let repo = self.large.of_this_thread();
+        let header = repo.try_find_header(name).map_err(unreadable)?.ok_or(ObjectError::Missing(*id))?;
+        let kind = kind(id, header.kind())?;
+        let length = usize::try_from(header.size()).unwrap_or(usize::MAX);
+        if length > kind.limit() {
+            return Err(ObjectError::TooLarge { id: *id, length, limit: kind.limit() });
+        }
+        let found = repo.try_find_object(name).map_err(unreadable)?.ok_or(ObjectError::Missing(*id))?;
+        Ok((kind, found.detach().data))
     }
 }
 
@@ -56,22 +88,49 @@ impl ObjectSource for MirrorObjects {
     fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
         let unreadable = |why: String| ObjectError::Unreadable { id: *id, why };
         let name = gix::ObjectId::try_from(id.as_bytes()).map_err(|why| unreadable(why.to_string()))?;
-        let header = self.repo.try_find_header(name).map_err(|why| unreadable(super::chain(&why)))?;
-        let Some(header) = header else {
-            return Err(ObjectError::Missing(*id));
-        };
-        let kind = match header.kind() {
-            gix::object::Kind::Commit => ObjectKind::Commit,
-            gix::object::Kind::Tree => ObjectKind::Tree,
-            gix::object::Kind::Blob => ObjectKind::Blob,
-            gix::object::Kind::Tag => return Err(unreadable("it is a tag".to_owned())),
-        };
-        let length = usize::try_from(header.size()).unwrap_or(usize::MAX);
-        if length > kind.limit() {
-            return Err(ObjectError::TooLarge { id: *id, length, limit: kind.limit() });
+        // One look-up serves nearly all: the length that pack or file declares is held against the limit before it is inflated.
+        match self.small.of_this_thread().try_find_object(name) {
+            Ok(Some(found)) => {
+                let (kind, content) = (kind(id, found.kind)?, found.detach().data);
+                match content.len() > kind.limit() {
+                    true => Err(ObjectError::TooLarge { id: *id, length: content.len(), limit: kind.limit() }),
+                    false => Ok((kind, content)),
+                }
+            }
+            Ok(None) => Err(ObjectError::Missing(*id)),
+            Err(why) if why.is_resource_exhausted() => self.read_large(id, name),
+            Err(why) => Err(unreadable(super::chain(&why))),
         }
-        let object = self.repo.try_find_object(name).map_err(|why| unreadable(super::chain(&why)))?;
-        let object = object.ok_or(ObjectError::Missing(*id))?;
-        Ok((kind, object.detach().data))
+    }
+}
+
+fn kind(id: &ObjectId, found: gix::object::Kind) -> Result<ObjectKind, ObjectError> {
+    match found {
+        gix::object::Kind::Commit => Ok(ObjectKind::Commit),
+        gix::object::Kind::Tree => Ok(ObjectKind::Tree),
+        gix::object::Kind::Blob => Ok(ObjectKind::Blob),
+        gix::object::Kind::Tag => Err(ObjectError::Unreadable { id: *id, why: "it is a tag".to_owned() }),
+    }
+}
+
+/// One view of a mirror, with a handle for each thread that ever read.
+#[derive(Debug)]
+struct Handles {
+    shared: gix::ThreadSafeRepository,
+    handles: ThreadLocal<gix::Repository>,
+}
+
+impl Handles {
+    fn new(shared: gix::ThreadSafeRepository) -> Self {
+        Self { shared, handles: ThreadLocal::new() }
+    }
+
+    fn of_this_thread(&self) -> &gix::Repository {
+        self.handles.get_or(|| {
+            let mut repo = self.shared.to_thread_local();
+            repo.objects.ignore_replacements = true;
+            repo.objects.set_pack_cache(|| Box::new(Bases::new()));
+            repo
+        })
     }
 }

@@ -95,6 +95,26 @@ fn fetches_the_tip_and_its_objects_from_bare_and_work_trees() {
 }
 
 #[test]
+fn many_threads_read_at_once() {
+    let source = Source::new();
+    let commits: Vec<_> = (0..50).map(|number| source.commit(&format!("commit {number}"))).collect();
+    source.git(&["repack", "-q", "-a", "-d", "-f"]);
+    let mirror = source.mirror(&source.work, "main");
+    mirror.fetch(&NEVER).expect("fetched");
+    let objects = mirror.objects().expect("objects");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for (number, id) in commits.iter().enumerate() {
+                    let commit = read(&objects, id, ObjectKind::Commit).expect("a commit");
+                    assert!(String::from_utf8(commit).expect("text").ends_with(&format!("\ncommit {number}\n")));
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn follows_the_branch_for_long_and_back_and_keeps_what_it_had() {
     let source = Source::new();
     let mirror = source.mirror(&source.work, "main");

@@ -5,6 +5,7 @@
 mod story;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bellwether_schemas::manifest::TrustPolicy;
 use bellwether_schemas::{CommitId, ObjectId, Sha256Digest};
@@ -115,11 +116,11 @@ pub(crate) struct Repository {
 
 impl Repository {
     /// A repository with a policy and a fleet, introduced at its first commit.
-    pub(crate) fn introduced() -> (Self, VerifiedHistory, VerifiedLanding) {
+    pub(crate) fn introduced() -> (Self, VerifiedHistory, Arc<VerifiedLanding>) {
         Self::introduced_with(&PolicyText::default())
     }
 
-    pub(crate) fn introduced_with(policy: &PolicyText) -> (Self, VerifiedHistory, VerifiedLanding) {
+    pub(crate) fn introduced_with(policy: &PolicyText) -> (Self, VerifiedHistory, Arc<VerifiedLanding>) {
         let mut repository = Self::default();
         repository.put("trust/policy.yaml", policy.text()).put(FLEET, "v1");
         let commit = repository.commit(&[], Some(ADA));
@@ -127,7 +128,7 @@ impl Repository {
         (repository, history, landing)
     }
 
-    pub(crate) fn introduce(&self, commit: CommitId) -> Result<(VerifiedHistory, VerifiedLanding), Refusal> {
+    pub(crate) fn introduce(&self, commit: CommitId) -> Result<(VerifiedHistory, Arc<VerifiedLanding>), Refusal> {
         VerifiedHistory::introduce(&self.objects, &self.introduction(commit), "main")
     }
 
@@ -179,9 +180,22 @@ impl Repository {
         self.commit_tree(tree, parents, signer)
     }
 
+    /// An empty commit on `parent` that endorses `endorsed`.
+    pub(crate) fn endorse(&mut self, parent: CommitId, endorsed: CommitId, signer: Option<u8>) -> CommitId {
+        let tree = self.tree();
+        self.commits += 1;
+        let mut raw = unsigned_commit(&tree, &[parent], self.commits);
+        raw.extend_from_slice(format!("\nEndorses: {endorsed}\n").as_bytes());
+        self.write_commit(raw, signer)
+    }
+
     pub(crate) fn commit_tree(&mut self, tree: ObjectId, parents: &[CommitId], signer: Option<u8>) -> CommitId {
         self.commits += 1;
         let raw = unsigned_commit(&tree, parents, self.commits);
+        self.write_commit(raw, signer)
+    }
+
+    fn write_commit(&mut self, raw: Vec<u8>, signer: Option<u8>) -> CommitId {
         let raw = match signer {
             Some(seed) => sign_commit(&raw, &key(seed)).expect("a plain key signs"),
             None => raw,

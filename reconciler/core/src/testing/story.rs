@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bellwether_schemas::CommitId;
 use bellwether_schemas::manifest::{Kind, Labels};
@@ -82,7 +83,7 @@ impl Story {
     }
 
     /// Verifies the files as the next landing, without declaring it.
-    pub(crate) fn verify(&mut self) -> VerifiedLanding {
+    pub(crate) fn verify(&mut self) -> Arc<VerifiedLanding> {
         let commit = self.repository.commit(&[self.head()], Some(ADA));
         let mut advanced = self.history.advance(&self.repository.objects, &commit, NOW);
         assert!(advanced.stop.is_none(), "{:?}", advanced.stop);

@@ -50,24 +50,21 @@ impl Commit {
     /// # Errors
     /// `BW-0203` for everything that git would not have written.
     pub fn parse(raw: &[u8], id_length: usize) -> Result<Self, Fault> {
-        if raw.contains(&0) {
-            return Err(malformed("the commit contains a NUL byte"));
+        if memchr::memchr(0, raw).is_some() {
+            return Err(Fault::new(codes::COMMIT_NUL, "the commit contains a NUL byte"));
         }
-        let end = raw.windows(2).position(|pair| pair == b"\n\n");
+        let end = memchr::memmem::find(raw, b"\n\n");
         let end = end.ok_or_else(|| malformed("no empty line ends the commit's headers"))? + 1;
         let headers = split_headers(&raw[..end])?;
         let mut rest = headers.iter().peekable();
-        let tree =
-            rest.next_if(|header| header.name == b"tree").ok_or_else(|| malformed("the first header is no tree"))?;
-        let tree = single_id(tree, id_length)?;
+        let mut next = |name: &str| rest.next_if(|header| header.name == name.as_bytes());
+        let tree = single_id(next("tree").ok_or_else(|| misplaced("tree", &headers))?, id_length)?;
         let mut parents = Vec::new();
-        while let Some(parent) = rest.next_if(|header| header.name == b"parent") {
+        while let Some(parent) = next("parent") {
             parents.push(single_id(parent, id_length)?);
         }
-        let author = rest.next_if(|header| header.name == b"author");
-        date_of(author.ok_or_else(|| malformed("no author follows tree and parents"))?)?;
-        let committer = rest.next_if(|header| header.name == b"committer");
-        let committed = date_of(committer.ok_or_else(|| malformed("no committer follows the author"))?)?;
+        date_of(next("author").ok_or_else(|| misplaced("author", &headers))?)?;
+        let committed = date_of(next("committer").ok_or_else(|| misplaced("committer", &headers))?)?;
         let signature = extra_headers(rest, signature_header(id_length))?;
         let (signature, payload) = match signature {
             Some(header) => {
@@ -79,7 +76,22 @@ impl Commit {
     }
 }
 
-/// Checks what follows the committer, and returns the signature header.
+/// Why the header `name` is not where it is expected: perhaps another stands there for the second time.
+fn misplaced(name: &str, headers: &[Header<'_>]) -> Fault {
+    let count = |name: &str| headers.iter().filter(|header| header.name == name.as_bytes()).count();
+    match ["tree", "author", "committer"].into_iter().find(|name| count(name) > 1) {
+        Some(doubled) => twice(doubled),
+        None if count(name) == 0 => malformed(format!("the header {name} is missing")),
+        None => Fault::new(codes::COMMIT_HEADER_MISPLACED, format!("the header {name} is not where git writes it")),
+    }
+}
+
+fn twice(name: &str) -> Fault {
+    Fault::new(codes::COMMIT_HEADER_TWICE, format!("the header {name} is there twice"))
+}
+
+/// Checks what follows the committer, and returns the signature header: the last, where git puts it. Anywhere else it
+/// could be moved without breaking it, and the same signed content would have several ids.
 fn extra_headers<'a, 'h: 'a>(
     rest: impl Iterator<Item = &'a Header<'h>>,
     signature_name: &str,
@@ -87,21 +99,34 @@ fn extra_headers<'a, 'h: 'a>(
     let (mut signature, mut encoding, mut change_id) = (None, false, false);
     for header in rest {
         let name = String::from_utf8_lossy(header.name);
-        let repeated = match header.name {
-            b"encoding" => std::mem::replace(&mut encoding, true),
-            b"change-id" => std::mem::replace(&mut change_id, true),
-            b"mergetag" => false,
-            name if name == signature_name.as_bytes() => signature.replace(header).is_some(),
-            b"tree" | b"parent" | b"author" | b"committer" => {
-                return Err(malformed(format!("the header {name} stands where git does not write it, or twice")));
+        match header.name {
+            b"tree" | b"author" | b"committer" => return Err(twice(&name)),
+            b"parent" => {
+                let why = "a header parent is not where git writes it";
+                return Err(Fault::new(codes::COMMIT_HEADER_MISPLACED, why));
             }
-            _ => return Err(malformed(format!("the header {:?} is not known", printable(&name)))),
-        };
-        if repeated {
-            return Err(malformed(format!("the header {name} stands there twice")));
-        }
-        if header.continued && matches!(header.name, b"encoding" | b"change-id") {
-            return Err(malformed(format!("the header {name} has several lines")));
+            b"gpgsig" | b"gpgsig-sha256" if signature.is_some() => {
+                return Err(Fault::new(codes::COMMIT_TWO_SIGNATURES, "the commit has more than one signature"));
+            }
+            _ if signature.is_some() => {
+                let why = format!("the header {:?} follows the signature", printable(&name));
+                return Err(Fault::new(codes::COMMIT_HEADER_MISPLACED, why));
+            }
+            name if name == signature_name.as_bytes() => signature = Some(header),
+            b"encoding" | b"change-id" => {
+                let seen = if header.name == b"encoding" { &mut encoding } else { &mut change_id };
+                if std::mem::replace(seen, true) {
+                    return Err(twice(&name));
+                }
+                if header.continued {
+                    return Err(malformed(format!("the header {name} has several lines")));
+                }
+            }
+            b"mergetag" => {}
+            _ => {
+                let why = format!("the header {:?} is not known", printable(&name));
+                return Err(Fault::new(codes::COMMIT_HEADER_UNKNOWN, why));
+            }
         }
     }
     Ok(signature)
@@ -185,13 +210,35 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).take(200).collect()
 }
 
-/// The parents of any commit, also of one that is not judged and may hold headers that a landing must not.
-pub(crate) fn parents_of(raw: &[u8], id_length: usize) -> Result<Vec<CommitId>, Fault> {
-    let mut lines = raw.split(|byte| *byte == b'\n');
-    let tree = lines.next().and_then(|line| line.strip_prefix(b"tree "));
-    tree.and_then(|id| parse_id(id, id_length)).ok_or_else(|| malformed("the first header is no tree"))?;
-    lines
-        .map_while(|line| line.strip_prefix(b"parent "))
-        .map(|id| parse_id(id, id_length).ok_or_else(|| malformed("the header parent holds no object id")))
-        .collect()
+/// What is read of a commit that is not judged, and may hold headers that a landing must not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Skeleton {
+    pub(crate) tree: ObjectId,
+    pub(crate) parents: Vec<CommitId>,
+}
+
+impl Skeleton {
+    /// Reads tree and parents, as git does.
+    pub(crate) fn parse(raw: &[u8], id_length: usize) -> Result<Self, Fault> {
+        let mut lines = raw.split(|byte| *byte == b'\n');
+        let tree = lines.next().and_then(|line| line.strip_prefix(b"tree "));
+        let tree =
+            tree.and_then(|id| parse_id(id, id_length)).ok_or_else(|| malformed("the first header is no tree"))?;
+        let parents = lines
+            .map_while(|line| line.strip_prefix(b"parent "))
+            .map(|id| parse_id(id, id_length).ok_or_else(|| malformed("the header parent holds no object id")))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { tree, parents })
+    }
+}
+
+/// The value of the trailer `name` in a message: the last of that name in its last paragraph (git-interpret-trailers).
+pub(crate) fn trailer<'a>(raw: &'a [u8], name: &str) -> Option<&'a str> {
+    let message = &raw[memchr::memmem::find(raw, b"\n\n")? + 2..];
+    let message = std::str::from_utf8(message).ok()?.trim_end();
+    let (_, paragraph) = message.rsplit_once("\n\n")?;
+    paragraph.lines().rev().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
 }

@@ -1,16 +1,19 @@
 //! The accepted history: from a pinned introduction forward, along first parents, never back.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use bellwether_schemas::{CommitId, Sha256Digest, codes};
 use jiff::Timestamp;
 
-use super::commit::parents_of;
-use super::landing::{Base, VerifiedLanding, judge, judge_introduction};
-use super::policy::{POLICY_PATH, Policy};
+use super::examine;
+use super::landing::{VerifiedLanding, judge, judge_introduction};
+use super::line::{Line, read_skeleton};
+use super::policy::{POLICY_PATH, Policies, Policy};
 use super::refusal::{Fault, Refusal};
+use super::reset::{Reset, find_reset};
 use super::tree::{TreeCache, Trees};
-use crate::objects::{self, ObjectKind, ObjectSource};
+use crate::objects::ObjectSource;
 
 /// How much of a branch is read before any of it is judged. Everybody who may push can make commits, also those who sign
 /// nothing that counts: without a limit each poll would read them all.
@@ -23,6 +26,8 @@ pub(super) struct Reach {
 }
 
 const REACH: Reach = Reach { landings: 100_000, commits: 1_000_000 };
+/// Landings that are in memory at a time while they are judged.
+const BATCH: usize = 4_096;
 
 /// What the reconciler's configuration pins: the first trusted commit, and the policy in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +42,11 @@ pub struct Introduction {
 #[derive(Debug, Clone)]
 pub struct VerifiedHistory {
     introduction: Introduction,
-    branch: String,
-    /// Every commit on the first-parent line, from the root to the head.
-    line: Vec<CommitId>,
-    numbers: HashMap<CommitId, u64>,
-    head: Base,
-    trees: TreeCache,
+    pub(super) line: Line,
+    /// From the introduction on. None of them is ever judged again.
+    landings: Vec<Arc<VerifiedLanding>>,
+    pub(super) policies: Policies,
+    pub(super) trees: TreeCache,
 }
 
 /// What came of a step forward.
@@ -50,7 +54,7 @@ pub struct VerifiedHistory {
 #[must_use = "a refusal that nobody reads stalls the repository in silence"]
 pub struct Advanced {
     /// The landings that count, oldest first; the last is the new head. They count even when there is a stop.
-    pub landings: Vec<VerifiedLanding>,
+    pub landings: Vec<Arc<VerifiedLanding>>,
     /// Why the head is not at the tip.
     pub stop: Option<Stop>,
 }
@@ -65,21 +69,10 @@ pub enum Stop {
         /// The history of the branch.
         branch: Box<VerifiedHistory>,
         /// The landings of the branch from the introduction on.
-        branch_landings: Vec<VerifiedLanding>,
+        branch_landings: Vec<Arc<VerifiedLanding>>,
         /// Whether the branch gives up the accepted head by a signed reset.
         reset: Reset,
     },
-}
-
-/// Whether a branch that lacks the accepted head gives it up by a signed reset: a policy with `abandons: <accepted head>`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reset {
-    /// No policy on it names the accepted head.
-    None,
-    /// One does, and does not count.
-    Refused(Refusal),
-    /// One does, signed as the abandoned head's policy asks: the branch is the accepted history from now on.
-    Signed,
 }
 
 impl VerifiedHistory {
@@ -94,18 +87,19 @@ impl VerifiedHistory {
         objects: &dyn ObjectSource,
         introduction: &Introduction,
         branch: &str,
-    ) -> Result<(Self, VerifiedLanding), Refusal> {
-        let line = line_to_root(objects, introduction.commit)?;
-        let numbers: HashMap<CommitId, u64> = line.iter().copied().zip(1..).collect();
-        let number = numbers[&introduction.commit];
-        let mut cache = TreeCache::default();
-        let mut trees = Trees { objects, cache: &mut cache };
-        let landing = judge_introduction(&mut trees, introduction.commit, number, &introduction.policy_sha256, branch)
-            .map_err(|fault| fault.at(introduction.commit))?;
-        let head = landing.as_base();
-        let history =
-            Self { introduction: *introduction, branch: branch.to_owned(), line, numbers, head, trees: cache };
-        Ok((history, landing))
+    ) -> Result<(Self, Arc<VerifiedLanding>), Refusal> {
+        let line = Line::introduce(objects, introduction.commit)?;
+        let (mut trees, mut policies) = (TreeCache::default(), Policies::new(branch));
+        let landing = judge_introduction(
+            &mut Trees { objects, cache: &mut trees },
+            &mut policies,
+            introduction.commit,
+            line.head_number(),
+            &introduction.policy_sha256,
+        );
+        let landing = Arc::new(landing.map_err(|fault| fault.at(introduction.commit))?);
+        let landings = vec![landing.clone()];
+        Ok((Self { introduction: *introduction, line, landings, policies, trees }, landing))
     }
 
     /// Verifies again a history up to a head that was accepted before. No clock is asked: what was accepted stays so.
@@ -119,24 +113,17 @@ impl VerifiedHistory {
         introduction: &Introduction,
         branch: &str,
         head: &CommitId,
-    ) -> Result<(Self, Vec<VerifiedLanding>), Refusal> {
-        let (mut history, first) = Self::introduce(objects, introduction, branch)?;
-        let mut landings = vec![first];
+    ) -> Result<(Self, Vec<Arc<VerifiedLanding>>), Refusal> {
+        let (mut history, _) = Self::introduce(objects, introduction, branch)?;
         // What was accepted bit by bit is no longer than it is.
-        match history.line_from_head(objects, *head, usize::MAX)? {
-            Some(line) => {
-                let (accepted, refusal) = judge_line(objects, &mut history.trees, &history.head, &line, branch);
-                if let Some(refusal) = refusal {
-                    return Err(refusal);
-                }
-                accepted.iter().for_each(|landing| history.take(landing));
-                landings.extend(accepted);
-                Ok((history, landings))
-            }
+        let Some(ids) = history.line_from_head(objects, *head, usize::MAX)? else {
+            return Err(history.off_introduction(*head));
+        };
+        match history.go_on(objects, &ids) {
+            Some(refusal) => Err(refusal),
             None => {
-                let why =
-                    format!("its first-parent line does not lead to the introduction {}", introduction.commit.short());
-                Err(Fault::new(codes::INTRODUCTION_OFF_BRANCH, why).at(*head))
+                let landings = history.landings.clone();
+                Ok((history, landings))
             }
         }
     }
@@ -156,17 +143,6 @@ impl VerifiedHistory {
         self.judge_within(objects, tip, now, REACH)
     }
 
-    /// Moves the head by one landing.
-    ///
-    /// # Panics
-    /// When its first parent is not the head.
-    pub fn take(&mut self, landing: &VerifiedLanding) {
-        assert_eq!(landing.parent(), Some(&self.head.id), "landings are taken in the order in which they were judged");
-        self.head = landing.as_base();
-        self.line.push(self.head.id);
-        self.numbers.insert(self.head.id, self.head.number);
-    }
-
     /// [`Self::judge`], with a reach of its own.
     pub(super) fn judge_within(
         &mut self,
@@ -175,46 +151,89 @@ impl VerifiedHistory {
         now: Timestamp,
         reach: Reach,
     ) -> Advanced {
-        if *tip == self.head.id {
-            return Advanced { landings: Vec::new(), stop: None };
-        }
-        let line = match self.line_from_head(objects, *tip, reach.landings) {
-            Ok(Some(line)) => line,
+        let ids = match self.line_from_head(objects, *tip, reach.landings) {
+            Ok(Some(ids)) => ids,
             Ok(None) => return Advanced { landings: Vec::new(), stop: Some(self.off_line(objects, tip, reach)) },
             Err(refusal) => return stopped(refusal),
         };
-        let (accepted, refusal) = judge_line(objects, &mut self.trees, &self.head, &line, &self.branch);
-        if let Some(newest) = accepted.last()
-            && newest.policy().expires() <= now
-        {
-            return stopped(expired(newest, refusal.as_ref()));
+        let before = self.landings.len();
+        let refusal = self.go_on(objects, &ids);
+        let landings = self.go_back(before);
+        match landings.last() {
+            Some(newest) if newest.policy().expires() <= now => stopped(expired(newest, refusal.as_ref())),
+            _ => Advanced { landings, stop: refusal.map(Stop::Refused) },
         }
-        Advanced { landings: accepted, stop: refusal.map(Stop::Refused) }
+    }
+
+    /// Moves the head by one landing.
+    ///
+    /// # Panics
+    /// When its first parent is not the head.
+    pub fn take(&mut self, landing: &Arc<VerifiedLanding>) {
+        assert_eq!(landing.parent(), Some(self.head()), "landings are taken in the order in which they were judged");
+        self.line.take(landing);
+        self.landings.push(landing.clone());
+    }
+
+    /// Judges the commits of a line, each by the one before it, and moves the head up to the first refusal.
+    fn go_on(&mut self, objects: &dyn ObjectSource, ids: &[CommitId]) -> Option<Refusal> {
+        for batch in ids.chunks(BATCH) {
+            let base = *self.head();
+            let examined = examine::line(objects, &mut self.trees, base, batch);
+            for (id, examined) in batch.iter().zip(examined) {
+                let judged = examined.and_then(|examined| {
+                    let parent = self.newest().clone();
+                    let mut trees = Trees { objects, cache: &mut self.trees };
+                    judge(&mut trees, &self.line, &mut self.policies, &parent, examined)
+                });
+                match judged {
+                    Ok(landing) => self.take(&Arc::new(landing)),
+                    Err(fault) => return Some(fault.at(*id)),
+                }
+            }
+        }
+        None
+    }
+
+    /// Moves the head back until `count` landings are left, and returns those that are not, oldest first.
+    fn go_back(&mut self, count: usize) -> Vec<Arc<VerifiedLanding>> {
+        let gone = self.landings.split_off(count);
+        gone.iter().rev().for_each(|landing| self.line.undo(landing));
+        gone
+    }
+
+    pub(super) fn newest(&self) -> &Arc<VerifiedLanding> {
+        self.landings.last().expect("a history begins with its introduction, which stays")
     }
 
     /// The accepted head.
-    pub const fn head(&self) -> &CommitId {
-        &self.head.id
+    pub fn head(&self) -> &CommitId {
+        self.newest().id()
     }
 
     /// The head's landing number.
-    pub const fn head_number(&self) -> u64 {
-        self.head.number
+    pub fn head_number(&self) -> u64 {
+        self.line.head_number()
     }
 
     /// The number of any commit on the line up to the head, also before the introduction.
     pub fn number_of(&self, commit: &CommitId) -> Option<u64> {
-        self.numbers.get(commit).copied()
+        self.line.number_of(commit)
     }
 
     /// The commit with this number.
     pub fn commit_at(&self, number: u64) -> Option<&CommitId> {
-        self.line.get(usize::try_from(number.checked_sub(1)?).ok()?)
+        self.line.at(number)
     }
 
-    /// The policy in the head's tree: what judges the next landing.
+    /// The policy in force: that of the head.
     pub fn policy(&self) -> &Policy {
-        &self.head.policy.policy
+        self.newest().policy()
+    }
+
+    /// The accepted landings from the introduction on.
+    pub fn landings(&self) -> &[Arc<VerifiedLanding>] {
+        &self.landings
     }
 
     /// The introduction it began at.
@@ -224,7 +243,7 @@ impl VerifiedHistory {
 
     /// The branch it is of.
     pub fn branch(&self) -> &str {
-        &self.branch
+        self.policies.branch()
     }
 
     /// The commits after the head up to `tip` along first parents, oldest first; `None` when the head is not on that
@@ -235,23 +254,23 @@ impl VerifiedHistory {
         tip: CommitId,
         limit: usize,
     ) -> Result<Option<Vec<CommitId>>, Refusal> {
-        let mut line = Vec::new();
+        let mut ids = Vec::new();
         let mut at = tip;
         // A commit of our own line leads only to older ones of it: the head, once missed, does not come any more.
-        while !self.numbers.contains_key(&at) {
-            if line.len() == limit {
-                let accepted = self.head.id.short();
+        while self.number_of(&at).is_none() {
+            if ids.len() == limit {
+                let accepted = self.head().short();
                 let why = format!("more than {limit} landings lie between it and what is accepted ({accepted})");
                 return Err(Fault::new(codes::TOO_MANY_LANDINGS, why).at(tip));
             }
-            line.push(at);
+            ids.push(at);
             match parents(objects, at)?.first() {
                 Some(parent) => at = *parent,
                 None => return Ok(None),
             }
         }
-        line.reverse();
-        Ok((at == self.head.id).then_some(line))
+        ids.reverse();
+        Ok((at == *self.head()).then_some(ids))
     }
 
     /// Why a branch whose first-parent line misses the head is not followed.
@@ -259,16 +278,45 @@ impl VerifiedHistory {
         match self.is_ancestor_of(objects, *tip, reach.commits) {
             Err(refusal) => return Stop::Refused(refusal),
             Ok(true) => {
-                let why = format!("it reaches the accepted head {} only through another parent", self.head.id.short());
+                let why = format!("it reaches the accepted head {} only through another parent", self.head().short());
                 return Stop::Refused(Fault::new(codes::HEAD_OFF_LINE, why).at(*tip));
             }
             Ok(false) => {}
         }
-        // It was in reach up to where it leaves our own line, so it is in reach as a whole.
-        match Self::restore(objects, &self.introduction, &self.branch, tip) {
-            Ok((branch, branch_landings)) => Stop::Rewound { branch: Box::new(branch), branch_landings, reset: Reset::None },
-            Err(refusal) => Stop::Refused(refusal),
+        self.rewound(objects, *tip).unwrap_or_else(Stop::Refused)
+    }
+
+    /// The history of a branch that leaves our line before the head. It was in reach up to there.
+    fn rewound(&self, objects: &dyn ObjectSource, tip: CommitId) -> Result<Stop, Refusal> {
+        let mut ids = Vec::new();
+        let mut at = tip;
+        let fork = loop {
+            if let Some(number) = self.number_of(&at) {
+                break number;
+            }
+            ids.push(at);
+            at = *parents(objects, at)?.first().ok_or_else(|| self.off_introduction(tip))?;
+        };
+        ids.reverse();
+        // Landings that both have are not judged again.
+        let introduced = self.landings[0].number();
+        let Some(shared) = fork.checked_sub(introduced).and_then(|shared| usize::try_from(shared).ok()) else {
+            return Err(self.off_introduction(tip));
+        };
+        let mut branch = self.clone();
+        branch.go_back(shared + 1);
+        if let Some(refusal) = branch.go_on(objects, &ids) {
+            return Err(refusal);
         }
+        let reset = find_reset(objects, self, &mut branch, shared + 1);
+        let branch_landings = branch.landings.clone();
+        Ok(Stop::Rewound { branch: Box::new(branch), branch_landings, reset })
+    }
+
+    fn off_introduction(&self, tip: CommitId) -> Refusal {
+        let introduction = self.introduction.commit.short();
+        let why = format!("its first-parent line does not lead to the introduction {introduction}");
+        Fault::new(codes::INTRODUCTION_OFF_BRANCH, why).at(tip)
     }
 
     /// Whether the head is an ancestor of `tip` through any parents, of which at most `limit` are read.
@@ -276,43 +324,32 @@ impl VerifiedHistory {
         let mut seen = HashSet::from([tip]);
         let mut open = vec![tip];
         while let Some(at) = open.pop() {
-            if at == self.head.id {
+            if at == *self.head() {
                 return Ok(true);
             }
             if seen.len() > limit {
                 let why = format!("more than {limit} commits lie between it and what is accepted");
                 return Err(Fault::new(codes::TOO_MANY_LANDINGS, why).at(tip));
             }
-            if !self.numbers.contains_key(&at) {
+            // What the head reaches does not lead to it.
+            if self.line.newest_landing(&at).is_none() {
                 open.extend(parents(objects, at)?.into_iter().filter(|parent| seen.insert(*parent)));
             }
         }
         Ok(false)
     }
+
+    /// Goes back to the landing at `place`, lets `look` see its first parent's history, and comes back.
+    pub(super) fn before_landing<T>(&mut self, place: usize, look: impl FnOnce(&mut Self) -> T) -> T {
+        let gone = self.go_back(place);
+        let seen = look(self);
+        gone.iter().for_each(|landing| self.take(landing));
+        seen
+    }
 }
 
 fn stopped(refusal: Refusal) -> Advanced {
     Advanced { landings: Vec::new(), stop: Some(Stop::Refused(refusal)) }
-}
-
-/// Judges the commits of `line` in order, each by the one before it, up to the first refusal.
-fn judge_line(
-    objects: &dyn ObjectSource,
-    cache: &mut TreeCache,
-    head: &Base,
-    line: &[CommitId],
-    branch: &str,
-) -> (Vec<VerifiedLanding>, Option<Refusal>) {
-    let mut accepted: Vec<VerifiedLanding> = Vec::with_capacity(line.len());
-    let mut trees = Trees { objects, cache };
-    for id in line {
-        let base = accepted.last().map_or_else(|| head.clone(), VerifiedLanding::as_base);
-        match judge(&mut trees, *id, &base, branch) {
-            Ok(landing) => accepted.push(landing),
-            Err(fault) => return (accepted, Some(fault.at(*id))),
-        }
-    }
-    (accepted, None)
 }
 
 /// The head does not advance onto a policy that has expired.
@@ -324,19 +361,6 @@ fn expired(newest: &VerifiedLanding, refusal: Option<&Refusal>) -> Refusal {
     Fault::new(codes::POLICY_EXPIRED, why).path(POLICY_PATH).at(*newest.id())
 }
 
-/// The first-parent line from the root to `commit`.
-fn line_to_root(objects: &dyn ObjectSource, commit: CommitId) -> Result<Vec<CommitId>, Refusal> {
-    let mut line = vec![commit];
-    let mut at = commit;
-    while let Some(parent) = parents(objects, at)?.first() {
-        line.push(*parent);
-        at = *parent;
-    }
-    line.reverse();
-    Ok(line)
-}
-
 fn parents(objects: &dyn ObjectSource, id: CommitId) -> Result<Vec<CommitId>, Refusal> {
-    let raw = objects::read(objects, &id, ObjectKind::Commit).map_err(|error| Fault::from(error).at(id))?;
-    parents_of(&raw, id.as_bytes().len()).map_err(|fault| fault.at(id))
+    read_skeleton(objects, id).map(|skeleton| skeleton.parents).map_err(|fault| fault.at(id))
 }

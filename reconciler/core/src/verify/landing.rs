@@ -3,16 +3,21 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bellwether_schemas::manifest::Kind;
 use bellwether_schemas::{CommitId, ObjectId, PersonName, Sha256Digest, codes};
 use jiff::Timestamp;
 
+use super::branch::Credits;
 use super::commit::Commit;
-use super::policy::{POLICY_PATH, Policy, Verdict};
+use super::examine::{self, Examined};
+use super::line::{Line, SideCommit};
+use super::merge::Merge;
+use super::policy::{POLICY_PATH, Policies, Policy};
 use super::refusal::Fault;
 use super::sshsig::check_signature;
-use super::tree::{Node, PathChange, Trees};
-use crate::objects::{self, ObjectKind};
+use super::tree::{PathChange, Trees};
+
+/// Commits that one landing may bring beside itself. Everybody who may push can make commits.
+const MAX_SIDE: usize = 1_000_000;
 
 /// A landing that counts. Only this module makes it.
 #[derive(Debug, Clone)]
@@ -27,6 +32,7 @@ pub struct VerifiedLanding {
     summary: String,
     committed: Timestamp,
     changes: Vec<PathChange>,
+    brought: Vec<(CommitId, u64)>,
 }
 
 impl VerifiedLanding {
@@ -80,14 +86,14 @@ impl VerifiedLanding {
         self.committed
     }
 
-    /// What the next landing is compared with and judged by.
-    pub(crate) fn as_base(&self) -> Base {
-        Base { id: self.id, number: self.number, tree: self.tree, policy: self.policy.clone() }
-    }
-
     /// What differs from the first parent, sorted by path; for an introduction its whole tree.
     pub fn changes(&self) -> &[PathChange] {
         &self.changes
+    }
+
+    /// The commits that it brings beside itself, each with the number of the newest landing that it descends from.
+    pub(crate) fn brought(&self) -> &[(CommitId, u64)] {
+        &self.brought
     }
 }
 
@@ -98,97 +104,182 @@ pub(crate) struct PolicyAt {
     pub(crate) policy: Arc<Policy>,
 }
 
-/// The landing before: what the next one is compared with and judged by.
-#[derive(Debug, Clone)]
-pub(crate) struct Base {
-    pub(crate) id: CommitId,
-    pub(crate) number: u64,
-    pub(crate) tree: ObjectId,
-    pub(crate) policy: PolicyAt,
+/// A landing and who stands for it, under one policy.
+#[derive(Debug)]
+pub(crate) struct Case<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) changes: &'a [PathChange],
+    pub(crate) signer: Result<PersonName, Fault>,
+    pub(crate) merge: Merge,
+    pub(crate) credits: Credits,
+    side: Vec<SideCommit>,
 }
 
-/// Judges the landing `id`, whose first parent is `base`.
+impl<'a> Case<'a> {
+    /// Finds out how the landing came to its content, and who stands for it. The head of `line` is its first parent.
+    ///
+    /// # Errors
+    /// An object of its branch cannot be read now, or it brings too many commits.
+    pub(crate) fn open(
+        trees: &mut Trees<'_>,
+        line: &Line,
+        examined: &'a Examined,
+        changes: &'a [PathChange],
+        policy: &'a Policy,
+    ) -> Result<Self, Fault> {
+        let parents = &examined.commit.parents;
+        let side = match parents.get(1..) {
+            None | Some([]) => Vec::new(),
+            Some(tips) => line.side(trees.objects, tips, MAX_SIDE)?,
+        };
+        let mut merge = Merge::of(trees, line, parents, &side, changes)?;
+        let credits = match &merge {
+            Merge::Clean(branch) => match Credits::of(branch, changes, policy, trees.objects) {
+                Ok(credits) => credits,
+                Err(fault) if fault.is_passing() => return Err(fault),
+                Err(fault) => {
+                    merge = Merge::Unclean(Fault { code: codes::MERGE_UNCLEAN, ..fault });
+                    Credits::default()
+                }
+            },
+            Merge::None | Merge::Unclean(_) => Credits::default(),
+        };
+        Ok(Self { policy, changes, signer: signer_of(&examined.commit, policy), merge, credits, side })
+    }
+
+    /// Why nobody is responsible for the landing, if nobody is.
+    pub(crate) fn check_signer(&self) -> Result<(), Fault> {
+        match (&self.signer, &self.merge) {
+            (Ok(_), _) | (Err(_), Merge::Clean(_)) => Ok(()),
+            (Err(fault), Merge::None) => Err(fault.clone()),
+            (Err(signature), Merge::Unclean(why)) => {
+                let text = format!(
+                    "{} ({}): it is no clean merge, so a person must sign it: {why}",
+                    signature.why, signature.code
+                );
+                Err(Fault { why: text, ..why.clone() })
+            }
+        }
+    }
+
+    /// The people who stand for the path at this place in the changes.
+    pub(crate) fn stand_for(&self, path: usize) -> BTreeSet<&PersonName> {
+        let others = [&self.credits.wrote, &self.credits.endorsed].into_iter().filter_map(|people| people.get(path));
+        others.flatten().chain(self.signer.as_ref().ok()).collect()
+    }
+
+    /// The first path whose rules do not hold.
+    pub(crate) fn check_paths(&self) -> Result<(), Fault> {
+        if let (Ok(signer), Merge::None | Merge::Unclean(_)) = (&self.signer, &self.merge) {
+            return self.changes.iter().try_for_each(|change| self.policy.check(&change.path, &[signer]));
+        }
+        self.changes.iter().enumerate().try_for_each(|(at, change)| {
+            let people: Vec<&PersonName> = self.stand_for(at).into_iter().collect();
+            self.policy.check(&change.path, &people)
+        })
+    }
+
+    /// Everybody who stands for a path, and the signer.
+    fn signers(&self) -> BTreeSet<PersonName> {
+        let others = self.credits.wrote.iter().chain(&self.credits.endorsed).flatten();
+        others.chain(self.signer.as_ref().ok()).cloned().collect()
+    }
+}
+
+/// Judges a landing whose first parent, the head of `line`, is `parent`.
 pub(crate) fn judge(
     trees: &mut Trees<'_>,
-    id: CommitId,
-    base: &Base,
-    branch: &str,
+    line: &Line,
+    policies: &mut Policies,
+    parent: &VerifiedLanding,
+    examined: Examined,
 ) -> Result<VerifiedLanding, Fault> {
-    let raw = objects::read(trees.objects, &id, ObjectKind::Commit)?;
-    let commit = Commit::parse(&raw, id.as_bytes().len())?;
-    if commit.parents.first() != Some(&base.id) {
-        return Err(Fault::new(codes::COMMIT_MALFORMED, "the first parent is not the landing before"));
+    let changes = examined.changes.as_ref().map_err(Clone::clone);
+    let no_changes = Vec::new();
+    let case =
+        Case::open(trees, line, &examined, changes.as_ref().map_or(&no_changes, |changes| *changes), parent.policy())?;
+    case.check_signer()?;
+    changes?;
+    case.check_paths()?;
+    let policy = next_policy(trees, policies, parent, &examined)?;
+    examined.shape.clone()?;
+    let signers = case.signers();
+    let spoken = case.credits.spoken.max(case.signer.is_ok().then_some(examined.commit.committed));
+    let brought = case.side.iter().map(|commit| (commit.id, commit.fork)).collect();
+    let Examined { id, commit, changes, .. } = examined;
+    Ok(VerifiedLanding {
+        id,
+        number: parent.number + 1,
+        parent: commit.parents.first().copied(),
+        tree: commit.tree,
+        signers,
+        spoken,
+        policy,
+        summary: commit.summary,
+        committed: commit.committed,
+        changes: changes?,
+        brought,
+    })
+}
+
+/// The policy in the landing's own tree, which the next one is judged by.
+fn next_policy(
+    trees: &mut Trees<'_>,
+    policies: &mut Policies,
+    parent: &VerifiedLanding,
+    examined: &Examined,
+) -> Result<PolicyAt, Fault> {
+    let blob = examined.policy.clone()?;
+    if blob == parent.policy.blob {
+        return Ok(parent.policy.clone());
     }
-    let signer = signer(&commit, &base.policy.policy)?;
-    let changes = trees.diff(Some(base.tree), commit.tree)?;
-    may_change_all(&base.policy.policy, &signer, &changes)?;
-    let blob = find_policy(trees, &commit.tree)?;
-    keeps_a_fleet(trees, &base.tree, &commit.tree)?;
-    let policy = if blob == base.policy.blob {
-        base.policy.clone()
-    } else {
-        let policy = read_policy(trees, blob, branch)?;
-        let (old, new) = (base.policy.policy.version(), policy.version());
-        if new <= old {
-            let why = format!("the policy changed and its version went from {old} to {new}");
-            return Err(Fault::new(codes::POLICY_VERSION, why).path(POLICY_PATH));
-        }
-        PolicyAt { blob, policy: Arc::new(policy) }
-    };
-    has_all_blobs(trees, &changes)?;
-    Ok(landing(id, base.number + 1, commit, signer, policy, changes))
+    let policy = policies.read(trees, &examined.commit.tree, blob)?;
+    let (old, new) = (parent.policy_version(), policy.version());
+    if new <= old {
+        let why = format!("the policy changed and its version went from {old} to {new}");
+        return Err(Fault::new(codes::POLICY_VERSION, why).path(POLICY_PATH));
+    }
+    Ok(PolicyAt { blob, policy })
 }
 
 /// Judges an introduction: its policy must be the pinned one, and it must be signed by someone who may change that policy.
 pub(crate) fn judge_introduction(
     trees: &mut Trees<'_>,
+    policies: &mut Policies,
     id: CommitId,
     number: u64,
     pinned: &Sha256Digest,
-    branch: &str,
 ) -> Result<VerifiedLanding, Fault> {
-    let raw = objects::read(trees.objects, &id, ObjectKind::Commit)?;
-    let commit = Commit::parse(&raw, id.as_bytes().len())?;
-    let blob = find_policy(trees, &commit.tree)?;
-    let text = objects::read(trees.objects, &blob, ObjectKind::Blob)?;
-    let found = Sha256Digest::of(&text);
+    let examined = examine::introduction(trees, id)?;
+    let blob = examined.policy.clone()?;
+    let found = Sha256Digest::of(&crate::objects::read(trees.objects, &blob, crate::objects::ObjectKind::Blob)?);
     if found != *pinned {
         let why = format!("the policy's SHA-256 is {found}, the introduction pins {pinned}");
         return Err(Fault::new(codes::INTRODUCTION_MISMATCH, why).path(POLICY_PATH));
     }
-    let policy = read_policy(trees, blob, branch)?;
-    let signer = signer(&commit, &policy)?;
-    may_change(&policy, &signer, POLICY_PATH)?;
-    let changes = trees.diff(None, commit.tree)?;
-    has_all_blobs(trees, &changes)?;
-    let policy = PolicyAt { blob, policy: Arc::new(policy) };
-    Ok(landing(id, number, commit, signer, policy, changes))
-}
-
-fn landing(
-    id: CommitId,
-    number: u64,
-    commit: Commit,
-    signer: PersonName,
-    policy: PolicyAt,
-    changes: Vec<PathChange>,
-) -> VerifiedLanding {
-    VerifiedLanding {
+    let policy = policies.read(trees, &examined.commit.tree, blob)?;
+    let signer = signer_of(&examined.commit, &policy)?;
+    policy.check_introducer(&signer)?;
+    let changes = examined.changes?;
+    examined.shape?;
+    let commit = examined.commit;
+    Ok(VerifiedLanding {
         id,
         number,
         parent: commit.parents.first().copied(),
         tree: commit.tree,
         signers: BTreeSet::from([signer]),
         spoken: Some(commit.committed),
-        policy,
+        policy: PolicyAt { blob, policy },
         summary: commit.summary,
         committed: commit.committed,
         changes,
-    }
+        brought: Vec::new(),
+    })
 }
 
 /// The person of `policy` who signed, and who counts.
-fn signer(commit: &Commit, policy: &Policy) -> Result<PersonName, Fault> {
+pub fn signer_of(commit: &Commit, policy: &Policy) -> Result<PersonName, Fault> {
     let key = check_signature(commit)?;
     let Some(person) = policy.owner(&key) else {
         let why = format!("the key {} is nobody's in policy version {}", key.fingerprint(), policy.version());
@@ -198,81 +289,4 @@ fn signer(commit: &Commit, policy: &Policy) -> Result<PersonName, Fault> {
         return Err(Fault::new(codes::SIGNER_IS_BOT, format!("{person} is a bot: bots may write and never count")));
     }
     Ok(person.clone())
-}
-
-fn may_change_all(policy: &Policy, signer: &PersonName, changes: &[PathChange]) -> Result<(), Fault> {
-    changes.iter().try_for_each(|change| may_change(policy, signer, &change.path))
-}
-
-fn may_change(policy: &Policy, signer: &PersonName, path: &str) -> Result<(), Fault> {
-    match policy.may_change(signer, path) {
-        Verdict::Allowed => Ok(()),
-        Verdict::NoRule => {
-            let why = format!("no rule of policy version {} covers {path}", policy.version());
-            Err(Fault::new(codes::PATH_WITHOUT_RULE, why).path(path))
-        }
-        Verdict::NotInRole { rule } => {
-            let why = format!("{signer} may not change {path}: {rule}");
-            Err(Fault::new(codes::SIGNER_NOT_IN_ROLE, why).path(path).rule(rule))
-        }
-    }
-}
-
-/// The blob of the policy in a tree, or why the tree cannot count without one.
-fn find_policy(trees: &mut Trees<'_>, tree: &ObjectId) -> Result<ObjectId, Fault> {
-    if let Some(Node::File(entry)) = trees.find(tree, &["trust", "policy.yaml"])? {
-        return Ok(entry.id);
-    }
-    for kind in Kind::ALL {
-        if has_manifests(trees, tree, kind)? {
-            return Err(Fault::new(codes::POLICY_MISSING, format!("{POLICY_PATH} is missing")).path(POLICY_PATH));
-        }
-    }
-    Err(Fault::new(codes::NO_MANIFESTS, "the tree has no manifest at all"))
-}
-
-fn has_manifests(trees: &mut Trees<'_>, tree: &ObjectId, kind: Kind) -> Result<bool, Fault> {
-    let Some(Node::Folder(folder)) = trees.find(tree, &[kind.folder()])? else { return Ok(false) };
-    let items = trees.items(&folder)?;
-    Ok(items.iter().any(|item| matches!(item.node, Node::File(_)) && item.name.ends_with(".yaml")))
-}
-
-fn keeps_a_fleet(trees: &mut Trees<'_>, before: &ObjectId, after: &ObjectId) -> Result<(), Fault> {
-    let folder = [Kind::Fleet.folder()];
-    if trees.find(before, &folder)? == trees.find(after, &folder)?
-        || has_manifests(trees, after, Kind::Fleet)?
-        || !has_manifests(trees, before, Kind::Fleet)?
-    {
-        return Ok(());
-    }
-    Err(Fault::new(codes::EVERY_FLEET_LOST, "the landing leaves no fleet of those its first parent has")
-        .path(Kind::Fleet.folder()))
-}
-
-fn read_policy(trees: &Trees<'_>, blob: ObjectId, branch: &str) -> Result<Policy, Fault> {
-    let text = objects::read(trees.objects, &blob, ObjectKind::Blob)?;
-    let policy = Policy::parse(&text).map_err(combine)?;
-    if policy.branch() != branch {
-        let why = format!("the policy is for branch {:?}, and {branch:?} is watched", policy.branch());
-        return Err(Fault::new(codes::POLICY_BRANCH, why).path(POLICY_PATH));
-    }
-    Ok(policy)
-}
-
-/// All problems of a policy as one fault.
-fn combine(faults: Vec<Fault>) -> Fault {
-    let why = faults.iter().map(|fault| fault.why.as_str()).collect::<Vec<_>>().join("; ");
-    let first = faults.into_iter().next().unwrap_or_else(|| Fault::new(codes::POLICY_INVALID, ""));
-    Fault { why, ..first }
-}
-
-/// A fetch is not checked for connectivity: what a landing adds must be there, whole.
-fn has_all_blobs(trees: &Trees<'_>, changes: &[PathChange]) -> Result<(), Fault> {
-    for change in changes {
-        if let Some(entry) = &change.after {
-            objects::read(trees.objects, &entry.id, ObjectKind::Blob)
-                .map_err(|error| Fault::from(error).path(&change.path))?;
-        }
-    }
-    Ok(())
 }

@@ -6,11 +6,18 @@
 
 #![allow(clippy::result_large_err, reason = "a refusal ends a run of landings; it is not on a hot path")]
 
+mod branch;
 mod commit;
+mod examine;
+mod explain;
 mod history;
 mod landing;
+mod line;
+mod merge;
+mod name;
 mod policy;
 mod refusal;
+mod reset;
 mod sign;
 mod sshsig;
 mod tree;
@@ -18,11 +25,14 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub use branch::ENDORSES;
 pub use commit::Commit;
-pub use history::{Advanced, Introduction, Reset, Stop, VerifiedHistory};
-pub use landing::VerifiedLanding;
-pub use policy::{POLICY_PATH, Policy, Verdict};
+pub use explain::{Explanation, MergeKind, PathExplanation};
+pub use history::{Advanced, Introduction, Stop, VerifiedHistory};
+pub use landing::{VerifiedLanding, signer_of};
+pub use policy::{POLICY_PATH, Policy, RuleOutcome};
 pub use refusal::{Fault, Refusal};
+pub use reset::Reset;
 pub use sign::{SignError, attach_signature, sign_commit};
 pub use sshsig::{SigningKey, check_signature};
 pub use tree::{EntryMode, PathChange, TreeEntry};

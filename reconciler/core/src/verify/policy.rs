@@ -6,15 +6,18 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
-use bellwether_schemas::codes;
 use bellwether_schemas::manifest::{AnyManifest, PolicyRule, TrustPolicy};
+use bellwether_schemas::{ObjectId, codes};
 use bellwether_schemas::{PersonName, yaml};
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
 
 use super::refusal::Fault;
 use super::sshsig::SigningKey;
+use super::tree::Trees;
+use crate::objects::{self, ObjectKind};
 
 /// Where the policy stands in every landing.
 pub const POLICY_PATH: &str = "trust/policy.yaml";
@@ -36,18 +39,22 @@ impl fmt::Debug for Policy {
     }
 }
 
-/// What a policy says about one path and one person.
+/// One rule of a policy that matches a path, and how far it is fulfilled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// Every rule that matches holds.
-    Allowed,
-    /// No rule matches.
-    NoRule,
-    /// The person is not in the role of this rule.
-    NotInRole {
-        /// The rule as text.
-        rule: String,
-    },
+pub struct RuleOutcome {
+    /// The rule as text.
+    pub rule: String,
+    /// How many distinct people of the role it asks for.
+    pub needed: u32,
+    /// Who of the role stands for the path.
+    pub counted: Vec<PersonName>,
+}
+
+impl RuleOutcome {
+    /// Whether the rule holds.
+    pub fn holds(&self) -> bool {
+        self.counted.len() >= self.needed as usize
+    }
 }
 
 impl Policy {
@@ -105,7 +112,7 @@ impl Policy {
         });
         let policy = Self { manifest, owners, members, globs, rule_of_glob };
         if faults.is_empty() && !policy.can_be_changed() {
-            let why = format!("nobody who counts could sign a change of {POLICY_PATH}");
+            let why = format!("too few people with a key count to sign a change of {POLICY_PATH}");
             faults.push(Fault::new(codes::POLICY_LOCKOUT, why).path(POLICY_PATH));
         }
         if faults.is_empty() { Ok(policy) } else { Err(faults) }
@@ -141,24 +148,126 @@ impl Policy {
         self.manifest.people.get(person).is_some_and(|found| found.bot)
     }
 
-    /// Whether `person` may change `path`: every rule that matches must hold, and one must match.
-    pub fn may_change(&self, person: &PersonName, path: &str) -> Verdict {
-        let matches = self.globs.matches(path);
-        for glob in &matches {
-            let rule = self.rule_of_glob[*glob];
-            if !self.members[rule].contains(person) {
-                return Verdict::NotInRole { rule: rule_text(&self.manifest.rules[rule]) };
+    /// Whether `people`, who are distinct and no bots, may change `path`: every rule that matches must hold, and one must match.
+    pub(crate) fn check(&self, path: &str, people: &[&PersonName]) -> Result<(), Fault> {
+        let mut matched = false;
+        for at in self.rules_of(path) {
+            matched = true;
+            let rule = &self.manifest.rules[at];
+            let counted = people.iter().filter(|person| self.members[at].contains(**person)).count();
+            if counted < rule.signers as usize {
+                return Err(shortfall(path, rule, counted, people));
             }
         }
-        if matches.is_empty() { Verdict::NoRule } else { Verdict::Allowed }
+        if matched {
+            return Ok(());
+        }
+        let why = format!("no rule of policy version {} covers {path}", self.version());
+        Err(Fault::new(codes::PATH_WITHOUT_RULE, why).path(path))
     }
 
-    /// Whether one person who counts could sign the next change of the policy.
-    fn can_be_changed(&self) -> bool {
-        self.owners
-            .values()
-            .any(|person| !self.is_bot(person) && self.may_change(person, POLICY_PATH) == Verdict::Allowed)
+    /// Whether `person` is in a role that may change the policy, perhaps with others.
+    pub(crate) fn check_introducer(&self, person: &PersonName) -> Result<(), Fault> {
+        if self.rules_of(POLICY_PATH).any(|at| self.members[at].contains(person)) {
+            return Ok(());
+        }
+        let why = format!("{person} is in no role that may change {POLICY_PATH}");
+        Err(Fault::new(codes::SIGNER_NOT_IN_ROLE, why).path(POLICY_PATH))
     }
+
+    /// Every rule that matches `path`, with who of `people` counts for it.
+    pub(crate) fn outcomes(&self, path: &str, people: &[&PersonName]) -> Vec<RuleOutcome> {
+        let outcome = |at: usize| {
+            let rule = &self.manifest.rules[at];
+            let counted =
+                people.iter().filter(|person| self.members[at].contains(**person)).copied().cloned().collect();
+            RuleOutcome { rule: rule_text(rule), needed: rule.signers, counted }
+        };
+        self.rules_of(path).map(outcome).collect()
+    }
+
+    /// The rules that match `path`, each once, in the order in which they stand.
+    fn rules_of(&self, path: &str) -> impl Iterator<Item = usize> {
+        let mut rules: Vec<usize> = self.globs.matches(path).into_iter().map(|glob| self.rule_of_glob[glob]).collect();
+        rules.dedup();
+        rules.into_iter()
+    }
+
+    /// Whether people who count could sign the next change of the policy.
+    fn can_be_changed(&self) -> bool {
+        let signing = |at: &usize| {
+            let members = self.members[*at].iter();
+            members.filter(|person| !self.is_bot(person) && self.has_key(person)).count()
+        };
+        let mut rules = self.rules_of(POLICY_PATH).peekable();
+        rules.peek().is_some() && rules.all(|at| signing(&at) >= self.manifest.rules[at].signers as usize)
+    }
+
+    fn has_key(&self, person: &PersonName) -> bool {
+        self.owners.values().any(|owner| owner == person)
+    }
+}
+
+/// Policies that were read, by their blobs: the content of a blob never changes, and its judgement neither.
+#[derive(Debug, Clone)]
+pub(crate) struct Policies {
+    branch: String,
+    read: HashMap<ObjectId, Arc<Policy>>,
+}
+
+impl Policies {
+    /// Policies for the watched branch.
+    pub(crate) fn new(branch: &str) -> Self {
+        Self { branch: branch.to_owned(), read: HashMap::new() }
+    }
+
+    pub(crate) fn branch(&self) -> &str {
+        &self.branch
+    }
+
+    /// The policy in a tree, whose blob is `blob`.
+    pub(crate) fn read(
+        &mut self,
+        trees: &mut Trees<'_>,
+        _tree: &ObjectId,
+        blob: ObjectId,
+    ) -> Result<Arc<Policy>, Fault> {
+        if let Some(known) = self.read.get(&blob) {
+            return Ok(known.clone());
+        }
+        let text = objects::read(trees.objects, &blob, ObjectKind::Blob)?;
+        let policy = Policy::parse(&text).map_err(combine)?;
+        if policy.branch() != self.branch {
+            let why = format!("the policy is for branch {:?}, and {:?} is watched", policy.branch(), self.branch);
+            return Err(Fault::new(codes::POLICY_BRANCH, why).path(POLICY_PATH));
+        }
+        let policy = Arc::new(policy);
+        self.read.insert(blob, policy.clone());
+        Ok(policy)
+    }
+}
+
+/// All problems of a policy as one fault.
+fn combine(faults: Vec<Fault>) -> Fault {
+    let why = faults.iter().map(|fault| fault.why.as_str()).collect::<Vec<_>>().join("; ");
+    let first = faults.into_iter().next().unwrap_or_else(|| Fault::new(codes::POLICY_INVALID, ""));
+    Fault { why, ..first }
+}
+
+/// Why a rule does not hold.
+fn shortfall(path: &str, rule: &PolicyRule, counted: usize, people: &[&PersonName]) -> Fault {
+    let (text, needed) = (rule_text(rule), rule.signers);
+    let names = people.iter().map(|person| person.as_str()).collect::<Vec<_>>().join(", ");
+    let (code, why) = match (counted, people) {
+        (0, []) => (codes::SIGNER_NOT_IN_ROLE, format!("nobody who counts stands for {path}: {text}")),
+        (0, [one]) => (codes::SIGNER_NOT_IN_ROLE, format!("{one} may not change {path}: {text}")),
+        (0, _) => (codes::SIGNER_NOT_IN_ROLE, format!("none of {names} may change {path}: {text}")),
+        _ => {
+            let why = format!("{counted} of {needed} who must stand for {path} ({names}): {text}");
+            (codes::NOT_ENOUGH_SIGNERS, why)
+        }
+    };
+    Fault::new(code, why).path(path).rule(text)
 }
 
 fn invalid(why: impl Into<String>) -> Fault {
@@ -166,7 +275,11 @@ fn invalid(why: impl Into<String>) -> Fault {
 }
 
 fn rule_text(rule: &PolicyRule) -> String {
-    format!("paths [{}] need role {}", rule.paths.join(", "), rule.role)
+    let paths = rule.paths.join(", ");
+    match rule.signers {
+        1 => format!("paths [{paths}] need role {}", rule.role),
+        signers => format!("paths [{paths}] need {signers} of role {}", rule.role),
+    }
 }
 
 fn owners(manifest: &TrustPolicy, faults: &mut Vec<Fault>) -> HashMap<SigningKey, PersonName> {
@@ -195,8 +308,8 @@ fn rule_globs(manifest: &TrustPolicy, rule: &PolicyRule, faults: &mut Vec<Fault>
     if !manifest.roles.contains_key(&rule.role) {
         fault(format!("a rule names role {}, which is not in roles", rule.role));
     }
-    if rule.signers != 1 {
-        fault(format!("signers is {}; only 1 is supported yet", rule.signers));
+    if rule.signers == 0 {
+        fault("signers is 0, expected at least 1".to_owned());
     }
     if rule.paths.is_empty() {
         fault("a rule has no paths".to_owned());

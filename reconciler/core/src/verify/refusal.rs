@@ -61,6 +61,11 @@ impl Fault {
         self
     }
 
+    /// Whether it may be gone another time: an object may come with a fetch or be mended.
+    pub(crate) fn is_passing(&self) -> bool {
+        [codes::OBJECT_MISSING, codes::OBJECT_DAMAGED].contains(&self.code)
+    }
+
     /// The refusal of `commit` for this reason.
     pub(crate) fn at(self, commit: CommitId) -> Refusal {
         let hint = codes::explain(self.code.as_str()).map_or("", |explanation| explanation.mend);
@@ -72,10 +77,10 @@ impl From<ObjectError> for Fault {
     fn from(error: ObjectError) -> Self {
         let code = match error {
             ObjectError::Missing(_) => codes::OBJECT_MISSING,
-            ObjectError::WrongKind { .. }
-            | ObjectError::TooLarge { .. }
-            | ObjectError::Corrupt(_)
-            | ObjectError::Unreadable { .. } => codes::OBJECT_DAMAGED,
+            ObjectError::WrongKind { .. } => codes::OBJECT_KIND,
+            ObjectError::TooLarge { .. } | ObjectError::Corrupt(_) | ObjectError::Unreadable { .. } => {
+                codes::OBJECT_DAMAGED
+            }
         };
         Self::new(code, error.to_string())
     }

@@ -1,19 +1,21 @@
-//! Trees, read strictly, and what changes between two of them.
+//! Trees, and what changes between two of them.
 //!
 //! Trees are read from the object database and never checked out. What could mean something else on another system
-//! (links, submodules, odd names, names that differ only in case) is refused.
+//! (links, submodules, odd names, names that collide) is noted when a tree is read, and refuses a landing that holds it;
+//! in the branch of a merge it is compared like everything else.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bellwether_schemas::{ObjectId, codes};
 
+use super::name;
 use super::refusal::Fault;
 use crate::objects::{self, ObjectKind, ObjectSource};
 
 const MAX_DEPTH: usize = 64;
 const MAX_PATH: usize = 4096;
-const MAX_NAME: usize = 255;
 const MAX_ENTRIES: usize = 1_000_000;
 /// Entries that are kept between landings; beyond it all are forgotten and read again.
 const CACHED_ENTRIES: usize = 200_000;
@@ -47,96 +49,146 @@ pub struct PathChange {
     pub after: Option<TreeEntry>,
 }
 
+/// What stands under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Node {
     File(TreeEntry),
     Folder(ObjectId),
+    /// A link, a submodule or an odd mode, which no landing may hold.
+    Odd {
+        mode: u32,
+        id: ObjectId,
+    },
+}
+
+/// A tree that was read: its structure is git's, and what a landing may not hold is noted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Tree {
+    raw: Vec<u8>,
+    items: Vec<Item>,
+    fault: Option<Fault>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Item {
-    pub(crate) name: String,
-    pub(crate) node: Node,
+struct Item {
+    name: Range<usize>,
+    node: Node,
 }
 
 fn malformed(why: impl Into<String>) -> Fault {
     Fault::new(codes::TREE_MALFORMED, why)
 }
 
-/// Reads a tree object's content. The items are sorted by the bytes of their names.
-pub(crate) fn parse(raw: &[u8], id_length: usize) -> Result<Vec<Item>, Fault> {
-    let cut = || malformed("a tree is cut off");
-    let mut items: Vec<Item> = Vec::new();
-    let mut folded = HashSet::new();
-    let mut rest = raw;
-    while !rest.is_empty() {
-        let space = rest.iter().position(|byte| *byte == b' ').ok_or_else(cut)?;
-        let (mode, after) = (&rest[..space], &rest[space + 1..]);
-        let end = after.iter().position(|byte| *byte == 0).ok_or_else(cut)?;
-        let name = check_name(&after[..end])?;
-        let (id, after) = after[end + 1..].split_at_checked(id_length).ok_or_else(cut)?;
-        let id = ObjectId::from_bytes(id).ok_or_else(cut)?;
-        let node = match mode {
-            b"100644" => Node::File(TreeEntry { mode: EntryMode::File, id }),
-            b"100755" => Node::File(TreeEntry { mode: EntryMode::Executable, id }),
-            b"40000" => Node::Folder(id),
-            b"120000" => return Err(Fault::new(codes::TREE_ENTRY, "is a symbolic link").path(name)),
-            b"160000" => return Err(Fault::new(codes::TREE_ENTRY, "is a submodule").path(name)),
-            _ => return Err(Fault::new(codes::TREE_ENTRY, "has an odd mode").path(name)),
-        };
-        if !folded.insert(name.to_lowercase()) {
-            let why = "stands in its folder twice, perhaps in other upper and lower case";
-            return Err(Fault::new(codes::TREE_ENTRY, why).path(name));
+impl Tree {
+    /// Reads a tree object's content.
+    ///
+    /// # Errors
+    /// The content is cut off, unsorted, or has a name twice: programs could read different things from it.
+    pub(crate) fn parse(raw: Vec<u8>, id_length: usize) -> Result<Self, Fault> {
+        let cut = || malformed("a tree is cut off");
+        let mut items: Vec<Item> = Vec::with_capacity(raw.len() / (id_length + 16));
+        let (mut fault, mut plain, mut sorted) = (None, true, true);
+        let mut at = 0;
+        while at < raw.len() {
+            let space = at + memchr::memchr(b' ', &raw[at..]).ok_or_else(cut)?;
+            let end = space + 1 + memchr::memchr(0, &raw[space + 1..]).ok_or_else(cut)?;
+            let next = end + 1 + id_length;
+            let id = raw.get(end + 1..next).and_then(ObjectId::from_bytes).ok_or_else(cut)?;
+            let text = &raw[space + 1..end];
+            let node = node_of(&raw[at..space], id)?;
+            if fault.is_none() {
+                fault = odd(node).err().map(|fault| fault.path(name::shown(text))).or_else(|| name::check(text).err());
+            }
+            plain &= name::is_folded(text);
+            let item = Item { name: space + 1..end, node };
+            if let Some(last) = items.last() {
+                let order = |item: &Item| (item.name.clone(), matches!(item.node, Node::Folder(_)));
+                if !in_git_order(&raw, order(last), order(&item)) {
+                    return Err(malformed("the entries of a tree are not in git's order").path(name::shown(text)));
+                }
+                sorted &= raw[last.name.clone()] < *text;
+            }
+            items.push(item);
+            at = next;
         }
-        let item = Item { name: name.to_owned(), node };
-        if items.last().is_some_and(|last| !in_git_order(last, &item)) {
-            return Err(malformed("the entries of a tree are not in git's order").path(name));
+        // Git sorts a folder as if its name ended in `/`; two trees are compared by name alone.
+        if !sorted {
+            items.sort_unstable_by(|a, b| raw[a.name.clone()].cmp(&raw[b.name.clone()]));
+            let twice = items.windows(2).find(|pair| raw[pair[0].name.clone()] == raw[pair[1].name.clone()]);
+            if let Some([first, _]) = twice {
+                return Err(malformed("a name stands in its folder twice").path(name::shown(&raw[first.name.clone()])));
+            }
         }
-        items.push(item);
-        rest = after;
+        let mut tree = Self { raw, items, fault };
+        if !plain && tree.fault.is_none() {
+            tree.fault = tree.collision();
+        }
+        Ok(tree)
     }
-    // Git sorts a folder as if its name ended in `/`; two trees are compared by name alone.
-    items.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Ok(items)
+
+    /// Why no landing may hold this tree, if it may not.
+    pub(crate) fn strict(&self) -> Result<(), Fault> {
+        self.fault.clone().map_or(Ok(()), Err)
+    }
+
+    fn collision(&self) -> Option<Fault> {
+        let mut folded = HashSet::new();
+        let twice = self.iter().find(|(text, _)| !folded.insert(name::fold(text)));
+        twice.map(|(text, _)| {
+            let why =
+                "differs from another name of its folder only in upper and lower case or in how accents are written";
+            Fault::new(codes::TREE_COLLISION, why).path(name::shown(text))
+        })
+    }
+
+    /// Names with what stands under them, sorted by the names' bytes.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Node)> {
+        self.items.iter().map(|item| (&self.raw[item.name.clone()], item.node))
+    }
+
+    fn get(&self, name: &[u8]) -> Option<Node> {
+        let at = self.items.binary_search_by(|item| self.raw[item.name.clone()].cmp(name)).ok()?;
+        Some(self.items[at].node)
+    }
+
+    fn len(&self) -> usize {
+        self.items.len()
+    }
 }
 
-/// Whether `a` stands before `b` (git's `base_name_compare`).
-fn in_git_order(a: &Item, b: &Item) -> bool {
-    let key = |item: &Item| {
-        let slash = matches!(item.node, Node::Folder(_)).then_some(b'/');
-        item.name.bytes().chain(slash).collect::<Vec<u8>>()
+fn node_of(mode: &[u8], id: ObjectId) -> Result<Node, Fault> {
+    let octal = |mode: &[u8]| {
+        let digits = (1..=6).contains(&mode.len()) && mode.iter().all(|digit| (b'0'..=b'7').contains(digit));
+        digits.then(|| mode.iter().fold(0, |mode, digit| mode << 3 | u32::from(digit - b'0')))
     };
-    key(a) < key(b)
+    Ok(match mode {
+        b"100644" => Node::File(TreeEntry { mode: EntryMode::File, id }),
+        b"100755" => Node::File(TreeEntry { mode: EntryMode::Executable, id }),
+        b"40000" => Node::Folder(id),
+        _ => Node::Odd { mode: octal(mode).ok_or_else(|| malformed("the mode of an entry is no number"))?, id },
+    })
 }
 
-fn check_name(raw: &[u8]) -> Result<&str, Fault> {
-    let shown = || super::commit::printable(&String::from_utf8_lossy(raw));
-    let odd = |why: &str| Err(Fault::new(codes::TREE_ENTRY, format!("has a name that {why}")).path(shown()));
-    let Ok(name) = std::str::from_utf8(raw) else { return odd("is not UTF-8") };
-    if name.is_empty() || name.len() > MAX_NAME {
-        return odd("is empty or longer than 255 bytes");
+/// Refuses what no landing may hold.
+fn odd(node: Node) -> Result<(), Fault> {
+    match node {
+        Node::File(_) | Node::Folder(_) => Ok(()),
+        Node::Odd { mode: 0o120_000, .. } => Err(Fault::new(codes::TREE_SYMLINK, "is a symbolic link")),
+        Node::Odd { mode: 0o160_000, .. } => Err(Fault::new(codes::TREE_SUBMODULE, "is a submodule")),
+        Node::Odd { mode, .. } => Err(Fault::new(codes::TREE_MODE, format!("has the odd mode {mode:o}"))),
     }
-    if matches!(name, "." | "..") || name.eq_ignore_ascii_case(".git") || name.eq_ignore_ascii_case("git~1") {
-        return odd("is special to a file system or to git");
-    }
-    if name.contains(['/', '\\']) {
-        return odd("contains a separator");
-    }
-    if name.chars().any(|c| c.is_control() || is_invisible(c)) {
-        return odd("contains control or invisible characters");
-    }
-    Ok(name)
 }
 
-/// Characters that show nothing or change the direction of text; some file systems ignore them in names.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+/// Whether `a` stands before `b` (git's `base_name_compare`): names in the content, and whether they are folders'.
+fn in_git_order(raw: &[u8], a: (Range<usize>, bool), b: (Range<usize>, bool)) -> bool {
+    let key = |(name, folder): (Range<usize>, bool)| raw[name].iter().copied().chain(folder.then_some(b'/'));
+    key(a).lt(key(b))
 }
 
 /// Trees that were read, hash-checked and parsed; their content never changes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TreeCache {
-    trees: HashMap<ObjectId, Arc<Vec<Item>>>,
+    trees: HashMap<ObjectId, Arc<Tree>>,
     entries: usize,
 }
 
@@ -146,19 +198,27 @@ pub(crate) struct Trees<'a> {
     pub(crate) cache: &'a mut TreeCache,
 }
 
+/// A path at which two trees differ, as bytes: in a branch anything may stand there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Difference {
+    pub(crate) path: Vec<u8>,
+    pub(crate) before: Option<Node>,
+    pub(crate) after: Option<Node>,
+}
+
 impl Trees<'_> {
-    pub(crate) fn items(&mut self, id: &ObjectId) -> Result<Arc<Vec<Item>>, Fault> {
-        if let Some(items) = self.cache.trees.get(id) {
-            return Ok(Arc::clone(items));
+    pub(crate) fn read(&mut self, id: &ObjectId) -> Result<Arc<Tree>, Fault> {
+        if let Some(tree) = self.cache.trees.get(id) {
+            return Ok(Arc::clone(tree));
         }
         let raw = objects::read(self.objects, id, ObjectKind::Tree)?;
-        let items = Arc::new(parse(&raw, id.as_bytes().len())?);
+        let tree = Arc::new(Tree::parse(raw, id.as_bytes().len())?);
         if self.cache.entries > CACHED_ENTRIES {
             *self.cache = TreeCache::default();
         }
-        self.cache.entries += items.len() + 1;
-        self.cache.trees.insert(*id, Arc::clone(&items));
-        Ok(items)
+        self.cache.entries += tree.len() + 1;
+        self.cache.trees.insert(*id, Arc::clone(&tree));
+        Ok(tree)
     }
 
     /// What stands at `path`, of which each part is a name.
@@ -166,27 +226,52 @@ impl Trees<'_> {
         let mut node = Node::Folder(*root);
         for name in path {
             let Node::Folder(id) = node else { return Ok(None) };
-            let items = self.items(&id)?;
-            match items.binary_search_by(|item| item.name.as_str().cmp(name)) {
-                Ok(at) => node = items[at].node,
-                Err(_) => return Ok(None),
+            match self.read(&id)?.get(name.as_bytes()) {
+                Some(found) => node = found,
+                None => return Ok(None),
             }
         }
         Ok(Some(node))
     }
 
-    /// Every path at which the trees differ, sorted. Folders that are the same on both sides are not read.
+    /// Every path at which the trees of two landings differ, sorted. Folders that are the same on both sides are not read.
+    ///
+    /// # Errors
+    /// The trees cannot be read, or `after` holds what no landing may hold.
     pub(crate) fn diff(&mut self, before: Option<ObjectId>, after: ObjectId) -> Result<Vec<PathChange>, Fault> {
-        let mut diff = Diff { changes: Vec::new(), seen: 0 };
-        self.diff_folder(&mut diff, "", before, Some(after), 0)?;
-        diff.changes.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        Ok(diff.changes)
+        let mut walk = Walk { strict: true, found: Vec::new(), seen: 0, limit: MAX_ENTRIES };
+        self.diff_folder(&mut walk, &[], before, Some(after), 0)?;
+        // `a-b` stands before `a/b`, although the folder `a` stands before the file `a-b`.
+        walk.found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let file = |node: Option<Node>| match node {
+            Some(Node::File(entry)) => Some(entry),
+            Some(Node::Folder(_) | Node::Odd { .. }) | None => None,
+        };
+        let change = |found: Difference| PathChange {
+            path: String::from_utf8(found.path).expect("every name of a landing is UTF-8"),
+            before: file(found.before),
+            after: file(found.after),
+        };
+        Ok(walk.found.into_iter().map(change).collect())
+    }
+
+    /// Every path at which two trees differ, whatever they hold; at most `limit` entries are looked at.
+    pub(crate) fn differences(
+        &mut self,
+        before: Option<ObjectId>,
+        after: ObjectId,
+        limit: &mut usize,
+    ) -> Result<Vec<Difference>, Fault> {
+        let mut walk = Walk { strict: false, found: Vec::new(), seen: 0, limit: *limit };
+        self.diff_folder(&mut walk, &[], before, Some(after), 0)?;
+        *limit -= walk.seen;
+        Ok(walk.found)
     }
 
     fn diff_folder(
         &mut self,
-        diff: &mut Diff,
-        folder: &str,
+        walk: &mut Walk,
+        folder: &[u8],
         before: Option<ObjectId>,
         after: Option<ObjectId>,
         depth: usize,
@@ -194,76 +279,78 @@ impl Trees<'_> {
         if before == after {
             return Ok(());
         }
+        let too_large = |why: String| Err(Fault::new(codes::TREE_TOO_LARGE, why).path(name::shown(folder)));
         if depth > MAX_DEPTH {
-            return Err(
-                Fault::new(codes::TREE_TOO_LARGE, format!("the folders are deeper than {MAX_DEPTH}")).path(folder)
-            );
+            return too_large(format!("the folders are deeper than {MAX_DEPTH}"));
         }
-        let empty = || Ok(Arc::new(Vec::new()));
         let in_folder = |fault| below(folder, fault);
-        let old = before.map_or_else(empty, |id| self.items(&id)).map_err(in_folder)?;
-        let new = after.map_or_else(empty, |id| self.items(&id)).map_err(in_folder)?;
-        if depth > 0 && after.is_some() && new.is_empty() {
-            return Err(malformed("the folder is empty").path(folder));
+        let old = before.map(|id| self.read(&id)).transpose().map_err(in_folder)?;
+        let new = after.map(|id| self.read(&id)).transpose().map_err(in_folder)?;
+        if let Some(new) = new.as_ref().filter(|_| walk.strict) {
+            new.strict().map_err(in_folder)?;
+            if depth > 0 && new.len() == 0 {
+                return Err(malformed("the folder is empty").path(name::shown(folder)));
+            }
         }
-        diff.seen += old.len() + new.len();
-        if diff.seen > MAX_ENTRIES {
-            return Err(
-                Fault::new(codes::TREE_TOO_LARGE, format!("more than {MAX_ENTRIES} entries changed")).path(folder)
-            );
+        walk.seen += old.as_ref().map_or(0, |tree| tree.len()) + new.as_ref().map_or(0, |tree| tree.len());
+        if walk.seen > walk.limit {
+            return too_large(format!("more than {} entries changed", walk.limit));
         }
-        let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+        let mut old = old.iter().flat_map(|tree| tree.iter()).peekable();
+        let mut new = new.iter().flat_map(|tree| tree.iter()).peekable();
         loop {
             let first = match (old.peek(), new.peek()) {
                 (None, None) => return Ok(()),
-                (Some(a), Some(b)) => a.name.as_str().min(b.name.as_str()),
-                (Some(only), None) | (None, Some(only)) => only.name.as_str(),
+                (Some((a, _)), Some((b, _))) => *a.min(b),
+                (Some((only, _)), None) | (None, Some((only, _))) => *only,
             };
-            let before = old.next_if(|item| item.name == first).map(|item| item.node);
-            let after = new.next_if(|item| item.name == first).map(|item| item.node);
+            let before = old.next_if(|(name, _)| *name == first).map(|(_, node)| node);
+            let after = new.next_if(|(name, _)| *name == first).map(|(_, node)| node);
             if before == after {
                 continue;
             }
-            let path = if folder.is_empty() { first.to_owned() } else { format!("{folder}/{first}") };
+            let path = join(folder, first);
             if path.len() > MAX_PATH {
-                return Err(
-                    Fault::new(codes::TREE_TOO_LARGE, format!("a path is longer than {MAX_PATH} bytes")).path(folder)
-                );
+                return too_large(format!("a path is longer than {MAX_PATH} bytes"));
             }
-            self.diff_folder(diff, &path, as_folder(before), as_folder(after), depth + 1)?;
-            let (before, after) = (as_file(before), as_file(after));
-            if before != after {
-                diff.changes.push(PathChange { path, before, after });
+            let (before_file, after_file) = (no_folder(before), no_folder(after));
+            if before_file != after_file {
+                walk.found.push(Difference { path: path.clone(), before: before_file, after: after_file });
             }
+            self.diff_folder(walk, &path, as_folder(before), as_folder(after), depth + 1)?;
         }
     }
 }
 
-struct Diff {
-    changes: Vec<PathChange>,
+struct Walk {
+    strict: bool,
+    found: Vec<Difference>,
     seen: usize,
+    limit: usize,
 }
 
-fn below(folder: &str, mut fault: Fault) -> Fault {
-    fault.path = match fault.path {
-        Some(name) if folder.is_empty() => Some(name),
-        Some(name) => Some(format!("{folder}/{name}")),
-        None if folder.is_empty() => None,
-        None => Some(folder.to_owned()),
+fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    match folder {
+        [] => name.to_vec(),
+        folder => [folder, b"/", name].concat(),
+    }
+}
+
+fn below(folder: &[u8], fault: Fault) -> Fault {
+    let path = match &fault.path {
+        Some(name) => name::shown(&join(folder, name.as_bytes())),
+        None => name::shown(folder),
     };
-    fault
+    if path.is_empty() { fault } else { fault.path(path) }
 }
 
 fn as_folder(node: Option<Node>) -> Option<ObjectId> {
     match node {
         Some(Node::Folder(id)) => Some(id),
-        Some(Node::File(_)) | None => None,
+        Some(Node::File(_) | Node::Odd { .. }) | None => None,
     }
 }
 
-fn as_file(node: Option<Node>) -> Option<TreeEntry> {
-    match node {
-        Some(Node::File(entry)) => Some(entry),
-        Some(Node::Folder(_)) | None => None,
-    }
+fn no_folder(node: Option<Node>) -> Option<Node> {
+    node.filter(|node| !matches!(node, Node::Folder(_)))
 }

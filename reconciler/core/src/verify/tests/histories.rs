@@ -2,6 +2,8 @@
 
 use bellwether_schemas::codes;
 
+use std::sync::Arc;
+
 use super::*;
 use crate::verify::history::Reach;
 
@@ -74,7 +76,7 @@ fn the_first_refusal_stops_and_what_came_before_counts() {
         line.push(repository.commit(&[parent], signer));
     }
     let advanced = history.advance(&repository.objects, &line[4], NOW);
-    assert_eq!(advanced.landings.iter().map(VerifiedLanding::number).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(advanced.landings.iter().map(|landing| landing.number()).collect::<Vec<_>>(), [2, 3]);
     assert!(matches!(&advanced.stop, Some(Stop::Refused(r)) if r.commit == line[3]));
     assert_eq!((history.head(), history.number_of(&line[3])), (&line[2], None));
     // The next try changes nothing; a mended branch goes on from the head.
@@ -115,8 +117,8 @@ fn a_branch_forced_back_or_aside_is_rewound_and_never_followed() {
             panic!("expected Rewound, found {:?}", advanced.stop)
         };
         assert_eq!((branch.head(), branch.head_number()), (&tip, number));
-        assert_eq!(branch_landings.last().map(VerifiedLanding::id), Some(&tip));
-        assert_eq!(branch_landings.first().map(VerifiedLanding::id), Some(first.id()));
+        assert_eq!(branch_landings.last().map(|landing| landing.id()), Some(&tip));
+        assert_eq!(branch_landings.first().map(|landing| landing.id()), Some(first.id()));
         assert_eq!(branch.number_of(&third), None);
         assert_eq!(history.head(), &third);
     }
@@ -242,6 +244,6 @@ fn restoring_gives_the_same_history() {
     let restored = VerifiedHistory::restore(&repository.objects, history.introduction(), "main", &tip);
     let (restored, again) = restored.expect("it was accepted");
     assert_eq!((restored.head(), restored.head_number()), (history.head(), 4));
-    let ids = |landings: &[VerifiedLanding]| landings.iter().map(|landing| *landing.id()).collect::<Vec<_>>();
+    let ids = |landings: &[Arc<VerifiedLanding>]| landings.iter().map(|landing| *landing.id()).collect::<Vec<_>>();
     assert_eq!(ids(&again), ids(&landings));
 }

@@ -14,7 +14,10 @@ fn a_landing_by_a_member_of_the_role_counts_and_says_what_changed() {
     let advanced = history.advance(&repository.objects, &second, NOW);
     assert_accepted(&advanced, &[second]);
     let landing = &advanced.landings[0];
-    assert_eq!((landing.number(), landing.signers().next().expect("a signer").as_str(), landing.policy_version()), (2, "bob", 1));
+    assert_eq!(
+        (landing.number(), landing.signers().next().expect("a signer").as_str(), landing.policy_version()),
+        (2, "bob", 1)
+    );
     assert_eq!((landing.parent(), landing.summary()), (Some(first.id()), "Commit 2"));
     assert_eq!(landing.committed().as_second(), 1_700_000_002);
     let paths: Vec<_> =
@@ -94,22 +97,6 @@ fn every_matching_rule_must_hold_and_one_must_match() {
     repository.remove("fleets/secure/vault.yaml");
     let removal = repository.commit(&[adas], Some(BOB));
     assert_refused(&history.advance(&repository.objects, &removal, NOW), codes::SIGNER_NOT_IN_ROLE);
-}
-
-#[test]
-fn a_merge_is_new_content_by_its_signer() {
-    let (mut repository, mut history, first) = Repository::introduced();
-    repository.put(FLEET, "from a branch nobody signed");
-    let side = repository.commit(&[*first.id()], None);
-    let merge = repository.commit(&[*first.id(), side], Some(BOB));
-    let advanced = history.advance(&repository.objects, &merge, NOW);
-    assert_accepted(&advanced, &[merge]);
-    assert_eq!((advanced.landings[0].number(), advanced.landings[0].changes().len()), (2, 1));
-
-    repository.put("trust/policy.yaml", PolicyText { version: 2, ..PolicyText::default() }.text());
-    let side = repository.commit(&[merge], Some(ADA));
-    let by_bob = repository.commit(&[merge, side], Some(BOB));
-    assert_refused(&history.advance(&repository.objects, &by_bob, NOW), codes::SIGNER_NOT_IN_ROLE);
 }
 
 #[test]

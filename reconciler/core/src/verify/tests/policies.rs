@@ -4,7 +4,7 @@ use bellwether_schemas::codes;
 use bellwether_schemas::manifest::TrustPolicy;
 
 use super::*;
-use crate::verify::{Policy, Verdict};
+use crate::verify::Policy;
 
 /// Both rules hold for trust/, and nobody is in both roles.
 const NOBODY_IS_IN_BOTH: (&str, &str) = (
@@ -36,7 +36,7 @@ fn with_glob(glob: &str) -> TrustPolicy {
 fn globs_match_within_folders_and_across_them() {
     let verdicts = |glob: &str, path: &str| {
         let policy = Policy::compile(with_glob(glob)).expect("a valid policy");
-        policy.may_change(&"bob".parse().expect("a name"), path) == Verdict::Allowed
+        policy.check(path, &[&"bob".parse().expect("a name")]).is_ok()
     };
     for (glob, path, matches) in [
         ("fleets/*.yaml", "fleets/a.yaml", true),
@@ -94,8 +94,8 @@ fn a_policy_must_make_sense() {
     assert_fault(&PolicyText { roles, ..base() }, codes::POLICY_INVALID, "names ada twice");
     let rules = r#"[{"paths": ["trust/**"], "role": "nobody"}]"#;
     assert_fault(&PolicyText { rules, ..base() }, codes::POLICY_INVALID, "role nobody");
-    let rules = r#"[{"paths": ["trust/**"], "role": "owners", "signers": 2}]"#;
-    assert_fault(&PolicyText { rules, ..base() }, codes::POLICY_INVALID, "");
+    let rules = r#"[{"paths": ["trust/**"], "role": "owners", "signers": 0}]"#;
+    assert_fault(&PolicyText { rules, ..base() }, codes::POLICY_INVALID, "signers is 0");
 }
 
 #[test]
@@ -122,10 +122,17 @@ fn a_policy_that_nobody_could_change_is_refused() {
         (r#"{"owners": {"members": []}, "operators": {"members": ["ada"]}}"#, PolicyText::default().rules),
         (r#"{"owners": {"members": ["robot"]}, "operators": {"members": ["ada"]}}"#, PolicyText::default().rules),
         (PolicyText::default().roles, r#"[{"paths": ["fleets/**"], "role": "operators"}]"#),
-        NOBODY_IS_IN_BOTH,
+        // Two must sign, and of the two members one is a bot.
+        (
+            r#"{"owners": {"members": ["ada", "robot"]}, "operators": {"members": ["ada"]}}"#,
+            r#"[{"paths": ["trust/**"], "role": "owners", "signers": 2}]"#,
+        ),
     ] {
-        assert_fault(&PolicyText { roles, rules, ..PolicyText::default() }, codes::POLICY_LOCKOUT, "nobody");
+        assert_fault(&PolicyText { roles, rules, ..PolicyText::default() }, codes::POLICY_LOCKOUT, "too few");
     }
+    // Two rules that nobody fulfils alone: one writes the change, the other merges it.
+    let (roles, rules) = NOBODY_IS_IN_BOTH;
+    assert_eq!(faults(&PolicyText { roles, rules, ..PolicyText::default() }), []);
 }
 
 #[test]
@@ -161,8 +168,8 @@ fn a_policy_changes_only_into_a_valid_newer_one_for_this_branch() {
     refused(PolicyText { version: 0, ..base() }.text(), codes::POLICY_INVALID);
     refused("not: a policy".to_owned(), codes::POLICY_INVALID);
     refused(PolicyText { branch: "staging", ..base() }.text(), codes::POLICY_BRANCH);
-    let (roles, rules) = NOBODY_IS_IN_BOTH;
-    refused(PolicyText { roles, rules, ..base() }.text(), codes::POLICY_LOCKOUT);
+    let rules = r#"[{"paths": ["trust/**"], "role": "owners", "signers": 2}]"#;
+    refused(PolicyText { rules, ..base() }.text(), codes::POLICY_LOCKOUT);
 }
 
 #[test]

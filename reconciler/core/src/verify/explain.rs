@@ -1,0 +1,135 @@
+//! The same judgement as `landing`, shown: who stands for each path, and which rule holds or fails.
+
+use bellwether_schemas::{CommitId, PersonName};
+
+use super::branch::Branch;
+use super::examine;
+use super::history::VerifiedHistory;
+use super::landing::{Case, judge};
+use super::merge::{Merge, clean_changes};
+use super::policy::RuleOutcome;
+use super::refusal::{Fault, Refusal};
+use super::tree::{Node, PathChange, Trees};
+use crate::objects::ObjectSource;
+
+/// How a landing was judged.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// The landing.
+    pub commit: CommitId,
+    /// Its landing number.
+    pub landing: u64,
+    /// The version of the policy that judges it: that of its first parent.
+    pub policy_version: u64,
+    /// How it came to its content.
+    pub merge: MergeKind,
+    /// Who signed it, or why nobody who counts did.
+    pub signer: Result<PersonName, Fault>,
+    /// Every path that it changes, sorted.
+    pub paths: Vec<PathExplanation>,
+    /// Why it is refused, if it is.
+    pub refusal: Option<Fault>,
+}
+
+/// How a landing came to its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MergeKind {
+    /// It is no merge.
+    None,
+    /// Each path comes from the only side that changed it.
+    Clean {
+        /// How many commits the branch brings.
+        commits: usize,
+    },
+    /// It is new content by its signer.
+    Unclean {
+        /// Why, and at which path.
+        why: Fault,
+    },
+}
+
+/// Who stands for a path that a landing changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathExplanation {
+    /// The path.
+    pub path: String,
+    /// Who landed it: the landing's signer.
+    pub landed: Option<PersonName>,
+    /// Who wrote the landed entry on the branch.
+    pub wrote: Vec<PersonName>,
+    /// Who endorsed it there.
+    pub endorsed: Vec<PersonName>,
+    /// Every rule that matches the path.
+    pub rules: Vec<RuleOutcome>,
+    /// Why the path is refused, if it is.
+    pub refusal: Option<Fault>,
+}
+
+impl VerifiedHistory {
+    /// Judges the landing `commit`, whose first parent is the head, and says how. The head stays where it is.
+    ///
+    /// # Errors
+    /// It cannot be read as a landing on the head.
+    pub fn explain(&mut self, objects: &dyn ObjectSource, commit: &CommitId) -> Result<Explanation, Refusal> {
+        self.explain_landing(objects, commit).map_err(|fault| fault.at(*commit))
+    }
+
+    fn explain_landing(&mut self, objects: &dyn ObjectSource, commit: &CommitId) -> Result<Explanation, Fault> {
+        let parent = self.newest().clone();
+        let examined =
+            examine::line(objects, &mut self.trees, *parent.id(), &[*commit]).pop().expect("one was asked for")?;
+        let changes = examined.changes.clone()?;
+        let mut trees = Trees { objects, cache: &mut self.trees };
+        let case = Case::open(&mut trees, &self.line, &examined, &changes, parent.policy())?;
+        let paths = changes.iter().enumerate().map(|(at, change)| explain_path(&case, at, change)).collect();
+        let merge = match &case.merge {
+            Merge::None => MergeKind::None,
+            Merge::Clean(branch) => MergeKind::Clean { commits: branch.len() },
+            Merge::Unclean(why) => MergeKind::Unclean { why: why.clone() },
+        };
+        let signer = case.signer.clone();
+        let refusal = judge(&mut trees, &self.line, &mut self.policies, &parent, examined).err();
+        let (landing, policy_version) = (parent.number() + 1, parent.policy_version());
+        Ok(Explanation { commit: *commit, landing, policy_version, merge, signer, paths, refusal })
+    }
+
+    /// What a clean merge of the branch with the tip `tip` onto the head changes, sorted by path.
+    ///
+    /// # Errors
+    /// Both sides changed a path, or the branch cannot be compared.
+    pub fn plan_merge(&mut self, objects: &dyn ObjectSource, tip: &CommitId) -> Result<Vec<PathChange>, Refusal> {
+        self.plan(objects, tip).map_err(|fault| fault.at(*tip))
+    }
+
+    fn plan(&mut self, objects: &dyn ObjectSource, tip: &CommitId) -> Result<Vec<PathChange>, Fault> {
+        let side = self.line.side(objects, &[*tip], usize::MAX)?;
+        let mut trees = Trees { objects, cache: &mut self.trees };
+        let branch = Branch::read(&mut trees, &self.line, *tip, &side)?;
+        let differences = clean_changes(&mut trees, &self.line, &branch)?;
+        let file = |node: Option<Node>| match node {
+            Some(Node::File(entry)) => Some(entry),
+            Some(Node::Folder(_) | Node::Odd { .. }) | None => None,
+        };
+        let change = |found: super::tree::Difference| {
+            let path = String::from_utf8(found.path);
+            path.map(|path| PathChange { path, before: file(found.before), after: file(found.after) })
+        };
+        let changes: Result<_, _> = differences.into_iter().map(change).collect();
+        changes.map_err(|_| Fault::new(bellwether_schemas::codes::TREE_ENTRY, "a path of the branch is not UTF-8"))
+    }
+}
+
+fn explain_path(case: &Case<'_>, at: usize, change: &PathChange) -> PathExplanation {
+    let people: Vec<&PersonName> = case.stand_for(at).into_iter().collect();
+    let credits = |people: &[std::collections::BTreeSet<PersonName>]| {
+        people.get(at).into_iter().flatten().cloned().collect::<Vec<_>>()
+    };
+    PathExplanation {
+        path: change.path.clone(),
+        landed: case.signer.as_ref().ok().cloned(),
+        wrote: credits(&case.credits.wrote),
+        endorsed: credits(&case.credits.endorsed),
+        rules: case.policy.outcomes(&change.path, &people),
+        refusal: case.policy.check(&change.path, &people).err(),
+    }
+}
