@@ -14,6 +14,7 @@ mod history;
 mod hold;
 mod init;
 mod keys;
+mod land;
 mod output;
 mod render;
 mod repo;
@@ -67,6 +68,8 @@ enum Command {
     /// Say who may sign what, and what the history says by it
     #[command(subcommand)]
     Trust(trust::TrustCommand),
+    /// Merge a branch cleanly, signed, if the policy lets it
+    Land(land::LandArgs),
     /// Print what a device would get, verified and rendered as the reconciler does it
     Render(render::RenderArgs),
     /// Make the keys that sign what devices get
@@ -127,6 +130,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Init(args) => init::run(args, cli.output),
         Command::Validate(args) => validate::run(args, cli.output),
         Command::Trust(command) => trust::run(command, cli.output),
+        Command::Land(args) => land::run(args, cli.output),
         Command::Render(args) => render::run(args, cli.output),
         Command::Keys(command) => keys::run(command, cli.output),
         Command::Token(command) => token::run(command, cli.output),

@@ -2,7 +2,9 @@
 
 mod add;
 mod change;
+mod check;
 mod endorse;
+mod explain;
 mod export;
 mod init;
 mod keys;
@@ -30,6 +32,10 @@ pub(crate) enum TrustCommand {
     Show(show::ShowArgs),
     /// Stand for the newest commit of a branch that somebody else wrote
     Endorse(endorse::EndorseArgs),
+    /// Verify the history of this working copy as a reconciler would
+    Check(check::CheckArgs),
+    /// Say for each path of a landing who wrote, endorsed and landed it, and which rule holds or fails
+    Explain(explain::ExplainArgs),
     /// Write the people's keys in a form that git itself understands
     Export(export::ExportArgs),
 }
@@ -54,6 +60,8 @@ pub(crate) fn run(command: &TrustCommand, output: Output) -> Result<(), Failure>
         TrustCommand::Remove(args) => remove::run(args, output),
         TrustCommand::Show(args) => show::run(args, output),
         TrustCommand::Endorse(args) => endorse::run(args, output),
+        TrustCommand::Check(args) => check::run(args, output),
+        TrustCommand::Explain(args) => explain::run(args, output),
         TrustCommand::Export(args) => export::run(args, output),
     }
 }
