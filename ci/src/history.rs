@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use bellwether_core::objects::{self, ObjectError, ObjectKind, ObjectSource};
-use bellwether_core::verify::{Commit, Fault, Introduction, POLICY_PATH, Policy, Refusal, VerifiedHistory, signer_of};
+use bellwether_core::verify::{Commit, Fault, Introduction, POLICY_PATH, Policy, Refusal, RuleOutcome, VerifiedHistory, signer_of};
 use bellwether_schemas::{CommitId, ObjectId, PersonName, Sha256Digest, codes};
 use clap::Args;
 
@@ -170,4 +170,10 @@ pub(crate) fn committer_is_author(copy: &WorkingCopy, commit: &CommitId) -> Resu
         Ok(found.author()?.email == found.committer()?.email)
     };
     read().map_err(|e| git(&format!("the commit {} cannot be read", commit.short()), &e))
+}
+
+/// The people who would count for a rule and do not stand for the path yet.
+pub(crate) fn could_count<'p>(policy: &'p Policy, rule: &RuleOutcome) -> Vec<&'p PersonName> {
+    let members = policy.manifest().roles.get(&rule.role).map(|role| role.members.as_slice()).unwrap_or_default();
+    members.iter().filter(|member| !policy.is_bot(member) && !rule.counted.contains(member)).collect()
 }

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use bellwether_core::verify::{Explanation, PathChange, Refusal};
-use bellwether_schemas::{CommitId, codes};
+use bellwether_core::verify::{Explanation, PathChange, Policy};
+use bellwether_schemas::{CommitId, PersonName, codes};
 use clap::Args;
 
 use crate::failure::Failure;
 use crate::get::printable;
-use crate::history::{HistoryOptions, Verifier, refused};
+use crate::history::{HistoryOptions, Verifier, could_count, refused};
 use crate::output::{self, Output};
 use crate::repo::{WorkingCopy, git};
 use crate::sign::{SignOptions, Signer};
@@ -50,7 +50,14 @@ pub(crate) fn run(args: &LandArgs, output: Output) -> Result<(), Failure> {
         output::note(format!("{onto} itself does not count, so nothing can be landed on it:"));
         refused(refusal)
     })?;
-    let changes = history.plan_merge(&verifier.objects, &tip).map_err(|refusal| conflict(&refusal, &onto, args))?;
+    let changes = match history.plan_merge(&verifier.objects, &tip) {
+        Ok(changes) => changes,
+        Err(refusal) if refusal.code == codes::MERGE_UNCLEAN => {
+            let paths = history.merge_conflicts(&verifier.objects, &tip).map_err(refused)?;
+            return Err(conflict(&paths, &onto, args));
+        }
+        Err(refusal) => return Err(refused(refusal)),
+    };
     if changes.is_empty() {
         return Err(Failure::finding(codes::NOTHING_TO_LAND, format!("{} changes nothing of {onto}", args.branch)));
     }
@@ -62,7 +69,7 @@ pub(crate) fn run(args: &LandArgs, output: Output) -> Result<(), Failure> {
     let explained = history.explain(&verifier.objects, &draft.id()).map_err(refused)?;
     if let Some(fault) = &explained.refusal {
         let message = format!("the merge would be refused, so it was not made: {}", printable(&fault.why));
-        return Err(Failure::finding(fault.code, message).hint(missing(&explained, args)));
+        return Err(Failure::finding(fault.code, message).hint(missing(&explained, history.policy(), args)));
     }
     copy.land_changes(&draft, &changes, &signer)?;
     report(&explained, &changes, &onto, args, output);
@@ -83,13 +90,10 @@ fn refuse_landed(copy: &WorkingCopy, head: &CommitId, tip: &CommitId, args: &Lan
     }
 }
 
-fn conflict(refusal: &Refusal, onto: &str, args: &LandArgs) -> Failure {
-    if refusal.code != codes::MERGE_UNCLEAN {
-        return refused(refusal.clone());
-    }
-    let path = refusal.path.as_deref().unwrap_or("a path");
-    let message = format!("{}: {onto} and {} both changed it", printable(path), args.branch);
+fn conflict(paths: &[String], onto: &str, args: &LandArgs) -> Failure {
     let branch = &args.branch;
+    let list: String = paths.iter().map(|path| format!("\n    {}", printable(path))).collect();
+    let message = format!("{onto} and {branch} both changed, since the branch began:{list}");
     Failure::finding(codes::MERGE_CONFLICT, message).hint(format!(
         "Resolve it on the branch: git switch {branch} && git merge -S {onto}, then git switch {onto} && bellwether land \
          {branch}"
@@ -97,20 +101,17 @@ fn conflict(refusal: &Refusal, onto: &str, args: &LandArgs) -> Failure {
 }
 
 /// Who could make the refused merge count.
-fn missing(explained: &Explanation, args: &LandArgs) -> String {
-    let failing = explained.paths.iter().find_map(|path| {
-        path.rules.iter().find(|rule| !rule.holds()).map(|rule| (path, rule))
-    });
-    let Some((path, rule)) = failing else {
-        return "See bellwether trust show for people and rules.".to_owned();
+fn missing(explained: &Explanation, policy: &Policy, args: &LandArgs) -> String {
+    let mut rules = explained.paths.iter().flat_map(|path| &path.rules);
+    let Some(rule) = rules.find(|rule| !rule.holds()) else {
+        return "Add a rule for the path to trust/policy.yaml, in a landing before this one.".to_owned();
     };
-    let counted = rule.counted.len();
+    let others: Vec<_> = could_count(policy, rule).into_iter().map(PersonName::as_str).collect();
     format!(
-        "{} has {counted} of {}: {}. Let another one of the role endorse the branch (git switch {} && bellwether trust endorse \
-         && git push), or land it.",
-        printable(&path.path),
-        rule.needed,
-        printable(&rule.rule),
+        "Missing is one of {} (role {}): they endorse the branch (git switch {} && bellwether trust endorse && git push), or \
+         land it themselves.",
+        others.join(", "),
+        rule.role,
         args.branch,
     )
 }

@@ -110,7 +110,9 @@ fn refuse_known(change: &PolicyChange, new: &[NewKey]) -> Result<(), Failure> {
             keys::of(person).iter().any(|known| known.kind == key.kind() && known.name == name)
         });
         if let Some((owner, _)) = owner {
-            return Err(Failure::finding(codes::KEY_LISTED, format!("the key {name} is {owner}'s already")));
+            return Err(Failure::finding(codes::KEY_LISTED, format!("the key {name} is {owner}'s already")).hint(
+                "A key belongs to one person, once. A new one: ssh-keygen -t ed25519 -f ~/.ssh/fleet",
+            ));
         }
         if new[..at].iter().any(|other| other.kind() == key.kind() && other.name() == name) {
             return Err(Failure::new(codes::KEY_LISTED, format!("the key {name} was passed twice")));

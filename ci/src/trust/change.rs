@@ -1,12 +1,13 @@
 //! One change of `trust/policy.yaml`: made in the text and in the typed policy at once, and written only if both agree.
 
-use bellwether_core::verify::{POLICY_PATH, Policy};
+use bellwether_core::verify::{Fault, POLICY_PATH, Policy};
 use bellwether_schemas::manifest::{AnyManifest, Person, PolicyRule, TrustPolicy};
 use bellwether_schemas::{CommitId, PersonName, RoleName, codes, yaml};
 
 use super::ChangeOptions;
 use super::keys::{KeyKind, NewKey};
 use crate::failure::Failure;
+use crate::history::{HistoryOptions, Verifier, parents, refused};
 use crate::output::{self, Output};
 use crate::repo::{Edit, WorkingCopy};
 use crate::sign::Signer;
@@ -30,6 +31,10 @@ impl PolicyChange {
             let message = format!("{} does not exist", copy.root().join(POLICY_PATH).display());
             Failure::new(codes::NOT_A_REPOSITORY, message).hint("Write a first policy: bellwether trust init")
         })?;
+        Self::of(before)
+    }
+
+    fn of(before: Vec<u8>) -> Result<Self, Failure> {
         let policy = parse(&before)?;
         let text = std::str::from_utf8(&before).expect("a manifest that parsed is UTF-8");
         let document = Document::read(text).map_err(|why| layout(&why))?;
@@ -120,20 +125,31 @@ impl PolicyChange {
 
     /// Raises the version, and gives the edit: read again, and judged as the verifier judges a policy.
     pub(super) fn finish(mut self) -> Result<Finished, Failure> {
-        let version = self.policy.version.checked_add(1).ok_or_else(|| layout("version cannot be raised"))?;
-        self.text(|text| text.replace(&[Key("spec"), Key("version")], &version.to_string()))?;
-        self.policy.version = version;
-        let after = self.document.into_text().into_bytes();
-        if parse(&after).ok().as_ref() != Some(&self.policy) {
-            return Err(layout("the new lines would not be read as they are meant"));
-        }
+        let version = self.raise()?;
+        let after = self.read_again()?;
         Policy::compile(self.policy).map_err(|faults| {
             let whys: Vec<_> = faults.iter().map(|fault| fault.why.as_str()).collect();
             let code = faults.first().map_or(codes::POLICY_INVALID, |fault| fault.code);
             Failure::finding(code, format!("the policy would not be valid: {}", whys.join("; ")))
         })?;
-        let edit = Edit { path: POLICY_PATH.to_owned(), before: Some(self.before), after: Some(after) };
+        let edit = Edit { path: POLICY_PATH.to_owned(), before: Some(self.before), after: Some(after.into_bytes()) };
         Ok(Finished { edit, version, done: self.done })
+    }
+
+    fn raise(&mut self) -> Result<u64, Failure> {
+        let version = self.policy.version.checked_add(1).ok_or_else(|| layout("version cannot be raised"))?;
+        self.text(|text| text.replace(&[Key("spec"), Key("version")], &version.to_string()))?;
+        self.policy.version = version;
+        Ok(version)
+    }
+
+    /// The changed text, if it is read as the changed policy.
+    fn read_again(&self) -> Result<String, Failure> {
+        let after = self.document.text();
+        match parse(after.as_bytes()) {
+            Ok(policy) if policy == self.policy => Ok(after.to_owned()),
+            _ => Err(layout("the new lines would not be read as they are meant")),
+        }
     }
 }
 
@@ -164,6 +180,9 @@ impl Finished {
         self.done.iter().for_each(output::line);
         output::line(format!("{POLICY_PATH} has version {} now.", self.version));
         output::note(next(committed.as_ref()));
+        if let Some(commit) = committed {
+            note_if_refused(copy, &commit);
+        }
         Ok(())
     }
 }
@@ -181,6 +200,27 @@ pub(super) fn save(
     }
     let signer = Signer::find(&options.sign, &copy.config())?;
     copy.commit(edits, message, &signer).map(Some)
+}
+
+/// Says so if the commit does not count by itself: a policy may ask two people for a change of it.
+fn note_if_refused(copy: &WorkingCopy, commit: &CommitId) {
+    // What keeps it from being judged is told by trust check; the commit is made.
+    let Ok(Some(refusal)) = refusal(copy, commit) else { return };
+    output::note(format!(
+        "Pushed as it is, it would be refused ({}): {}. Put it on a branch, let another person of the role endorse it, and \
+         land it: bellwether explain {}",
+        refusal.code, refusal.why, refusal.code
+    ));
+}
+
+fn refusal(copy: &WorkingCopy, commit: &CommitId) -> Result<Option<Fault>, Failure> {
+    let verifier = Verifier::of(copy, commit, &HistoryOptions::default())?;
+    let Some(parent) = parents(copy, commit)?.first().copied() else { return Ok(None) };
+    if copy.branch()? != verifier.branch {
+        return Ok(None);
+    }
+    let mut history = verifier.up_to(&parent).map_err(refused)?;
+    Ok(history.explain(&verifier.objects, commit).map_err(refused)?.refusal)
 }
 
 fn next(committed: Option<&CommitId>) -> String {

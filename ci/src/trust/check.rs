@@ -110,10 +110,10 @@ fn as_text(verifier: &Verifier, history: Option<&VerifiedHistory>, copy: &Workin
     );
     if let Some(history) = history {
         let count = history.landings().len();
-        let landings = if count == 1 { "landing counts".to_owned() } else { format!("landings count, {count} in all") };
+        let landings = if count == 1 { "1 landing".to_owned() } else { format!("{count} landings") };
         let number = history.head_number();
         text.push_str(&format!(
-            "\naccepted      v{number} ({}), policy version {}: {landings}",
+            "\naccepted      v{number} ({}), policy version {}: {landings} from the introduction on",
             history.head().short(),
             history.policy().version(),
         ));

@@ -124,7 +124,10 @@ impl Target {
         Err(match commits {
             0 => Failure::finding(codes::NOT_ENDORSABLE, format!("{branch} has all of this branch already"))
                 .hint("Switch to the branch that is to be merged: git branch --all --no-merged"),
-            1 => Failure::finding(codes::NOT_ENDORSABLE, format!("{person} signed the only commit that {branch} lacks")),
+            1 => Failure::finding(
+                codes::NOT_ENDORSABLE,
+                format!("{person} signed the only commit that {branch} lacks, and counts for it already"),
+            ),
             more => Failure::finding(
                 codes::NOT_ENDORSABLE,
                 format!("{person} signed all {more} commits that {branch} lacks, and counts for them already"),

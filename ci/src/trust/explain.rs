@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use bellwether_core::verify::{Explanation, MergeKind, PathExplanation};
+use bellwether_core::verify::{Explanation, Fault, MergeKind, PathExplanation, Policy};
 use bellwether_schemas::{CommitId, PersonName, codes};
 use clap::Args;
 
 use super::change::joined;
 use crate::failure::Failure;
 use crate::get::printable;
-use crate::history::{HistoryOptions, Verifier, first_parents, parents, refused, signed_by, summary_of};
+use crate::history::{HistoryOptions, Verifier, could_count, first_parents, parents, refused, signed_by, summary_of};
 use crate::output::{self, Output, Paint};
 use crate::repo::{WorkingCopy, git};
 
@@ -47,7 +47,9 @@ pub(crate) fn run(args: &ExplainArgs, output: Output) -> Result<(), Failure> {
     let explained = history.explain(&verifier.objects, &landing).map_err(refused)?;
     match output {
         Output::Json => output::json(&as_json(&explained, &place)),
-        Output::Text => output::line(as_text(&explained, &place, &summary_of(&copy, &landing)?)),
+        Output::Text => {
+            output::line(as_text(&explained, &place, history.policy(), &summary_of(&copy, &landing)?));
+        }
     }
     match &explained.refusal {
         None => Ok(()),
@@ -139,13 +141,13 @@ fn introduction(copy: &WorkingCopy, verifier: &Verifier, place: &Place, output: 
 }
 
 fn as_json(explained: &Explanation, place: &Place) -> serde_json::Value {
-    let fault = |fault: &bellwether_core::verify::Fault| {
+    let fault = |fault: &Fault| {
         serde_json::json!({ "code": fault.code.as_str(), "path": fault.path, "rule": fault.rule, "why": fault.why })
     };
     let paths = explained.paths.iter().map(|path| {
         let rules = path.rules.iter().map(|rule| {
             serde_json::json!({
-                "rule": rule.rule, "needed": rule.needed, "counted": rule.counted, "holds": rule.holds(),
+                "rule": rule.rule, "role": rule.role, "needed": rule.needed, "counted": rule.counted, "holds": rule.holds(),
             })
         });
         serde_json::json!({
@@ -171,7 +173,7 @@ fn as_json(explained: &Explanation, place: &Place) -> serde_json::Value {
     })
 }
 
-fn as_text(explained: &Explanation, place: &Place, summary: &str) -> String {
+fn as_text(explained: &Explanation, place: &Place, policy: &Policy, summary: &str) -> String {
     let paint = Paint::stdout();
     let name = format!("v{} ({})", explained.landing, explained.commit.short());
     let intro = match place {
@@ -196,7 +198,7 @@ fn as_text(explained: &Explanation, place: &Place, summary: &str) -> String {
         printable(&merge),
         printable(&signer),
     );
-    explained.paths.iter().for_each(|path| text.push_str(&path_text(path, paint)));
+    explained.paths.iter().for_each(|path| text.push_str(&path_text(path, policy, paint)));
     let verdict = match &explained.refusal {
         None => paint.green("It counts."),
         Some(_) => paint.red("It is refused."),
@@ -204,7 +206,7 @@ fn as_text(explained: &Explanation, place: &Place, summary: &str) -> String {
     format!("{text}\n{verdict}")
 }
 
-fn path_text(path: &PathExplanation, paint: Paint) -> String {
+fn path_text(path: &PathExplanation, policy: &Policy, paint: Paint) -> String {
     let people = |verb: &str, people: &[PersonName]| (!people.is_empty()).then(|| format!("{verb} by {}", joined(people)));
     let stand = [
         people("written", &path.wrote),
@@ -217,7 +219,10 @@ fn path_text(path: &PathExplanation, paint: Paint) -> String {
     for rule in &path.rules {
         let word = if rule.holds() { paint.green("holds") } else { paint.red("fails") };
         let counted = if rule.counted.is_empty() { "nobody".to_owned() } else { joined(&rule.counted) };
-        let needed = if rule.holds() { String::new() } else { format!(", {} needed", rule.needed) };
+        let needed = match rule.holds() {
+            true => String::new(),
+            false => format!(", {} needed, could be {}", rule.needed, joined(could_count(policy, rule))),
+        };
         text.push_str(&format!("  {word}  {}: {counted}{needed}\n", printable(&rule.rule)));
     }
     if path.rules.is_empty() {

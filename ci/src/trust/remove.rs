@@ -100,7 +100,7 @@ fn remove_person(change: &mut PolicyChange, person: &PersonName, lower_signers: 
         change.remove_member(role, person)?;
     }
     change.remove_person(person)?;
-    let from = if roles.is_empty() { String::new() } else { format!(", and is in no role ({}) any more", joined(&roles)) };
+    let from = if roles.is_empty() { String::new() } else { format!("; was in role {}", joined(&roles)) };
     change.say(format!("{person} is not in the policy any more{from}"));
     if !bot {
         roles.iter().try_for_each(|role| leave_enough(change, role, lower_signers))?;
@@ -126,7 +126,7 @@ fn leave_enough(change: &mut PolicyChange, role: &RoleName, lower_signers: bool)
             });
         }
         change.set_signers(at, left)?;
-        change.say(format!("{rule}; from now on for {left}"));
+        change.say(format!("{rule} no more, but for {left} (signers: {left})"));
     }
     Ok(())
 }

@@ -46,8 +46,8 @@ impl Document {
         Ok(Self { root: tree::read(text)?, text: text.to_owned() })
     }
 
-    pub(crate) fn into_text(self) -> String {
-        self.text
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Whether there is a value.
@@ -258,7 +258,7 @@ spec:
     fn edited(text: &str, edit: impl FnOnce(&mut Document) -> Result<(), String>) -> Result<String, String> {
         let mut document = Document::read(text)?;
         edit(&mut document)?;
-        Ok(document.into_text())
+        Ok(document.text().to_owned())
     }
 
     /// What the change takes away and adds, line by line.

@@ -132,12 +132,12 @@ codes! { TRUST:
     REWOUND = "BW-0243", "the accepted head is missing from the branch",
         "The branch verifies but does not contain what was accepted: a force-push, or a git server restored from a backup. Nothing is offered meanwhile.",
         "Push the missing commits back. If they are to be given up: land a policy with abandons: ACCEPTED-HEAD and a higher version, signed as the abandoned policy's rules for trust/** ask.";
-    OBJECT_KIND = "BW-0245", "an object of the history is of another kind than it should be",
-        "A commit names something as its tree that is no tree, or a tree something as a file that is no blob.",
-        "Make the commit again with git.";
     RESET_REFUSED = "BW-0244", "a signed reset does not count",
         "A policy on the branch abandons the accepted head, but its version is not above that head's, or those who signed do not satisfy that head's rules for trust/policy.yaml.",
         "Let as many people as the abandoned policy asks sign or endorse the landing that sets abandons, with a version above the abandoned one.";
+    OBJECT_KIND = "BW-0245", "an object of the history is of another kind than it should be",
+        "A commit names something as its tree that is no tree, or a tree something as a file that is no blob.",
+        "Make the commit again with git.";
     SQUASH_OR_REBASE = "BW-0247", "commits look as a squash or rebase button makes them",
         "They have one parent and are signed by nobody of the policy before them, so the verifier refuses the branch at the first of them. Squash and rebase buttons make such commits; so does committing without -S.",
         "Turn squash and rebase off on the hosting service. Commits that are not pushed can be signed: git rebase --exec 'git commit --amend --no-edit -S' COMMIT.";

@@ -15,6 +15,11 @@ pub(crate) fn ratio(limit: Duration, took: Duration) -> f64 {
     (limit.as_secs_f64() / took.as_secs_f64() * 1e3).round() / 1e3
 }
 
+/// How many times faster, with one digit.
+pub(crate) fn rate_ratio(rate: u64, other: u64) -> f64 {
+    (rate as f64 / other as f64 * 10.0).round() / 10.0
+}
+
 /// Milliseconds, with two digits.
 pub(crate) fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e5).round() / 1e2

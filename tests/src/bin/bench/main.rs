@@ -50,8 +50,10 @@ enum Output {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
-    /// Judge a linear history of signed commits, against raw Ed25519 verifications of the same signatures
+    /// Judge a linear history of signed commits, against raw Ed25519 verifications of the same signatures and against git
     Verify(verify::Options),
+    #[command(hide = true)]
+    Clone(verify::Clone),
     /// Sign and store the metadata of many devices, against raw signatures and plain writes of the same bytes
     Publish(publish::Options),
     /// From the start of `git push` to the device's healthy report, with the parts that nobody can avoid
@@ -88,6 +90,7 @@ fn measure(cli: &Cli) -> anyhow::Result<()> {
     let dir = dir.with_context(|| format!("no temporary folder can be made in {}", cli.dir.display()))?;
     match &cli.bench {
         Bench::Verify(options) => print(cli.output, &verify::run(options, dir.path())?),
+        Bench::Clone(options) => verify::clone(options),
         Bench::Publish(options) => print(cli.output, &publish::run(options, dir.path())?),
         Bench::PushToApplied(options) => print(cli.output, &push::run(options, dir.path())?),
         Bench::Agent(options) => print(cli.output, &agent::run(options, dir.path())?),

@@ -1,7 +1,8 @@
-//! `verify`: a linear history of signed commits, fetched into a mirror and judged.
+//! `verify`: a linear history of signed commits, fetched into a mirror and judged, on all cores.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -17,16 +18,19 @@ use serde::Serialize;
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::{HashAlg, PrivateKey, SshSig};
 
-use crate::figures::{millis, per_second, ratio};
+use crate::figures::{mib, millis, per_second, rate_ratio, ratio};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Commits of the history
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 50_000)]
     commits: usize,
     /// Fleets in the repository; each commit changes one
     #[arg(long, default_value_t = 20)]
     fleets: usize,
+    /// Commits of it that git judges too (`git log --format=%G?`)
+    #[arg(long, default_value_t = 500)]
+    git: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,9 +45,15 @@ pub(crate) struct Figures {
     raw_by: &'static str,
     raw_dalek_per_s: u64,
     raw_aws_lc_per_s: u64,
+    git_per_s: u64,
+    ratio_to_git: f64,
     cores: usize,
     objects: &'static str,
     fetch_ms: f64,
+    /// One more commit after all of them: fetched and judged.
+    one_more_ms: f64,
+    /// The most memory that a process of its own used to clone and judge all of it.
+    peak_mib: f64,
 }
 
 pub(crate) fn run(options: &Options, dir: &Path) -> anyhow::Result<Figures> {
@@ -51,40 +61,106 @@ pub(crate) fn run(options: &Options, dir: &Path) -> anyhow::Result<Figures> {
     let written = write_history(&source, options)?;
     let mirror =
         Mirror::open_or_create(&dir.join("mirror.git"), &source.display().to_string(), "main", Access::default())?;
-    let started = Instant::now();
-    let tip = mirror.fetch(&AtomicBool::new(false))?;
-    let fetch = started.elapsed();
-    let objects = mirror.objects()?;
+    let (mut history, tip, mut objects, fetch) = first_clone(&mirror, &written.introduction)?;
     let signed = signed(&objects, &written)?;
 
     // Before and after, since the clock of a shared machine moves.
-    let (mut dalek, mut aws_lc) = raw(&written.key, &signed)?;
+    let cores = available_parallelism()?.get();
+    let before = raw(&written.key, &signed, cores)?;
     let started = Instant::now();
-    let (mut history, _) = VerifiedHistory::introduce(&objects, &written.introduction, "main")?;
     let advanced = history.advance(&objects, &tip, Timestamp::now());
     let took = started.elapsed();
-    let (dalek_after, aws_lc_after) = raw(&written.key, &signed)?;
-    dalek = dalek.midpoint(dalek_after);
-    aws_lc = aws_lc.midpoint(aws_lc_after);
-
+    let after = raw(&written.key, &signed, cores)?;
+    let (dalek, aws_lc) = (before.0.midpoint(after.0), before.1.midpoint(after.1));
     if advanced.stop.is_some() || advanced.landings.len() + 1 != options.commits || *history.head() != tip {
         bail!("the history was not accepted: {:?}", advanced.stop);
     }
+    let judged = options.git.min(written.commits.len());
+    let git = git_judges(&source, dir, &written.allowed, judged)?;
+
+    written.one_more(&source)?;
+    let started = Instant::now();
+    let tip = mirror.fetch(&AtomicBool::new(false))?;
+    objects = mirror.objects()?;
+    let advanced = history.advance(&objects, &tip, Timestamp::now());
+    let one_more = started.elapsed();
+    anyhow::ensure!(advanced.stop.is_none() && advanced.landings.len() == 1, "one more: {:?}", advanced.stop);
+
     let (limit, raw_by) = if dalek < aws_lc { (dalek, "ed25519-dalek") } else { (aws_lc, "aws-lc-rs") };
+    let (commits_per_s, git_per_s) = (per_second(options.commits, took), per_second(judged, git));
     Ok(Figures {
         bench: "verify",
         commits: options.commits,
         fleets: options.fleets,
-        commits_per_s: per_second(options.commits, took),
+        commits_per_s,
         raw_per_s: per_second(options.commits, limit),
         ratio_to_raw: ratio(limit, took),
         raw_by,
         raw_dalek_per_s: per_second(options.commits, dalek),
         raw_aws_lc_per_s: per_second(options.commits, aws_lc),
-        cores: 1,
+        git_per_s,
+        ratio_to_git: rate_ratio(commits_per_s, git_per_s),
+        cores,
         objects: "a mirror that gix fetched, packed",
         fetch_ms: millis(fetch),
+        one_more_ms: millis(one_more),
+        peak_mib: mib(peak_of_a_clone(&source, dir, &written.introduction)?),
     })
+}
+
+/// Fetches everything into an empty mirror, and begins at the introduction.
+fn first_clone(
+    mirror: &Mirror,
+    introduction: &Introduction,
+) -> anyhow::Result<(VerifiedHistory, CommitId, MirrorObjects, Duration)> {
+    let started = Instant::now();
+    let tip = mirror.fetch(&AtomicBool::new(false))?;
+    let fetch = started.elapsed();
+    let objects = mirror.objects()?;
+    let (history, _) = VerifiedHistory::introduce(&objects, introduction, "main")?;
+    Ok((history, tip, objects, fetch))
+}
+
+/// What `peak_of_a_clone` starts: clones and judges, and prints the most memory that this process used.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Clone {
+    source: String,
+    mirror: std::path::PathBuf,
+    commit: CommitId,
+    policy_sha256: Sha256Digest,
+}
+
+pub(crate) fn clone(options: &Clone) -> anyhow::Result<()> {
+    let mirror = Mirror::open_or_create(&options.mirror, &options.source, "main", Access::default())?;
+    let introduction = Introduction { commit: options.commit, policy_sha256: options.policy_sha256 };
+    let (mut history, tip, objects, _) = first_clone(&mirror, &introduction)?;
+    let advanced = history.advance(&objects, &tip, Timestamp::now());
+    anyhow::ensure!(advanced.stop.is_none(), "{:?}", advanced.stop);
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel counts memory")?;
+    println!("{}", peak.trim().trim_end_matches(" kB"));
+    Ok(())
+}
+
+fn peak_of_a_clone(source: &Path, dir: &Path, introduction: &Introduction) -> anyhow::Result<u64> {
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.arg("clone").arg(source).arg(dir.join("again.git"));
+    command.args([introduction.commit.to_string(), introduction.policy_sha256.to_string()]);
+    let output = command.output()?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+}
+
+/// The time that git takes to judge the newest `count` commits.
+fn git_judges(source: &Path, dir: &Path, allowed: &str, count: usize) -> anyhow::Result<Duration> {
+    let signers = dir.join("allowed_signers");
+    std::fs::write(&signers, allowed)?;
+    let setting = format!("gpg.ssh.allowedSignersFile={}", signers.display());
+    let started = Instant::now();
+    let log = git(source, &["-c", &setting, "log", "--format=%G?", "-n", &count.to_string(), "main"])?;
+    let took = started.elapsed();
+    anyhow::ensure!(log.lines().count() == count && log.lines().all(|verdict| verdict == "G"), "git says {log}");
+    Ok(took)
 }
 
 trait Midpoint {
@@ -101,11 +177,29 @@ struct Written {
     introduction: Introduction,
     commits: Vec<CommitId>,
     key: [u8; 32],
+    allowed: String,
 }
+
+impl Written {
+    /// Adds an empty commit, signed.
+    fn one_more(&self, dir: &Path) -> anyhow::Result<()> {
+        let tip = self.commits.last().context("there are commits")?;
+        let tree = git(dir, &["rev-parse", "main^{tree}"])?;
+        let who = "Alice <alice@example.com> 1800000000 +0000";
+        let unsigned = format!("tree {}\nparent {tip}\nauthor {who}\ncommitter {who}\n\nHeartbeat\n", tree.trim());
+        let key = PrivateKey::from(Ed25519Keypair::from_seed(&SEED));
+        let repo = gix::open(dir).map_err(|why| anyhow::anyhow!("{why:?}"))?;
+        let raw = sign_commit(unsigned.as_bytes(), &key)?;
+        let id = repo.objects.write_buf(gix::objs::Kind::Commit, &raw).map_err(|why| anyhow::anyhow!("{why:?}"))?;
+        git(dir, &["update-ref", "refs/heads/main", &id.to_string()]).map(drop)
+    }
+}
+
+const SEED: [u8; 32] = [7; 32];
 
 /// Writes a bare repository, and packs it as a server would.
 fn write_history(dir: &Path, options: &Options) -> anyhow::Result<Written> {
-    let pair = Ed25519Keypair::from_seed(&[7; 32]);
+    let pair = Ed25519Keypair::from_seed(&SEED);
     let public = pair.public.0;
     let key = PrivateKey::from(pair);
     let repo = gix::init_bare(dir).map_err(|why| anyhow::anyhow!("{why:?}"))?;
@@ -146,19 +240,22 @@ fn write_history(dir: &Path, options: &Options) -> anyhow::Result<Written> {
     git(dir, &["update-ref", "refs/heads/main", &last.to_string()])?;
     git(dir, &["repack", "-a", "-d", "-q"])?;
     let policy_sha256 = Sha256Digest::of(policy.as_bytes());
-    Ok(Written { introduction: Introduction { commit: *first, policy_sha256 }, commits, key: public })
+    let allowed = format!("alice@example.com namespaces=\"git\" {}\n", key.public_key().to_openssh()?);
+    Ok(Written { introduction: Introduction { commit: *first, policy_sha256 }, commits, key: public, allowed })
 }
 
 fn fleet_manifest(fleet: usize, number: usize) -> String {
     FLEET.replace("name: edge", &format!("name: edge-{fleet:05}")).replace("message 1", &format!("message {number}"))
 }
 
-fn git(dir: &Path, arguments: &[&str]) -> anyhow::Result<()> {
-    let git = std::process::Command::new("git").arg("-C").arg(dir).args(arguments).env_remove("GIT_DIR").output()?;
+fn git(dir: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let mut command = std::process::Command::new("git");
+    command.arg("-C").arg(dir).args(arguments).env_remove("GIT_DIR");
+    let git = command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1").output()?;
     if !git.status.success() {
         bail!("git {arguments:?}: {}", String::from_utf8_lossy(&git.stderr));
     }
-    Ok(())
+    Ok(String::from_utf8(git.stdout)?)
 }
 
 /// What each commit's signature is over, and the signature.
@@ -174,18 +271,31 @@ fn signed(objects: &MirrorObjects, written: &Written) -> anyhow::Result<Vec<(Vec
     written.commits.iter().map(one).collect()
 }
 
-/// The time that the verifications alone take on one core, by two libraries.
-fn raw(key: &[u8; 32], signed: &[(Vec<u8>, Vec<u8>)]) -> anyhow::Result<(Duration, Duration)> {
+/// The time that the verifications alone take on all cores, by two libraries.
+fn raw(key: &[u8; 32], signed: &[(Vec<u8>, Vec<u8>)], cores: usize) -> anyhow::Result<(Duration, Duration)> {
     let dalek = ed25519_dalek::VerifyingKey::from_bytes(key)?;
-    let started = Instant::now();
-    for (data, signature) in signed {
-        dalek.verify_strict(data, &ed25519_dalek::Signature::from_slice(signature)?)?;
-    }
-    let dalek = started.elapsed();
+    let by_dalek = on_all_cores(signed, cores, |data, signature| {
+        Ok(dalek.verify_strict(data, &ed25519_dalek::Signature::from_slice(signature)?)?)
+    })?;
     let aws_lc = UnparsedPublicKey::new(&ED25519, key);
+    let by_aws_lc = on_all_cores(signed, cores, |data, signature| {
+        aws_lc.verify(data, signature).map_err(|_| anyhow::anyhow!("a signature does not verify"))
+    })?;
+    Ok((by_dalek, by_aws_lc))
+}
+
+fn on_all_cores(
+    signed: &[(Vec<u8>, Vec<u8>)],
+    cores: usize,
+    verify: impl Fn(&[u8], &[u8]) -> anyhow::Result<()> + Sync,
+) -> anyhow::Result<Duration> {
     let started = Instant::now();
-    for (data, signature) in signed {
-        aws_lc.verify(data, signature).map_err(|_| anyhow::anyhow!("a signature does not verify"))?;
-    }
-    Ok((dalek, started.elapsed()))
+    let share = |part: &[(Vec<u8>, Vec<u8>)]| part.iter().try_for_each(|(data, signature)| verify(data, signature));
+    let share = &share;
+    std::thread::scope(|scope| {
+        let parts = signed.chunks(signed.len().div_ceil(cores));
+        let threads: Vec<_> = parts.map(|part| scope.spawn(move || share(part))).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("verifying does not panic"))
+    })?;
+    Ok(started.elapsed())
 }
