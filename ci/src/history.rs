@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use bellwether_core::objects::{self, ObjectError, ObjectKind, ObjectSource};
-use bellwether_core::verify::{Commit, Fault, Introduction, POLICY_PATH, Policy, Refusal, RuleOutcome, VerifiedHistory, signer_of};
+use bellwether_core::verify::{
+    Commit, Fault, Introduction, POLICY_PATH, Policy, Refusal, RuleOutcome, VerifiedHistory, signer_of,
+};
 use bellwether_schemas::{CommitId, ObjectId, PersonName, Sha256Digest, codes};
 use clap::Args;
 

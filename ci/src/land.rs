@@ -118,7 +118,8 @@ fn missing(explained: &Explanation, policy: &Policy, args: &LandArgs) -> String 
 
 /// What git itself writes for such a merge.
 fn default_message(copy: &WorkingCopy, branch: &str) -> String {
-    let is = |prefix: &str| copy.git().try_find_reference(&format!("{prefix}{branch}")).is_ok_and(|found| found.is_some());
+    let is =
+        |prefix: &str| copy.git().try_find_reference(&format!("{prefix}{branch}")).is_ok_and(|found| found.is_some());
     if is("refs/heads/") {
         format!("Merge branch '{branch}'")
     } else if is("refs/remotes/") {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use bellwether_schemas::{CommitId, codes};
-use gix::objs::tree::EntryKind;
 use gix::bstr::{BStr, BString, ByteSlice as _};
 use gix::index::entry::Mode;
+use gix::objs::tree::EntryKind;
 use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
 
 use super::{Edit, WorkingCopy, git};
@@ -96,11 +96,7 @@ impl WorkingCopy {
         Ok(blobs)
     }
 
-    pub(super) fn write_tree(
-        &self,
-        parent: Option<gix::ObjectId>,
-        blobs: &Blobs,
-    ) -> Result<gix::ObjectId, Failure> {
+    pub(super) fn write_tree(&self, parent: Option<gix::ObjectId>, blobs: &Blobs) -> Result<gix::ObjectId, Failure> {
         let write = || -> Result<gix::ObjectId, gix::Error> {
             let base = match parent {
                 Some(parent) => self.repo.find_commit(parent)?.tree_id()?.detach(),

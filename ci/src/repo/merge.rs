@@ -51,7 +51,8 @@ impl WorkingCopy {
         signer: &Signer,
     ) -> Result<(), Failure> {
         self.move_branch(draft, signer)?;
-        self.check_out(changes).map_err(|failure| failure.hint("git reset --hard brings the files to the new commit."))?;
+        self.check_out(changes)
+            .map_err(|failure| failure.hint("git reset --hard brings the files to the new commit."))?;
         self.update_index(&blobs(changes))
     }
 
@@ -107,7 +108,8 @@ impl WorkingCopy {
         for entry in index.entries() {
             let path = entry.path(&index);
             let shown = path.to_string();
-            let staged = committed.remove(&shown) != Some((entry.mode, entry.id)) || entry.stage() != Stage::Unconflicted;
+            let staged =
+                committed.remove(&shown) != Some((entry.mode, entry.id)) || entry.stage() != Stage::Unconflicted;
             if staged || self.differs(&shown, entry, &index)? {
                 odd.push(shown);
             }
@@ -127,12 +129,7 @@ impl WorkingCopy {
     }
 
     /// Whether the file differs from its entry in the index. A file that was not touched since git looked is not read.
-    fn differs(
-        &self,
-        path: &str,
-        entry: &gix::index::Entry,
-        index: &gix::index::File,
-    ) -> Result<bool, Failure> {
+    fn differs(&self, path: &str, entry: &gix::index::Entry, index: &gix::index::File) -> Result<bool, Failure> {
         let file = self.root.join(path);
         let Ok(metadata) = gix::index::fs::Metadata::from_path_no_follow(&file) else { return Ok(true) };
         let options = gix::index::entry::stat::Options::default();

@@ -78,7 +78,10 @@ pub(crate) fn run(args: &AddArgs, output: Output) -> Result<(), Failure> {
     }
     let in_no_role = !change.policy().roles.values().any(|role| role.members.contains(&args.person));
     if in_no_role && !args.bot {
-        change.say(format!("{} is in no role yet, so that no rule is satisfied by them; --role puts them into one", args.person));
+        change.say(format!(
+            "{} is in no role yet, so that no rule is satisfied by them; --role puts them into one",
+            args.person
+        ));
     }
     let summary = if is_new { format!("Trust {}", args.person) } else { format!("Trust {} with more", args.person) };
     change.finish()?.carry_out(&copy, &summary, &args.change, output)
@@ -94,8 +97,11 @@ fn new_keys(args: &AddArgs) -> Result<Vec<NewKey>, Failure> {
     }
     if let (Some(identity), Some(issuer)) = (&args.gitsign, &args.issuer) {
         if !issuer.starts_with("https://") {
-            return Err(Failure::new(codes::USAGE, format!("--issuer: found {issuer:?}, expected an https:// address"))
-                .hint("Such as https://accounts.google.com or https://token.actions.githubusercontent.com."));
+            return Err(Failure::new(
+                codes::USAGE,
+                format!("--issuer: found {issuer:?}, expected an https:// address"),
+            )
+            .hint("Such as https://accounts.google.com or https://token.actions.githubusercontent.com."));
         }
         found.push(NewKey::Gitsign(GitsignIdentity { identity: identity.clone(), issuer: issuer.clone() }));
     }
@@ -106,13 +112,13 @@ fn new_keys(args: &AddArgs) -> Result<Vec<NewKey>, Failure> {
 fn refuse_known(change: &PolicyChange, new: &[NewKey]) -> Result<(), Failure> {
     for (at, key) in new.iter().enumerate() {
         let name = key.name();
-        let owner = change.policy().people.iter().find(|(_, person)| {
-            keys::of(person).iter().any(|known| known.kind == key.kind() && known.name == name)
-        });
+        let owner =
+            change.policy().people.iter().find(|(_, person)| {
+                keys::of(person).iter().any(|known| known.kind == key.kind() && known.name == name)
+            });
         if let Some((owner, _)) = owner {
-            return Err(Failure::finding(codes::KEY_LISTED, format!("the key {name} is {owner}'s already")).hint(
-                "A key belongs to one person, once. A new one: ssh-keygen -t ed25519 -f ~/.ssh/fleet",
-            ));
+            return Err(Failure::finding(codes::KEY_LISTED, format!("the key {name} is {owner}'s already"))
+                .hint("A key belongs to one person, once. A new one: ssh-keygen -t ed25519 -f ~/.ssh/fleet"));
         }
         if new[..at].iter().any(|other| other.kind() == key.kind() && other.name() == name) {
             return Err(Failure::new(codes::KEY_LISTED, format!("the key {name} was passed twice")));
@@ -154,8 +160,10 @@ fn named(key: &NewKey) -> String {
 fn add_to_role(change: &mut PolicyChange, args: &AddArgs, role: &RoleName) -> Result<(), Failure> {
     let policy = change.policy();
     let Some(found) = policy.roles.get(role) else {
-        return Err(Failure::finding(codes::NOT_IN_POLICY, format!("there is no role {role}"))
-            .hint(format!("The roles that are there: {}. A new one is written by hand, with its rules.", joined(policy.roles.keys()))));
+        return Err(Failure::finding(codes::NOT_IN_POLICY, format!("there is no role {role}")).hint(format!(
+            "The roles that are there: {}. A new one is written by hand, with its rules.",
+            joined(policy.roles.keys())
+        )));
     };
     if found.members.contains(&args.person) {
         return Ok(());

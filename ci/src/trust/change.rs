@@ -169,7 +169,8 @@ impl Finished {
         options: &ChangeOptions,
         output: Output,
     ) -> Result<(), Failure> {
-        let message = format!("{summary}\n\n{}", self.done.iter().map(|done| format!("- {done}\n")).collect::<String>());
+        let message =
+            format!("{summary}\n\n{}", self.done.iter().map(|done| format!("- {done}\n")).collect::<String>());
         let committed = save(copy, &[self.edit], &message, options)?;
         if output == Output::Json {
             output::json(&serde_json::json!({
@@ -339,4 +340,84 @@ fn is_plain(line: &str) -> bool {
 /// YAML reads what JSON writes, and the reader of manifests refuses what is hidden in either.
 fn in_quotes(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_schemas::manifest::GitsignIdentity;
+
+    use super::*;
+
+    const POLICY: &str = "apiVersion: bellwether/v1
+kind: TrustPolicy
+metadata: {name: policy}
+spec:
+  version: 4   # raised by hand so far
+  branch: main
+  expires: \"2030-01-01T00:00:00Z\"
+  people:
+    # Ada keeps the keys.
+    ada:
+      ssh: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl] # laptop
+    bob: {ssh: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIr8B2iQXkPZBJTvSoH9WrVqxTLMwzkkgqMEXE3qLRpQ]}
+    # Nobody else.
+  roles:
+    admins: {members: [ada, bob]}
+  rules:
+    - {paths: [\"trust/**\", \"**\"], role: admins} # all
+";
+
+    fn name(text: &str) -> PersonName {
+        text.parse().expect("a name")
+    }
+
+    fn keys() -> [NewKey; 3] {
+        let armour = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEabc=\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n";
+        let identity = GitsignIdentity { identity: "kim@example.com".into(), issuer: "https://issuer.example".into() };
+        let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBhbYCYLpHyb1xX8Cj0LXJ4OxJdlKAyhyFBV7UfBBPuJ kim: old # key";
+        [NewKey::Ssh(line.to_owned()), NewKey::Openpgp(armour.to_owned()), NewKey::Gitsign(identity)]
+    }
+
+    /// The changed text, once it is read as the changed policy.
+    fn changed(edit: impl FnOnce(&mut PolicyChange) -> Result<(), Failure>) -> String {
+        let mut change = PolicyChange::of(POLICY.as_bytes().to_vec()).expect("a policy");
+        edit(&mut change).expect("the layout is understood");
+        change.raise().expect("a version");
+        change.read_again().expect("it is read as it is meant")
+    }
+
+    #[test]
+    fn a_person_with_a_key_of_each_kind_is_read_as_it_is_meant() {
+        let text = changed(|change| {
+            let mut person = Person { bot: true, ..Person::default() };
+            keys().iter().for_each(|key| key.add_to(&mut person));
+            change.add_person(&name("kim"), person)?;
+            change.add_member(&"admins".parse().expect("a role"), &name("kim"))
+        });
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn keys_are_added_in_the_style_that_is_there() {
+        let text = changed(|change| {
+            for person in ["ada", "bob"] {
+                for key in &keys()[usize::from(person == "bob")..] {
+                    change.add_key(&name(person), key)?;
+                }
+            }
+            change.set_signers(0, 2)
+        });
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn keys_and_people_are_removed_and_comments_stay() {
+        let text = changed(|change| {
+            change.remove_member(&"admins".parse().expect("a role"), &name("bob"))?;
+            change.remove_person(&name("bob"))?;
+            change.add_key(&name("ada"), &keys()[1])?;
+            change.remove_key(&name("ada"), KeyKind::Ssh, 0)
+        });
+        insta::assert_snapshot!(text);
+    }
 }

@@ -39,7 +39,11 @@ pub(crate) fn run(args: &EndorseArgs, output: Output) -> Result<(), Failure> {
     let endorsed = copy.resolve("COMMIT", &args.commit)?;
     let head = copy.head()?.ok_or_else(|| Failure::finding(codes::NOT_ENDORSABLE, "there is no commit yet"))?;
     if endorsed.as_bytes() != head.as_slice() {
-        let message = format!("{} is not the newest commit of the current branch ({})", endorsed.short(), head.to_hex_with_len(7));
+        let message = format!(
+            "{} is not the newest commit of the current branch ({})",
+            endorsed.short(),
+            head.to_hex_with_len(7)
+        );
         return Err(Failure::finding(codes::NOT_ENDORSABLE, message).hint(format!(
             "An endorsement names its own parent. Endorse the branch's newest commit, or begin a branch there: git switch \
              --create endorsed {}",
@@ -110,7 +114,8 @@ impl Target {
             return Ok(());
         }
         let unreadable = |e: &(dyn std::error::Error + 'static)| git("the branch cannot be read", e);
-        let walk = copy.git().rev_walk([head]).with_hidden(self.tips.iter().copied()).all().map_err(|e| unreadable(&e))?;
+        let walk =
+            copy.git().rev_walk([head]).with_hidden(self.tips.iter().copied()).all().map_err(|e| unreadable(&e))?;
         let mut commits = 0;
         for commit in walk {
             let id = commit.map_err(|e| unreadable(&e))?.id;

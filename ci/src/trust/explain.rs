@@ -117,8 +117,9 @@ fn watched(copy: &WorkingCopy, branch: &str) -> Result<Option<CommitId>, Failure
 fn before(commit: &CommitId, verifier: &Verifier) -> Failure {
     let introduction = verifier.introduction.commit.short();
     let message = format!("{} does not come after the introduction {introduction}", commit.short());
-    Failure::finding(codes::NO_LANDING, message)
-        .hint("What lies before the introduction is counted and not judged. Name a later commit: git log --first-parent")
+    Failure::finding(codes::NO_LANDING, message).hint(
+        "What lies before the introduction is counted and not judged. Name a later commit: git log --first-parent",
+    )
 }
 
 /// The introduction is pinned, so it is its signer that matters.
@@ -141,9 +142,7 @@ fn introduction(copy: &WorkingCopy, verifier: &Verifier, place: &Place, output: 
 }
 
 fn as_json(explained: &Explanation, place: &Place) -> serde_json::Value {
-    let fault = |fault: &Fault| {
-        serde_json::json!({ "code": fault.code.as_str(), "path": fault.path, "rule": fault.rule, "why": fault.why })
-    };
+    let fault = |fault: &Fault| serde_json::json!({ "code": fault.code.as_str(), "path": fault.path, "rule": fault.rule, "why": fault.why });
     let paths = explained.paths.iter().map(|path| {
         let rules = path.rules.iter().map(|rule| {
             serde_json::json!({
@@ -207,12 +206,10 @@ fn as_text(explained: &Explanation, place: &Place, policy: &Policy, summary: &st
 }
 
 fn path_text(path: &PathExplanation, policy: &Policy, paint: Paint) -> String {
-    let people = |verb: &str, people: &[PersonName]| (!people.is_empty()).then(|| format!("{verb} by {}", joined(people)));
-    let stand = [
-        people("written", &path.wrote),
-        people("endorsed", &path.endorsed),
-        people("landed", path.landed.as_slice()),
-    ];
+    let people =
+        |verb: &str, people: &[PersonName]| (!people.is_empty()).then(|| format!("{verb} by {}", joined(people)));
+    let stand =
+        [people("written", &path.wrote), people("endorsed", &path.endorsed), people("landed", path.landed.as_slice())];
     let stand: Vec<_> = stand.into_iter().flatten().collect();
     let stand = if stand.is_empty() { "nobody who counts stands for it".to_owned() } else { stand.join(", ") };
     let mut text = format!("\n{}\n  {stand}\n", printable(&path.path));

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use bellwether_core::verify::POLICY_PATH;
-use bellwether_schemas::manifest::TrustPolicy;
 use bellwether_schemas::codes;
+use bellwether_schemas::manifest::TrustPolicy;
 use clap::Args;
 
 use super::change::parse;

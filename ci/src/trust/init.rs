@@ -56,7 +56,8 @@ pub(crate) fn run(args: &TrustInitArgs, output: Output) -> Result<(), Failure> {
     let policy_sha256 = Sha256Digest::of(edits[0].after.as_deref().unwrap_or_default());
 
     let commit = if args.change.commit {
-        let draft = copy.draft_edits(&edits, &format!("Say who may sign what\n\n{person} may sign everything."), &signer)?;
+        let draft =
+            copy.draft_edits(&edits, &format!("Say who may sign what\n\n{person} may sign everything."), &signer)?;
         // A tree that the verifier does not take, with symbolic links in it for example, introduces nothing.
         let introduction = Introduction { commit: draft.id(), policy_sha256 };
         VerifiedHistory::introduce(&Objects::of(copy.git()), &introduction, &branch).map_err(refused)?;

@@ -81,9 +81,8 @@ impl NewKey {
 
 /// Every key of a person.
 pub(super) fn of(person: &Person) -> Vec<ListedKey> {
-    let listed = |kind, names: Vec<String>| {
-        names.into_iter().enumerate().map(move |(at, name)| ListedKey { kind, name, at })
-    };
+    let listed =
+        |kind, names: Vec<String>| names.into_iter().enumerate().map(move |(at, name)| ListedKey { kind, name, at });
     listed(KeyKind::Ssh, person.ssh.iter().map(|line| ssh_name(line)).collect())
         .chain(listed(KeyKind::Openpgp, person.openpgp.iter().map(|armour| openpgp_name(armour)).collect()))
         .chain(listed(KeyKind::Gitsign, person.gitsign.iter().map(gitsign_name).collect()))

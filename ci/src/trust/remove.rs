@@ -90,12 +90,22 @@ fn is_named(key: &ListedKey, wanted: &str) -> bool {
 
 fn remove_person(change: &mut PolicyChange, person: &PersonName, lower_signers: bool) -> Result<String, Failure> {
     let bot = change.policy().people.get(person).is_some_and(|person| person.bot);
-    let roles: Vec<RoleName> = change.policy().roles.iter().filter(|(_, role)| role.members.contains(person)).map(|(name, _)| name.clone()).collect();
+    let roles: Vec<RoleName> = change
+        .policy()
+        .roles
+        .iter()
+        .filter(|(_, role)| role.members.contains(person))
+        .map(|(name, _)| name.clone())
+        .collect();
     for role in &roles {
         if change.policy().roles.get(role).is_some_and(|role| role.members.len() == 1) {
             let rules: Vec<_> = rules_of(change.policy(), role).map(|(_, rule)| shown(rule)).collect();
-            let needs = if rules.is_empty() { String::new() } else { format!(", which is needed by {}", rules.join(" and ")) };
-            return Err(Failure::finding(codes::RULE_UNSATISFIABLE, format!("{person} is the only member of role {role}{needs}")));
+            let needs =
+                if rules.is_empty() { String::new() } else { format!(", which is needed by {}", rules.join(" and ")) };
+            return Err(Failure::finding(
+                codes::RULE_UNSATISFIABLE,
+                format!("{person} is the only member of role {role}{needs}"),
+            ));
         }
         change.remove_member(role, person)?;
     }
@@ -118,7 +128,9 @@ fn leave_enough(change: &mut PolicyChange, role: &RoleName, lower_signers: bool)
     for (at, rule) in short {
         if left == 0 || !lower_signers {
             let failure = Failure::finding(codes::RULE_UNSATISFIABLE, format!("{rule}, and {left} would be left"));
-            return Err(if left == 0 { failure } else {
+            return Err(if left == 0 {
+                failure
+            } else {
                 failure.hint(format!(
                     "Let somebody else into the role first: bellwether trust add PERSON --role {role}. Or let the rule ask \
                      for {left}: --lower-signers"

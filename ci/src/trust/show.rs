@@ -56,9 +56,10 @@ pub(crate) fn run(args: &ShowArgs, output: Output) -> Result<(), Failure> {
 }
 
 fn as_json(policy: &TrustPolicy, at: &CommitId) -> serde_json::Value {
-    let people = policy.people.iter().map(|(name, person)| {
-        serde_json::json!({ "name": name, "bot": person.bot, "keys": keys::of(person) })
-    });
+    let people = policy
+        .people
+        .iter()
+        .map(|(name, person)| serde_json::json!({ "name": name, "bot": person.bot, "keys": keys::of(person) }));
     let roles = policy.roles.iter().map(|(name, role)| serde_json::json!({ "name": name, "members": role.members }));
     serde_json::json!({
         "commit": at, "version": policy.version, "branch": policy.branch, "expires": policy.expires,
@@ -85,7 +86,8 @@ fn as_text(policy: &TrustPolicy, at: &CommitId, now: Timestamp) -> String {
     text.push_str(&format!("\n{}\n", paint.bold("People")));
     for (name, person) in &policy.people {
         let bot = if person.bot { "bot: may write, never counts".to_owned() } else { String::new() };
-        let listed = keys::of(person).into_iter().map(|key| format!("{:<7}  {}", key.kind.field(), printable(&key.name)));
+        let listed =
+            keys::of(person).into_iter().map(|key| format!("{:<7}  {}", key.kind.field(), printable(&key.name)));
         let lines: Vec<_> = (!bot.is_empty()).then_some(bot).into_iter().chain(listed).collect();
         text.push_str(&rows(name.as_str(), &lines, "no key"));
     }
@@ -93,7 +95,10 @@ fn as_text(policy: &TrustPolicy, at: &CommitId, now: Timestamp) -> String {
     for (name, role) in &policy.roles {
         text.push_str(&rows(name.as_str(), &[joined(&role.members)], ""));
     }
-    text.push_str(&format!("\n{}\n", paint.bold("Rules: all that match a path must hold; what none matches cannot change")));
+    text.push_str(&format!(
+        "\n{}\n",
+        paint.bold("Rules: all that match a path must hold; what none matches cannot change")
+    ));
     let width = policy.rules.iter().map(|rule| rule.paths.join(", ").len()).max().unwrap_or_default();
     for rule in &policy.rules {
         text.push_str(&format!("  {:width$}  {} of {}\n", rule.paths.join(", "), rule.signers, rule.role));

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use bellwether_core::verify::{Fault, POLICY_PATH, Policy};
-use bellwether_schemas::{CommitId, codes};
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
+use bellwether_schemas::{CommitId, codes};
 
 use crate::failure::Failure;
 use crate::history::{committer_is_author, first_parents, parents, signed_by, summary_of};

@@ -293,7 +293,8 @@ spec:
 
     #[test]
     fn entries_take_the_style_of_their_map() {
-        let entry = Written { flow: "eve: {ssh: [x]}".to_owned(), block: vec!["eve:".to_owned(), "  ssh: [x]".to_owned()] };
+        let entry =
+            Written { flow: "eve: {ssh: [x]}".to_owned(), block: vec!["eve:".to_owned(), "  ssh: [x]".to_owned()] };
         let changed = change(|text| text.push_entry(&[Key("spec"), Key("people")], &entry));
         assert_eq!(changed, "+    eve:\n+      ssh: [x]\n");
         let changed = change(|text| text.push_entry(&[Key("spec"), Key("roles")], &entry));

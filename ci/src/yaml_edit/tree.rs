@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use serde_saphyr::granit_parser::{Event, Parser, Span, StrInput, StructureStyle};
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, StructureStyle};
 
 /// A value, and the bytes it takes.
 #[derive(Debug)]
@@ -56,6 +56,10 @@ impl<'t> Reader<'t> {
     fn node(&mut self, event: &Event<'t>, span: &Span) -> Result<Node, String> {
         let range = self.range(span);
         match event {
+            Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..) => {
+                let start = self.header_of(range.start);
+                Ok(Node { range: start..range.end.max(start), value: Value::Scalar })
+            }
             Event::Scalar(..) => Ok(Node { range, value: Value::Scalar }),
             Event::SequenceStart(style, ..) => self.list(range.start, *style == StructureStyle::Flow),
             Event::MappingStart(style, ..) => self.map(range.start, *style == StructureStyle::Flow),
@@ -98,6 +102,13 @@ impl<'t> Reader<'t> {
             }
             entries.push(Entry { key, start: key_range.start, node });
         }
+    }
+
+    /// Where a block of text begins: at its `|` or `>`, which the parser does not count in.
+    fn header_of(&self, content: usize) -> usize {
+        let before = self.text[..content].trim_end();
+        let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+        before[line..].find(" |").or_else(|| before[line..].find(" >")).map_or(content, |space| line + space + 1)
     }
 
     /// Without the white space that ends a block of text.
