@@ -135,4 +135,13 @@ codes! { TRUST:
     RESET_REFUSED = "BW-0244", "a signed reset does not count",
         "A policy on the branch abandons the accepted head, but its version is not above that head's, or those who signed do not satisfy that head's rules for trust/policy.yaml.",
         "Let as many people as the abandoned policy asks sign or endorse the landing that sets abandons, with a version above the abandoned one.";
+    HEAD_RECORD_UNUSABLE = "BW-0280", "the store's record of the accepted head cannot be used",
+        "head.json in the store is damaged, too large, or signed by no key of this store's roots. It is never taken as absent: without it a database that was restored could roll the head back.",
+        "Restore head.json from a backup of the store that is as new as any. If there is none and the database was neither lost nor restored, remove the file: it is written again from the database, and devices present what they hold.";
+    HEAD_RECORD_REFUSED = "BW-0281", "a record of the accepted head was refused",
+        "The head record is damaged, too large, signed by no key of the accepted root, or older than the one that is held.",
+        "If this lasts, look at what answers as the reconciler, and at head.json in its store. What is held stays.";
+    HEAD_RECORD_OLDER = "BW-0282", "the store knows a newer accepted head",
+        "What was to be accepted stands below the head that head.json in the store names. Another reconciler may use the same store.",
+        "Run one reconciler on one store. The accepted head stays in force.";
 }
