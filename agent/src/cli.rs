@@ -227,8 +227,9 @@ fn describe(status: &Status) -> String {
         lines.push(format!("failure    {}{version} at {}: {}", failure.code, failure.at, failure.message));
     }
     if let Some(Frozen { code, since, max_silence }) = &status.frozen {
-        let why = "longer than the policy allows; news may be kept back";
-        lines.push(format!("frozen     {code}: nobody has signed a commit since {since} ({max_silence}), {why}"));
+        let silence =
+            format!("nobody has signed a commit since {since}, longer than the {max_silence} that the policy allows");
+        lines.push(format!("frozen     {code}: {silence}; news may be kept back"));
     }
     if let Some(trouble) = &status.trouble {
         lines.push(format!("trouble    {trouble}"));

@@ -290,3 +290,6 @@ async fn targets(world: &World, publisher: &Publisher, publication: Publication)
     };
     Ok(DeviceTargets { binding, spec, targets, contents: Vec::new(), floor })
 }
+
+#[cfg(test)]
+mod tests;

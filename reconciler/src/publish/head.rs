@@ -117,3 +117,6 @@ fn read(roots: &[Root], bytes: &Bytes) -> Result<SignedHead, PresentedError> {
     let record = HeadRecord::deserialize(&signed.signed.0).map_err(PresentedError::Malformed)?;
     Ok(SignedHead { record, bytes: bytes.clone(), is_current })
 }
+
+#[cfg(test)]
+mod tests;
