@@ -55,6 +55,8 @@ pub struct Repository {
     accepted: Option<Accepted>,
     /// The newest head of ours that is known of, while what is accepted does not contain it.
     anchor: Option<HeadRow>,
+    /// What the database has, below the anchor: in force while that is missing and nothing else is.
+    database: Option<HeadRow>,
     /// The history of the branch while the accepted head is not in it.
     rewound: Option<VerifiedHistory>,
     /// What the branch is, whatever the clock says.
@@ -71,7 +73,7 @@ pub struct Repository {
 pub struct Moved {
     /// Landings that were accepted now, rising. They replace those that were accepted with the same numbers.
     pub landings: Vec<LandingRow>,
-    /// Whether the condition is another one than before.
+    /// Whether the condition is another one than before, or an older head that the database has is in force again.
     pub condition: bool,
 }
 
@@ -86,6 +88,7 @@ impl Repository {
             tip: None,
             accepted: None,
             anchor: None,
+            database: None,
             rewound: None,
             found: condition.clone(),
             condition,
@@ -110,20 +113,16 @@ impl Repository {
         if anchor.is_none() {
             return Vec::new();
         }
-        let mut unstored = Vec::new();
-        match self.reach_anchor(now) {
-            Ok(landings) if !is_stored => unstored = landings,
-            Ok(_) => {}
+        let unstored = match self.reach_anchor(now) {
+            Ok(landings) if !is_stored => landings,
+            Ok(_) => Vec::new(),
             Err(why) => {
                 tracing::warn!(?why, "the accepted head cannot be verified from the mirror yet");
-                if let Some(database) = database.filter(|_| !is_stored)
-                    && let Ok((accepted, landings)) = self.begin(Some(&database), now)
-                {
-                    self.replace(accepted, &landings);
-                    self.anchor = anchor;
-                }
+                self.database = database.filter(|_| !is_stored);
+                self.fall_back(now);
+                Vec::new()
             }
-        }
+        };
         self.watch_silence(now);
         unstored
     }
@@ -165,6 +164,7 @@ impl Repository {
         let mut moved = Moved::default();
         let before = self.condition.clone();
         let reached = self.reach_anchor(now).map(|landings| moved.landings = landings);
+        let fell_back = reached.is_err() && self.fall_back(now);
         if let Some(tip) = self.tip
             && !(moved.landings.is_empty() && self.was_judged(&tip))
         {
@@ -181,7 +181,7 @@ impl Repository {
             }
         }
         self.watch_silence(now);
-        moved.condition = self.condition != before;
+        moved.condition = self.condition != before || fell_back;
         moved
     }
 
@@ -207,6 +207,16 @@ impl Repository {
         }
         let (accepted, landings) = self.begin(self.anchor.as_ref(), now)?;
         Ok(self.replace(accepted, &landings))
+    }
+
+    /// Begins at what the database has, while the anchor is missing. Returns whether it did.
+    fn fall_back(&mut self, now: Timestamp) -> bool {
+        let Some(database) = self.database.as_ref().filter(|_| self.accepted.is_none()) else { return false };
+        let Ok((accepted, landings)) = self.begin(Some(database), now) else { return false };
+        let anchor = self.anchor.take();
+        self.replace(accepted, &landings);
+        self.anchor = anchor;
+        true
     }
 
     fn begin(&self, head: Option<&HeadRow>, now: Timestamp) -> Result<(Accepted, Vec<VerifiedLanding>), Unbegun> {

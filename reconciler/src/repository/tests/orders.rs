@@ -232,6 +232,8 @@ impl Everything {
             if self.leads_to(known, self.branch) {
                 assert_eq!((head, condition), (Some(self.branch), &Condition::Verified), "the branch leads on");
             } else if !RESETS_COUNT {
+                let in_force = self.database.is_some() && self.leads_to(self.database.as_ref(), self.branch);
+                assert!(head.is_some() || !in_force, "what the database has is in force");
                 assert_eq!(rewound_for(&self.repository), known.map(|known| known.commit));
             }
         }
