@@ -235,7 +235,7 @@ async fn a_frozen_repository_is_on_page_and_metrics_with_what_can_be_done() {
     let entries = attention(&views);
     assert_eq!((entries[0].class, entries[0].what.as_str()), ("bad", "Repository: frozen"));
     let html = get(views.clone(), "/").await.2;
-    for text in ["Frozen", "Nobody has signed a commit since", "git commit --allow-empty -S"] {
+    for text in ["badge bad\">frozen", "Nobody has signed a commit since", "git commit --allow-empty -S"] {
         assert!(html.contains(text), "{text}: {html}");
     }
     let metrics = get(views, "/metrics").await.2;
