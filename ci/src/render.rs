@@ -136,7 +136,7 @@ fn first_with_policy(repo: &gix::Repository, tip: &CommitId) -> Result<(Introduc
                 let text = &entry.object()?.data;
                 let commit = CommitId::from_bytes(id.as_slice()).expect("a git id has 20 or 32 bytes");
                 // One that cannot be read is refused as such in a moment.
-                let branch = Policy::parse(text).map(|policy| policy.branch().to_owned()).unwrap_or_default();
+                let branch = Policy::read(text).map(|policy| policy.branch).unwrap_or_default();
                 found = Some((Introduction { commit, policy_sha256: Sha256Digest::of(text) }, branch));
             }
             next = commit.parent_ids().next().map(|parent| parent.detach());

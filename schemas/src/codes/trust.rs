@@ -16,8 +16,8 @@ codes! { TRUST:
         "Each commit on the first-parent line must be signed by a person of the policy. Squash and rebase buttons make commits that nobody signed.",
         "Sign it: git commit --amend --no-edit -S, then push; turn squash and rebase buttons off.";
     SIGNATURE_UNSUPPORTED = "BW-0205", "a signature or key is of a kind that does not count",
-        "Supported are SSH signatures by Ed25519, ECDSA P-256 or P-384, and RSA of 3072 to 4096 bits with SHA-2.",
-        "Sign with such a key: git config gpg.format ssh, git config user.signingKey KEY.pub; and list it in trust/policy.yaml.";
+        "Supported are SSH and OpenPGP signatures by Ed25519, ECDSA P-256 or P-384, and RSA of 3072 to 4096 bits, all with SHA-2; SSH keys on FIDO tokens (sk-ssh-ed25519, sk-ecdsa-sha2-nistp256); and gitsign.",
+        "Sign with such a key, for example: git config gpg.format ssh, git config user.signingKey KEY.pub; and list it in trust/policy.yaml.";
     SIGNATURE_INVALID = "BW-0206", "a signature does not verify",
         "The signature was made for other content or another purpose, or it was altered.",
         "Sign the commit again: git commit --amend --no-edit -S.";
@@ -135,4 +135,13 @@ codes! { TRUST:
     RESET_REFUSED = "BW-0244", "a signed reset does not count",
         "A policy on the branch abandons the accepted head, but its version is not above that head's, or those who signed do not satisfy that head's rules for trust/policy.yaml.",
         "Let as many people as the abandoned policy asks sign or endorse the landing that sets abandons, with a version above the abandoned one.";
+    USER_PRESENCE = "BW-0251", "a security token signed without a touch",
+        "A key on a FIDO token counts only if somebody touched the token for the signature; otherwise malware could sign while it is plugged in.",
+        "Make the key without -O no-touch-required, list it in trust/policy.yaml, and sign the commit again.";
+    SIGNATURE_NOT_CANONICAL = "BW-0252", "a signature is not written as its signer writes it",
+        "Its armour or encoding differs from the only form that is taken, or holds something that nobody signed: who serves the history could otherwise make another commit id of the same signed content.",
+        "Sign the commit again: git commit --amend --no-edit -S. For OpenPGP, take comment and emit-version out of gpg.conf.";
+    LOG_ENTRY = "BW-0253", "a gitsign signature is not proven by a transparency log",
+        "The signing certificate is valid for minutes, and only the log says when it was used. The signature must carry its Rekor entry with the inclusion proof and the signed time, under the keys of trust/sigstore-root.json.",
+        "Let gitsign embed the entry: git config gitsign.rekorMode offline; then sign the commit again: git commit --amend --no-edit -S.";
 }

@@ -8,9 +8,9 @@ use bellwether_schemas::{CommitId, ObjectId, PersonName, Sha256Digest, codes};
 use jiff::Timestamp;
 
 use super::commit::Commit;
-use super::policy::{POLICY_PATH, Policy, Verdict};
+use super::policy::{POLICY_PATH, Policy, SIGSTORE_ROOT_PATH, Verdict};
 use super::refusal::Fault;
-use super::sshsig::check_signature;
+use super::signature::prove;
 use super::tree::{Node, PathChange, Trees};
 use crate::objects::{self, ObjectKind};
 
@@ -124,12 +124,14 @@ pub(crate) fn judge(
     may_change_all(&base.policy.policy, &signer, &changes)?;
     let blob = find_policy(trees, &commit.tree)?;
     keeps_a_fleet(trees, &base.tree, &commit.tree)?;
-    let policy = if blob == base.policy.blob {
+    let root_path: Vec<&str> = SIGSTORE_ROOT_PATH.split('/').collect();
+    let root_is_same = trees.find(&base.tree, &root_path)? == trees.find(&commit.tree, &root_path)?;
+    let policy = if blob == base.policy.blob && root_is_same {
         base.policy.clone()
     } else {
-        let policy = read_policy(trees, blob, branch)?;
+        let policy = read_policy(trees, &commit.tree, blob, branch)?;
         let (old, new) = (base.policy.policy.version(), policy.version());
-        if new <= old {
+        if new <= old && blob != base.policy.blob {
             let why = format!("the policy changed and its version went from {old} to {new}");
             return Err(Fault::new(codes::POLICY_VERSION, why).path(POLICY_PATH));
         }
@@ -156,7 +158,7 @@ pub(crate) fn judge_introduction(
         let why = format!("the policy's SHA-256 is {found}, the introduction pins {pinned}");
         return Err(Fault::new(codes::INTRODUCTION_MISMATCH, why).path(POLICY_PATH));
     }
-    let policy = read_policy(trees, blob, branch)?;
+    let policy = read_policy(trees, &commit.tree, blob, branch)?;
     let signer = signer(&commit, &policy)?;
     may_change(&policy, &signer, POLICY_PATH)?;
     let changes = trees.diff(None, commit.tree)?;
@@ -189,11 +191,7 @@ fn landing(
 
 /// The person of `policy` who signed, and who counts.
 fn signer(commit: &Commit, policy: &Policy) -> Result<PersonName, Fault> {
-    let key = check_signature(commit)?;
-    let Some(person) = policy.owner(&key) else {
-        let why = format!("the key {} is nobody's in policy version {}", key.fingerprint(), policy.version());
-        return Err(Fault::new(codes::SIGNER_UNKNOWN, why));
-    };
+    let person = policy.keyring().signer(commit, &prove(commit))?;
     if policy.is_bot(person) {
         return Err(Fault::new(codes::SIGNER_IS_BOT, format!("{person} is a bot: bots may write and never count")));
     }
@@ -249,14 +247,28 @@ fn keeps_a_fleet(trees: &mut Trees<'_>, before: &ObjectId, after: &ObjectId) -> 
         .path(Kind::Fleet.folder()))
 }
 
-fn read_policy(trees: &Trees<'_>, blob: ObjectId, branch: &str) -> Result<Policy, Fault> {
+/// The policy of `blob` in `tree`, with the trusted root that stands beside it.
+fn read_policy(trees: &mut Trees<'_>, tree: &ObjectId, blob: ObjectId, branch: &str) -> Result<Policy, Fault> {
     let text = objects::read(trees.objects, &blob, ObjectKind::Blob)?;
-    let policy = Policy::parse(&text).map_err(combine)?;
+    let manifest = Policy::read(&text).map_err(combine)?;
+    let root = match manifest.sigstore_root {
+        Some(_) => sigstore_root(trees, tree)?,
+        None => None,
+    };
+    let policy = Policy::compile(manifest, root.as_deref()).map_err(combine)?;
     if policy.branch() != branch {
         let why = format!("the policy is for branch {:?}, and {branch:?} is watched", policy.branch());
         return Err(Fault::new(codes::POLICY_BRANCH, why).path(POLICY_PATH));
     }
     Ok(policy)
+}
+
+fn sigstore_root(trees: &mut Trees<'_>, tree: &ObjectId) -> Result<Option<Vec<u8>>, Fault> {
+    let path: Vec<&str> = SIGSTORE_ROOT_PATH.split('/').collect();
+    match trees.find(tree, &path)? {
+        Some(Node::File(entry)) => Ok(Some(objects::read(trees.objects, &entry.id, ObjectKind::Blob)?)),
+        _ => Ok(None),
+    }
 }
 
 /// All problems of a policy as one fault.

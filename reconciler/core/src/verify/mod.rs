@@ -12,7 +12,7 @@ mod landing;
 mod policy;
 mod refusal;
 mod sign;
-mod sshsig;
+mod signature;
 mod tree;
 
 #[cfg(test)]
@@ -21,8 +21,8 @@ mod tests;
 pub use commit::Commit;
 pub use history::{Advanced, Introduction, Reset, Stop, VerifiedHistory};
 pub use landing::VerifiedLanding;
-pub use policy::{POLICY_PATH, Policy, Verdict};
+pub use policy::{POLICY_PATH, Policy, SIGSTORE_ROOT_PATH, Verdict};
 pub use refusal::{Fault, Refusal};
 pub use sign::{SignError, attach_signature, sign_commit};
-pub use sshsig::{SigningKey, check_signature};
+pub use signature::{SigningKey, check_signature};
 pub use tree::{EntryMode, PathChange, TreeEntry};

@@ -4,26 +4,28 @@
 //! `fleets/**` matches everything below `fleets/`. Character classes and escapes are refused: in a class a separator
 //! could match, and a rule would cover more than it seems to.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use bellwether_schemas::codes;
 use bellwether_schemas::manifest::{AnyManifest, PolicyRule, TrustPolicy};
-use bellwether_schemas::{PersonName, yaml};
+use bellwether_schemas::{PersonName, Sha256Digest, yaml};
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
 
 use super::refusal::Fault;
-use super::sshsig::SigningKey;
+use super::signature::Keyring;
 
 /// Where the policy stands in every landing.
 pub const POLICY_PATH: &str = "trust/policy.yaml";
+/// Where the Sigstore trusted root stands that a policy pins.
+pub const SIGSTORE_ROOT_PATH: &str = "trust/sigstore-root.json";
 
 /// A valid trust policy.
 #[derive(Clone)]
 pub struct Policy {
     manifest: TrustPolicy,
-    owners: HashMap<SigningKey, PersonName>,
+    keyring: Keyring,
     members: Vec<BTreeSet<PersonName>>,
     globs: GlobSet,
     /// The rule to which each glob of the set belongs.
@@ -51,13 +53,21 @@ pub enum Verdict {
 }
 
 impl Policy {
-    /// Reads and compiles `trust/policy.yaml`.
+    /// Reads and compiles `trust/policy.yaml`. `sigstore_root` is the content of `trust/sigstore-root.json` beside it.
     ///
     /// # Errors
     /// Every problem, the first of the file if it does not parse.
-    pub fn parse(text: &[u8]) -> Result<Self, Vec<Fault>> {
+    pub fn parse(text: &[u8], sigstore_root: Option<&[u8]>) -> Result<Self, Vec<Fault>> {
+        Self::compile(Self::read(text)?, sigstore_root)
+    }
+
+    /// Reads `trust/policy.yaml`.
+    ///
+    /// # Errors
+    /// Every problem, the first of the file if it does not parse.
+    pub fn read(text: &[u8]) -> Result<TrustPolicy, Vec<Fault>> {
         match yaml::parse(POLICY_PATH, text) {
-            Ok(AnyManifest::TrustPolicy(manifest)) => Self::compile(manifest.spec),
+            Ok(AnyManifest::TrustPolicy(manifest)) => Ok(manifest.spec),
             Ok(other) => Err(vec![invalid(format!("the kind is {}, expected TrustPolicy", other.kind()))]),
             Err(diagnostics) => Err(diagnostics
                 .iter()
@@ -69,16 +79,19 @@ impl Policy {
         }
     }
 
-    /// Compiles a policy that was parsed.
+    /// Compiles a policy that was parsed. `sigstore_root` counts only if it is what the policy pins.
     ///
     /// # Errors
     /// Every problem.
-    pub fn compile(manifest: TrustPolicy) -> Result<Self, Vec<Fault>> {
+    pub fn compile(manifest: TrustPolicy, sigstore_root: Option<&[u8]>) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         if manifest.version == 0 {
             faults.push(invalid("version is 0, expected at least 1"));
         }
-        let owners = owners(&manifest, &mut faults);
+        let keyring = keyring(&manifest, sigstore_root).unwrap_or_else(|found| {
+            faults.extend(found);
+            Keyring::default()
+        });
         for (role, found) in &manifest.roles {
             let mut seen = BTreeSet::new();
             for member in &found.members {
@@ -103,7 +116,7 @@ impl Policy {
             faults.push(invalid(format!("the globs are too large ({error})")));
             GlobSet::empty()
         });
-        let policy = Self { manifest, owners, members, globs, rule_of_glob };
+        let policy = Self { manifest, keyring, members, globs, rule_of_glob };
         if faults.is_empty() && !policy.can_be_changed() {
             let why = format!("nobody who counts could sign a change of {POLICY_PATH}");
             faults.push(Fault::new(codes::POLICY_LOCKOUT, why).path(POLICY_PATH));
@@ -131,9 +144,9 @@ impl Policy {
         &self.manifest
     }
 
-    /// Whose key this is.
-    pub fn owner(&self, key: &SigningKey) -> Option<&PersonName> {
-        self.owners.get(key)
+    /// The keys of its people.
+    pub(crate) const fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// Whether this is a program, which may write and never counts.
@@ -155,9 +168,11 @@ impl Policy {
 
     /// Whether one person who counts could sign the next change of the policy.
     fn can_be_changed(&self) -> bool {
-        self.owners
-            .values()
-            .any(|person| !self.is_bot(person) && self.may_change(person, POLICY_PATH) == Verdict::Allowed)
+        self.manifest.people.keys().any(|person| {
+            self.keyring.has_key(person)
+                && !self.is_bot(person)
+                && self.may_change(person, POLICY_PATH) == Verdict::Allowed
+        })
     }
 }
 
@@ -169,25 +184,34 @@ fn rule_text(rule: &PolicyRule) -> String {
     format!("paths [{}] need role {}", rule.paths.join(", "), rule.role)
 }
 
-fn owners(manifest: &TrustPolicy, faults: &mut Vec<Fault>) -> HashMap<SigningKey, PersonName> {
-    let mut owners: HashMap<SigningKey, PersonName> = HashMap::new();
-    for (name, person) in &manifest.people {
-        if !person.openpgp.is_empty() || !person.gitsign.is_empty() {
-            faults.push(invalid(format!("openpgp and gitsign keys, as {name} has, are not supported yet")));
+/// The keys, with the trusted root if it is the pinned one.
+fn keyring(manifest: &TrustPolicy, sigstore_root: Option<&[u8]>) -> Result<Keyring, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let fault = |why: String| Fault::new(codes::SIGSTORE_ROOT, why).path(SIGSTORE_ROOT_PATH);
+    let pinned = match (&manifest.sigstore_root, sigstore_root) {
+        (None, _) => None,
+        (Some(_), None) => {
+            faults.push(fault(format!("{SIGSTORE_ROOT_PATH} is missing, and the policy pins it as sigstoreRoot")));
+            None
         }
-        for line in &person.ssh {
-            match SigningKey::from_line(line) {
-                Err(why) => faults.push(invalid(format!("a key of {name}: {why}"))),
-                Ok(key) => {
-                    if let Some(other) = owners.get(&key) {
-                        faults.push(invalid(format!("the key {} stands at {other} and at {name}", key.fingerprint())));
-                    }
-                    owners.insert(key, name.clone());
-                }
+        (Some(pin), Some(json)) => {
+            let found = Sha256Digest::of(json);
+            if found != *pin {
+                faults.push(fault(format!("the SHA-256 of {SIGSTORE_ROOT_PATH} is {found}, the policy pins {pin}")));
             }
+            Some(json).filter(|_| found == *pin)
+        }
+    };
+    match Keyring::build(&manifest.people, pinned) {
+        Ok(keyring) if faults.is_empty() => Ok(keyring),
+        Ok(_) => Err(faults),
+        Err(found) => {
+            // Without the root that it pins, that identities lack one says nothing new.
+            let root_is_known_bad = !faults.is_empty();
+            faults.extend(found.into_iter().filter(|fault| !root_is_known_bad || fault.code != codes::SIGSTORE_ROOT));
+            Err(faults)
         }
     }
-    owners
 }
 
 fn rule_globs(manifest: &TrustPolicy, rule: &PolicyRule, faults: &mut Vec<Fault>) -> Vec<Glob> {

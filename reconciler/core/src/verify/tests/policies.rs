@@ -13,7 +13,7 @@ const NOBODY_IS_IN_BOTH: (&str, &str) = (
 );
 
 fn faults(text: &PolicyText) -> Vec<(Code, String)> {
-    match Policy::compile(text.manifest()) {
+    match Policy::compile(text.manifest(), None) {
         Ok(_) => Vec::new(),
         Err(faults) => faults.into_iter().map(|fault| (fault.code, fault.why)).collect(),
     }
@@ -35,7 +35,7 @@ fn with_glob(glob: &str) -> TrustPolicy {
 #[test]
 fn globs_match_within_folders_and_across_them() {
     let verdicts = |glob: &str, path: &str| {
-        let policy = Policy::compile(with_glob(glob)).expect("a valid policy");
+        let policy = Policy::compile(with_glob(glob), None).expect("a valid policy");
         policy.may_change(&"bob".parse().expect("a name"), path) == Verdict::Allowed
     };
     for (glob, path, matches) in [
@@ -76,7 +76,7 @@ fn globs_that_cannot_be_obeyed_are_refused() {
         "a{b",
         "",
     ] {
-        let faults = Policy::compile(with_glob(glob)).expect_err(glob);
+        let faults = Policy::compile(with_glob(glob), None).expect_err(glob);
         assert_eq!(faults[0].code, codes::POLICY_INVALID, "{glob} {faults:?}");
     }
 }
