@@ -6,7 +6,7 @@
 
 mod cms;
 mod fulcio;
-mod rekor;
+pub(super) mod rekor;
 mod root;
 
 use bellwether_schemas::manifest::GitsignIdentity;

@@ -148,16 +148,10 @@ fn check_promise(entry: &Entry, body: &str, log: &LogKey) -> Result<(), Fault> {
 /// The inclusion proof, up to a tree head that the log signed.
 fn check_inclusion(entry: &Entry, body: &str, log: &LogKey) -> Result<(), Fault> {
     let proof = entry.inclusion_proof.as_ref().ok_or_else(|| fault("the log's entry carries no inclusion proof"))?;
-    let checkpoint = proof.checkpoint.as_ref().map(|checkpoint| checkpoint.envelope.as_str()).unwrap_or_default();
-    let checkpoint = Checkpoint::from_text(checkpoint)
-        .map_err(|error| fault(format!("the log's tree head cannot be read ({error})")))?;
-    let signed = checkpoint.signatures().iter().any(|signature| {
-        signature.key_id.as_bytes().as_slice() == &log.id[..4]
-            && log.key.verify(checkpoint.signed_data(), &signature.signature).is_ok()
-    });
-    if !signed {
-        return Err(fault("the log did not sign the tree head of the inclusion proof"));
-    }
+    let envelope = proof.checkpoint.as_ref().map(|checkpoint| checkpoint.envelope.as_str()).unwrap_or_default();
+    check_head(envelope, log)?;
+    let checkpoint =
+        Checkpoint::from_text(envelope).map_err(|error| fault(format!("the log's tree head is unreadable ({error})")))?;
     let broken = || fault("the inclusion proof does not lead from this signature's entry to the log's tree head");
     let hash = |bytes: &[u8]| Sha256Hash::try_from(bytes).map_err(|_| broken());
     let (index, size) = (u64::try_from(proof.log_index), u64::try_from(proof.tree_size));
@@ -169,4 +163,21 @@ fn check_inclusion(entry: &Entry, body: &str, log: &LogKey) -> Result<(), Fault>
     let hashes = proof.hashes.iter().map(|bytes| hash(bytes)).collect::<Result<Vec<_>, _>>()?;
     let leaf = sigstore_merkle::hash_leaf(body.as_bytes());
     sigstore_merkle::verify_inclusion_proof(&leaf, index, size, &hashes, &root).map_err(|_| broken())
+}
+
+/// A tree head that the log signed, and nobody else: a signed note (C2SP) with one signature, in its one form.
+fn check_head(envelope: &str, log: &LogKey) -> Result<(), Fault> {
+    let unsigned = || fault("the log did not sign the tree head of the inclusion proof");
+    let (text, line) = envelope.split_once("\n\n").ok_or_else(unsigned)?;
+    let text = format!("{text}\n");
+    let line = line.strip_prefix("\u{2014} ").and_then(|line| line.strip_suffix('\n')).ok_or_else(unsigned)?;
+    let (name, signature) = line.split_once(' ').ok_or_else(unsigned)?;
+    let signature = STANDARD.decode(signature).map_err(|_| unsigned())?;
+    let signature = signature.strip_prefix(&log.id[..4]).ok_or_else(unsigned)?;
+    // Nobody signs the name in this line; the log's own name for itself begins with it.
+    let origin = text.lines().next().unwrap_or_default();
+    if origin != name && origin.strip_prefix(name).is_none_or(|rest| !rest.starts_with(" - ")) {
+        return Err(not_canonical("the name beside the signature of the log's tree head is not the log's"));
+    }
+    log.key.verify(text.as_bytes(), &SignatureBytes::new(signature.to_vec())).map_err(|_| unsigned())
 }
