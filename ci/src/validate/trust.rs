@@ -19,7 +19,11 @@ pub(super) fn problems(root: &Path, text: &[u8], manifest: &TrustPolicy, now: Ti
         Err(faults) => {
             let shown = |fault: &bellwether_core::verify::Fault| {
                 let rule = fault.rule.as_ref().map(|rule| format!(" (rule {rule})")).unwrap_or_default();
-                Diagnostic::error(fault.code, fault.path.as_deref().unwrap_or(POLICY_PATH), format!("{}{rule}", fault.why))
+                Diagnostic::error(
+                    fault.code,
+                    fault.path.as_deref().unwrap_or(POLICY_PATH),
+                    format!("{}{rule}", fault.why),
+                )
             };
             return faults.iter().map(shown).collect();
         }

@@ -108,12 +108,7 @@ pub(crate) struct Base {
 }
 
 /// Judges the landing `id`, whose first parent is `base`.
-pub(crate) fn judge(
-    trees: &mut Trees<'_>,
-    id: CommitId,
-    base: &Base,
-    branch: &str,
-) -> Result<VerifiedLanding, Fault> {
+pub(crate) fn judge(trees: &mut Trees<'_>, id: CommitId, base: &Base, branch: &str) -> Result<VerifiedLanding, Fault> {
     let raw = objects::read(trees.objects, &id, ObjectKind::Commit)?;
     let commit = Commit::parse(&raw, id.as_bytes().len())?;
     if commit.parents.first() != Some(&base.id) {

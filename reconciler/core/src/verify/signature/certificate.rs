@@ -9,7 +9,9 @@
 use std::io::Read as _;
 
 use pgp::armor::{BlockType, Dearmor};
-use pgp::packet::{Packet, PacketParser, PacketTrait as _, PublicKey, PublicSubkey, Signature, SignatureType, SubpacketData, UserId};
+use pgp::packet::{
+    Packet, PacketParser, PacketTrait as _, PublicKey, PublicSubkey, Signature, SignatureType, SubpacketData, UserId,
+};
 use pgp::ser::Serialize as _;
 use pgp::types::{
     EcdsaPublicParams, EddsaLegacyPublicParams, Fingerprint, KeyDetails, KeyVersion, Mpi, PublicParams, Tag, Timestamp,
@@ -109,7 +111,8 @@ impl Certificate {
         if !matches!(primary.version(), KeyVersion::V4 | KeyVersion::V6) {
             return Err("the key's version is neither 4 nor 6".to_owned());
         }
-        let mut parts = Parts { subject: Subject::Primary, revoked: false, flags: Newest::default(), subkeys: Vec::new() };
+        let mut parts =
+            Parts { subject: Subject::Primary, revoked: false, flags: Newest::default(), subkeys: Vec::new() };
         for packet in packets {
             match packet.map_err(|error| format!("a packet of it cannot be read ({error})"))? {
                 Packet::UserId(id) => parts.subject = Subject::User(id),
@@ -180,7 +183,9 @@ impl Parts {
                 Some(subkey) => subkey.revoked = true,
                 None => self.revoked = true,
             },
-            (Some(SignatureType::Key), Subject::Primary) if counts(&signature) && signature.verify_key(primary).is_ok() => {
+            (Some(SignatureType::Key), Subject::Primary)
+                if counts(&signature) && signature.verify_key(primary).is_ok() =>
+            {
                 self.flags.offer(&signature, || may_sign(&signature));
             }
             (

@@ -167,5 +167,9 @@ impl Builder {
 }
 
 fn twice(what: &str, one: &PersonName, other: &PersonName) -> String {
-    if one == other { format!("{what} stands twice at {one}") } else { format!("{what} stands at {one} and at {other}") }
+    if one == other {
+        format!("{what} stands twice at {one}")
+    } else {
+        format!("{what} stands at {one} and at {other}")
+    }
 }

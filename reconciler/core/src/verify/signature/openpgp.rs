@@ -14,8 +14,7 @@ use super::armour::Armour;
 use super::{invalid, not_canonical, unsupported};
 
 /// As GnuPG writes it.
-const ARMOUR: Armour =
-    Armour { begin: "-----BEGIN PGP SIGNATURE-----", end: "-----END PGP SIGNATURE-----", width: 64 };
+const ARMOUR: Armour = Armour { begin: "-----BEGIN PGP SIGNATURE-----", end: "-----END PGP SIGNATURE-----", width: 64 };
 
 /// Whether a signature says that it is of this kind.
 pub(super) fn is(text: &str) -> bool {
@@ -61,7 +60,9 @@ fn packet(bytes: &[u8]) -> Result<&[u8], Fault> {
         [0xc2, high @ 192..224, low, content @ ..] => {
             (((usize::from(*high) - 192) << 8) + usize::from(*low) + 192, content)
         }
-        [0x88..=0x8b | 0xc2, ..] => return Err(not_canonical("the OpenPGP packet's length is not as short as it can be")),
+        [0x88..=0x8b | 0xc2, ..] => {
+            return Err(not_canonical("the OpenPGP packet's length is not as short as it can be"));
+        }
         _ => return Err(invalid("the OpenPGP armour holds no signature packet")),
     };
     if length != content.len() {

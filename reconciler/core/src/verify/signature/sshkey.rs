@@ -78,9 +78,7 @@ impl SigningKey {
 fn classify(key: &KeyData) -> Result<Decoded, String> {
     match key {
         KeyData::Ed25519(key) => ed25519(&key.0).map(Decoded::Ed25519),
-        KeyData::SkEd25519(key) => {
-            Ok(Decoded::SkEd25519(ed25519(&key.public_key().0)?, key.application().to_owned()))
-        }
+        KeyData::SkEd25519(key) => Ok(Decoded::SkEd25519(ed25519(&key.public_key().0)?, key.application().to_owned())),
         KeyData::Ecdsa(point) => match point.curve() {
             _ if point.as_sec1_bytes().first() != Some(&4) => Err("the ECDSA key's point is compressed".to_owned()),
             EcdsaCurve::NistP256 | EcdsaCurve::NistP384 => Ok(Decoded::Other(key.clone())),

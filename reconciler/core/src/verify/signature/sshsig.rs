@@ -14,8 +14,7 @@ use super::{invalid, unsupported};
 /// What git signs for (`ssh-keygen -Y sign -n git`).
 pub(crate) const NAMESPACE: &str = "git";
 /// As `ssh-keygen -Y sign` writes it, and ssh-key's `to_pem`.
-const ARMOUR: Armour =
-    Armour { begin: "-----BEGIN SSH SIGNATURE-----", end: "-----END SSH SIGNATURE-----", width: 70 };
+const ARMOUR: Armour = Armour { begin: "-----BEGIN SSH SIGNATURE-----", end: "-----END SSH SIGNATURE-----", width: 70 };
 const USER_PRESENT: u8 = 0x01;
 const USER_VERIFIED: u8 = 0x04;
 
@@ -26,8 +25,8 @@ pub(super) fn verify(text: &str, payload: &[u8]) -> Result<SigningKey, Fault> {
     }
     let bytes = ARMOUR.decode(ARMOUR.body(text)?)?;
     let blob = Blob::parse(&bytes)?;
-    let (key, decoded) =
-        SigningKey::decode(blob.key).map_err(|why| unsupported(format!("the signature's key does not count: {why}")))?;
+    let (key, decoded) = SigningKey::decode(blob.key)
+        .map_err(|why| unsupported(format!("the signature's key does not count: {why}")))?;
     let signed = SshSig::signed_data(NAMESPACE, blob.hash, payload)
         .map_err(|error| invalid(format!("the signed data cannot be built: {error}")))?;
     if let Some(token) = &blob.token {

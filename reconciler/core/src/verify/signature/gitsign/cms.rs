@@ -45,7 +45,10 @@ impl Message {
             return Err(not_canonical("the gitsign signature is not in DER"));
         }
         let content = &data.encap_content_info;
-        if data.version != CmsVersion::V1 || content.econtent_type != DATA || content.econtent.is_some() || data.crls.is_some()
+        if data.version != CmsVersion::V1
+            || content.econtent_type != DATA
+            || content.econtent.is_some()
+            || data.crls.is_some()
         {
             return Err(unsupported("the gitsign signature is not a detached one over data"));
         }
@@ -63,8 +66,10 @@ impl Message {
         names_certificate(signer, certificate)?;
         is_algorithm(&signer.digest_alg, SHA_256)?;
         is_algorithm(&signer.signature_algorithm, ECDSA_WITH_SHA_256)?;
-        let attributes =
-            signer.signed_attrs.as_ref().ok_or_else(|| unsupported("the gitsign signature has no signed attributes"))?;
+        let attributes = signer
+            .signed_attrs
+            .as_ref()
+            .ok_or_else(|| unsupported("the gitsign signature has no signed attributes"))?;
         let content_type: ObjectIdentifier = single(attributes, CONTENT_TYPE, "content type")?;
         if content_type != DATA {
             return Err(unsupported("the gitsign signature is over something other than data"));

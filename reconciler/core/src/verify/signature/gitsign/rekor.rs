@@ -150,8 +150,8 @@ fn check_inclusion(entry: &Entry, body: &str, log: &LogKey) -> Result<(), Fault>
     let proof = entry.inclusion_proof.as_ref().ok_or_else(|| fault("the log's entry carries no inclusion proof"))?;
     let envelope = proof.checkpoint.as_ref().map(|checkpoint| checkpoint.envelope.as_str()).unwrap_or_default();
     check_head(envelope, log)?;
-    let checkpoint =
-        Checkpoint::from_text(envelope).map_err(|error| fault(format!("the log's tree head is unreadable ({error})")))?;
+    let checkpoint = Checkpoint::from_text(envelope)
+        .map_err(|error| fault(format!("the log's tree head is unreadable ({error})")))?;
     let broken = || fault("the inclusion proof does not lead from this signature's entry to the log's tree head");
     let hash = |bytes: &[u8]| Sha256Hash::try_from(bytes).map_err(|_| broken());
     let (index, size) = (u64::try_from(proof.log_index), u64::try_from(proof.tree_size));

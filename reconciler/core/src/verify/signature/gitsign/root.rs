@@ -59,7 +59,8 @@ impl SigstoreRoot {
         let text = std::str::from_utf8(json).map_err(|_| "the trusted root is not UTF-8".to_owned())?;
         let root =
             TrustedRoot::from_json(text).map_err(|error| format!("the trusted root cannot be read ({error})"))?;
-        let authorities = root.certificate_authorities.iter().map(|found| authority(&found.cert_chain, found.valid_for));
+        let authorities =
+            root.certificate_authorities.iter().map(|found| authority(&found.cert_chain, found.valid_for));
         let rekor = root.tlogs.iter().filter_map(|log| {
             log_key(&log.public_key.raw_bytes, &log.log_id.key_id, log.public_key.valid_for).transpose()
         });
@@ -100,6 +101,7 @@ fn authority(chain: &CertChain, valid_for: Option<TimeRange>) -> Result<Authorit
 /// None for a key of a kind that is not known: a newer trusted root may have such beside others.
 fn log_key(key: &DerPublicKey, id: &LogKeyId, valid_for: Option<TimeRange>) -> Result<Option<LogKey>, String> {
     let Ok(key) = VerificationKey::from_spki(key) else { return Ok(None) };
-    let id = id.as_bytes().try_into().map_err(|_| "a log of the trusted root has an id that is no SHA-256".to_owned())?;
+    let id =
+        id.as_bytes().try_into().map_err(|_| "a log of the trusted root has an id that is no SHA-256".to_owned())?;
     Ok(Some(LogKey { id, key, valid_for }))
 }

@@ -123,12 +123,7 @@ pub(super) struct Sigstore {
 
 impl Sigstore {
     pub(super) fn new(seed: u8) -> Self {
-        Self {
-            root: key(seed),
-            intermediate: key(seed + 1),
-            certificate_log: key(seed + 2),
-            rekor: key(seed + 3),
-        }
+        Self { root: key(seed), intermediate: key(seed + 1), certificate_log: key(seed + 2), rekor: key(seed + 3) }
     }
 
     /// The content of `trust/sigstore-root.json`.
@@ -233,7 +228,8 @@ impl Gitsign {
         }
         certificate.extensions = Some(extensions);
         if let Some(timestamp) = self.timestamp(&certificate) {
-            let list = [&u16::try_from(timestamp.len() + 2).expect("short").to_be_bytes()[..], &short(&timestamp)].concat();
+            let list =
+                [&u16::try_from(timestamp.len() + 2).expect("short").to_be_bytes()[..], &short(&timestamp)].concat();
             let value = tagged(0x04, &list);
             let timestamp = extension("1.3.6.1.4.1.11129.2.4.2", false, &value);
             certificate.extensions.as_mut().expect("extensions").push(timestamp);
@@ -334,7 +330,9 @@ impl Gitsign {
             log_id: Some(LogId { key_id: id.to_vec() }),
             kind_version: Some(KindVersion { kind: "hashedrekord".to_owned(), version: "0.0.1".to_owned() }),
             integrated_time: self.integrated,
-            inclusion_promise: Some(InclusionPromise { signed_entry_timestamp: sign(log, promise.to_string().as_bytes()) }),
+            inclusion_promise: Some(InclusionPromise {
+                signed_entry_timestamp: sign(log, promise.to_string().as_bytes()),
+            }),
             inclusion_proof: Some(InclusionProof {
                 log_index: 1,
                 root_hash: root,

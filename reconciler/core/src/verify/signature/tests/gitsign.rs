@@ -121,7 +121,11 @@ fn authorities_and_logs_count_in_their_time_only() {
             let holder = if entry.get("publicKey").is_some() { &mut entry["publicKey"] } else { entry };
             holder["validFor"] = range;
             let found = signer(&keyring_with(root.to_string().as_bytes()), &signing.armoured());
-            assert_eq!(found.map_err(|fault| fault.code), if counts { Ok("ada".to_owned()) } else { Err(code) }, "{list}");
+            assert_eq!(
+                found.map_err(|fault| fault.code),
+                if counts { Ok("ada".to_owned()) } else { Err(code) },
+                "{list}"
+            );
         }
     }
 }
@@ -194,12 +198,14 @@ fn nothing_stands_where_nobody_signs() {
     };
     assert_refused(&Gitsign { signer, ..Gitsign::default() }.armoured(), code);
     let data = |data: &mut cms::signed_data::SignedData| {
-        data.digest_algorithms =
-            SetOfVec::try_from(vec![data.digest_algorithms.as_slice()[0].clone(), x509_cert::spki::AlgorithmIdentifierOwned {
+        data.digest_algorithms = SetOfVec::try_from(vec![
+            data.digest_algorithms.as_slice()[0].clone(),
+            x509_cert::spki::AlgorithmIdentifierOwned {
                 oid: "1.3.14.3.2.26".parse().expect("SHA-1"),
                 parameters: None,
-            }])
-            .expect("two digests");
+            },
+        ])
+        .expect("two digests");
     };
     assert_refused(&Gitsign { data, ..Gitsign::default() }.armoured(), code);
 }

@@ -45,7 +45,10 @@ fn a_key_stands_once() {
     let gitsign = Person { gitsign: everything(ADA).gitsign, ..Person::default() };
     for (person, part) in [(openpgp, "the OpenPGP key "), (ssh, "the key SHA256:"), (gitsign, "the identity 1ada@")] {
         let found = faults(everything(ADA), person.clone());
-        assert!(found.iter().all(|why| why.starts_with(part) && why.ends_with("stands at ada and at bob")), "{found:?}");
+        assert!(
+            found.iter().all(|why| why.starts_with(part) && why.ends_with("stands at ada and at bob")),
+            "{found:?}"
+        );
         assert!(!found.is_empty());
         let twice = Person {
             ssh: [person.ssh.clone(), person.ssh].concat(),

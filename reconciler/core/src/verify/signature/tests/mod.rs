@@ -3,6 +3,7 @@
 mod authority;
 mod gitsign;
 mod keys;
+mod landings;
 mod openpgp;
 mod ssh;
 mod tokens;

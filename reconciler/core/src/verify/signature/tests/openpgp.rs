@@ -50,7 +50,12 @@ fn public(version: KeyVersion, kind: &KeyType) -> (PubKeyInner, pgp::types::Secr
     (PubKeyInner::new(version, kind.to_alg(), at(0), None, public).expect("a key"), secret)
 }
 
-fn config(key: &impl SigningKey, kind: SignatureType, hash: HashAlgorithm, says: Vec<SubpacketData>) -> SignatureConfig {
+fn config(
+    key: &impl SigningKey,
+    kind: SignatureType,
+    hash: HashAlgorithm,
+    says: Vec<SubpacketData>,
+) -> SignatureConfig {
     let mut config = match key.version() {
         KeyVersion::V6 => SignatureConfig::v6(OsRng, kind, key.algorithm(), hash).expect("a configuration"),
         _ => SignatureConfig::v4(kind, key.algorithm(), hash),
@@ -147,8 +152,7 @@ impl Maker {
     #[track_caller]
     fn verdicts(&self) -> [Result<String, Code>; 2] {
         let keyring = self.keyring().expect("a certificate that can stand in a policy");
-        [sign(&self.primary), sign(&self.sub)]
-            .map(|signature| signer(&keyring, &signature).map_err(|fault| fault.code))
+        [sign(&self.primary), sign(&self.sub)].map(|signature| signer(&keyring, &signature).map_err(|fault| fault.code))
     }
 }
 
@@ -263,7 +267,9 @@ fn what_gnupg_makes_otherwise_does_not() {
         let fault = signer(&keyring(certificate.to_owned()).expect("a certificate"), signature).expect_err("no");
         assert_eq!(fault.code, code, "{fault}");
     }
-    for (certificate, part) in [(fixture!("rsa-2048.asc"), "not for signing"), (fixture!("sha1-certified.asc"), "SHA-2")] {
+    for (certificate, part) in
+        [(fixture!("rsa-2048.asc"), "not for signing"), (fixture!("sha1-certified.asc"), "SHA-2")]
+    {
         let faults = keyring(certificate.to_owned()).expect_err("no key of it may sign");
         assert!(faults[0].contains(part), "{faults:?}");
     }
@@ -319,10 +325,7 @@ fn weak_hashes_other_types_and_unknown_demands_do_not_count() {
             refused(shown(signature), codes::SIGNATURE_UNSUPPORTED);
         }
     }
-    refused(
-        sign_as(&made.sub, SignatureType::Text, HashAlgorithm::Sha256, Vec::new()),
-        codes::SIGNATURE_UNSUPPORTED,
-    );
+    refused(sign_as(&made.sub, SignatureType::Text, HashAlgorithm::Sha256, Vec::new()), codes::SIGNATURE_UNSUPPORTED);
     for (data, head) in [
         (SubpacketData::Other(99, vec![1].into()), [2, 99]),
         (SubpacketData::Experimental(101, vec![1].into()), [2, 101]),
@@ -337,7 +340,9 @@ fn weak_hashes_other_types_and_unknown_demands_do_not_count() {
         let at = bytes.windows(2).position(|window| window == head).expect("the subpacket");
         bytes[at + 1] |= 0x80;
         match pgp::packet::PacketParser::new(bytes.as_slice()).next() {
-            Some(Ok(pgp::packet::Packet::Signature(signature))) => refused(shown(signature), codes::SIGNATURE_UNSUPPORTED),
+            Some(Ok(pgp::packet::Packet::Signature(signature))) => {
+                refused(shown(signature), codes::SIGNATURE_UNSUPPORTED)
+            }
             other => panic!("expected a signature, found {other:?}"),
         }
     }
@@ -377,9 +382,8 @@ fn the_armour_has_one_form_and_holds_one_signature() {
     let bytes = unarmoured(&signature);
     let checksum = signature.lines().rev().nth(1).expect("a checksum");
     assert!(checksum.starts_with('='), "{checksum}");
-    let with_checksum = |bytes: &[u8]| {
-        armoured("SIGNATURE", bytes).replace("\n-----END", &format!("\n{checksum}\n-----END"))
-    };
+    let with_checksum =
+        |bytes: &[u8]| armoured("SIGNATURE", bytes).replace("\n-----END", &format!("\n{checksum}\n-----END"));
     assert!(signer(&keyring, &with_checksum(&bytes)).is_ok());
     for other in [
         armoured("SIGNATURE", &bytes),

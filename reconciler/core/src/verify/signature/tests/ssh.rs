@@ -9,7 +9,10 @@ use crate::verify::{Commit, SigningKey, check_signature, sign_commit};
 
 macro_rules! fixture {
     ($name:literal) => {
-        (include_str!(concat!("../../testdata/", $name, ".pub")), include_str!(concat!("../../testdata/", $name, ".sig")))
+        (
+            include_str!(concat!("../../testdata/", $name, ".pub")),
+            include_str!(concat!("../../testdata/", $name, ".sig")),
+        )
     };
 }
 

@@ -173,11 +173,9 @@ fn what_a_token_says_is_signed_too() {
 #[test]
 fn flags_and_counter_are_there_and_nothing_else() {
     for kind in KINDS {
-        for change in [
-            |_: Vec<u8>| Vec::new(),
-            |end: Vec<u8>| end[..4].to_vec(),
-            |end: Vec<u8>| [end, vec![0]].concat(),
-        ] {
+        for change in
+            [|_: Vec<u8>| Vec::new(), |end: Vec<u8>| end[..4].to_vec(), |end: Vec<u8>| [end, vec![0]].concat()]
+        {
             assert_eq!(check(&Token::new(kind).signature_with(change)), Err(codes::SIGNATURE_INVALID));
         }
     }
