@@ -266,9 +266,7 @@ impl VerifiedHistory {
         }
         // It was in reach up to where it leaves our own line, so it is in reach as a whole.
         match Self::restore(objects, &self.introduction, &self.branch, tip) {
-            Ok((branch, branch_landings)) => {
-                Stop::Rewound { branch: Box::new(branch), branch_landings, reset: Reset::None }
-            }
+            Ok((branch, branch_landings)) => Stop::Rewound { branch: Box::new(branch), branch_landings, reset: Reset::None },
             Err(refusal) => Stop::Refused(refusal),
         }
     }

@@ -108,7 +108,12 @@ pub(crate) struct Base {
 }
 
 /// Judges the landing `id`, whose first parent is `base`.
-pub(crate) fn judge(trees: &mut Trees<'_>, id: CommitId, base: &Base, branch: &str) -> Result<VerifiedLanding, Fault> {
+pub(crate) fn judge(
+    trees: &mut Trees<'_>,
+    id: CommitId,
+    base: &Base,
+    branch: &str,
+) -> Result<VerifiedLanding, Fault> {
     let raw = objects::read(trees.objects, &id, ObjectKind::Commit)?;
     let commit = Commit::parse(&raw, id.as_bytes().len())?;
     if commit.parents.first() != Some(&base.id) {
@@ -119,9 +124,12 @@ pub(crate) fn judge(trees: &mut Trees<'_>, id: CommitId, base: &Base, branch: &s
     may_change_all(&base.policy.policy, &signer, &changes)?;
     let blob = find_policy(trees, &commit.tree)?;
     keeps_a_fleet(trees, &base.tree, &commit.tree)?;
-    let root_path: Vec<&str> = SIGSTORE_ROOT_PATH.split('/').collect();
-    let root_is_same = trees.find(&base.tree, &root_path)? == trees.find(&commit.tree, &root_path)?;
-    let policy = if blob == base.policy.blob && root_is_same {
+    // A pin that does not hold any more is found in the landing that breaks it, not at the next start.
+    let keeps_root = base.policy.policy.manifest().sigstore_root.is_none() || {
+        let path: Vec<&str> = SIGSTORE_ROOT_PATH.split('/').collect();
+        trees.find(&base.tree, &path)? == trees.find(&commit.tree, &path)?
+    };
+    let policy = if blob == base.policy.blob && keeps_root {
         base.policy.clone()
     } else {
         let policy = read_policy(trees, &commit.tree, blob, branch)?;
