@@ -76,7 +76,8 @@ fn what_git_signs_with_ssh_keygen_counts() {
         run("ssh-keygen", &arguments, dir.path());
         let line = std::fs::read_to_string(key.with_extension("pub")).expect("a key");
         let person = format!("      ssh: [\"{}\"]\n", line.trim());
-        counts(dir.path(), &person, &[&format!("user.signingkey={file}")]).unwrap_or_else(|why| panic!("{kind:?}: {why}"));
+        counts(dir.path(), &person, &[&format!("user.signingkey={file}")])
+            .unwrap_or_else(|why| panic!("{kind:?}: {why}"));
     }
 }
 
@@ -103,11 +104,8 @@ fn what_git_signs_with_gpg_counts_until_the_key_is_revoked() {
         rustix::fs::chmod(&wrapper, rustix::fs::Mode::RWXU).expect("a mode");
         let indent = |text: String| text.lines().map(|line| format!("          {line}\n")).collect::<String>();
         let person = |text: String| format!("      openpgp:\n        - |\n{}", indent(text));
-        let settings = [
-            "gpg.format=openpgp",
-            &format!("gpg.program={}", wrapper.display()),
-            "user.signingkey=signer@example.com",
-        ];
+        let settings =
+            ["gpg.format=openpgp", &format!("gpg.program={}", wrapper.display()), "user.signingkey=signer@example.com"];
         let first = dir.path().join("first");
         std::fs::create_dir(&first).expect("a folder");
         let certificate = gpg(&["--armor", "--export"]);
