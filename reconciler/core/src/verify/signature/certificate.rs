@@ -4,7 +4,7 @@
 //! key a direct-key signature or a certification of a user id, for a subkey its binding signature, which must carry
 //! the subkey's own signature back. Newest among those of this copy, so no clock is asked; expiry never decides. Any
 //! revocation in the copy counts, hard or soft, checked or not: a designated revoker's cannot be checked here, and
-//! whoever lists a certificate wrote the copy.
+//! whoever lists a certificate wrote the copy. Kinds and sizes are those of SSH keys: RSA counts from 3072 bits.
 
 use std::io::Read as _;
 
