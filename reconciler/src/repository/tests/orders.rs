@@ -74,7 +74,7 @@ struct Everything {
     policies: u64,
     abandoned: Vec<(CommitId, CommitId)>,
     /// What was fetched since the mirror was made.
-    mirrored: Vec<CommitId>,
+    mirror: MemoryObjects,
     repository: Repository,
     database: Option<HeadRow>,
     store: Option<HeadRow>,
@@ -97,7 +97,7 @@ impl Everything {
             branch,
             policies: 1,
             abandoned: Vec::new(),
-            mirrored: Vec::new(),
+            mirror: MemoryObjects::default(),
             repository,
             database: None,
             store: None,
@@ -108,9 +108,7 @@ impl Everything {
     }
 
     fn mirror(&self) -> SharedObjects {
-        let mut objects = MemoryObjects::default();
-        self.mirrored.iter().for_each(|tip| self.git.clone_into(*tip, &mut objects));
-        SharedObjects::new(objects)
+        SharedObjects::new(self.mirror.clone())
     }
 
     /// The commit so many landings before another, the introduction at the earliest.
@@ -148,14 +146,16 @@ impl Everything {
                 self.branch = chosen(&self.held, *number).map_or(self.branch, |record| record.commit);
             }
             Step::Fetch => {
-                self.mirrored.push(self.branch);
+                self.git.clone_into(self.branch, &mut self.mirror);
                 self.repository.reopen(self.mirror());
                 moved = self.repository.advance(&self.branch, at(0)).landings;
             }
             Step::Restart { without_mirror, database, store } => {
                 restarted = true;
                 self.lose(database, store);
-                self.mirrored.retain(|_| !without_mirror);
+                if *without_mirror {
+                    self.mirror = MemoryObjects::default();
+                }
                 self.repository = Repository::new(self.mirror(), self.introduction, "main");
                 moved = self.repository.restore(self.database.clone(), self.store.clone(), at(0));
             }
@@ -262,7 +262,7 @@ impl Everything {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_head_moves_forward_or_by_a_reset_whatever_is_pushed_restarted_or_lost(steps in steps()) {
