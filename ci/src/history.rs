@@ -80,6 +80,12 @@ pub(crate) fn signed_by(
     Ok(Commit::parse(&raw, commit.as_bytes().len()).and_then(|commit| signer_of(&commit, policy)))
 }
 
+/// The policy in a commit's tree, or what is wrong with it; `None` where there is no such file.
+pub(crate) fn policy_at(copy: &WorkingCopy, commit: &CommitId) -> Result<Option<Result<Policy, Vec<Fault>>>, Failure> {
+    let id = gix::ObjectId::from_bytes_or_panic(commit.as_bytes());
+    Ok(copy.committed(Some(id), POLICY_PATH)?.map(|text| Policy::parse(&text)))
+}
+
 /// The first line of a commit's message.
 pub(crate) fn summary_of(copy: &WorkingCopy, commit: &CommitId) -> Result<String, Failure> {
     let raw = objects::read(&Objects::of(copy.git()), commit, ObjectKind::Commit)
@@ -123,9 +129,9 @@ impl Verifier {
     }
 
     /// Verifies everything up to `head`, which is taken for accepted: no clock is asked.
-    pub(crate) fn up_to(&self, head: &CommitId) -> Result<VerifiedHistory, Refusal> {
+    pub(crate) fn up_to(&self, head: &CommitId) -> Result<VerifiedHistory, Failure> {
         let restored = VerifiedHistory::restore(&self.objects, &self.introduction, &self.branch, head);
-        restored.map(|(history, _)| history)
+        restored.map(|(history, _)| history).map_err(refused)
     }
 }
 

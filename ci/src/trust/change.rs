@@ -6,6 +6,7 @@ use bellwether_schemas::{CommitId, PersonName, RoleName, codes, yaml};
 
 use super::ChangeOptions;
 use super::keys::{KeyKind, NewKey};
+use super::written::{field, item, person_entry};
 use crate::failure::Failure;
 use crate::history::{HistoryOptions, Verifier, parents, refused};
 use crate::output::{self, Output};
@@ -220,7 +221,7 @@ fn refusal(copy: &WorkingCopy, commit: &CommitId) -> Result<Option<Fault>, Failu
     if copy.branch()? != verifier.branch {
         return Ok(None);
     }
-    let mut history = verifier.up_to(&parent).map_err(refused)?;
+    let mut history = verifier.up_to(&parent)?;
     Ok(history.explain(&verifier.objects, commit).map_err(refused)?.refusal)
 }
 
@@ -279,67 +280,6 @@ fn layout(why: &str) -> Failure {
 fn remove<T>(list: &mut Vec<T>, at: usize) -> usize {
     list.remove(at);
     list.len()
-}
-
-fn person_entry(name: &PersonName, person: &Person) -> Written {
-    let lists = [
-        ("ssh", person.ssh.iter().cloned().map(NewKey::Ssh).collect::<Vec<_>>()),
-        ("openpgp", person.openpgp.iter().cloned().map(NewKey::Openpgp).collect()),
-        ("gitsign", person.gitsign.iter().cloned().map(NewKey::Gitsign).collect()),
-    ];
-    let lists = lists.iter().filter(|(_, keys)| !keys.is_empty());
-    let mut fields: Vec<_> =
-        lists.map(|(name, keys)| field(name, &keys.iter().map(item).collect::<Vec<_>>())).collect();
-    if person.bot {
-        fields.push(Written::line("bot: true"));
-    }
-    let flow: Vec<_> = fields.iter().map(|field| field.flow.as_str()).collect();
-    let name = quoted(name.as_str());
-    let block = std::iter::once(format!("{name}:")).chain(indented(fields.iter().flat_map(|field| &field.block)));
-    Written { flow: format!("{name}: {{{}}}", flow.join(", ")), block: block.collect() }
-}
-
-/// A field with a list.
-fn field(name: &str, items: &[Written]) -> Written {
-    let flow: Vec<_> = items.iter().map(|item| item.flow.as_str()).collect();
-    let lines = items.iter().flat_map(|item| {
-        item.block.iter().enumerate().map(|(at, line)| format!("{} {line}", if at == 0 { "-" } else { " " }))
-    });
-    let lines: Vec<_> = lines.collect();
-    let block = std::iter::once(format!("{name}:")).chain(indented(&lines)).collect();
-    Written { flow: format!("{name}: [{}]", flow.join(", ")), block }
-}
-
-fn indented<'l>(lines: impl IntoIterator<Item = &'l String>) -> impl Iterator<Item = String> {
-    let lines: Vec<_> = lines.into_iter().map(|line| format!("  {line}").trim_end().to_owned()).collect();
-    lines.into_iter()
-}
-
-fn item(key: &NewKey) -> Written {
-    match key {
-        NewKey::Ssh(line) if is_plain(line) => Written::line(line.clone()),
-        NewKey::Ssh(line) => Written::line(in_quotes(line)),
-        NewKey::Openpgp(armour) => {
-            let lines = armour.trim_end().lines().map(|line| format!("  {line}").trim_end().to_owned());
-            Written { flow: in_quotes(armour), block: std::iter::once("|".to_owned()).chain(lines).collect() }
-        }
-        NewKey::Gitsign(identity) => {
-            let fields = [("identity", &identity.identity), ("issuer", &identity.issuer)];
-            let block: Vec<_> = fields.iter().map(|(name, text)| format!("{name}: {}", in_quotes(text))).collect();
-            Written { flow: format!("{{{}}}", block.join(", ")), block }
-        }
-    }
-}
-
-/// Whether a key's line is read as itself without quotes, also between brackets.
-fn is_plain(line: &str) -> bool {
-    line.starts_with(|c: char| c.is_ascii_lowercase())
-        && line.bytes().all(|c| c.is_ascii_alphanumeric() || b" +/=-_.@".contains(&c))
-}
-
-/// YAML reads what JSON writes, and the reader of manifests refuses what is hidden in either.
-fn in_quotes(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]

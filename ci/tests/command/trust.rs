@@ -46,7 +46,10 @@ fn one_signature_stays_enough_where_that_is_asked_for_and_a_bot_is_no_second_per
     let keeps = team.ada(&["trust", "add", "bob", "--ssh-key", "../bob.pub", "--role", "admins", "--keep-signers"]);
     assert!(keeps.out.contains("one of admins is still enough"), "{}", keeps.out);
     let policy = team.sandbox.read("trust/policy.yaml");
-    assert!(!policy.contains("\n      signers:") && policy.contains("bot: true") && policy.contains("version: 3"), "{policy}");
+    assert!(
+        !policy.contains("\n      signers:") && policy.contains("bot: true") && policy.contains("version: 3"),
+        "{policy}"
+    );
     assert_eq!(team.ada(&["validate"]).code, Some(0));
 }
 
@@ -272,8 +275,10 @@ fn validate_warns_of_what_squash_and_rebase_buttons_make() {
 
     let author = "--author=Ada <ada@example.com>";
     let service = ["-c", "user.name=Service", "-c", "user.email=noreply@example.com"];
-    team.sandbox
-        .git(&[&service[..], &["commit", "-q", "--amend", "--allow-empty", "--no-gpg-sign", author, "-m", "Soak (#12)"]].concat());
+    team.sandbox.git(
+        &[&service[..], &["commit", "-q", "--amend", "--allow-empty", "--no-gpg-sign", author, "-m", "Soak (#12)"]]
+            .concat(),
+    );
     let button = team.ada(&["validate"]);
     assert!(button.out.contains("squash and rebase buttons make such commits: turn them off"), "{}", button.out);
     team.sandbox.git(&["commit", "-q", "--amend", "--allow-empty", "--no-edit", "-S"]);
