@@ -181,10 +181,9 @@ impl Finished {
         }
         self.done.iter().for_each(output::line);
         output::line(format!("{POLICY_PATH} has version {} now.", self.version));
-        output::note(next(committed.as_ref()));
-        if let Some(commit) = committed {
-            note_if_refused(copy, &commit);
-        }
+        // What keeps the commit from being judged is told by trust check; the commit is made.
+        let refusal = committed.as_ref().and_then(|commit| refusal(copy, commit).ok().flatten());
+        output::note(next(committed.as_ref(), refusal.as_ref()));
         Ok(())
     }
 }
@@ -204,17 +203,7 @@ pub(super) fn save(
     copy.commit(edits, message, &signer).map(Some)
 }
 
-/// Says so if the commit does not count by itself: a policy may ask two people for a change of it.
-fn note_if_refused(copy: &WorkingCopy, commit: &CommitId) {
-    // What keeps it from being judged is told by trust check; the commit is made.
-    let Ok(Some(refusal)) = refusal(copy, commit) else { return };
-    output::note(format!(
-        "Pushed as it is, it would be refused ({}): {}. Put it on a branch, let another person of the role endorse it, and \
-         land it: bellwether explain {}",
-        refusal.code, refusal.why, refusal.code
-    ));
-}
-
+/// Why a commit on the watched branch does not count by itself, if it does not: a policy may ask two people for a change.
 fn refusal(copy: &WorkingCopy, commit: &CommitId) -> Result<Option<Fault>, Failure> {
     let verifier = Verifier::of(copy, commit, &HistoryOptions::default())?;
     let Some(parent) = parents(copy, commit)?.first().copied() else { return Ok(None) };
@@ -225,10 +214,19 @@ fn refusal(copy: &WorkingCopy, commit: &CommitId) -> Result<Option<Fault>, Failu
     Ok(history.explain(&verifier.objects, commit).map_err(refused)?.refusal)
 }
 
-fn next(committed: Option<&CommitId>) -> String {
-    match committed {
-        Some(commit) => format!("Committed as {}, signed. It counts when it is pushed: git push", commit.short()),
-        None => format!(
+fn next(committed: Option<&CommitId>, refusal: Option<&Fault>) -> String {
+    match (committed, refusal) {
+        (Some(commit), None) => {
+            format!("Committed as {}, signed. It counts when it is pushed: git push", commit.short())
+        }
+        (Some(commit), Some(fault)) => format!(
+            "Committed as {}, signed. Pushed as it is, it would be refused ({}): {}. Put it on a branch, let another person of \
+             the role endorse it (bellwether trust endorse), and land it (bellwether land BRANCH).",
+            commit.short(),
+            fault.code,
+            fault.why
+        ),
+        (None, _) => format!(
             "It counts when it is committed, signed, and pushed: git diff {POLICY_PATH}, git commit -S {POLICY_PATH}, git push"
         ),
     }

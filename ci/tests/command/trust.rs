@@ -94,6 +94,31 @@ fn a_removed_person_counts_no_more_and_what_they_signed_stays_valid() {
 }
 
 #[test]
+fn a_change_of_the_policy_that_asks_for_two_says_what_is_missing() {
+    let team = Team::new();
+    team.sandbox.replace(
+        "trust/policy.yaml",
+        "    - paths: [\"trust/**\"]\n",
+        "    - paths: [\"trust/**\"]\n      signers: 2\n",
+    );
+    team.sandbox.replace("trust/policy.yaml", "version: 2", "version: 3");
+    team.sandbox.git(&["commit", "-qam", "Ask two people for trust"]);
+    team.key("eve");
+    let add = ["trust", "add", "eve", "--ssh-key", "../eve.pub", "--commit"];
+    let alone = team.ada(&add);
+    assert!(alone.code == Some(0) && alone.err.contains("would be refused (BW-0236)"), "{}", alone.err);
+    refused(&team.ada(&["trust", "check"]), 1, &["BW-0236", "trust/policy.yaml"]);
+
+    team.sandbox.git(&["switch", "-qc", "eve"]);
+    team.sandbox.git(&["branch", "-qf", "main", "HEAD~1"]);
+    assert_eq!(team.bob(&["trust", "endorse"]).code, Some(0));
+    team.sandbox.git(&["switch", "-q", "main"]);
+    team.button_merges("eve");
+    let checked = team.ada(&["trust", "check"]);
+    assert_eq!(checked.code, Some(0), "{}", checked.err);
+}
+
+#[test]
 fn nobody_is_locked_out_by_a_removal() {
     let team = Team::of_ada();
     refused(&team.ada(&["trust", "remove", "ada"]), 1, &["BW-0273", "only member of role admins", "trust/**"]);
