@@ -95,7 +95,7 @@ fn compare(history: &History, git: &Git, cases: &[Case]) -> String {
         let text = || format!("{mutation}, {signer}:\n{}", raw.escape_ascii().to_string().replace("\\n", "\n"));
         match (by_git, refusal) {
             (false, None) => wrong.push(text()),
-            (true, Some(refusal)) => match classify(mutation, refusal.code) {
+            (true, Some(refusal)) => match classify(mutation, signer, refusal.code) {
                 Some(class) => _ = seen.entry(class.name).or_default().insert(mutation),
                 None => _ = unknown.entry((mutation, refusal.code)).or_insert_with(|| format!("{refusal}\n{}", text())),
             },
