@@ -69,8 +69,7 @@ pub(crate) fn first_commit(
     branch: &str,
     adapt: impl FnOnce(&mut Vec<Edit>),
 ) -> Result<Introduction, Failure> {
-    let a_year = Timestamp::now().as_second() + 365 * 86_400;
-    let expires = Timestamp::from_second(a_year).expect("a year from now is a time stamp").to_string();
+    let expires = a_year_from_now();
     let key = signer.public_key()?;
     let mut files = template::files(&Placeholders { branch, person: person.as_str(), key: &key, expires: &expires });
     adapt(&mut files);
@@ -79,6 +78,12 @@ pub(crate) fn first_commit(
     let commit = copy.commit(&files, "Set up the repository of our devices", signer)?;
     configure_signing(copy, signer, person, &key)?;
     Ok(Introduction { commit, policy_sha256 })
+}
+
+/// When a new policy expires.
+pub(crate) fn a_year_from_now() -> String {
+    let a_year = Timestamp::now().as_second() + 365 * 86_400;
+    Timestamp::from_second(a_year).expect("a year from now is a time stamp").to_string()
 }
 
 /// Makes plain `git commit` sign, and `git log --show-signature` know the signer.
@@ -115,7 +120,7 @@ fn prepare_folder(dir: &Path) -> Result<(), Failure> {
 }
 
 /// A name for the policy, made from a person's full name: `Ada Lovelace` becomes `ada-lovelace`.
-fn person_from(name: &str) -> Result<PersonName, Failure> {
+pub(crate) fn person_from(name: &str) -> Result<PersonName, Failure> {
     let mut text = String::new();
     for c in name.to_lowercase().chars() {
         if c.is_ascii_alphanumeric() {
@@ -148,7 +153,8 @@ The introduction (what a reconciler is told to trust; keep it with its configura
   policySha256  {policy}
 
 You are the only one in the policy, so one signature is enough for everything, rollouts/ and expedites/ included.
-Add a second person to trust/policy.yaml soon.
+Add a second person soon; those two ask for both of you from then on:
+  bellwether trust add PERSON --ssh-key FILE.pub --role admins --commit
 
 Next:
   1. See whether all is well:      cd {dir} && bellwether validate

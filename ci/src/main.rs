@@ -10,9 +10,11 @@ mod devices;
 mod explain;
 mod failure;
 mod get;
+mod history;
 mod hold;
 mod init;
 mod keys;
+mod land;
 mod output;
 mod render;
 mod repo;
@@ -21,9 +23,11 @@ mod sign;
 mod template;
 mod token;
 mod token_edit;
+mod trust;
 mod usage;
 mod validate;
 mod why;
+mod yaml_edit;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -61,6 +65,11 @@ enum Command {
     Init(init::InitArgs),
     /// Check every manifest, and whether they fit together
     Validate(validate::ValidateArgs),
+    /// Say who may sign what, and what the history says by it
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
+    /// Merge a branch cleanly, signed, if the policy lets it
+    Land(land::LandArgs),
     /// Print what a device would get, verified and rendered as the reconciler does it
     Render(render::RenderArgs),
     /// Make the keys that sign what devices get
@@ -120,6 +129,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args, cli.output),
         Command::Init(args) => init::run(args, cli.output),
         Command::Validate(args) => validate::run(args, cli.output),
+        Command::Trust(command) => trust::run(command, cli.output),
+        Command::Land(args) => land::run(args, cli.output),
         Command::Render(args) => render::run(args, cli.output),
         Command::Keys(command) => keys::run(command, cli.output),
         Command::Token(command) => token::run(command, cli.output),

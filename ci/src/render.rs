@@ -4,16 +4,16 @@ mod facts;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use bellwether_core::declare::Declared;
-use bellwether_core::objects::{ObjectError, ObjectKind, ObjectSource};
+use bellwether_core::objects::ObjectError;
 use bellwether_core::render::{self, Contents};
-use bellwether_core::verify::{Introduction, Policy, Refusal, Stop, VerifiedHistory};
-use bellwether_schemas::{CommitId, DeviceName, EntryId, ObjectId, Sha256Digest, codes};
+use bellwether_core::verify::{Stop, VerifiedHistory};
+use bellwether_schemas::{CommitId, DeviceName, EntryId, codes};
 use clap::Args;
 
 use crate::failure::Failure;
+use crate::history::{Objects, first_with_policy, refused};
 use crate::output::{self, Output};
 use crate::repo::{WorkingCopy, git};
 
@@ -44,7 +44,7 @@ pub(crate) struct RenderArgs {
 
 pub(crate) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
     let copy = WorkingCopy::discover(&args.repo)?;
-    let objects = Objects(Mutex::new(copy.git().clone()));
+    let objects = Objects::of(copy.git());
     let tip = copy.resolve("--at", &args.at)?;
     let declared = declare(copy.git(), &objects, &tip)?;
 
@@ -116,53 +116,4 @@ fn declare(repo: &gix::Repository, objects: &Objects, tip: &CommitId) -> Result<
         declared.land(objects, landing).map_err(unreadable)?;
     }
     Ok(declared)
-}
-
-fn refused(refusal: Refusal) -> Failure {
-    let place = refusal.path.as_ref().map(|path| format!(", {path}")).unwrap_or_default();
-    let rule = refusal.rule.as_ref().map(|rule| format!(", rule {rule}")).unwrap_or_default();
-    let message = format!("landing {}{place}{rule}: {}", refusal.commit.short(), refusal.why);
-    Failure::finding(refusal.code, message).hint(refusal.hint)
-}
-
-/// The oldest landing that has a policy, which introduces the rest, and the branch which that policy is for. A reconciler
-/// has both in its configuration; here it is your own copy, on whatever branch you work.
-fn first_with_policy(repo: &gix::Repository, tip: &CommitId) -> Result<(Introduction, String), Failure> {
-    let walk = || -> Result<Option<(Introduction, String)>, gix::Error> {
-        let mut found = None;
-        let mut next = Some(gix::ObjectId::from_bytes_or_panic(tip.as_bytes()));
-        while let Some(id) = next {
-            let commit = repo.find_commit(id)?;
-            if let Some(entry) = commit.tree()?.lookup_entry_by_path("trust/policy.yaml")? {
-                let text = &entry.object()?.data;
-                let commit = CommitId::from_bytes(id.as_slice()).expect("a git id has 20 or 32 bytes");
-                // One that cannot be read is refused as such in a moment.
-                let branch = Policy::parse(text).map(|policy| policy.branch().to_owned()).unwrap_or_default();
-                found = Some((Introduction { commit, policy_sha256: Sha256Digest::of(text) }, branch));
-            }
-            next = commit.parent_ids().next().map(|parent| parent.detach());
-        }
-        Ok(found)
-    };
-    let found = walk().map_err(|e| git("the history cannot be read", &e))?;
-    found.ok_or_else(|| Failure::finding(codes::NOT_A_REPOSITORY, "no commit has trust/policy.yaml"))
-}
-
-/// The objects of the working copy's repository; `bellwether_core` checks what it gets from here.
-struct Objects(Mutex<gix::Repository>);
-
-impl ObjectSource for Objects {
-    fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
-        let repo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = repo.try_find_object(gix::ObjectId::from_bytes_or_panic(id.as_bytes()));
-        let unreadable = |why: String| ObjectError::Unreadable { id: *id, why };
-        let object = found.map_err(|e| unreadable(e.to_string()))?.ok_or(ObjectError::Missing(*id))?.detach();
-        let kind = match object.kind {
-            gix::objs::Kind::Commit => ObjectKind::Commit,
-            gix::objs::Kind::Tree => ObjectKind::Tree,
-            gix::objs::Kind::Blob => ObjectKind::Blob,
-            gix::objs::Kind::Tag => return Err(unreadable("it is a tag".to_owned())),
-        };
-        Ok((kind, object.data))
-    }
 }

@@ -3,6 +3,7 @@
 mod files;
 mod rendering;
 mod trust;
+mod unsigned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -59,6 +60,7 @@ pub(crate) fn run(args: &ValidateArgs, output: Output) -> Result<(), Failure> {
     check.overlaps(&devices);
     check.renders(&devices)?;
     check.trust();
+    check.problems.extend(unsigned::warning(&check.root)?);
 
     let wanted = args.paths.iter().map(|path| in_repository(&check.root, path)).collect::<Result<Vec<_>, _>>()?;
     let mut problems = check.problems;

@@ -210,6 +210,7 @@ impl Init {
             poll: Seconds::new(30),
             heartbeat: self.heartbeat,
             stale_after: None,
+            webhook_secret_file: None,
         })
     }
 }

@@ -61,6 +61,9 @@ pub struct Config {
     /// After which silence a device is stale; three heartbeats if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_after: Option<Seconds>,
+    /// A file with the secret that a hosting service signs the calls of `POST /webhook` with, mode 0600; read at each call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_secret_file: Option<PathBuf>,
 }
 
 /// The pinned introduction.
@@ -167,7 +170,8 @@ impl Config {
             return Err(ConfigError::Parse { path: path.to_owned(), message });
         }
         let folders = [&mut config.mirror, &mut config.store, &mut config.keys, &mut config.ca];
-        for relative in folders.into_iter().chain(config.repository_access.files_mut()) {
+        let files = config.repository_access.files_mut().chain(&mut config.webhook_secret_file);
+        for relative in folders.into_iter().chain(files) {
             *relative = folder.join(&*relative);
         }
         if let Some(file) = config.state.strip_prefix("sqlite://") {

@@ -151,7 +151,13 @@ impl Reconciler {
             updates: config.listen.updates,
             page: config.listen.page,
         };
-        let settings = Settings { listen, advertise: Advertise { devices, updates }, domain: domain.clone() };
+        let settings = Settings {
+            listen,
+            advertise: Advertise { devices, updates },
+            domain: domain.clone(),
+            webhook_secret: config.webhook_secret_file.clone(),
+        };
+        let (fetch_now, asked) = mpsc::channel(1);
         let shared = Shared {
             authority,
             publisher: publisher.clone(),
@@ -161,12 +167,13 @@ impl Reconciler {
             views: views_seen,
             incoming: incoming_sender,
             enrolled: enrolled_sender,
+            fetch_now: fetch_now.clone(),
             sessions: sessions.clone(),
         };
         let bound = serve::start(settings, shared, shutdown.clone()).await?;
         // Where the branch stood last is looked at before anything is planned: a rewound one is not forgotten by a restart.
         let mirrored = mirror.tip()?.map(|tip| (tip, world.repository.objects()));
-        let (fetch_now, fetched) = fetcher(mirror, config, shutdown.clone());
+        let fetched = fetcher(mirror, config, asked, shutdown.clone());
         let outlets = Outlets { store, publisher, sessions, views, admissions, domain, url };
         let inputs = Inputs { incoming, enrolled, fetched, fetch_now };
         Ok(Self { bound, world, outlets, inputs, mirrored, shutdown })
@@ -295,9 +302,9 @@ impl Shown {
 fn fetcher(
     mirror: Mirror,
     config: &Config,
+    mut asked: mpsc::Receiver<()>,
     shutdown: CancellationToken,
-) -> (mpsc::Sender<()>, mpsc::Receiver<Fetched>) {
-    let (fetch_now, mut asked) = mpsc::channel(1);
+) -> mpsc::Receiver<Fetched> {
     let (outcomes, fetched) = mpsc::channel(1);
     let poll = config.poll.duration().max(Duration::from_secs(1));
     let (mirror, url) = (Arc::new(mirror), config.repository.clone());
@@ -334,7 +341,7 @@ fn fetcher(
             }
         }
     });
-    (fetch_now, fetched)
+    fetched
 }
 
 /// Fetches once, on a thread that may block. Dropping it interrupts the fetch.

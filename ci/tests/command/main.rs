@@ -5,8 +5,11 @@
 mod decisions;
 mod demo;
 mod init;
+mod land;
 mod mistakes;
+mod team;
 mod tokens;
+mod trust;
 mod validate;
 
 use std::path::{Path, PathBuf};

@@ -67,10 +67,11 @@ impl Access {
         [&mut self.token_file, &mut self.ca_file, &mut self.ssh_key, &mut self.known_hosts].into_iter().flatten()
     }
 
-    /// The command that git's ssh transport starts. Nobody is there to be asked, and a host that falls silent ends it.
+    /// The command that git's ssh transport starts. Nobody is there to be asked, a host that falls silent ends it, and the
+    /// host gets no way back: no agent, no display, no ports, whatever the user's own file forwards.
     pub(super) fn ssh_command(&self) -> String {
         let mut command =
-            "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4".to_owned();
+            "ssh -a -x -o ClearAllForwardings=yes -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4".to_owned();
         if let Some(key) = &self.ssh_key {
             command.push_str(&format!(" -o IdentitiesOnly=yes -i {}", quoted(key)));
         }
@@ -85,18 +86,8 @@ impl Access {
     /// The user name and token for https, if there is a token.
     pub(super) fn token(&self) -> Result<Option<(String, String)>, AccessError> {
         let Some(path) = &self.token_file else { return Ok(None) };
-        let read = |source| AccessError::Read { path: path.clone(), source };
-        let mode = path.metadata().map_err(read)?.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(AccessError::Exposed { path: path.clone(), mode });
-        }
-        let text = std::fs::read_to_string(path).map_err(read)?;
-        let token = text.trim_end();
-        if token.is_empty() || token.contains(char::is_control) {
-            let why = "holds no token: it must be one line".to_owned();
-            return Err(AccessError::Content { path: path.clone(), why });
-        }
-        Ok(Some((self.username.clone().unwrap_or_else(|| "git".to_owned()), token.to_owned())))
+        let token = secret_line(path)?;
+        Ok(Some((self.username.clone().unwrap_or_else(|| "git".to_owned()), token)))
     }
 
     /// The certificates to trust for https, if others than the system's.
@@ -109,6 +100,25 @@ impl Access {
             Err(why) => Err(AccessError::Content { path: path.clone(), why: format!("is no PEM file: {why}") }),
         }
     }
+}
+
+/// The secret in a file: one line, which only the file's owner may read.
+///
+/// # Errors
+/// When it cannot be read, others may read it, or it is not one line.
+pub fn secret_line(path: &Path) -> Result<String, AccessError> {
+    let read = |source| AccessError::Read { path: path.to_owned(), source };
+    let mode = path.metadata().map_err(read)?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(AccessError::Exposed { path: path.to_owned(), mode });
+    }
+    let text = std::fs::read_to_string(path).map_err(read)?;
+    let secret = text.trim_end();
+    if secret.is_empty() || secret.contains(char::is_control) {
+        let why = "holds no secret: it must be one line".to_owned();
+        return Err(AccessError::Content { path: path.to_owned(), why });
+    }
+    Ok(secret.to_owned())
 }
 
 /// Answers git's question for credentials with the token, at the host that the configuration names and nowhere else.

@@ -4,18 +4,24 @@
 //! All calls block. Nothing of the remote is trusted but to be bytes: `verify` judges them.
 
 mod access;
+mod address;
+mod error;
+mod local;
 mod objects;
+mod unpack;
 mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use gix::protocol::transport::client::blocking_io::Transport;
 use gix::remote::Direction;
 use gix::remote::fetch::Tags;
 
-use bellwether_schemas::{Code, CommitId, codes};
+use bellwether_schemas::CommitId;
 
-pub use access::{Access, AccessError};
+pub use access::{Access, AccessError, secret_line};
+pub use error::FetchError;
 pub use objects::MirrorObjects;
 pub use watch::{Watch, WatchError, watch};
 
@@ -29,77 +35,6 @@ const OVERRIDES: [&str; 5] = [
     "clone.rejectShallow=true",
     "ssh.variant=ssh",
 ];
-
-/// Why the mirror has no news from the repository.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// The address is not one.
-    #[error("{}: {shown:?} is no address of a repository: {why}", self.code())]
-    Address {
-        /// What was given.
-        shown: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A file that opens the way to the repository cannot be used.
-    #[error("{}: the way to the repository {shown} is closed: {why}", self.code())]
-    Access {
-        /// Its address, without a password.
-        shown: String,
-        /// The file, and what is wrong with it.
-        why: String,
-    },
-    /// The repository does not answer.
-    #[error("{}: the repository {shown} cannot be reached: {why}", self.code())]
-    Unreachable {
-        /// Its address, without a password.
-        shown: String,
-        /// The whole chain of causes.
-        why: String,
-    },
-    /// The repository has no such branch.
-    #[error("{}: the repository {shown} has no branch {branch:?}", self.code())]
-    NoBranch {
-        /// Its address, without a password.
-        shown: String,
-        /// The branch.
-        branch: String,
-    },
-    /// The repository lacks its older history.
-    #[error("{}: the repository {shown} is a shallow clone", self.code())]
-    Shallow {
-        /// Its address, without a password.
-        shown: String,
-    },
-    /// The mirror borrows objects from elsewhere.
-    #[error("{}: the mirror {} names alternates, which a mirror never has", self.code(), dir.display())]
-    Alternates {
-        /// The mirror.
-        dir: PathBuf,
-    },
-    /// The mirror itself cannot be used.
-    #[error("{}: the mirror {} cannot be used: {why}", self.code(), dir.display())]
-    Mirror {
-        /// The mirror.
-        dir: PathBuf,
-        /// The whole chain of causes.
-        why: String,
-    },
-}
-
-impl FetchError {
-    /// The stable code.
-    pub const fn code(&self) -> Code {
-        match self {
-            Self::Address { .. } => codes::REPOSITORY_ADDRESS,
-            Self::Access { .. } => codes::REPOSITORY_ACCESS,
-            Self::Unreachable { .. } => codes::REPOSITORY_UNREACHABLE,
-            Self::NoBranch { .. } => codes::BRANCH_MISSING,
-            Self::Shallow { .. } => codes::REPOSITORY_SHALLOW,
-            Self::Alternates { .. } | Self::Mirror { .. } => codes::MIRROR_FAILED,
-        }
-    }
-}
 
 /// A mirror of one branch.
 #[derive(Debug, Clone)]
@@ -118,28 +53,23 @@ impl Mirror {
     /// When the address or the branch's name is none, or the directory holds something else.
     pub fn open_or_create(dir: &Path, url: &str, branch: &str, access: Access) -> Result<Self, FetchError> {
         let bad = |why: String| FetchError::Address { shown: redacted(url), why };
-        let parsed = gix::url::parse(url).map_err(|why| bad(why.to_string()))?;
-        match &parsed.scheme {
-            gix::url::Scheme::File | gix::url::Scheme::Https | gix::url::Scheme::Ssh => {}
-            other => return Err(bad(format!("{} is not supported: use a path, https or ssh", other.as_str()))),
-        }
-        if parsed.password().is_some() {
-            return Err(bad(
-                "a password has no place in it: put it into a file, and name that as repositoryAccess.tokenFile"
-                    .to_owned(),
-            ));
-        }
-        let name = format!("refs/heads/{branch}");
-        gix::validate::reference::name(name.as_str().into()).map_err(|why| bad(format!("branch {branch:?}: {why}")))?;
+        let parsed = address::parse(url).map_err(bad)?;
+        address::check_branch(branch).map_err(bad)?;
         let mirror = Self { dir: dir.to_owned(), url: parsed, branch: branch.to_owned(), access };
         if dir.join("HEAD").exists() {
             mirror.open()?;
         } else {
-            let kind = gix::create::Kind::Bare;
-            gix::ThreadSafeRepository::init_opts(dir, kind, gix::create::Options::default(), options())
-                .map_err(|why| mirror.unusable(chain(&why)))?;
+            mirror.create(gix::hash::Kind::Sha1)?;
         }
         Ok(mirror)
+    }
+
+    /// Makes an empty mirror of a repository that names its objects by `hash`.
+    fn create(&self, hash: gix::hash::Kind) -> Result<(), FetchError> {
+        let form = gix::create::Options { object_hash: Some(hash), ..gix::create::Options::default() };
+        gix::ThreadSafeRepository::init_opts(&self.dir, gix::create::Kind::Bare, form, options())
+            .map_err(|why| self.unusable(chain(&why)))?;
+        Ok(())
     }
 
     /// Fetches the branch, wherever it points now, and returns its tip. Objects fetched earlier stay. Ends early once
@@ -148,9 +78,30 @@ impl Mirror {
     /// # Errors
     /// Every case of [`FetchError`] but `Address`.
     pub fn fetch(&self, interrupted: &AtomicBool) -> Result<CommitId, FetchError> {
-        if let Some(path) = local_path(&self.url) {
-            self.check_local(&path)?;
+        match self.fetch_as_it_is(interrupted)? {
+            Fetched::Tip(tip) => Ok(tip),
+            Fetched::OtherHash { found, expected } => {
+                let changed = FetchError::Hash {
+                    shown: self.shown(),
+                    found: found.to_string(),
+                    expected: expected.to_string(),
+                    dir: self.dir.clone(),
+                };
+                // Which hash a repository has is known only now; an empty mirror takes it on.
+                if self.tip()?.is_some() {
+                    return Err(changed);
+                }
+                std::fs::remove_dir_all(&self.dir).map_err(|why| self.unusable(chain(&why)))?;
+                self.create(found)?;
+                match self.fetch_as_it_is(interrupted)? {
+                    Fetched::Tip(tip) => Ok(tip),
+                    Fetched::OtherHash { .. } => Err(changed),
+                }
+            }
         }
+    }
+
+    fn fetch_as_it_is(&self, interrupted: &AtomicBool) -> Result<Fetched, FetchError> {
         let closed = |why: AccessError| FetchError::Access { shown: self.shown(), why: chain(&why) };
         let (token, certificates) = (self.access.token().map_err(closed)?, self.access.certificates().map_err(closed)?);
         // A handle that lives long runs out of index slots after some dozens of fetches.
@@ -164,34 +115,79 @@ impl Mirror {
                 remote.with_fetch_tags(Tags::None).with_refspecs(Some(refspec.as_str()), Direction::Fetch)
             })
             .map_err(unreachable)?;
-        let connected = remote.connect(Direction::Fetch).map(|connection| {
-            let connection = connection.with_credentials(access::answer(token, self.url.clone()));
-            match self.url.scheme {
-                gix::url::Scheme::Https => connection.with_transport_options(Box::new(access::https(certificates))),
-                _ => connection,
+        let connection = match local::path(&self.url) {
+            Some(path) => {
+                let transport: Box<dyn Transport + Send> = Box::new(self.upload_pack(&path)?);
+                remote.to_connection_with_transport(transport)
             }
-        });
-        let prepared = connected
-            .and_then(|connection| connection.prepare_fetch(gix::progress::Discard, Default::default()))
-            .map_err(unreachable)?;
+            None => remote.connect(Direction::Fetch).map_err(unreachable)?,
+        };
+        let connection = connection.with_credentials(access::answer(token, self.url.clone()));
+        let connection = match self.url.scheme {
+            gix::url::Scheme::Https => connection.with_transport_options(Box::new(access::https(certificates))),
+            _ => connection,
+        };
+        let prepared = connection.prepare_fetch(gix::progress::Discard, Default::default()).map_err(unreachable)?;
+        let (found, expected) = (prepared.ref_map().object_hash, repo.object_hash());
+        if found != expected {
+            return Ok(Fetched::OtherHash { found, expected });
+        }
         let tip = prepared
             .ref_map()
             .remote_refs
             .iter()
             .map(gix::protocol::handshake::Ref::unpack)
-            .find_map(|(full_name, id, _)| id.filter(|_| *full_name == name.as_str()))
-            .and_then(|id| CommitId::from_bytes(id.as_bytes()));
+            .find_map(|(full_name, id, _)| id.filter(|_| *full_name == name.as_str()).map(ToOwned::to_owned));
         let Some(tip) = tip else {
             return Err(FetchError::NoBranch { shown: self.shown(), branch: self.branch.clone() });
         };
-        prepared.receive(gix::progress::Discard, interrupted).map_err(|why| {
-            let why = chain(&why);
-            match why.contains("shallow") {
-                true => FetchError::Shallow { shown: self.shown() },
-                false => FetchError::Unreachable { shown: self.shown(), why },
+        let received = prepared.receive(gix::progress::Discard, interrupted).map_err(|why| {
+            let (too_large, why) = (why.is_resource_exhausted(), chain(&why));
+            match (too_large, why.contains("shallow")) {
+                (true, _) => FetchError::TooLarge { shown: self.shown(), why },
+                (false, true) => FetchError::Shallow { shown: self.shown() },
+                (false, false) => FetchError::Unreachable { shown: self.shown(), why },
             }
         })?;
-        Ok(tip)
+        if let gix::remote::fetch::Status::Change { write_pack_bundle, .. } = received.status
+            && let Some(index) = write_pack_bundle.index_path
+            && let Err(why) = unpack::unpack_small(&repo, &index)
+        {
+            tracing::warn!(why = chain(&why), "a pack of the mirror stays as it is");
+        }
+        self.check_commit(&repo, tip)?;
+        Ok(Fetched::Tip(CommitId::from_bytes(tip.as_bytes()).expect("a git id has 20 or 32 bytes")))
+    }
+
+    /// Starts git for a repository on this machine; what is wrong with that is said better here than by the transport.
+    fn upload_pack(&self, path: &Path) -> Result<impl Transport + Send + use<>, FetchError> {
+        let unreachable = |why: String| FetchError::Unreachable { shown: self.shown(), why };
+        if !path.exists() {
+            return Err(unreachable("there is no such directory".to_owned()));
+        }
+        let source = local::open(path).map_err(|why| unreachable(chain(&why)))?;
+        match source.is_shallow() {
+            Ok(false) => {}
+            Ok(true) => return Err(FetchError::Shallow { shown: self.shown() }),
+            Err(why) => return Err(unreachable(chain(&why))),
+        }
+        local::upload_pack(source.common_dir())
+            .map_err(|why| unreachable(format!("git upload-pack cannot be started: {why}")))
+    }
+
+    /// Refuses a branch that points to something else than a commit.
+    fn check_commit(&self, repo: &gix::Repository, tip: gix::ObjectId) -> Result<(), FetchError> {
+        let found = repo.try_find_header(tip).map_err(|why| self.unusable(chain(&why)))?;
+        match found.map(|header| header.kind()) {
+            Some(gix::object::Kind::Commit) => Ok(()),
+            Some(kind) => {
+                Err(FetchError::NoCommit { shown: self.shown(), branch: self.branch.clone(), kind: kind.to_string() })
+            }
+            None => Err(FetchError::Unreachable {
+                shown: self.shown(),
+                why: format!("it did not send {tip}, to which its branch points"),
+            }),
+        }
     }
 
     /// Where the branch pointed when it was last fetched; none before the first fetch.
@@ -220,7 +216,7 @@ impl Mirror {
     }
 
     fn open(&self) -> Result<gix::Repository, FetchError> {
-        self.open_limited(objects::LARGE_READ)
+        self.open_limited(objects::LARGE_OBJECT)
     }
 
     /// Opens the mirror so that no single object takes more than `memory` bytes.
@@ -234,24 +230,13 @@ impl Mirror {
         if repo.is_shallow().map_err(unusable)? {
             return Err(self.unusable("it is shallow".to_owned()));
         }
+        if let Some(setting) = foreign_setting(&repo) {
+            return Err(self.unusable(format!("its configuration has {setting}, which a mirror never has")));
+        }
         if !repo.objects.store_ref().alternate_db_paths().map_err(unusable)?.is_empty() {
             return Err(FetchError::Alternates { dir: self.dir.clone() });
         }
         Ok(repo)
-    }
-
-    /// Says what is wrong with a repository on this machine better than the transport would.
-    fn check_local(&self, path: &Path) -> Result<(), FetchError> {
-        let unreachable = |why: String| FetchError::Unreachable { shown: self.shown(), why };
-        if !path.exists() {
-            return Err(unreachable("there is no such directory".to_owned()));
-        }
-        let source = open_local(path).map_err(|why| unreachable(chain(&why)))?;
-        match source.is_shallow() {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(FetchError::Shallow { shown: self.shown() }),
-            Err(why) => Err(unreachable(chain(&why))),
-        }
     }
 
     /// The error of a fetch that takes too long.
@@ -270,19 +255,38 @@ impl Mirror {
     }
 }
 
-/// The repository at a path, bare or with a work tree, without its configuration or the user's.
-fn open_local(path: &Path) -> Result<gix::Repository, gix::Error> {
-    gix::open::Options::isolated().open(path).map(|repo| repo.to_thread_local())
-}
-
-/// The path of a repository on this machine.
-fn local_path(url: &gix::Url) -> Option<PathBuf> {
-    let path = gix::path::from_bstr(&url.path).ok()?.into_owned();
-    (url.scheme == gix::url::Scheme::File).then_some(path)
+/// What a fetch found.
+enum Fetched {
+    Tip(CommitId),
+    OtherHash { found: gix::hash::Kind, expected: gix::hash::Kind },
 }
 
 fn options() -> gix::open::Options {
     gix::open::Options::isolated().open_path_as_is(true).strict_config(true).config_overrides(OVERRIDES)
+}
+
+/// A setting in the mirror's own file that was not written when it was made: it could switch off what keeps a fetch safe.
+fn foreign_setting(repo: &gix::Repository) -> Option<String> {
+    const OWN: [&str; 8] = [
+        "core.repositoryformatversion",
+        "core.bare",
+        "core.filemode",
+        "core.symlinks",
+        "core.ignorecase",
+        "core.precomposeunicode",
+        "core.logallrefupdates",
+        "extensions.objectformat",
+    ];
+    let config = repo.config_snapshot();
+    let local = config.plumbing().sections().filter(|section| section.meta().source == gix::config::Source::Local);
+    let names = local.flat_map(|section| {
+        let header = section.header();
+        let sub = header.subsection_name().map(|name| format!(".{name}")).unwrap_or_default();
+        let begin = format!("{}{sub}", header.name()).to_lowercase();
+        let names: Vec<_> = section.body().value_names().map(|name| name.to_string().to_lowercase()).collect();
+        names.into_iter().map(move |name| format!("{begin}.{name}"))
+    });
+    names.into_iter().find(|name| !OWN.contains(&name.as_str()))
 }
 
 /// An error with all its causes: what is at the top seldom says what happened.

@@ -12,8 +12,10 @@ use bellwether_schemas::ObjectId;
 /// Memory that one object may take before its kind and length are known: enough for nearly all of them, with the object
 /// that it is a delta of.
 pub(super) const SMALL_READ: usize = 8 << 20;
-/// Memory that one object may take at all: the longest blob, twice while deltas are applied, and the deltas.
-pub(super) const LARGE_READ: usize = 4 * ObjectKind::Blob.limit();
+/// The longest object that a fetch takes in: others may be deltas of it, which are read then.
+pub(super) const LARGE_OBJECT: usize = 2 * ObjectKind::Blob.limit();
+/// Memory that one object may take at all: the longest one twice while deltas are applied, and the deltas.
+pub(super) const LARGE_READ: usize = 3 * LARGE_OBJECT;
 /// Bytes of decoded pack entries that all threads together keep, where each processor has one.
 const KEPT: usize = 64 << 20;
 /// A longer entry is not kept.
@@ -88,6 +90,9 @@ impl ObjectSource for MirrorObjects {
     fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
         let unreadable = |why: String| ObjectError::Unreadable { id: *id, why };
         let name = gix::ObjectId::try_from(id.as_bytes()).map_err(|why| unreadable(why.to_string()))?;
+        if name.kind() != self.small.shared.objects.object_hash() {
+            return Err(ObjectError::Missing(*id));
+        }
         // One look-up serves nearly all: the length that pack or file declares is held against the limit before it is inflated.
         match self.small.of_this_thread().try_find_object(name) {
             Ok(Some(found)) => {
@@ -109,7 +114,7 @@ fn kind(id: &ObjectId, found: gix::object::Kind) -> Result<ObjectKind, ObjectErr
         gix::object::Kind::Commit => Ok(ObjectKind::Commit),
         gix::object::Kind::Tree => Ok(ObjectKind::Tree),
         gix::object::Kind::Blob => Ok(ObjectKind::Blob),
-        gix::object::Kind::Tag => Err(ObjectError::Unreadable { id: *id, why: "it is a tag".to_owned() }),
+        gix::object::Kind::Tag => Err(ObjectError::WrongKind { id: *id, found: "tag", expected: "commit, tree or blob" }),
     }
 }
 

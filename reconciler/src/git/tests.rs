@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use bellwether_core::objects::{ObjectError, ObjectKind, ObjectSource as _, read};
 
-use bellwether_schemas::ObjectId;
+use bellwether_schemas::{ObjectId, codes};
 
 use super::*;
 
+mod hostile;
 mod remote;
+mod sha256;
 
 /// Nobody interrupts these fetches.
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -125,6 +127,8 @@ fn follows_the_branch_for_long_and_back_and_keeps_what_it_had() {
         last = source.commit(&format!("commit {number}"));
         assert_eq!(mirror.fetch(&NEVER).expect("fetched"), last);
     }
+    let packs = std::fs::read_dir(source.dir.path().join("mirror.git/objects/pack")).expect("a folder").count();
+    assert_eq!(packs, 0, "small packs are taken apart, or every look at the mirror would read them all");
     source.git(&["reset", "-q", "--hard", &first.to_string()]);
     assert_eq!(mirror.fetch(&NEVER).expect("fetched"), first, "the branch is where it is, also when it went back");
     assert_eq!(mirror.fetch(&NEVER).expect("nothing new is no error"), first);
@@ -233,4 +237,24 @@ fn only_repositories_on_this_machine_are_watched() {
     assert!(watch("https://example.com/fleet.git").expect("an address").is_none());
     assert!(watch("git@example.com:fleet.git").expect("an address").is_none());
     assert!(matches!(watch("/nowhere/at/all"), Err(WatchError::Open { .. })));
+}
+
+#[test]
+#[ignore = "a measurement, which takes a while"]
+fn many_fetches_measured() {
+    let source = Source::new();
+    let mirror = source.mirror(&source.work, "main");
+    for number in 1..=400 {
+        let tip = source.commit(&format!("commit {number}"));
+        mirror.fetch(&NEVER).expect("fetched");
+        if number % 100 == 0 {
+            let time = |what: &str, act: &dyn Fn()| {
+                let begin = Instant::now();
+                act();
+                println!("{number} fetches: {what} {:?}", begin.elapsed());
+            };
+            time("nothing new", &|| drop(mirror.fetch(&NEVER).expect("fetched")));
+            time("one read", &|| drop(read(&mirror.objects().expect("open"), &tip, ObjectKind::Commit).expect("read")));
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use notify::{Event, EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
-use super::{chain, local_path, open_local};
+use super::{address, chain, local};
 
 /// A push is several events; they count as one when they come this close together.
 const SETTLE: Duration = Duration::from_millis(10);
@@ -66,10 +66,10 @@ impl Watch {
 /// # Errors
 /// When it is on this machine, and cannot be opened or watched.
 pub fn watch(url: &str) -> Result<Option<Watch>, WatchError> {
-    let Some(path) = gix::url::parse(url).ok().as_ref().and_then(local_path) else {
+    let Some(path) = address::parse(url).ok().as_ref().and_then(local::path) else {
         return Ok(None);
     };
-    let repo = open_local(&path).map_err(|why| WatchError::Open { path: path.clone(), why: chain(&why) })?;
+    let repo = local::open(&path).map_err(|why| WatchError::Open { path: path.clone(), why: chain(&why) })?;
     let unopened = |why: std::io::Error| WatchError::Open { path: path.clone(), why: why.to_string() };
     let dir = repo.common_dir().canonicalize().map_err(unopened)?;
     let heads = dir.join("refs/heads");

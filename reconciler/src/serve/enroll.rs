@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use super::Advertise;
 use super::problem::{Class, Problem};
 use super::spent::{Spend, SpentTokens, Use};
+use super::webhook::WEBHOOK_PATH;
 use crate::pki::{Authority, Peer, RequestedKey};
 
 /// Bytes of a request that are read.
@@ -68,7 +69,9 @@ impl Enroll {
 pub(super) fn router(enroll: Arc<Enroll>) -> Router {
     Router::new()
         .route(ENROLL_PATH, post(answer).fallback(other_method))
-        .fallback(|| async { Problem::not_found(format!("the enroll listener has POST {ENROLL_PATH} only")) })
+        .fallback(|| async {
+            Problem::not_found(format!("the enroll listener has POST {ENROLL_PATH} and POST {WEBHOOK_PATH} only"))
+        })
         .with_state(enroll)
 }
 

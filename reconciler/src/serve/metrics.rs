@@ -7,6 +7,7 @@ use bellwether_schemas::api::{Condition, Summary, Updated};
 
 use super::sessions::Sessions;
 use super::views::Views;
+use super::webhook::Calls;
 
 const SUMMARIES: [Summary; 8] = [
     Summary::Online,
@@ -42,7 +43,7 @@ fn condition(condition: &Condition) -> &'static str {
 }
 
 /// The metrics of a snapshot.
-pub(super) fn render(views: &Views, sessions: &Sessions) -> String {
+pub(super) fn render(views: &Views, sessions: &Sessions, webhook: &Calls) -> String {
     let mut text = String::new();
     let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -72,6 +73,8 @@ pub(super) fn render(views: &Views, sessions: &Sessions) -> String {
     family("bellwether_invalid_manifests", "gauge", "Manifests with problems.", &plain(count(views.invalid.len())));
     family("bellwether_sessions", "gauge", "Devices that have a session.", &plain(count(sessions.count())));
     family("bellwether_reports_total", "counter", "Reports since the start.", &plain(sessions.reports()));
+    let calls = webhook.counts().map(|(result, count)| (format!("{{result=\"{result}\"}}"), count));
+    family("bellwether_webhook_calls_total", "counter", "Calls of the webhook since the start.", &calls);
     family("bellwether_ready", "gauge", "1 once the first pass has ended.", &plain(u64::from(views.ready)));
     text
 }

@@ -17,8 +17,10 @@ mod spent;
 mod tls;
 mod updates;
 mod views;
+mod webhook;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +85,8 @@ pub struct Settings {
     pub advertise: Advertise,
     /// The domain in certificates.
     pub domain: Domain,
+    /// The file with the secret that calls of the webhook are signed with.
+    pub webhook_secret: Option<PathBuf>,
 }
 
 /// What the listeners share with the loop.
@@ -104,6 +108,8 @@ pub struct Shared {
     pub incoming: mpsc::Sender<Incoming>,
     /// New devices to the loop.
     pub enrolled: mpsc::Sender<Enrolled>,
+    /// "Fetch now", to whoever fetches; of capacity 1, so that one is waiting at most.
+    pub fetch_now: mpsc::Sender<()>,
     /// Open sessions, through which the loop reaches devices.
     pub sessions: Arc<Sessions>,
 }
@@ -148,7 +154,7 @@ impl ServeError {
 
 /// Opens the four listeners and serves them until `shutdown`. When one cannot be opened, none is served.
 pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationToken) -> Result<Bound, ServeError> {
-    let Settings { listen, advertise, domain } = settings;
+    let Settings { listen, advertise, domain, webhook_secret } = settings;
     let files = raise_open_files();
     let sessions = DEVICES.within(files, 12);
     tell_of_few_sessions(sessions.connections, files);
@@ -164,6 +170,8 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         updates: with_port(&advertise.updates, updates.address()),
     };
     let page_tls = !page.address().ip().is_loopback();
+    let calls = Arc::new(webhook::Calls::default());
+    let webhook = webhook::Webhook::new(webhook_secret, shared.fetch_now.clone(), calls.clone());
     let tasks = TaskTracker::new();
     let bound = Bound {
         enroll: enroll.address(),
@@ -177,7 +185,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         (
             enroll,
             Service {
-                router: enroll_router(&shared, &domain, advertise),
+                router: enroll_router(&shared, &domain, advertise).merge(webhook::router(Arc::new(webhook))),
                 tls: Some(anyone.clone()),
                 devices_of: None,
                 limits: ENROLL.within(files, 1),
@@ -204,7 +212,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         (
             page,
             Service {
-                router: page_router(&shared),
+                router: page_router(&shared, calls),
                 tls: page_tls.then_some(anyone),
                 devices_of: None,
                 limits: PAGE.within(files, 1),
@@ -257,8 +265,8 @@ fn updates_router(shared: &Shared) -> axum::Router {
     }))
 }
 
-fn page_router(shared: &Shared) -> axum::Router {
-    page::router(page::Page::new(shared.views.clone(), shared.sessions.clone()))
+fn page_router(shared: &Shared, calls: Arc<webhook::Calls>) -> axum::Router {
+    page::router(page::Page::new(shared.views.clone(), shared.sessions.clone(), calls))
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use super::problem::Problem;
 use super::sessions::Sessions;
 use super::updates::get_only;
 use super::views::Views;
+use super::webhook::Calls;
 use super::{api, metrics};
 use attention::{Attention, attention};
 
@@ -40,6 +41,7 @@ const POLICY: &str =
 pub(super) struct Page {
     views: watch::Receiver<Arc<Views>>,
     sessions: Arc<Sessions>,
+    webhook: Arc<Calls>,
     devices_json: Arc<Mutex<Option<DevicesJson>>>,
 }
 
@@ -50,8 +52,8 @@ struct DevicesJson {
 }
 
 impl Page {
-    pub(super) fn new(views: watch::Receiver<Arc<Views>>, sessions: Arc<Sessions>) -> Self {
-        Self { views, sessions, devices_json: Arc::default() }
+    pub(super) fn new(views: watch::Receiver<Arc<Views>>, sessions: Arc<Sessions>, webhook: Arc<Calls>) -> Self {
+        Self { views, sessions, webhook, devices_json: Arc::default() }
     }
 
     /// All devices as JSON: made once for each snapshot, however many ask.
@@ -105,7 +107,7 @@ async fn ready(State(page): State<Page>) -> Result<&'static str, Problem> {
 }
 
 async fn metrics_text(State(page): State<Page>) -> Response {
-    let text = metrics::render(&page.views(), &page.sessions);
+    let text = metrics::render(&page.views(), &page.sessions, &page.webhook);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

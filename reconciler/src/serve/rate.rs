@@ -1,6 +1,7 @@
-//! How much a device may ask for: a bucket of calls that refills steadily.
+//! How much a device, or whoever signs a webhook, may ask for: a bucket of calls that refills steadily.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::Duration;
 
 use bellwether_schemas::DeviceName;
@@ -11,24 +12,30 @@ const BURST: u32 = 64;
 /// The time after which one more is allowed.
 const REFILL: Duration = Duration::from_millis(100);
 
-/// The buckets of all devices that called lately.
-#[derive(Debug, Default)]
-pub(super) struct Rates {
-    /// When each device's bucket will be full again.
-    full_at: HashMap<DeviceName, Instant>,
+/// The buckets of all callers that called lately.
+#[derive(Debug)]
+pub(super) struct Rates<Caller = DeviceName> {
+    /// When each caller's bucket will be full again.
+    full_at: HashMap<Caller, Instant>,
 }
 
-impl Rates {
-    /// Takes one call from the device's bucket, or says how long it must wait for it.
-    pub(super) fn take(&mut self, device: &DeviceName, now: Instant) -> Result<(), Duration> {
+impl<Caller> Default for Rates<Caller> {
+    fn default() -> Self {
+        Self { full_at: HashMap::new() }
+    }
+}
+
+impl<Caller: Clone + Eq + Hash> Rates<Caller> {
+    /// Takes one call from the caller's bucket, or says how long it must wait for it.
+    pub(super) fn take(&mut self, caller: &Caller, now: Instant) -> Result<(), Duration> {
         // Full buckets need not be remembered; looked for seldom enough to cost nothing.
         if self.full_at.len() >= 1_024 && self.full_at.len().is_power_of_two() {
             self.full_at.retain(|_, full_at| *full_at > now);
         }
-        let full_at = self.full_at.get(device).copied().unwrap_or(now).max(now) + REFILL;
+        let full_at = self.full_at.get(caller).copied().unwrap_or(now).max(now) + REFILL;
         let over = (full_at - now).saturating_sub(REFILL * BURST);
         if over.is_zero() {
-            self.full_at.insert(device.clone(), full_at);
+            self.full_at.insert(caller.clone(), full_at);
             Ok(())
         } else {
             Err(over)
@@ -42,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_allowed_and_then_a_steady_rate_for_each_device_alone() {
-        let (mut rates, now) = (Rates::default(), Instant::now());
+        let (mut rates, now) = (Rates::<DeviceName>::default(), Instant::now());
         let (one, two): (DeviceName, DeviceName) = ("one".parse().expect("a name"), "two".parse().expect("a name"));
         for _ in 0..BURST {
             assert_eq!(rates.take(&one, now), Ok(()));

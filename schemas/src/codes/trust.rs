@@ -7,7 +7,7 @@ codes! { TRUST:
         "The clone is shallow or incomplete, or the git server has lost an object. History that cannot be read cannot be verified.",
         "Run git fsck on the server, push the missing objects, and do not use a shallow clone as the source.";
     OBJECT_DAMAGED = "BW-0202", "an object of the history is damaged",
-        "An object does not have the hash that its name says, is of another kind or too large, shows a SHA-1 collision attack, or cannot be read.",
+        "An object does not have the hash that its name says, is of another kind, or cannot be read.",
         "Run git fsck on the server; restore the object from another clone.";
     COMMIT_MALFORMED = "BW-0203", "a commit is not written as git writes it",
         "Only commits with one tree, one author, one committer, at most one signature and known headers are taken, so that every program reads the same from them.",
@@ -115,7 +115,7 @@ codes! { TRUST:
         "A merge without a person's signature counts only if each path comes unchanged from the only side that changed it; whoever decides otherwise must sign for it.",
         "Merge the branch into yours first and resolve there, or merge on your machine and sign: bellwether land BRANCH, or git merge --no-ff -S BRANCH.";
     OBJECT_TOO_LARGE = "BW-0238", "an object of the history is too large",
-        "A commit may have 1 MiB, a tree 16 MiB and a blob 64 MiB.",
+        "A commit may have 1 MiB, a tree 16 MiB and a blob 64 MiB. A fetch takes in nothing of more than 128 MiB, in whatever commit.",
         "Keep large contents out of the repository: artifacts are fetched from a URL.";
     SHA1_COLLISION = "BW-0239", "an object shows a SHA-1 collision attack",
         "Its bytes carry the marks of an attack that makes two contents with the same id.",
@@ -138,4 +138,31 @@ codes! { TRUST:
     OBJECT_KIND = "BW-0245", "an object of the history is of another kind than it should be",
         "A commit names something as its tree that is no tree, or a tree something as a file that is no blob.",
         "Make the commit again with git.";
+    SQUASH_OR_REBASE = "BW-0247", "commits look as a squash or rebase button makes them",
+        "They have one parent and are signed by nobody of the policy before them, so the verifier refuses the branch at the first of them. Squash and rebase buttons make such commits; so does committing without -S.",
+        "Turn squash and rebase off on the hosting service. Commits that are not pushed can be signed: git rebase --exec 'git commit --amend --no-edit -S' COMMIT.";
+    KEY_LISTED = "BW-0270", "a key is in the policy already",
+        "A key belongs to one person, and stands there once: two people with one key could not be told apart.",
+        "Let the other person make a key of their own: ssh-keygen -t ed25519 -f ~/.ssh/fleet.";
+    KEY_NOT_TAKEN = "BW-0271", "a key cannot be put into the policy",
+        "It is no public key, or of a kind that does not count. The policy takes SSH public keys, armoured OpenPGP public keys and Sigstore identities.",
+        "Pass the public half: --ssh-key ~/.ssh/fleet.pub, or --openpgp FILE with what gpg --armor --export KEY prints.";
+    NOT_IN_POLICY = "BW-0272", "the policy has no such person, key or role",
+        "The name is not in trust/policy.yaml as it is in the working copy.",
+        "See what is there: bellwether trust show.";
+    RULE_UNSATISFIABLE = "BW-0273", "a rule would be left with too few people",
+        "A rule asks for several distinct people of its role, bots left out. With fewer, nobody could change its paths any more.",
+        "Let somebody else into the role first: bellwether trust add PERSON --role ROLE.";
+    NOT_ENDORSABLE = "BW-0274", "an endorsement would count for nothing",
+        "An endorsement names the newest commit of a branch and is signed by a person of the policy who did not write all of it.",
+        "Let another person of the role endorse: git switch BRANCH && bellwether trust endorse && git push.";
+    MERGE_CONFLICT = "BW-0275", "both sides of a merge changed the same path",
+        "A merge is clean only if each path comes from the only side that changed it. Whoever decides otherwise writes new content, which others would have to read again.",
+        "Resolve it on the branch, where it can be read: git switch BRANCH && git merge -S MAIN, then land it again.";
+    NOTHING_TO_LAND = "BW-0276", "the branch has nothing to land",
+        "All its commits are in the current branch already, or it has none in common with it.",
+        "Name another branch: git branch --all --no-merged.";
+    NO_LANDING = "BW-0277", "the commit cannot be judged as a landing",
+        "A landing's first parent is the landing before it. This commit is neither a landing nor on top of one that counts.",
+        "Name a commit of the branch: git log --first-parent --oneline.";
 }

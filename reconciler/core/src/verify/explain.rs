@@ -101,6 +101,28 @@ impl VerifiedHistory {
         self.plan(objects, tip).map_err(|fault| fault.at(*tip))
     }
 
+    /// Every path that both sides changed since the branch with the tip `tip` left the line, sorted.
+    ///
+    /// # Errors
+    /// The branch cannot be compared.
+    pub fn merge_conflicts(&mut self, objects: &dyn ObjectSource, tip: &CommitId) -> Result<Vec<String>, Refusal> {
+        self.conflicts(objects, tip).map_err(|fault| fault.at(*tip))
+    }
+
+    fn conflicts(&mut self, objects: &dyn ObjectSource, tip: &CommitId) -> Result<Vec<String>, Fault> {
+        let side = self.line.side(objects, &[*tip], usize::MAX)?;
+        let mut trees = Trees { objects, cache: &mut self.trees };
+        let branch = Branch::read(&mut trees, &self.line, *tip, &side)?;
+        let mut open = branch.changed();
+        let mut found = Vec::new();
+        while let Some(path) = self.line.first_changed_since(branch.fork, open.iter().copied(), &mut trees)? {
+            found.push(super::name::shown(path));
+            open.remove(path);
+        }
+        found.sort();
+        Ok(found)
+    }
+
     fn plan(&mut self, objects: &dyn ObjectSource, tip: &CommitId) -> Result<Vec<PathChange>, Fault> {
         let side = self.line.side(objects, &[*tip], usize::MAX)?;
         let mut trees = Trees { objects, cache: &mut self.trees };

@@ -281,8 +281,11 @@ pub(crate) fn judge_introduction(
     })
 }
 
-/// The person of `policy` who signed, and who counts.
-pub(crate) fn signer_of(commit: &Commit, policy: &Policy) -> Result<PersonName, Fault> {
+/// The person of `policy` who signed a commit, and who counts.
+///
+/// # Errors
+/// Why nobody who counts signed it.
+pub fn signer_of(commit: &Commit, policy: &Policy) -> Result<PersonName, Fault> {
     let key = check_signature(commit)?;
     let Some(person) = policy.owner(&key) else {
         let why = format!("the key {} is nobody's in policy version {}", key.fingerprint(), policy.version());

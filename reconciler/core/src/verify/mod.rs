@@ -29,7 +29,7 @@ pub use branch::ENDORSES;
 pub use commit::Commit;
 pub use explain::{Explanation, MergeKind, PathExplanation};
 pub use history::{Advanced, Introduction, Stop, VerifiedHistory};
-pub use landing::VerifiedLanding;
+pub use landing::{VerifiedLanding, signer_of};
 pub use policy::{POLICY_PATH, Policy, RuleOutcome};
 pub use refusal::{Fault, Refusal};
 pub use reset::Reset;

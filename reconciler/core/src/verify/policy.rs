@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bellwether_schemas::manifest::{AnyManifest, PolicyRule, TrustPolicy};
 use bellwether_schemas::{ObjectId, codes};
-use bellwether_schemas::{PersonName, yaml};
+use bellwether_schemas::{PersonName, RoleName, yaml};
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
 
@@ -44,6 +44,8 @@ impl fmt::Debug for Policy {
 pub struct RuleOutcome {
     /// The rule as text.
     pub rule: String,
+    /// The role whose members count.
+    pub role: RoleName,
     /// How many distinct people of the role it asks for.
     pub needed: u32,
     /// Who of the role stands for the path.
@@ -181,7 +183,7 @@ impl Policy {
             let rule = &self.manifest.rules[at];
             let counted =
                 people.iter().filter(|person| self.members[at].contains(**person)).copied().cloned().collect();
-            RuleOutcome { rule: rule_text(rule), needed: rule.signers, counted }
+            RuleOutcome { rule: rule_text(rule), role: rule.role.clone(), needed: rule.signers, counted }
         };
         self.rules_of(path).map(outcome).collect()
     }

@@ -78,7 +78,9 @@ impl From<ObjectError> for Fault {
         let code = match error {
             ObjectError::Missing(_) => codes::OBJECT_MISSING,
             ObjectError::WrongKind { .. } => codes::OBJECT_KIND,
-            ObjectError::TooLarge { .. } | ObjectError::Corrupt(_) | ObjectError::Unreadable { .. } => {
+            ObjectError::TooLarge { .. } => codes::OBJECT_TOO_LARGE,
+            ObjectError::Collision(_) => codes::SHA1_COLLISION,
+            ObjectError::Corrupt(_) | ObjectError::Unreadable { .. } => {
                 codes::OBJECT_DAMAGED
             }
         };

@@ -21,6 +21,8 @@ use super::*;
 struct Backend {
     root: PathBuf,
     token: String,
+    /// The version of the protocol that is spoken whatever the client asks for.
+    protocol: Option<&'static str>,
 }
 
 /// Serves the repositories below a folder by `git http-backend`, to whoever shows the token.
@@ -33,9 +35,10 @@ async fn backend(State(backend): State<Backend>, request: Request) -> Response {
     if header("authorization") != expected {
         return (http::StatusCode::UNAUTHORIZED, [("www-authenticate", "Basic realm=\"git\"")]).into_response();
     }
+    let protocol = backend.protocol.map_or_else(|| header("git-protocol"), |version| format!("version={version}"));
     let mut git = tokio::process::Command::new("git");
     git.arg("http-backend").env("GIT_PROJECT_ROOT", &backend.root).env("GIT_HTTP_EXPORT_ALL", "1");
-    git.env("HOME", &backend.root).env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_PROTOCOL", header("git-protocol"));
+    git.env("HOME", &backend.root).env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_PROTOCOL", protocol);
     git.env("REQUEST_METHOD", request.method.as_str()).env("PATH_INFO", request.uri.path());
     git.env("QUERY_STRING", request.uri.query().unwrap_or_default()).env("CONTENT_TYPE", header("content-type"));
     git.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -109,7 +112,8 @@ fn a_repository_behind_https_is_mirrored_with_a_token_and_a_certificate_of_ones_
     source.git(&["push", "-q", "../bare.git", "main"]);
     let dir = source.dir.path();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let (port, certificate) = serve_https(&runtime, Backend { root: dir.to_owned(), token: "sesame".to_owned() });
+    let (port, certificate) =
+        serve_https(&runtime, Backend { root: dir.to_owned(), token: "sesame".to_owned(), protocol: None });
     let (token_file, ca_file) = (secret(dir.join("token"), "sesame\n"), secret(dir.join("ca.pem"), &certificate));
     let url = format!("https://localhost:{port}/bare.git");
     let open = |access| Mirror::open_or_create(&dir.join("mirror.git"), &url, "main", access).expect("a mirror");
@@ -131,6 +135,25 @@ fn a_repository_behind_https_is_mirrored_with_a_token_and_a_certificate_of_ones_
     assert!(wrong.to_string().contains("not accepted") && !wrong.to_string().contains("simsim"), "{wrong}");
     std::fs::remove_file(token_file).expect("removed");
     assert_eq!(refused(full).code(), codes::REPOSITORY_ACCESS);
+}
+
+/// We ask for version 2; who knows none answers in version 0, and nobody in version 1.
+#[test]
+fn servers_that_know_no_version_of_the_protocol_are_understood() {
+    let source = Source::new();
+    source.bare();
+    let tip = source.git(&["rev-parse", "HEAD"]).parse::<CommitId>().expect("an id");
+    let dir = source.dir.path();
+    for version in ["0", "2"] {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        let backend = Backend { root: dir.to_owned(), token: "sesame".to_owned(), protocol: Some(version) };
+        let (port, certificate) = serve_https(&runtime, backend);
+        let (token_file, ca_file) = (secret(dir.join("token"), "sesame\n"), secret(dir.join("ca.pem"), &certificate));
+        let access = Access { token_file: Some(token_file), ca_file: Some(ca_file), ..Access::default() };
+        let (url, mirror) = (format!("https://localhost:{port}/bare.git"), dir.join(format!("mirror-{version}.git")));
+        let mirror = Mirror::open_or_create(&mirror, &url, "main", access).expect("a mirror");
+        assert_eq!(mirror.fetch(&NEVER).expect(version), tip);
+    }
 }
 
 /// A server of ssh for this user alone, ended with the test.

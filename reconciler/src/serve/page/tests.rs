@@ -92,7 +92,7 @@ fn views() -> Views {
 
 fn router_of(views: Views) -> Router {
     let (_, views) = watch::channel(Arc::new(views));
-    router(Page::new(views, Arc::default()))
+    router(Page::new(views, Arc::default(), Arc::default()))
 }
 
 async fn get(views: Views, path: &str) -> (u16, http::HeaderMap, String) {

@@ -4,6 +4,7 @@ mod enrollment;
 mod listeners;
 mod sessions;
 mod updates;
+mod webhook;
 
 use bellwether_core::admission::Entry;
 use bellwether_schemas::Sha256Digest;
@@ -30,6 +31,7 @@ struct World {
     views: watch::Sender<Arc<Views>>,
     enrolled: mpsc::Receiver<Enrolled>,
     incoming: Option<mpsc::Receiver<Incoming>>,
+    fetch_asked: mpsc::Receiver<()>,
     shutdown: CancellationToken,
 }
 
@@ -59,12 +61,13 @@ fn entry(n: u8, id: &str, device: Option<&str>) -> Entry {
     }
 }
 
-fn settings() -> Settings {
+fn settings(webhook_secret: Option<PathBuf>) -> Settings {
     let any = "127.0.0.1:0".parse().expect("an address");
     Settings {
         listen: Listen { enroll: any, devices: any, updates: any, page: any },
         advertise: Advertise { devices: "https://localhost:0".into(), updates: "https://localhost:7777".into() },
         domain: domain(),
+        webhook_secret,
     }
 }
 
@@ -85,6 +88,13 @@ async fn publisher(dir: &std::path::Path) -> Publisher {
 
 impl World {
     async fn start(entries: impl IntoIterator<Item = Entry>) -> Self {
+        Self::start_with(entries, |_| None).await
+    }
+
+    async fn start_with(
+        entries: impl IntoIterator<Item = Entry>,
+        webhook_secret: impl FnOnce(&std::path::Path) -> Option<PathBuf>,
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(dir.path().join("store")).expect("a folder");
         let authority = Arc::new(authority(&dir.path().join("ca")));
@@ -98,6 +108,7 @@ impl World {
         let (views, views_seen) = watch::channel(Arc::default());
         let (incoming_sender, incoming) = mpsc::channel(64);
         let (enrolled_sender, enrolled) = mpsc::channel(64);
+        let (fetch_now, fetch_asked) = mpsc::channel(1);
         let shared = Shared {
             authority,
             publisher,
@@ -107,11 +118,13 @@ impl World {
             views: views_seen,
             incoming: incoming_sender,
             enrolled: enrolled_sender,
+            fetch_now,
             sessions: Arc::default(),
         };
         let shutdown = CancellationToken::new();
-        let bound = start(settings(), shared.clone(), shutdown.clone()).await.expect("serving");
-        Self { dir, shared, bound, admissions, views, enrolled, incoming: Some(incoming), shutdown }
+        let bound =
+            start(settings(webhook_secret(dir.path())), shared.clone(), shutdown.clone()).await.expect("serving");
+        Self { dir, shared, bound, admissions, views, enrolled, incoming: Some(incoming), fetch_asked, shutdown }
     }
 
     /// Changes what the history says.
