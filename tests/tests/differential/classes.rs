@@ -73,7 +73,8 @@ pub(crate) const CLASSES: &[Class] = &[
     ),
     class(
         "ssh-keygen takes RSA of 2048 bits",
-        &[codes::SIGNATURE_UNSUPPORTED],
+        // The second is said of a merge that such a key signed.
+        &[codes::SIGNATURE_UNSUPPORTED, codes::MERGE_UNCLEAN],
         &["rsa-2048"],
         "keys that a policy may list have 3072 bits at least",
     ),
