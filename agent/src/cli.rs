@@ -6,13 +6,15 @@ use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use bellwether_agent_core::Status;
+use bellwether_agent_core::{Frozen, Status};
 use bellwether_schemas::codes;
 use bellwether_schemas::report::Claim;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::clock;
 use crate::config;
 use crate::enroll::{self, EnrollError, Invitation};
+use crate::head;
 use crate::run::{self, RunError};
 use crate::state_dir::{self, StateDir, StateError};
 
@@ -172,11 +174,12 @@ fn run_agent(args: RunArgs) -> Result<(), Message> {
 fn show_status(args: &StatusArgs) -> Result<(), Message> {
     let damaged =
         |e: crate::disk::DiskError| Message { code: codes::AGENT_STATE.to_string(), text: chain(&e), hint: None };
-    let Some(status) = state_dir::load_status(&args.state).map_err(damaged)? else {
+    let Some(mut status) = state_dir::load_status(&args.state).map_err(damaged)? else {
         let enrolled = state_dir::load_identity(&args.state).map_err(damaged)?.is_some();
         let text = if enrolled { "the agent has not run yet" } else { "the device is not enrolled" };
         return Err(Message { code: codes::NOT_ENROLLED.to_string(), text: text.to_owned(), hint: None });
     };
+    watch_silence(&args.state, &mut status);
     let text = match args.output {
         Output::Json => serde_json::to_string_pretty(&status).expect("a status has string keys"),
         Output::Text if state_dir::is_in_use(&args.state) => describe(&status),
@@ -184,6 +187,25 @@ fn show_status(args: &StatusArgs) -> Result<(), Message> {
     };
     let _ = writeln!(std::io::stdout(), "{text}");
     Ok(())
+}
+
+/// Says whether nobody has signed anything for too long, by what the device holds and its clock: the reconciler, or what
+/// stands between, may be the one who keeps news back.
+fn watch_silence(state: &Path, status: &mut Status) {
+    let verified = state_dir::load_trust(state).ok().flatten().and_then(|trust| trust.verified);
+    let held = state_dir::load_head(state).map_err(|error| chain(&error));
+    let frozen = held.and_then(|held| {
+        let damaged = |error| format!("head.json is damaged: {error}");
+        head::frozen(&held, clock::now(verified).0).map_err(damaged)
+    });
+    match frozen {
+        Ok(frozen) => status.frozen = frozen,
+        Err(why) => {
+            let trouble = format!("{}: {why}", codes::AGENT_STATE);
+            status.trouble =
+                Some(status.trouble.take().map_or(trouble.clone(), |before| format!("{before}; {trouble}")));
+        }
+    }
 }
 
 fn describe(status: &Status) -> String {
@@ -203,6 +225,11 @@ fn describe(status: &Status) -> String {
     if let Some(failure) = &status.failure {
         let version = failure.version.map(|v| format!(" of {}", v.long())).unwrap_or_default();
         lines.push(format!("failure    {}{version} at {}: {}", failure.code, failure.at, failure.message));
+    }
+    if let Some(Frozen { code, since, max_silence }) = &status.frozen {
+        let silence =
+            format!("nobody has signed a commit since {since}, longer than the {max_silence} that the policy allows");
+        lines.push(format!("frozen     {code}: {silence}; news may be kept back"));
     }
     if let Some(trouble) = &status.trouble {
         lines.push(format!("trouble    {trouble}"));

@@ -92,6 +92,10 @@ pub(crate) async fn enroll(state: &StateDir, invitation: &Invitation) -> Result<
     }
     // This also checks that the certificate is for the key.
     tls::client(&identity.ca, Some(&identity), None).map_err(|e| unusable(crate::cli::chain(&e)))?;
+    if trust.is_some() {
+        // Another root answers for other records; the reconciler gives its own with the next session.
+        state.forget_head()?;
+    }
     if let Some(trust) = match trust {
         None => trust_of_other_name(state, &identity.device)?,
         new => new,

@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod disk;
 mod enroll;
+mod head;
 mod identity;
 mod probe;
 mod pull;

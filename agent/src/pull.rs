@@ -228,4 +228,4 @@ impl Verified {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,6 +8,7 @@ use bellwether_agent_core::{
     Allowed, Clock, Effect, Event, Machine, NotApplied, Probed, Problem, Purpose, Status, Thoroughness,
 };
 use bellwether_schemas::codes;
+use bellwether_schemas::head::MAX_HEAD;
 use bellwether_schemas::id::Sha256Digest;
 use bellwether_schemas::report::{Directive, Failure, FailureKind, Presented};
 use bellwether_schemas::spec::DeviceSpec;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::apply::{Applier, ApplyError};
 use crate::disk::DiskError;
+use crate::head::{self, HeadError};
 use crate::identity::Identity;
 use crate::probe::Prober;
 use crate::session::{self, Link};
@@ -33,8 +35,6 @@ const AGENT: &str = env!("CARGO_PKG_VERSION");
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(60);
 /// A heartbeat is no rarer, whatever the reconciler says: a device must be heard of, and retries hang on it.
 const RAREST_HEARTBEAT: Duration = Duration::from_secs(3_600);
-/// The largest head record that is kept: what is presented must fit into a report.
-const MAX_HEAD: usize = 64 << 10;
 /// Pulls that may be made at once, and the time after which one more is allowed.
 const PULLS: u32 = 16;
 const PULL_AGAIN: Duration = Duration::from_secs(1);
@@ -85,6 +85,8 @@ struct Agent {
     link_trouble: Option<String>,
     clock_trouble: Option<String>,
     failure: Option<Failure>,
+    /// A head record that the accepted root does not answer for; the next pull may bring a newer root.
+    unanswered_head: Option<Vec<u8>>,
     shown: Vec<u8>,
 }
 
@@ -136,6 +138,7 @@ impl Agent {
             link_trouble: None,
             clock_trouble: None,
             failure: None,
+            unanswered_head: None,
             shown: Vec::new(),
         };
         Ok((agent, done))
@@ -248,6 +251,9 @@ impl Agent {
                 self.verified = self.state.load_trust()?.and_then(|trust| trust.verified);
                 let offer = pulled.offer.as_ref().map(|found| found.0.version.long());
                 tracing::info!(offer = offer.as_deref().unwrap_or("none"), "pulled");
+                if let Some(record) = self.unanswered_head.take() {
+                    self.keep_head(record);
+                }
             }
             Event::Pulled(Err(p))
             | Event::Staged(Err(p))
@@ -295,7 +301,7 @@ impl Agent {
                 Ok(())
             }
             Link::Said(Directive::Head { record }) => {
-                self.keep_head(&record);
+                self.keep_head(record);
                 Ok(())
             }
             Link::Said(directive) => {
@@ -331,11 +337,20 @@ impl Agent {
         Ok(())
     }
 
-    fn keep_head(&self, record: &[u8]) {
-        if record.len() > MAX_HEAD {
-            tracing::warn!(bytes = record.len(), "a head record that is too large is not kept");
-        } else if !self.state.load_head().is_ok_and(|held| held == record) {
-            unless_full(self.state.store_head(record));
+    /// Keeps a head record if it counts. One that does not, or that the disk has no room for, ends nothing.
+    fn keep_head(&mut self, record: Vec<u8>) {
+        let kept = self.state.load_trust().map_err(HeadError::from).and_then(|trust| match trust {
+            Some(trust) => head::keep(&self.state, &trust, &record),
+            None => Err(HeadError::Foreign),
+        });
+        self.unanswered_head = None;
+        match kept {
+            Ok(()) => {}
+            Err(HeadError::Disk(error)) => unless_full(Err(error)),
+            Err(error) => {
+                tracing::warn!(code = %codes::HEAD_RECORD_REFUSED, "{}", crate::cli::chain(&error));
+                self.unanswered_head = matches!(error, HeadError::Foreign).then_some(record);
+            }
         }
     }
 

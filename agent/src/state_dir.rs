@@ -82,7 +82,7 @@ impl StateDir {
     }
 
     pub(crate) fn load_trust(&self) -> Result<Option<Trust>, DiskError> {
-        disk::read_json(&self.file("trust.json"))
+        load_trust(&self.path)
     }
 
     pub(crate) fn store_trust(&self, trust: &Trust) -> Result<(), DiskError> {
@@ -102,11 +102,15 @@ impl StateDir {
     }
 
     pub(crate) fn load_head(&self) -> Result<Vec<u8>, DiskError> {
-        Ok(disk::read(&self.file("head.json"))?.unwrap_or_default())
+        load_head(&self.path)
     }
 
     pub(crate) fn store_head(&self, record: &[u8]) -> Result<(), DiskError> {
         disk::replace(&self.file("head.json"), record)
+    }
+
+    pub(crate) fn forget_head(&self) -> Result<(), DiskError> {
+        disk::remove(&self.file("head.json"))
     }
 
     /// The memory; a new one, with its nonce already on disk, where there is none.
@@ -137,6 +141,16 @@ impl StateDir {
 /// The status that a running agent wrote last; needs no lock.
 pub(crate) fn load_status(state: &Path) -> Result<Option<Status>, DiskError> {
     disk::read_json(&state.join("status.json"))
+}
+
+/// The newest head record, empty where there is none; needs no lock.
+pub(crate) fn load_head(state: &Path) -> Result<Vec<u8>, DiskError> {
+    Ok(disk::read(&state.join("head.json"))?.unwrap_or_default())
+}
+
+/// What the device has verified; needs no lock.
+pub(crate) fn load_trust(state: &Path) -> Result<Option<Trust>, DiskError> {
+    disk::read_json(&state.join("trust.json"))
 }
 
 /// Whether an agent holds the lock now.

@@ -106,7 +106,7 @@ impl SigningKey {
         Ok((Self::new(pair), pem(document.as_ref())))
     }
 
-    fn load(path: &Path) -> Result<Self, KeyError> {
+    pub(crate) fn load(path: &Path) -> Result<Self, KeyError> {
         let text = read_private(path)?;
         let no_key = |why: String| KeyError::NoKey { path: path.to_owned(), why };
         let der = PrivatePkcs8KeyDer::from_pem_slice(&text).map_err(|why| no_key(why.to_string()))?;

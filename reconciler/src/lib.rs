@@ -10,5 +10,7 @@ pub mod repository;
 pub mod run;
 pub mod serve;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod tick;
 pub mod world;

@@ -17,8 +17,8 @@ use crate::pki::{Authority, AuthorityError};
 use crate::publish::{Objects, ObjectsError, PublishError, Publisher, SLICE};
 use crate::repository::{Repository, SharedObjects};
 use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
-use crate::store::{AcceptError, InstanceError, PlanError, Store, StoreError, check_instance};
-use crate::tick::{Fetched, Inbox, Observation, Outlets, TickError, tick};
+use crate::store::{AcceptError, HeadRow, InstanceError, PlanError, Store, StoreError, check_instance};
+use crate::tick::{Fetched, Inbox, Observation, Outlets, TickError, store_head, tick};
 use crate::world::{PresentedOffer, Timing, UnreadableRecord, World};
 
 /// Reports that one pass takes at most, so that answers do not wait for ever under load.
@@ -59,6 +59,8 @@ pub enum RunError {
     Serve(#[from] ServeError),
     #[error("another reconciler uses the same database")]
     Conflict(#[source] TickError),
+    #[error("the accepted head cannot be stored")]
+    Head(#[source] TickError),
     #[error("the database cannot be understood")]
     Record(#[from] UnreadableRecord),
 }
@@ -69,7 +71,8 @@ impl RunError {
         match self {
             Self::Config(error) => error.code(),
             Self::Domain(_) => codes::CONFIG_INVALID,
-            Self::Store(_) | Self::Record(_) | Self::Conflict(_) => codes::DATABASE_FAILED,
+            Self::Head(TickError::Publish(error)) => error.code(),
+            Self::Store(_) | Self::Record(_) | Self::Conflict(_) | Self::Head(_) => codes::DATABASE_FAILED,
             Self::Objects(_) => codes::OBJECT_STORE_FAILED,
             Self::Instance(error) => error.code(),
             Self::Keys(error) => error.code(),
@@ -125,10 +128,13 @@ impl Reconciler {
         let mut repository =
             Repository::new(SharedObjects::new(mirror.objects()?), config.introduction(), &config.branch);
         let loaded = store.load_all().await?;
-        repository.restore(loaded.head.clone());
+        let record = publisher.head().map(|head| HeadRow::from(&head.record));
+        let unstored = repository.restore(loaded.head.clone(), record, now);
         let timing = Timing { heartbeat: config.heartbeat, stale_after: config.stale_after(), serving_since: now };
         let url = mirror.shown();
         let mut world = World::new(repository, timing, loaded)?;
+        world.take_landings(unstored);
+        store_head(&mut world, &store, &publisher).await.map_err(RunError::Head)?;
         // Who got a certificate just before an earlier run ended, and never came to be known by it.
         for row in store.enrolled(&domain).await? {
             world.enrolled_before(&row.identity, now);
@@ -269,9 +275,9 @@ impl Reconciler {
 }
 
 fn observation(incoming: Incoming) -> Observation {
-    let Incoming { identity, reported, begins_session, presented, reply, .. } = incoming;
+    let Incoming { identity, reported, begins_session, presented, head, reply, .. } = incoming;
     let presented = presented.map(|read| PresentedOffer { offer: read.binding.offer, metadata_version: read.version });
-    Observation { identity, reported, begins_session, presented, reply }
+    Observation { identity, reported, begins_session, presented, head, reply }
 }
 
 /// When page and API were refreshed. Making the views costs time that grows with the fleet, so it is spent on a tenth
@@ -293,7 +299,10 @@ impl Shown {
 
     fn show(&mut self, world: &World, outlets: &Outlets) {
         let begin = tokio::time::Instant::now();
-        outlets.views.send_replace(Arc::new(world.views(&outlets.url, true, Timestamp::now())));
+        // A head that could not be stored counts for nothing yet, and is shown to nobody.
+        if world.unstored.is_empty() {
+            outlets.views.send_replace(Arc::new(world.views(&outlets.url, true, Timestamp::now())));
+        }
         *self = Self { outdated: false, not_before: Some(begin + begin.elapsed() * 10) };
     }
 }

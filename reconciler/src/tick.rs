@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bellwether_core::admission::{Admissions, Domain, Identity};
 use bellwether_core::render::Content;
+use bellwether_schemas::head::HeadRecord;
 use bellwether_schemas::report::{Directive, Reported};
 use bellwether_schemas::spec::DeviceSpec;
 use bellwether_schemas::{CommitId, DeviceName};
@@ -17,7 +18,7 @@ use crate::git::FetchError;
 use crate::publish::{DeviceTargets, PublishError, Published, Publisher, SLICE};
 use crate::repository::{Moved, SharedObjects};
 use crate::serve::{Sessions, Views};
-use crate::store::{AcceptError, PlanError, Store};
+use crate::store::{AcceptError, HeadRow, PlanError, Store};
 use crate::world::{PresentedOffer, Publication, World};
 
 /// What happened since the last pass.
@@ -46,6 +47,8 @@ pub struct Observation {
     pub begins_session: bool,
     /// What it holds of ours, already checked.
     pub presented: Option<PresentedOffer>,
+    /// The head record that it holds, if that is ours and not the one in the store.
+    pub head: Option<HeadRecord>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Vec<Directive>>,
 }
@@ -97,14 +100,19 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Times
     if let Some(outcome) = inbox.fetched {
         take_fetched(world, outcome, now);
     }
-    store_head(world, &outlets.store).await?;
+    take_presented_heads(world, &outlets.publisher, &inbox.reports, now).await?;
+    if world.repository.watch_silence(now) {
+        tracing::info!(condition = ?world.repository.condition(), "the clock moved the repository's condition");
+    }
+    store_head(world, &outlets.store, &outlets.publisher).await?;
     announce_admissions(world, outlets);
+    announce_head(outlets);
 
     for identity in &inbox.enrolled {
         world.enrolled(identity, now);
     }
     let mut replies = Vec::with_capacity(inbox.reports.len());
-    for Observation { identity, reported, begins_session, presented, reply } in inbox.reports {
+    for Observation { identity, reported, begins_session, presented, reply, .. } in inbox.reports {
         world.observe(&identity, reported, presented, now);
         replies.push((identity.device, begins_session, reply));
     }
@@ -131,6 +139,7 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Times
         let mut answer = world.answer(&device);
         if begins_session {
             answer.insert(0, Directive::Interval { seconds: world.heartbeat().get() });
+            answer.extend(outlets.publisher.head().map(|head| Directive::Head { record: head.bytes.to_vec() }));
         }
         // A device that hung up asks again when it is back.
         let _ = reply.send(answer);
@@ -147,7 +156,7 @@ fn take_fetched(world: &mut World, outcome: Fetched, now: Timestamp) {
             moved
         }
         // Nobody is paused for a commit that could not be looked up.
-        Err(error) => world.repository.unreachable(error.to_string()),
+        Err(error) => world.repository.unreachable(error.to_string(), now),
     };
     take_moved(world, moved);
 }
@@ -160,19 +169,48 @@ fn advance(world: &mut World, tip: &CommitId, objects: SharedObjects, now: Times
 
 fn take_moved(world: &mut World, moved: Moved) {
     let accepted = !moved.landings.is_empty();
-    world.unstored.extend(moved.landings);
+    world.take_landings(moved.landings);
     if moved.condition || accepted {
         tracing::info!(condition = ?world.repository.condition(), head = ?world.repository.head(), "the repository moved");
         world.moved();
     }
 }
 
-/// Stores the accepted head before anything follows from it.
-async fn store_head(world: &mut World, store: &Store) -> Result<(), TickError> {
+/// Takes the newest head record of ours that devices hold, if it stands above everything known of: then database and store
+/// lost it. It is in the store before it counts.
+async fn take_presented_heads(
+    world: &mut World,
+    publisher: &Publisher,
+    reports: &[Observation],
+    now: Timestamp,
+) -> Result<(), TickError> {
+    let presented = reports.iter().filter_map(|report| report.head.as_ref());
+    let above = presented.filter(|record| world.repository.is_below(record));
+    let Some(record) = above.max_by_key(|record| record.rank()) else { return Ok(()) };
+    tracing::warn!(commit = %record.commit, landing = record.landing, "a device holds a newer accepted head than is known of");
+    publisher.store_head(record).await?;
+    let moved = tokio::task::block_in_place(|| world.repository.take_anchor(record, now));
+    take_moved(world, moved);
+    world.look_up_anchor();
+    Ok(())
+}
+
+/// Stores the accepted head before anything follows from it: its signed record, then the database.
+///
+/// # Errors
+/// When either fails: then nothing may follow from the head yet.
+pub async fn store_head(world: &mut World, store: &Store, publisher: &Publisher) -> Result<(), TickError> {
+    // While the anchor is missing the store's record names that, which stands above what is accepted.
+    if !world.repository.lacks_anchor()
+        && let Some(record) = world.repository.head_record()
+    {
+        publisher.store_head(&record).await?;
+    }
     if world.unstored.is_empty() {
         return Ok(());
     }
-    let head = world.repository.head_row().expect("landings were accepted, so there is a head");
+    let record = world.repository.head_record().expect("landings were accepted, so there is a head");
+    let head = HeadRow::from(&record);
     let before = world.stored_head.as_ref().map(|head| head.commit);
     store.accept_head(before.as_ref(), &head, &world.unstored).await?;
     world.unstored.clear();
@@ -189,6 +227,13 @@ fn announce_admissions(world: &World, outlets: &Outlets) {
         current.clone_from(newest);
         changed
     });
+}
+
+/// Gives the devices that have a session the newest signed head record.
+fn announce_head(outlets: &Outlets) {
+    if let Some(head) = outlets.publisher.head() {
+        outlets.sessions.announce_head(head.bytes);
+    }
 }
 
 /// Writes the signed targets of the next devices whose targets are not what was decided; targets before metadata. What is
@@ -245,3 +290,6 @@ async fn targets(world: &World, publisher: &Publisher, publication: Publication)
     };
     Ok(DeviceTargets { binding, spec, targets, contents: Vec::new(), floor })
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,6 +144,11 @@ impl Device {
     pub fn status(&self) -> String {
         Process::run(&self.program, &["agent", "status", "--state", &text(&self.state())]).1
     }
+
+    /// The same as JSON.
+    pub fn status_json(&self) -> String {
+        Process::run(&self.program, &["agent", "status", "--output", "json", "--state", &text(&self.state())]).1
+    }
 }
 
 fn text(path: &Path) -> String {

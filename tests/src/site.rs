@@ -339,6 +339,12 @@ impl Site {
         answer.json().ok()
     }
 
+    /// What the page's listener answers, as text.
+    pub fn page(&self, path: &str) -> Option<String> {
+        let client = reqwest::blocking::Client::builder().no_proxy().build().expect("a client can be made");
+        client.get(format!("{}{path}", self.addresses().page)).send().ok()?.text().ok()
+    }
+
     /// The devices, as the API shows them.
     pub fn views(&self) -> Vec<DeviceView> {
         self.get("devices").unwrap_or_default()
@@ -418,9 +424,10 @@ impl Site {
 pub fn stalled_by(repository: &RepositoryView) -> Option<&str> {
     match &repository.condition {
         Condition::Stalled { code, .. } => Some(code),
-        Condition::Verified | Condition::Rewound { .. } | Condition::Frozen { .. } | Condition::Unreachable { .. } => {
-            None
-        }
+        Condition::Verified
+        | Condition::Rewound { .. }
+        | Condition::Frozen { .. }
+        | Condition::Unreachable { .. } => None,
     }
 }
 

@@ -1,6 +1,9 @@
 //! Devices ahead of the git history: paused, adopted, forced.
 
-use bellwether_schemas::api::{Condition, Summary, Updated};
+use std::path::Path;
+
+use bellwether_schemas::CommitId;
+use bellwether_schemas::api::{Condition, RepositoryView, Summary, Updated};
 use bellwether_tests::site::{ROLLOUT, policy};
 use bellwether_tests::{Site, SiteBuilder};
 
@@ -114,4 +117,175 @@ fn a_merge_the_other_way_round_is_refused() {
         site.wait_repository("the repository is stalled", |r| bellwether_tests::site::stalled_by(r).is_some());
     assert_eq!(bellwether_tests::site::stalled_by(&stalled), Some("BW-0224"), "{stalled:?}");
     assert_eq!(stalled.head.map(|head| head.commit), Some(second));
+}
+
+/// Takes a copy of what a restore would bring back.
+fn back_up(site: &Site, name: &str, paths: &[&str]) {
+    for path in paths {
+        let (from, to) = (site.path("reconciler").join(path), site.path(name).join(path));
+        copy(&from, &to);
+    }
+}
+
+/// Puts a copy in place of what is there.
+fn restore(site: &Site, name: &str, paths: &[&str]) {
+    for path in paths {
+        let (from, to) = (site.path(name).join(path), site.path("reconciler").join(path));
+        remove(&to);
+        copy(&from, &to);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        std::fs::create_dir_all(to).expect("a folder can be made");
+        for entry in std::fs::read_dir(from).expect("a folder can be read") {
+            let name = entry.expect("an entry").file_name();
+            copy(&from.join(&name), &to.join(&name));
+        }
+    } else if from.exists() {
+        std::fs::create_dir_all(to.parent().expect("a file has a folder")).expect("a folder can be made");
+        std::fs::copy(from, to).expect("a file can be copied");
+    }
+}
+
+fn remove(path: &Path) {
+    if path.is_dir() {
+        std::fs::remove_dir_all(path).expect("a folder can be removed");
+    } else if path.exists() {
+        std::fs::remove_file(path).expect("a file can be removed");
+    }
+}
+
+const DATABASE: [&str; 3] = ["state.db", "state.db-wal", "state.db-shm"];
+
+fn is_rewound(repository: &RepositoryView, missing: &CommitId) -> bool {
+    matches!(&repository.condition, Condition::Rewound { accepted, .. } if accepted == missing)
+}
+
+/// A site at its second landing, whose reconciler is down, with a backup of `paths` from the first; the git server was set
+/// back to the first landing too, and the mirror is gone.
+fn set_back(paths: &[&str]) -> (Site, CommitId) {
+    let mut site = SiteBuilder::new(PART, 2).start();
+    site.wait_up_to_date(&site.introduction);
+    site.kill_reconciler();
+    back_up(&site, "backup", paths);
+    site.start_reconciler();
+    site.engineer.replace("fleets/edge.yaml", "message 1", "message 2");
+    let second = site.land("Say message 2");
+    site.wait_up_to_date(&second);
+    let holds = |device: &bellwether_tests::Device| {
+        let record = std::fs::read_to_string(device.state().join("head.json")).unwrap_or_default();
+        record.contains(&second.to_string()).then_some(())
+    };
+    for device in &site.devices {
+        site.wait("the device holds the newest head", || holds(device));
+    }
+    site.kill_reconciler();
+    restore(&site, "backup", paths);
+    remove(&site.path("reconciler/mirror.git"));
+    site.engineer.force_push(&site.introduction);
+    (site, second)
+}
+
+/// Nothing moves until the missing commits return, whatever else is pushed; then everything goes on.
+fn goes_on_from(site: &Site, second: &CommitId) {
+    for device in ["edge-1", "edge-2"] {
+        site.wait_summary(device, Summary::ConflictPaused);
+        assert_eq!(
+            site.device(device).read(MESSAGE),
+            Some(format!("message 2 for {device}\n")),
+            "it keeps what it runs"
+        );
+    }
+    site.engineer.reset(&site.introduction);
+    site.engineer.replace("fleets/edge.yaml", "message 1", "message 3");
+    site.land("Another second landing");
+    let other = site.engineer.head();
+    let view = site.wait_repository(
+        "the other landing was seen",
+        |r| matches!(&r.condition, Condition::Rewound { tip, .. } if *tip == other),
+    );
+    assert!(is_rewound(&view, second) && view.head.map(|head| head.commit) == Some(site.introduction), "nothing moved");
+    site.engineer.force_push(second);
+    site.wait_repository("the head is what it was", |r| {
+        r.condition == Condition::Verified && r.head.as_ref().is_some_and(|head| head.commit == *second)
+    });
+    site.wait_devices("every device takes part again", |views| {
+        views.iter().all(|v| v.status.summary.status == Summary::Online && v.status.updated.status == Updated::UpToDate)
+    });
+}
+
+#[test]
+fn an_older_database_beside_the_store_does_not_roll_the_head_back() {
+    let (mut site, second) = set_back(&DATABASE);
+    site.start_reconciler();
+    site.wait_repository("the store's record is missing from the branch", |r| is_rewound(r, &second));
+    goes_on_from(&site, &second);
+}
+
+#[test]
+fn a_device_brings_back_the_head_that_database_and_store_lost() {
+    let paths = [&DATABASE[..], &["store"]].concat();
+    let (mut site, second) = set_back(&paths);
+    for device in &mut site.devices {
+        device.kill();
+    }
+    site.start_reconciler();
+    let forgotten = site.wait_repository("it is verified", |r| r.condition == Condition::Verified);
+    assert_eq!(forgotten.head.map(|head| head.commit), Some(site.introduction), "nobody is left who knows better");
+    for device in &mut site.devices {
+        device.start();
+    }
+    site.wait_repository("a device's record is missing from the branch", |r| is_rewound(r, &second));
+    goes_on_from(&site, &second);
+}
+
+#[test]
+fn a_damaged_record_of_the_head_is_never_taken_as_absent() {
+    let mut site = SiteBuilder::new(PART, 1).start();
+    site.wait_up_to_date(&site.introduction);
+    site.kill_reconciler();
+    let record = site.path("reconciler/store/head.json");
+    let text = std::fs::read_to_string(&record).expect("the record is in the store");
+    std::fs::write(&record, text.replace("\"landing\":1", "\"landing\":0")).expect("written");
+    let said = site.reconciler_refuses();
+    assert!(said.contains("BW-0280") && said.contains("head.json"), "{said}");
+}
+
+#[test]
+fn a_silence_is_seen_by_reconciler_and_devices_and_stops_no_offer() {
+    let mut site = SiteBuilder::new(PART, 2).build();
+    site.start_reconciler();
+    site.enroll_all();
+    site.devices[0].start();
+    site.wait_summary("edge-1", Summary::Online);
+    let with = |version, silence: &str| {
+        let policy = policy(&site.engineer.public_key(), version);
+        policy.replace("  people:\n", &format!("  maxSilence: {silence}\n  people:\n"))
+    };
+    site.engineer.write("trust/policy.yaml", &with(2, "2s"));
+    site.land("Let nobody be silent for long");
+    let frozen = |r: &RepositoryView| matches!(r.condition, Condition::Frozen { .. });
+    let view = site.wait_repository("the repository is frozen", frozen);
+    assert!(view.why.contains("maxSilence"), "{}", view.why);
+    let metrics = site.wait("the metrics say so", || {
+        let text = site.page("/metrics")?;
+        text.contains("bellwether_repository_condition{condition=\"Frozen\"} 1").then_some(text)
+    });
+    assert!(metrics.contains("bellwether_repository_condition{condition=\"Verified\"} 0"));
+    site.wait("the device says so", || site.device("edge-1").status().contains("BW-0242").then_some(()));
+    let status: serde_json::Value = serde_json::from_str(&site.device("edge-1").status_json()).expect("JSON");
+    assert_eq!(status["frozen"]["code"], "BW-0242", "{status}");
+    assert_eq!(status["frozen"]["maxSilence"], "2s", "{status}");
+
+    // The accepted head stays in force: a device that comes meanwhile gets what it says.
+    site.devices[1].start();
+    site.wait_up_to_date(&site.introduction);
+    assert!(site.wait_repository("it still is", frozen).head.is_some());
+
+    site.engineer.write("trust/policy.yaml", &with(3, "1h"));
+    site.land("Speak");
+    site.wait_repository("a signed commit ends it", |r| r.condition == Condition::Verified);
+    site.wait("the device knows", || (!site.device("edge-1").status().contains("BW-0242")).then_some(()));
 }

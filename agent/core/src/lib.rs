@@ -19,4 +19,4 @@ pub use event::{Effect, Event, NotApplied, Probed, Pulled, Purpose, Thoroughness
 pub use machine::Machine;
 pub use offer::{Judgement, RefusedOffer, judge};
 pub use problem::{Problem, plain};
-pub use status::{Paused, Status};
+pub use status::{Frozen, Paused, Status};

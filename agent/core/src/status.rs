@@ -2,6 +2,7 @@
 
 use bellwether_schemas::id::CommitId;
 use bellwether_schemas::name::DeviceName;
+use bellwether_schemas::quantity::Seconds;
 use bellwether_schemas::report::{Claim, Failure, Health, Phase};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,18 @@ pub struct Paused {
     pub reason: String,
     /// The commit that is missing, if that is why.
     pub commit: Option<CommitId>,
+}
+
+/// Nobody has signed anything for longer than the policy allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Frozen {
+    /// A stable code.
+    pub code: String,
+    /// When somebody signed last.
+    pub since: Timestamp,
+    /// The longest silence that the policy allows.
+    pub max_silence: Seconds,
 }
 
 /// What the device runs, what it waits for, and why.
@@ -45,4 +58,8 @@ pub struct Status {
     /// What is wrong with the connection or the clock, if anything.
     #[serde(default)]
     pub trouble: Option<String>,
+    /// Whether nobody has signed anything for too long: told by the newest head record that the device holds, and its clock,
+    /// when the status is shown.
+    #[serde(default)]
+    pub frozen: Option<Frozen>,
 }

@@ -15,10 +15,10 @@ fn at(second: u64) -> Timestamp {
     Timestamp::from_second(i64::try_from(START + second).expect("a second")).expect("a time")
 }
 
-struct Key(Ed25519KeyPair);
+pub(crate) struct Key(Ed25519KeyPair);
 
 impl Key {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Ed25519KeyPair::generate().expect("a key"))
     }
 
@@ -31,7 +31,7 @@ impl Key {
         Sha256Digest::of(&canonical(&self.public())).to_string()
     }
 
-    fn sign(&self, signed: &Value) -> Vec<u8> {
+    pub(crate) fn sign(&self, signed: &Value) -> Vec<u8> {
         signed_by(signed, &[self])
     }
 }
@@ -40,14 +40,14 @@ fn canonical(value: &Value) -> Vec<u8> {
     sigstore_tuf::canonical_json::to_canonical_bytes(value).expect("canonical")
 }
 
-fn signed_by(signed: &Value, keys: &[&Key]) -> Vec<u8> {
+pub(crate) fn signed_by(signed: &Value, keys: &[&Key]) -> Vec<u8> {
     let text = canonical(signed);
     let signatures: Vec<Value> =
         keys.iter().map(|key| json!({"keyid": key.id(), "sig": hex::encode(key.0.sign(&text).as_ref())})).collect();
     serde_json::to_vec(&json!({"signed": signed, "signatures": signatures})).expect("JSON")
 }
 
-fn root(version: u64, root: &Key, online: &Key) -> Value {
+pub(crate) fn root(version: u64, root: &Key, online: &Key) -> Value {
     let role = |key: &Key| json!({"keyids": [key.id()], "threshold": 1});
     json!({
         "_type": "root", "spec_version": "1.0.0", "version": version, "expires": "2099-01-01T00:00:00Z",

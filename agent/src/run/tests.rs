@@ -4,6 +4,7 @@ use bellwether_agent_core::Purpose;
 use bellwether_schemas::report::FailureKind;
 
 use super::*;
+use crate::head::tests::{Rig as Signer, record as head_record};
 use crate::trust::Metadata;
 
 struct Rig {
@@ -40,6 +41,13 @@ impl Rig {
     }
 }
 
+/// A reconciler whose root the device accepts.
+fn signer(rig: &Rig) -> Signer {
+    let signer = Signer::new();
+    rig.agent.state.store_trust(&signer.trust).expect("stored");
+    signer
+}
+
 /// From here on nothing can be written to this file of the state directory.
 fn break_writes(path: &Path) {
     std::fs::create_dir(path.with_extension("new")).expect("made");
@@ -52,9 +60,13 @@ async fn intervals_and_head_records_have_bounds() {
         rig.told(Directive::Interval { seconds });
         assert_eq!(rig.agent.heartbeat, Duration::from_secs(expected));
     }
-    rig.told(Directive::Head { record: b"{}".to_vec() });
-    rig.told(Directive::Head { record: vec![b' '; MAX_HEAD + 1] });
-    assert_eq!(rig.agent.presented().head, b"{}");
+    let signer = signer(&rig);
+    let record = signer.sign(&head_record(1, 5));
+    rig.told(Directive::Head { record: record.clone() });
+    for other in [signer.sign(&head_record(1, 4)), vec![b' '; MAX_HEAD + 1], b"{}".to_vec()] {
+        rig.told(Directive::Head { record: other });
+    }
+    assert_eq!(rig.agent.presented().head, record, "the newest that counts, as it came");
     std::fs::write(rig.state("head.json"), vec![b' '; MAX_HEAD + 1]).expect("written");
     assert!(rig.agent.presented().head.is_empty(), "what a report cannot carry is not presented");
 }
@@ -85,7 +97,8 @@ async fn what_cannot_be_noted_ends_nothing_and_what_must_be_remembered_does() {
     break_writes(&rig.state("memory.json"));
     break_writes(&rig.state("status.json"));
     break_writes(&rig.state("head.json"));
-    rig.told(Directive::Head { record: b"{}".to_vec() });
+    let record = signer(&rig).sign(&head_record(1, 5));
+    rig.told(Directive::Head { record });
     let problem = Problem::transient(codes::DOWNLOAD_FAILED, "no space left");
     rig.agent.handle(Event::Pulled(Err(problem))).expect("a note is no reason to end");
     let failure = rig.agent.machine.memory().failure.clone().expect("it is reported all the same");
@@ -118,4 +131,17 @@ async fn why_what_runs_is_ill_is_in_the_status() {
     rig.agent.handle(Event::Probed(Probed { purpose: Purpose::Running, result: Err(sick) })).expect("handled");
     let status = crate::state_dir::load_status(&rig.dir.path().join("state")).expect("read").expect("a status");
     assert!(status.waiting.contains("BW-0651") && status.waiting.contains("/x"), "{}", status.waiting);
+}
+
+#[tokio::test]
+async fn a_record_that_a_newer_root_answers_for_is_kept_after_the_pull_that_brings_it() {
+    let mut rig = rig();
+    signer(&rig);
+    let rotated = Signer::new();
+    let record = rotated.sign(&head_record(1, 5));
+    rig.told(Directive::Head { record: record.clone() });
+    assert!(rig.agent.presented().head.is_empty());
+    rig.agent.state.store_trust(&rotated.trust).expect("stored");
+    rig.agent.worked(Event::Pulled(Ok(bellwether_agent_core::Pulled { offer: None }))).expect("handled");
+    assert_eq!(rig.agent.presented().head, record);
 }

@@ -10,6 +10,10 @@ pub(super) fn root(version: NonZeroU64) -> Path {
     Path::from(format!("root/{version}.root.json"))
 }
 
+pub(super) fn head() -> Path {
+    Path::from("head.json")
+}
+
 pub(super) fn target(digest: &Sha256Digest, name: &str) -> Path {
     Path::from(format!("targets/{digest}.{name}"))
 }

@@ -4,6 +4,7 @@
 //! a crash at any point leaves a valid repository. It decides nothing about what is offered.
 
 mod check;
+mod head;
 mod layout;
 mod objects;
 mod presented;
@@ -22,11 +23,12 @@ use tough::schema::{Root, Signed};
 
 use bellwether_schemas::spec::{SPEC_TARGET, TargetRef};
 use bellwether_schemas::targets::Binding;
-use bellwether_schemas::{Code, DeviceName, Sha256Digest, codes};
+use bellwether_schemas::{Code, CommitId, DeviceName, Sha256Digest, codes};
 
 use crate::keys::OnlineKeys;
 
 pub use check::{Damage, Expected};
+pub use head::SignedHead;
 pub use objects::{Objects, ObjectsError};
 pub use presented::{PresentedError, PresentedMetadata};
 
@@ -74,6 +76,22 @@ pub enum PublishError {
         /// The last that was tried.
         version: NonZeroU64,
     },
+    /// The store's record of the accepted head cannot be used.
+    #[error("{}: head.json in the store cannot be used: {why}", self.code())]
+    Head {
+        /// What is wrong with it.
+        why: String,
+        /// Why, where it could be read.
+        source: Option<PresentedError>,
+    },
+    /// The store knows a newer accepted head.
+    #[error("{}: head.json in the store names {held}, which stands above {offered}", self.code())]
+    OlderHead {
+        /// The head that the store names.
+        held: CommitId,
+        /// The head that was to be accepted.
+        offered: CommitId,
+    },
     /// A part of the work ended unexpectedly.
     #[error("{}: a part of publishing ended unexpectedly", self.code())]
     Task(#[from] tokio::task::JoinError),
@@ -89,6 +107,8 @@ impl PublishError {
             Self::Root { .. } => codes::STORE_ROOT_UNUSABLE,
             Self::ForeignKey { .. } => codes::KEYS_NOT_IN_ROOT,
             Self::Mismatch { .. } => codes::TARGET_MISMATCH,
+            Self::Head { .. } => codes::HEAD_RECORD_UNUSABLE,
+            Self::OlderHead { .. } => codes::HEAD_RECORD_OLDER,
         }
     }
 }
@@ -125,6 +145,8 @@ struct Inner {
     newest: Mutex<HashMap<DeviceName, Newest>>,
     /// Targets that were seen whole in the store since the start.
     stored: Mutex<HashSet<Sha256Digest>>,
+    /// The newest record of the accepted head.
+    head: Mutex<Option<SignedHead>>,
 }
 
 /// The newest metadata of a device.
@@ -159,7 +181,8 @@ impl Publisher {
     /// Opens the store with the keys to sign with.
     ///
     /// # Errors
-    /// When the store fails, its root chain is broken, or the keys are not those of its newest root.
+    /// When the store fails, its root chain or its record of the accepted head cannot be used, or the keys are not those of
+    /// its newest root.
     pub async fn open(objects: Objects, keys: OnlineKeys) -> Result<Self, PublishError> {
         let roots = load_roots(objects.store().as_ref()).await?;
         let newest =
@@ -169,8 +192,9 @@ impl Publisher {
                 return Err(PublishError::ForeignKey { role, version: newest.version });
             }
         }
+        let head = Mutex::new(head::load(&objects, &roots).await?);
         let (newest, stored) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { objects, keys, roots, newest, stored }) })
+        Ok(Self { inner: Arc::new(Inner { objects, keys, roots, newest, stored, head }) })
     }
 
     /// Stores the content of a target; a target that is there stays.

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use bellwether_core::admission::{Admission, Admissions, Identity};
 use bellwether_schemas::codes;
+use bellwether_schemas::head::{HeadRecord, MAX_HEAD};
 use bellwether_schemas::report::{Directive, Presented, Reported};
 use bellwether_schemas::wire::proto::{DirectiveMessage, PollResponse, RenewRequest, RenewResponse, ReportMessage};
 use bellwether_schemas::wire::read_report;
+use bytes::Bytes;
 use jiff::Timestamp;
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -52,6 +54,8 @@ pub struct Incoming {
     pub begins_session: bool,
     /// What metadata of ours that it holds says; what others signed counts for nothing.
     pub presented: Option<PresentedMetadata>,
+    /// The head record that it holds, if that is ours and not the one in the store.
+    pub head: Option<HeadRecord>,
     /// Where the loop's answer goes.
     pub reply: oneshot::Sender<Vec<Directive>>,
 }
@@ -199,14 +203,16 @@ impl DevicesListener {
     async fn report(&self, caller: &Caller, message: ReportMessage) -> Result<Vec<Directive>, Problem> {
         let (identity, may) = self.admitted(caller)?;
         check_size(&message)?;
-        let (reported, presented) = read_report(message);
+        let (reported, mut presented) = read_report(message);
         self.sessions.count_report();
         let (reply, answer) = oneshot::channel();
         let begins_session = presented.is_some();
         // Here, and not in the loop: what one device sends must not keep the others waiting.
+        let head = presented.as_mut().map(|held| std::mem::take(&mut held.head));
+        let head = head.and_then(|held| self.read_head(&identity, held.into()));
         let presented = presented.and_then(|held| self.read_presented(&identity, &held));
         let report_only = may == May::ReportOnly;
-        let incoming = Incoming { identity, report_only, reported, begins_session, presented, reply };
+        let incoming = Incoming { identity, report_only, reported, begins_session, presented, head, reply };
         if self.incoming.send_timeout(incoming, ANSWER_TIME).await.is_err() {
             return Err(Problem::busy("the reconciler does not take reports now"));
         }
@@ -232,6 +238,18 @@ impl DevicesListener {
                 tracing::warn!(device = %identity.device, code = %error.code(), %error, "presented metadata is not ours");
             })
             .ok()
+    }
+
+    /// What a device's `head.json` says, if a key of ours signed it and the store does not hold the same.
+    fn read_head(&self, identity: &Identity, held: Bytes) -> Option<HeadRecord> {
+        let known = self.publisher.head();
+        if held.is_empty() || held.len() > MAX_HEAD || known.is_some_and(|known| known.bytes == held) {
+            return None;
+        }
+        let read = self.publisher.read_head(&held).inspect_err(|error| {
+            tracing::warn!(device = %identity.device, code = %error.code(), %error, "a presented head record is not ours");
+        });
+        Some(read.ok()?.record)
     }
 
     fn renew(&self, caller: &Caller, csr: &[u8]) -> Result<String, Problem> {

@@ -8,6 +8,7 @@ use bellwether_schemas::DeviceName;
 use bellwether_schemas::codes;
 use bellwether_schemas::report::Directive;
 use bellwether_schemas::wire::proto::DirectiveMessage;
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -24,6 +25,8 @@ const WAITING: usize = 64;
 pub struct Sessions {
     open: Mutex<HashMap<DeviceName, Open>>,
     rates: Mutex<Rates>,
+    /// The head record that was announced last.
+    head: Mutex<Bytes>,
     next: AtomicU64,
     reports: AtomicU64,
 }
@@ -94,6 +97,18 @@ impl Sessions {
                 }
                 false
             }
+        }
+    }
+
+    /// Gives every session the newest `head.json`, once.
+    pub fn announce_head(&self, record: Bytes) {
+        let before = std::mem::replace(&mut *lock(&self.head), record.clone());
+        if before == record {
+            return;
+        }
+        let devices: Vec<DeviceName> = lock(&self.open).keys().cloned().collect();
+        for device in devices {
+            self.send(&device, Directive::Head { record: record.to_vec() });
         }
     }
 

@@ -31,6 +31,8 @@ impl Store {
                 introduction: columns.parsed("introduction")?,
                 commit: columns.parsed("commit_id")?,
                 landing: columns.number("landing")?,
+                policy_version: columns.number("policy_version")?,
+                spoken: columns.optional("spoken")?,
             })
         })
         .transpose()
@@ -102,12 +104,15 @@ impl Store {
             statement.build().execute(&mut *transaction).await.map_err(failed("store landings"))?;
         }
         sqlx::query(
-            "INSERT INTO head (id, introduction, commit_id, landing) VALUES (1, $1, $2, $3) ON CONFLICT (id) DO UPDATE \
-             SET introduction = excluded.introduction, commit_id = excluded.commit_id, landing = excluded.landing",
+            "INSERT INTO head (id, introduction, commit_id, landing, policy_version, spoken) VALUES (1, $1, $2, $3, $4, $5) \
+             ON CONFLICT (id) DO UPDATE SET introduction = excluded.introduction, commit_id = excluded.commit_id, \
+             landing = excluded.landing, policy_version = excluded.policy_version, spoken = excluded.spoken",
         )
         .bind(&introduction)
         .bind(head.commit.to_string())
         .bind(number(head.landing))
+        .bind(number(head.policy_version))
+        .bind(head.spoken.map(|at| at.to_string()))
         .execute(&mut *transaction)
         .await
         .map_err(failed("store the accepted head"))?;

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use bellwether_schemas::api::WaitingOn;
+use bellwether_schemas::head::{HeadRank, HeadRecord};
 use bellwether_schemas::report::Reported;
 use bellwether_schemas::targets::SignedOffer;
 use bellwether_schemas::{CommitId, DeviceName, EnrollmentName, EntryId, FleetName, PersonName, Sha256Digest, Version};
@@ -25,6 +26,29 @@ pub struct HeadRow {
     pub commit: CommitId,
     /// Its landing number.
     pub landing: u64,
+    /// Version of the policy in its tree.
+    pub policy_version: u64,
+    /// When somebody who counts signed last, up to the head; not after the time at which that was accepted.
+    pub spoken: Option<Timestamp>,
+}
+
+impl HeadRow {
+    /// Where it stands among the heads of its introduction.
+    pub const fn rank(&self) -> HeadRank {
+        HeadRank { policy_version: self.policy_version, landing: self.landing }
+    }
+}
+
+impl From<&HeadRecord> for HeadRow {
+    fn from(record: &HeadRecord) -> Self {
+        Self {
+            introduction: record.introduction,
+            commit: record.commit,
+            landing: record.landing,
+            policy_version: record.policy_version,
+            spoken: record.spoken,
+        }
+    }
 }
 
 /// A landing that was verified.

@@ -96,7 +96,13 @@ fn landing(number: u64) -> LandingRow {
 }
 
 fn head(number: u64) -> HeadRow {
-    HeadRow { introduction: commit(1), commit: landing(number).commit, landing: number }
+    HeadRow {
+        introduction: commit(1),
+        commit: landing(number).commit,
+        landing: number,
+        policy_version: 1,
+        spoken: Some(at(0)),
+    }
 }
 
 #[tokio::test]
@@ -164,7 +170,7 @@ async fn a_head_is_accepted_only_on_top_of_the_one_it_was_verified_on() {
     store.accept_head(Some(&commit(1)), &head(3), &[landing(2), landing(3)]).await.expect("accepted");
     // A signed reset: the branch has other landings from number 2 on.
     let other = LandingRow { commit: commit(0x22), ..landing(2) };
-    let reset = HeadRow { commit: commit(0x22), ..head(2) };
+    let reset = HeadRow { commit: commit(0x22), policy_version: 2, spoken: None, ..head(2) };
     store.accept_head(Some(&commit(3)), &reset, std::slice::from_ref(&other)).await.expect("accepted");
     let loaded = store.load_all().await.expect("loaded");
     assert_eq!((loaded.head, loaded.landings), (Some(reset), vec![landing(1), other]));

@@ -45,7 +45,7 @@ pub struct World {
     pub plan: PlanId,
     /// The accepted head as the database has it.
     pub stored_head: Option<HeadRow>,
-    /// Landings that are accepted and not stored yet.
+    /// Landings that are accepted and not stored yet, rising.
     pub unstored: Vec<LandingRow>,
     timing: Timing,
     devices: BTreeMap<DeviceName, Device>,
@@ -81,6 +81,8 @@ struct FleetState {
 /// Commits that devices name and the history does not have: each is fetched for once before anybody is paused.
 #[derive(Debug, Default)]
 struct Lookups {
+    /// Whether a head that was accepted before is to be fetched for.
+    anchor: bool,
     wanted: BTreeSet<CommitId>,
     done: BTreeSet<CommitId>,
 }
@@ -146,13 +148,27 @@ impl World {
         self.backlog.is_waiting()
     }
 
+    /// Takes landings that are to be stored. They replace those with the same numbers: a reset may come before others were.
+    pub fn take_landings(&mut self, landings: Vec<LandingRow>) {
+        if let Some(first) = landings.first() {
+            self.unstored.retain(|landing| landing.number < first.number);
+        }
+        self.unstored.extend(landings);
+    }
+
+    /// Has the repository fetched once more if a head that was accepted before is missing from it.
+    pub fn look_up_anchor(&mut self) {
+        self.lookups.anchor = self.repository.lacks_anchor();
+    }
+
     /// Whether a commit that a device named is to be fetched for.
     pub fn wants_fetch(&self) -> bool {
-        !self.lookups.wanted.is_empty()
+        self.lookups.anchor || !self.lookups.wanted.is_empty()
     }
 
     /// The repository was fetched: what was looked up and is still missing is missing.
     pub fn fetched(&mut self) {
+        self.lookups.anchor = false;
         let wanted = std::mem::take(&mut self.lookups.wanted);
         self.lookups.done.extend(wanted);
         self.judge_all();
@@ -168,7 +184,8 @@ impl World {
 
     /// When the world changes by itself next.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        self.fleets.values().filter_map(|fleet| fleet.wake_at).chain(self.backlog.retry_at()).min()
+        let fleets = self.fleets.values().filter_map(|fleet| fleet.wake_at);
+        fleets.chain(self.backlog.retry_at()).chain(self.repository.freezes_at()).min()
     }
 
     fn place_all(&mut self) {

@@ -165,4 +165,13 @@ codes! { TRUST:
     NO_LANDING = "BW-0277", "the commit cannot be judged as a landing",
         "A landing's first parent is the landing before it. This commit is neither a landing nor on top of one that counts.",
         "Name a commit of the branch: git log --first-parent --oneline.";
+    HEAD_RECORD_UNUSABLE = "BW-0280", "the store's record of the accepted head cannot be used",
+        "head.json in the store is damaged, too large, or signed by no key of this store's roots. It is never taken as absent: without it a database that was restored could roll the head back.",
+        "Restore head.json from a backup of the store that is as new as any. If there is none and the database was neither lost nor restored, remove the file: it is written again from the database, and devices present what they hold.";
+    HEAD_RECORD_REFUSED = "BW-0281", "a record of the accepted head was refused",
+        "The head record is damaged, too large, signed by no key of the accepted root, or older than the one that is held.",
+        "If this lasts, look at what answers as the reconciler, and at head.json in its store. What is held stays.";
+    HEAD_RECORD_OLDER = "BW-0282", "the store knows a newer accepted head",
+        "What was to be accepted stands below the head that head.json in the store names. Another reconciler may use the same store.",
+        "Run one reconciler on one store. The accepted head stays in force.";
 }

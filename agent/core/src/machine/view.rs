@@ -55,6 +55,7 @@ impl Machine {
             paused: self.paused.clone(),
             failure: self.memory.failure.clone(),
             trouble,
+            frozen: None,
         }
     }
 

@@ -224,3 +224,20 @@ fn a_filter_finds_by_name_fleet_and_label_and_waiting_devices_come_first() {
     }
     assert_eq!(overview_of(&views, "").devices[0].name.as_str(), "edge-2");
 }
+
+#[tokio::test]
+async fn a_frozen_repository_is_on_page_and_metrics_with_what_can_be_done() {
+    let mut views = views();
+    let repository = views.repository.as_mut().expect("a repository");
+    let max_silence = "7d".parse().expect("a span");
+    repository.condition = Condition::Frozen { since: Timestamp::UNIX_EPOCH, max_silence };
+    repository.why = bellwether_core::plan::condition_sentence(&repository.condition);
+    let entries = attention(&views);
+    assert_eq!((entries[0].class, entries[0].what.as_str()), ("bad", "Repository: frozen"));
+    let html = get(views.clone(), "/").await.2;
+    for text in ["badge bad\">frozen", "Nobody has signed a commit since", "git commit --allow-empty -S"] {
+        assert!(html.contains(text), "{text}: {html}");
+    }
+    let metrics = get(views, "/metrics").await.2;
+    assert!(metrics.contains("bellwether_repository_condition{condition=\"Frozen\"} 1"), "{metrics}");
+}

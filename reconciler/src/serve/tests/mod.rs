@@ -1,6 +1,7 @@
 //! The listeners as clients meet them: real sockets, real TLS, a real database and object store.
 
 mod enrollment;
+mod heads;
 mod listeners;
 mod sessions;
 mod updates;

@@ -11,7 +11,7 @@ use tonic::{Code, Status, Streaming};
 use super::super::devices::contract::devices_client::DevicesClient;
 use super::*;
 
-fn report() -> ReportMessage {
+pub(super) fn report() -> ReportMessage {
     let report = Report {
         nonce: "n1".into(),
         agent: "0.1.0".into(),
@@ -25,7 +25,7 @@ fn report() -> ReportMessage {
     report_message(report, Some(Presented { timestamp: b"t".to_vec(), ..Presented::default() }))
 }
 
-async fn connect(world: &World, device: &Device) -> DevicesClient<Channel> {
+pub(super) async fn connect(world: &World, device: &Device) -> DevicesClient<Channel> {
     let mut tls = world.client(Some(device));
     tls.alpn_protocols = vec![b"h2".to_vec()];
     let (connector, address) = (TlsConnector::from(Arc::new(tls)), world.bound.devices);
@@ -41,23 +41,23 @@ async fn connect(world: &World, device: &Device) -> DevicesClient<Channel> {
     DevicesClient::new(channel)
 }
 
-struct Open {
+pub(super) struct Open {
     reports: mpsc::Sender<ReportMessage>,
     directives: Streaming<DirectiveMessage>,
 }
 
 impl Open {
-    async fn new(client: &mut DevicesClient<Channel>) -> Result<Self, Status> {
+    pub(super) async fn new(client: &mut DevicesClient<Channel>) -> Result<Self, Status> {
         let (reports, stream) = mpsc::channel(8);
         let directives = client.session(ReceiverStream::new(stream)).await?.into_inner();
         Ok(Self { reports, directives })
     }
 
-    async fn report(&self) {
+    pub(super) async fn report(&self) {
         self.reports.send(report()).await.expect("the session takes it");
     }
 
-    async fn next(&mut self) -> Result<Option<Directive>, Status> {
+    pub(super) async fn next(&mut self) -> Result<Option<Directive>, Status> {
         let message = self.directives.message().await?;
         Ok(message.map(|message| message.try_into().expect("a directive")))
     }
@@ -67,7 +67,7 @@ fn code_of(status: &Status) -> &str {
     status.metadata().get("bellwether-code").expect("a code").to_str().expect("text")
 }
 
-fn name(text: &str) -> bellwether_schemas::DeviceName {
+pub(super) fn name(text: &str) -> bellwether_schemas::DeviceName {
     text.parse().expect("a name")
 }
 

@@ -1,118 +1,16 @@
-//! A repository in memory, the world on it, and a database in a folder: what a pass uses, but for publishing.
-
-use std::collections::BTreeMap;
+//! The world on a repository in memory, and a database in a folder: what a pass uses, but for publishing.
 
 use bellwether_core::admission::Identity;
-use bellwether_core::objects::{MemoryObjects, ObjectKind};
-use bellwether_core::verify::{Introduction, sign_commit};
+use bellwether_core::verify::Introduction;
 use bellwether_schemas::report::{Claim, Health, Phase, Report, Reported};
 use bellwether_schemas::targets::SignedOffer;
-use bellwether_schemas::{CommitId, DeviceName, ObjectId, Seconds, Sha256Digest};
+use bellwether_schemas::{DeviceName, Seconds};
 use jiff::{SignedDuration, Timestamp};
-use ssh_key::private::{Ed25519Keypair, KeypairData, PrivateKey};
 
 use crate::repository::{Repository, SharedObjects};
 use crate::store::{Loaded, PlanError, PlanId, Store};
+use crate::testing::Git;
 use crate::world::{Device, Timing, World};
-
-/// Commits, as an engineer lands them.
-#[derive(Clone)]
-pub(super) struct Git {
-    objects: MemoryObjects,
-    files: BTreeMap<String, String>,
-    pub(super) tip: Option<CommitId>,
-    commits: u32,
-}
-
-fn key() -> PrivateKey {
-    PrivateKey::new(KeypairData::Ed25519(Ed25519Keypair::from_seed(&[1; 32])), "").expect("a plain key")
-}
-
-impl Git {
-    /// A signed first commit: a policy, an Enrollment of `edge-1` and `edge-2`, and these files.
-    pub(super) fn begin(files: &[(&str, &str)]) -> Self {
-        let mut git = Self { objects: MemoryObjects::default(), files: BTreeMap::new(), tip: None, commits: 0 };
-        let line = key().public_key().to_openssh().expect("a key line");
-        let policy = format!(
-            "{{version: 1, branch: main, expires: \"2100-01-01T00:00:00Z\", people: {{ada: {{ssh: [\"{line}\"]}}}}, \
-             roles: {{owners: {{members: [ada]}}}}, rules: [{{paths: [\"trust/**\"], role: owners}}, \
-             {{paths: [\"**\"], role: owners}}]}}"
-        );
-        let token = |device: &str| {
-            let hash = Sha256Digest::of(device.as_bytes());
-            format!("{{id: {device}, sha256: \"{hash}\", expires: \"2100-01-01T00:00:00Z\", device: {device}}}")
-        };
-        let plant = format!("{{labels: {{role: edge}}, tokens: [{}, {}]}}", token("edge-1"), token("edge-2"));
-        git.land(&[&[("trust/policy.yaml", &*policy), ("enrollments/plant.yaml", &*plant)], files].concat());
-        git
-    }
-
-    /// The same repository, in which the content of a file cannot be read.
-    pub(super) fn without(&self, content: &str) -> Self {
-        let mut damaged = self.clone();
-        damaged.objects.remove(&bellwether_core::objects::object_id(ObjectKind::Blob, content.as_bytes()));
-        damaged
-    }
-
-    /// Lands these files; a manifest is given by its spec alone.
-    pub(super) fn land(&mut self, files: &[(&str, &str)]) {
-        for (path, content) in files {
-            if path.starts_with("files/") {
-                self.files.insert((*path).to_owned(), (*content).to_owned());
-                continue;
-            }
-            let kind = match path.split_once('/').map(|(folder, _)| folder) {
-                Some("trust") => "TrustPolicy",
-                Some("enrollments") => "Enrollment",
-                Some("fleets") => "Fleet",
-                Some("rollouts") => "Rollout",
-                Some("resumes") => "Resume",
-                other => panic!("{other:?} is no folder of these tests"),
-            };
-            let stem = path.rsplit('/').next().and_then(|file| file.strip_suffix(".yaml")).expect("a manifest");
-            let text =
-                format!("apiVersion: bellwether/v1\nkind: {kind}\nmetadata: {{name: {stem}}}\nspec: {content}\n");
-            self.files.insert((*path).to_owned(), text);
-        }
-        self.commits += 1;
-        let files: Vec<(String, ObjectId)> = self
-            .files
-            .iter()
-            .map(|(path, text)| (path.clone(), self.objects.insert(ObjectKind::Blob, text.as_bytes())))
-            .collect();
-        let tree = self.tree(&files);
-        let parent = self.tip.map(|tip| format!("parent {tip}\n")).unwrap_or_default();
-        let person = format!("ada <ada@example.org> {} +0000", 1_700_000_000 + self.commits);
-        let unsigned =
-            format!("tree {tree}\n{parent}author {person}\ncommitter {person}\n\nlanding {}\n", self.commits);
-        let signed = sign_commit(unsigned.as_bytes(), &key()).expect("signed");
-        let id = self.objects.insert(ObjectKind::Commit, signed);
-        self.tip = CommitId::from_bytes(id.as_bytes());
-    }
-
-    fn tree(&mut self, files: &[(String, ObjectId)]) -> ObjectId {
-        let mut folders: BTreeMap<&str, Vec<(String, ObjectId)>> = BTreeMap::new();
-        let mut raw: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        let entry =
-            |mode: &str, name: &str, id: &ObjectId| [format!("{mode} {name}\0").as_bytes(), id.as_bytes()].concat();
-        for (path, id) in files {
-            match path.split_once('/') {
-                Some((folder, rest)) => folders.entry(folder).or_default().push((rest.to_owned(), *id)),
-                None => drop(raw.insert(path.clone(), entry("100644", path, id))),
-            }
-        }
-        for (name, files) in folders {
-            let id = self.tree(&files);
-            raw.insert(format!("{name}/"), entry("40000", name, &id));
-        }
-        self.objects.insert(ObjectKind::Tree, raw.into_values().collect::<Vec<_>>().concat())
-    }
-
-    pub(super) fn introduction(&self) -> Introduction {
-        let policy = Sha256Digest::of(self.files["trust/policy.yaml"].as_bytes());
-        Introduction { commit: self.tip.expect("a commit"), policy_sha256: policy }
-    }
-}
 
 /// The world with its database and its clock.
 pub(super) struct Site {
@@ -182,7 +80,7 @@ impl Site {
 
 fn world(git: &Git, introduction: Introduction, loaded: Loaded, now: Timestamp) -> World {
     let mut repository = Repository::new(SharedObjects::new(git.objects.clone()), introduction, "main");
-    repository.restore(loaded.head.clone());
+    repository.restore(loaded.head.clone(), None, now);
     let hour = SignedDuration::from_hours(1);
     let timing = Timing {
         heartbeat: "1m".parse::<Seconds>().expect("a span"),

@@ -1,0 +1,122 @@
+//! The signed record of the accepted head, `head.json`: written before a head takes effect, and never taken as absent when
+//! it is damaged. What bears our signature counts as ours, whoever brings it; what does not counts for nothing.
+
+use std::num::NonZeroU64;
+use std::sync::{MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use object_store::ObjectStoreExt as _;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tough::schema::{Role, RoleType, Root, Signed};
+
+use bellwether_schemas::head::{HeadRecord, MAX_HEAD};
+
+use super::objects::Flush;
+use super::presented::{PresentedError, verified};
+use super::{Inner, Objects, PublishError, Publisher, layout};
+
+/// A head record of ours, and its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedHead {
+    /// What it says.
+    pub record: HeadRecord,
+    /// `head.json`
+    pub bytes: Bytes,
+    /// Whether the newest root lists the keys that signed it.
+    is_current: bool,
+}
+
+/// What is signed: the record with every field that it has, also those of later releases. Its `_type` is the record's own;
+/// to the root it is something that the targets key signs.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Envelope(Value);
+
+impl Role for Envelope {
+    const TYPE: RoleType = RoleType::Targets;
+
+    fn expires(&self) -> Timestamp {
+        Timestamp::MAX
+    }
+
+    fn version(&self) -> NonZeroU64 {
+        NonZeroU64::MIN
+    }
+
+    fn filename(&self, _: bool) -> String {
+        layout::head().to_string()
+    }
+}
+
+impl Publisher {
+    /// The newest record that the store was seen to hold.
+    pub fn head(&self) -> Option<SignedHead> {
+        self.inner.head().clone()
+    }
+
+    /// Checks a record that somebody presents: signed by the targets keys of any of our roots.
+    ///
+    /// # Errors
+    /// When it is not ours.
+    pub fn read_head(&self, bytes: &Bytes) -> Result<SignedHead, PresentedError> {
+        read(&self.inner.roots, bytes)
+    }
+
+    /// Signs a record and writes it, durable when this returns. One that the store holds already stays.
+    ///
+    /// # Errors
+    /// [`PublishError::OlderHead`] when the store holds a higher one of the same introduction; when what it holds is
+    /// damaged, or it fails.
+    pub async fn store_head(&self, record: &HeadRecord) -> Result<(), PublishError> {
+        if self.inner.head().as_ref().is_some_and(|held| held.is_current && held.record == *record) {
+            return Ok(());
+        }
+        // Read again: another reconciler may have written since.
+        let held = load(&self.inner.objects, &self.inner.roots).await?;
+        if let Some(held) = held.map(|held| held.record)
+            && held.introduction == record.introduction
+            && (held.rank() > record.rank() || (held.rank() == record.rank() && held.commit != record.commit))
+        {
+            return Err(PublishError::OlderHead { held: held.commit, offered: record.commit });
+        }
+        let value = serde_json::to_value(record).expect("a record has string keys");
+        let bytes: Bytes = self.inner.keys.targets.sign(Envelope(value)).into();
+        self.inner.objects.put(&layout::head(), bytes.clone(), Flush::Each).await?;
+        *self.inner.head() = Some(SignedHead { record: record.clone(), bytes, is_current: true });
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn head(&self) -> MutexGuard<'_, Option<SignedHead>> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads the store's record; `None` only where there is none.
+pub(super) async fn load(objects: &Objects, roots: &[Root]) -> Result<Option<SignedHead>, PublishError> {
+    let found = match objects.store().get(&layout::head()).await {
+        Ok(found) => found,
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if found.meta.size > MAX_HEAD as u64 {
+        let why = format!("it has {} bytes, at most {MAX_HEAD} are allowed", found.meta.size);
+        return Err(PublishError::Head { why, source: None });
+    }
+    let bytes = found.bytes().await?;
+    let unusable = |source| PublishError::Head { why: "it is damaged or not ours".to_owned(), source: Some(source) };
+    read(roots, &bytes).map(Some).map_err(unusable)
+}
+
+fn read(roots: &[Root], bytes: &Bytes) -> Result<SignedHead, PresentedError> {
+    let signed: Signed<Envelope> = verified(roots, bytes)?;
+    let is_current = roots.last().is_some_and(|root| root.verify_role(&signed).is_ok());
+    let record = HeadRecord::deserialize(&signed.signed.0).map_err(PresentedError::Malformed)?;
+    Ok(SignedHead { record, bytes: bytes.clone(), is_current })
+}
+
+#[cfg(test)]
+mod tests;

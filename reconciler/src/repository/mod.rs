@@ -1,0 +1,453 @@
+//! The watched repository as far as it is accepted: verified history, what it declares, and its condition.
+//!
+//! In: the tip that a fetch brought, and heads of ours that were accepted before, wherever they are found. Out: landings
+//! that count from now on. All judgement of commits is `bellwether-core`'s.
+//!
+//! The head moves forward along first parents, or to where a signed reset leads. The newest head of ours that is known of
+//! is the anchor: while what is accepted does not contain it, nothing moves.
+
+mod accepted;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bellwether_core::declare::Declared;
+use bellwether_core::objects::{self, ObjectError, ObjectKind, ObjectSource};
+use bellwether_core::plan::Landing;
+use bellwether_core::verify::{Advanced, Introduction, Refusal, Reset, Stop, VerifiedHistory, VerifiedLanding};
+use bellwether_schemas::api::{CommitView, Condition};
+use bellwether_schemas::head::{HeadRank, HeadRecord, Silence};
+use bellwether_schemas::{CommitId, ObjectId, codes};
+use jiff::Timestamp;
+
+use self::accepted::{Accepted, Unbegun};
+use crate::store::{HeadRow, LandingRow};
+
+/// How many accepted landings the page shows.
+const SHOWN_LANDINGS: usize = 100;
+
+/// The objects of the mirror, for the loop and whatever it lends them to.
+#[derive(Clone)]
+pub struct SharedObjects(Arc<dyn ObjectSource + Send + Sync>);
+
+impl SharedObjects {
+    /// Shares the objects of a mirror.
+    pub fn new(objects: impl ObjectSource + Send + 'static) -> Self {
+        Self(Arc::new(objects))
+    }
+}
+
+impl ObjectSource for SharedObjects {
+    fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
+        self.0.raw(id)
+    }
+}
+
+/// The watched repository, as far as it is accepted.
+pub struct Repository {
+    objects: SharedObjects,
+    introduction: Introduction,
+    branch: String,
+    /// Where the branch was last.
+    tip: Option<CommitId>,
+    accepted: Option<Accepted>,
+    /// The newest head of ours that is known of, while what is accepted does not contain it.
+    anchor: Option<HeadRow>,
+    /// What the database has, below the anchor: in force while that is missing and nothing else is.
+    database: Option<HeadRow>,
+    /// The history of the branch while the accepted head is not in it.
+    rewound: Option<VerifiedHistory>,
+    /// What the branch is, whatever the clock says.
+    found: Condition,
+    /// The same, or `Frozen`.
+    condition: Condition,
+    /// The tip that was refused last, where it would be refused again for certain, and the head that it must contain.
+    refused: Option<(CommitId, CommitId)>,
+    landings: VecDeque<CommitView>,
+}
+
+/// What a tip brought.
+#[derive(Debug, Default)]
+pub struct Moved {
+    /// Landings that were accepted now, rising. They replace those that were accepted with the same numbers.
+    pub landings: Vec<LandingRow>,
+    /// Whether the condition is another one than before, or an older head that the database has is in force again.
+    pub condition: bool,
+}
+
+impl Repository {
+    /// A repository of which nothing is accepted yet.
+    pub fn new(objects: SharedObjects, introduction: Introduction, branch: &str) -> Self {
+        let condition = Condition::Unreachable { why: "it was not fetched yet".to_owned() };
+        Self {
+            objects,
+            introduction,
+            branch: branch.to_owned(),
+            tip: None,
+            accepted: None,
+            anchor: None,
+            database: None,
+            rewound: None,
+            found: condition.clone(),
+            condition,
+            refused: None,
+            landings: VecDeque::new(),
+        }
+    }
+
+    /// Brings back what an earlier run accepted, as the database and the store's signed record name it; the higher one is
+    /// the anchor. Everything from the introduction on is verified again, since a database is a cache. A head of another
+    /// introduction is none: the configuration replaced it.
+    ///
+    /// Returns the landings that the database lacks. An anchor whose commits are not in the mirror stays what the branch
+    /// must lead to, and what the database names is in force meanwhile.
+    pub fn restore(&mut self, database: Option<HeadRow>, record: Option<HeadRow>, now: Timestamp) -> Vec<LandingRow> {
+        let ours = |head: &HeadRow| head.introduction == self.introduction.commit;
+        let (database, record) = (database.filter(ours), record.filter(ours));
+        // Of two that stand equally high the signed one counts.
+        let anchor = [&database, &record].into_iter().flatten().max_by_key(|head| head.rank()).cloned();
+        let is_stored = anchor.as_ref().map(|head| head.commit) == database.as_ref().map(|head| head.commit);
+        self.anchor = anchor.clone();
+        if anchor.is_none() {
+            return Vec::new();
+        }
+        let unstored = match self.reach_anchor(now) {
+            Ok(landings) if !is_stored => landings,
+            Ok(_) => Vec::new(),
+            Err(why) => {
+                tracing::warn!(?why, "the accepted head cannot be verified from the mirror yet");
+                self.database = database.filter(|_| !is_stored);
+                self.fall_back(now);
+                Vec::new()
+            }
+        };
+        self.watch_silence(now);
+        unstored
+    }
+
+    /// Whether a record of ours names a head above everything that is known of.
+    pub fn is_below(&self, record: &HeadRecord) -> bool {
+        record.introduction == self.introduction.commit && self.rank().is_none_or(|rank| rank < record.rank())
+    }
+
+    /// Takes a head that was accepted before and that [is above](Self::is_below) everything known of: a device kept its
+    /// signed record when database and store lost it.
+    pub fn take_anchor(&mut self, record: &HeadRecord, now: Timestamp) -> Moved {
+        let is_known = |accepted: &Accepted| accepted.history.number_of(&record.commit).is_some();
+        if !self.is_below(record) || self.accepted.as_ref().is_some_and(is_known) {
+            return Moved::default();
+        }
+        self.anchor = Some(record.into());
+        self.look(now)
+    }
+
+    /// Takes the objects that a fetch brought; a handle that was opened before does not find them for ever.
+    pub fn reopen(&mut self, objects: SharedObjects) {
+        self.objects = objects;
+    }
+
+    /// Its objects.
+    pub fn objects(&self) -> SharedObjects {
+        self.objects.clone()
+    }
+
+    /// Takes the tip of the branch.
+    pub fn advance(&mut self, tip: &CommitId, now: Timestamp) -> Moved {
+        self.tip = Some(*tip);
+        self.look(now)
+    }
+
+    /// Judges the branch as it was fetched last.
+    fn look(&mut self, now: Timestamp) -> Moved {
+        let mut moved = Moved::default();
+        let before = self.condition.clone();
+        let reached = self.reach_anchor(now).map(|landings| moved.landings = landings);
+        let fell_back = reached.is_err() && self.fall_back(now);
+        if let Some(tip) = self.tip
+            && !(moved.landings.is_empty() && self.was_judged(&tip))
+        {
+            self.refused = None;
+            let outcome = match reached {
+                Ok(()) => self.follow(&tip, now, &mut moved.landings),
+                Err(Unbegun::Object(error)) => Err(error),
+                Err(Unbegun::Refused(refusal)) => Ok(Some(self.without_anchor(&tip, now, *refusal))),
+            };
+            let outcome = outcome.and_then(|stop| self.settle(tip, stop, now, &mut moved.landings));
+            self.found = outcome.unwrap_or_else(|error| unreadable(&tip, &error));
+            if !matches!(self.found, Condition::Rewound { .. }) {
+                self.rewound = None;
+            }
+        }
+        self.watch_silence(now);
+        moved.condition = self.condition != before || fell_back;
+        moved
+    }
+
+    /// Whether this tip would be judged as it was last time. Whoever may push could make every look at the branch a long one.
+    fn was_judged(&self, tip: &CommitId) -> bool {
+        let Some(required) = self.required().map(|landing| landing.commit) else { return false };
+        match &self.found {
+            // It was verified from the introduction when it was first seen, and no clock enters that.
+            Condition::Rewound { accepted, tip: known, .. } => (accepted, known) == (&required, tip),
+            Condition::Stalled { .. } => self.refused == Some((*tip, required)),
+            Condition::Verified | Condition::Frozen { .. } | Condition::Unreachable { .. } => false,
+        }
+    }
+
+    /// Makes what is accepted contain the anchor; or begins, where nothing is accepted. Returns what was accepted by that.
+    fn reach_anchor(&mut self, now: Timestamp) -> Result<Vec<LandingRow>, Unbegun> {
+        let contains = |accepted: &Accepted| {
+            self.anchor.as_ref().is_none_or(|anchor| accepted.history.number_of(&anchor.commit).is_some())
+        };
+        if self.accepted.as_ref().is_some_and(contains) {
+            self.anchor = None;
+            return Ok(Vec::new());
+        }
+        let (accepted, landings) = self.begin(self.anchor.as_ref(), now)?;
+        Ok(self.replace(accepted, &landings))
+    }
+
+    /// Begins at what the database has, while the anchor is missing. Returns whether it did.
+    fn fall_back(&mut self, now: Timestamp) -> bool {
+        let Some(database) = self.database.as_ref().filter(|_| self.accepted.is_none()) else { return false };
+        let Ok((accepted, landings)) = self.begin(Some(database), now) else { return false };
+        let anchor = self.anchor.take();
+        self.replace(accepted, &landings);
+        self.anchor = anchor;
+        true
+    }
+
+    fn begin(&self, head: Option<&HeadRow>, now: Timestamp) -> Result<(Accepted, Vec<Arc<VerifiedLanding>>), Unbegun> {
+        Accepted::begin(&self.objects, &self.introduction, &self.branch, head, now)
+    }
+
+    /// Accepts another history as a whole.
+    fn replace(&mut self, accepted: Accepted, landings: &[Arc<VerifiedLanding>]) -> Vec<LandingRow> {
+        self.accepted = Some(accepted);
+        (self.anchor, self.rewound) = (None, None);
+        self.landings.clear();
+        landings.iter().for_each(|landing| self.show(landing));
+        landings.iter().map(|landing| row(landing)).collect()
+    }
+
+    /// Moves the head towards the tip, landing by landing. Where one cannot be read it stays at the one before.
+    fn follow(
+        &mut self,
+        tip: &CommitId,
+        now: Timestamp,
+        taken: &mut Vec<LandingRow>,
+    ) -> Result<Option<Stop>, ObjectError> {
+        let accepted = self.accepted.as_mut().expect("it began before");
+        let Advanced { landings, stop } = accepted.history.judge(&self.objects, tip, now);
+        for landing in &landings {
+            let accepted = self.accepted.as_mut().expect("it began before");
+            accepted.take(&self.objects, landing, now)?;
+            self.show(landing);
+            taken.push(row(landing));
+        }
+        Ok(stop)
+    }
+
+    /// What the condition is after a stop; a signed reset makes the branch the accepted history.
+    fn settle(
+        &mut self,
+        tip: CommitId,
+        stop: Option<Stop>,
+        now: Timestamp,
+        taken: &mut Vec<LandingRow>,
+    ) -> Result<Condition, ObjectError> {
+        let (branch, branch_landings, reset) = match stop {
+            None => return Ok(Condition::Verified),
+            Some(Stop::Refused(refusal)) => {
+                let required = self.required().filter(|_| refusal.is_final_for_tip());
+                self.refused = required.map(|required| (tip, required.commit));
+                return Ok(stalled(&refusal));
+            }
+            Some(Stop::Rewound { branch, branch_landings, reset }) => (branch, branch_landings, reset),
+        };
+        let reset = match reset {
+            Reset::Signed => {
+                let accepted = Accepted::of(&self.objects, *branch, &branch_landings, now)?;
+                *taken = self.replace(accepted, &branch_landings);
+                return Ok(Condition::Verified);
+            }
+            Reset::Refused(refusal) => Some(format!("{} ({})", refusal.why, refusal.code)),
+            Reset::None => None,
+        };
+        self.rewound = Some(*branch);
+        let required = self.required().expect("only a head that was accepted can be missing");
+        Ok(Condition::Rewound { accepted: required.commit, landing: required.number, tip, reset })
+    }
+
+    /// The anchor cannot be verified from what the repository has now. A branch that verifies without it was rewound; it is
+    /// not taken as a new head.
+    fn without_anchor(&self, tip: &CommitId, now: Timestamp, refusal: Refusal) -> Stop {
+        if self.anchor.is_none() {
+            return Stop::Refused(refusal);
+        }
+        let branch = VerifiedHistory::introduce(&self.objects, &self.introduction, &self.branch);
+        let Ok((mut branch, first)) = branch else { return Stop::Refused(refusal) };
+        let advanced = branch.advance(&self.objects, tip, now);
+        match advanced.stop {
+            None => {
+                let branch_landings = std::iter::once(first).chain(advanced.landings).collect();
+                // Who may give up a head is said by its own policy, which cannot be read.
+                Stop::Rewound { branch: Box::new(branch), branch_landings, reset: Reset::None }
+            }
+            Some(Stop::Refused(mut of_branch)) if of_branch.is_final_for_tip() => {
+                of_branch.why = format!("{}; besides, {refusal}", of_branch.why);
+                Stop::Refused(of_branch)
+            }
+            Some(_) => Stop::Refused(refusal),
+        }
+    }
+
+    fn show(&mut self, landing: &VerifiedLanding) {
+        self.landings.push_front(CommitView {
+            commit: *landing.id(),
+            landing: landing.number(),
+            signers: landing.signers().cloned().collect(),
+            summary: landing.summary().to_owned(),
+            committed: landing.committed(),
+        });
+        self.landings.truncate(SHOWN_LANDINGS);
+    }
+
+    /// Says that the repository could not be fetched. A rewound or stalled one stays so.
+    pub fn unreachable(&mut self, why: String, now: Timestamp) -> Moved {
+        let before = self.condition.clone();
+        if is_calm(&self.found) {
+            self.found = Condition::Unreachable { why };
+        }
+        self.watch_silence(now);
+        Moved { landings: Vec::new(), condition: self.condition != before }
+    }
+
+    /// Looks at the clock: a silence that is longer than the policy allows freezes the condition, and a signed commit ends
+    /// that. Returns whether the condition is another one now. What is worse than a silence stays what it is.
+    pub fn watch_silence(&mut self, now: Timestamp) -> bool {
+        let silence = self.silence().filter(|silence| is_calm(&self.found) && silence.is_frozen(now));
+        let condition = match silence {
+            Some(Silence { since, max }) => Condition::Frozen { since, max_silence: max },
+            None => self.found.clone(),
+        };
+        std::mem::replace(&mut self.condition, condition) != self.condition
+    }
+
+    /// When the condition will freeze if nobody signs anything.
+    pub fn freezes_at(&self) -> Option<Timestamp> {
+        let awake = is_calm(&self.found) && !matches!(self.condition, Condition::Frozen { .. });
+        let at = self.silence().filter(|_| awake)?.is_frozen_from();
+        (at < Timestamp::MAX).then_some(at)
+    }
+
+    fn silence(&self) -> Option<Silence> {
+        self.head_record()?.silence()
+    }
+
+    /// The accepted head.
+    pub fn head(&self) -> Option<Landing> {
+        self.accepted.as_ref().map(|accepted| accepted.declared.head())
+    }
+
+    /// What the branch must contain: the anchor, or the accepted head.
+    fn required(&self) -> Option<Landing> {
+        let anchor = self.anchor.as_ref().map(|head| Landing { commit: head.commit, number: head.landing });
+        anchor.or_else(|| self.head())
+    }
+
+    fn rank(&self) -> Option<HeadRank> {
+        let anchor = self.anchor.as_ref().map(HeadRow::rank);
+        anchor.or_else(|| Some(self.head_record()?.rank()))
+    }
+
+    /// Whether a head of ours is known of that what is accepted does not contain.
+    pub fn lacks_anchor(&self) -> bool {
+        self.anchor.is_some()
+    }
+
+    /// The content of a blob.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not what its id says.
+    pub fn blob(&self, id: &ObjectId) -> Result<Vec<u8>, ObjectError> {
+        objects::read(&self.objects, id, ObjectKind::Blob)
+    }
+
+    /// The accepted head as it is signed, and stored.
+    pub fn head_record(&self) -> Option<HeadRecord> {
+        self.accepted.as_ref().map(Accepted::record)
+    }
+
+    /// The history that devices are judged by: the accepted one, or the branch's while the repository is rewound.
+    pub fn judging_history(&self) -> Option<&VerifiedHistory> {
+        self.rewound.as_ref().or(self.accepted.as_ref().map(|accepted| &accepted.history))
+    }
+
+    /// What the accepted history declares.
+    pub fn declared(&self) -> Option<&Declared> {
+        self.accepted.as_ref().map(|accepted| &accepted.declared)
+    }
+
+    /// The accepted history.
+    pub fn history(&self) -> Option<&VerifiedHistory> {
+        self.accepted.as_ref().map(|accepted| &accepted.history)
+    }
+
+    /// Whether the accepted head is missing from the branch.
+    pub fn is_rewound(&self) -> bool {
+        matches!(self.condition, Condition::Rewound { .. })
+    }
+
+    /// The condition.
+    pub fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// The newest accepted landings, newest first.
+    pub fn landings(&self) -> impl Iterator<Item = &CommitView> {
+        self.landings.iter()
+    }
+
+    /// The watched branch.
+    pub fn branch(&self) -> &str {
+        &self.branch
+    }
+}
+
+/// Whether nothing is worse than that nobody says anything.
+fn is_calm(found: &Condition) -> bool {
+    matches!(found, Condition::Verified | Condition::Unreachable { .. })
+}
+
+fn row(landing: &VerifiedLanding) -> LandingRow {
+    LandingRow {
+        commit: *landing.id(),
+        number: landing.number(),
+        signers: landing.signers().cloned().collect(),
+        policy_version: landing.policy_version(),
+        summary: landing.summary().to_owned(),
+        committed: landing.committed(),
+    }
+}
+
+fn stalled(refusal: &Refusal) -> Condition {
+    let rule = refusal.rule.as_ref().map(|rule| format!(" (rule {rule})")).unwrap_or_default();
+    Condition::Stalled {
+        commit: Some(refusal.commit),
+        path: refusal.path.clone(),
+        code: refusal.code.to_string(),
+        why: format!("{}{rule}", refusal.why),
+    }
+}
+
+fn unreadable(tip: &CommitId, error: &ObjectError) -> Condition {
+    Condition::Stalled {
+        commit: Some(*tip),
+        path: None,
+        code: codes::OBJECT_MISSING.to_string(),
+        why: error.to_string(),
+    }
+}

@@ -1,0 +1,202 @@
+//! What is stored before what.
+
+use bellwether_schemas::api::Condition;
+use bellwether_schemas::report::{Health, Phase, Report};
+use bellwether_schemas::{Seconds, Sha256Digest, codes};
+
+use super::*;
+use crate::keys::{self, OnlineKeys};
+use crate::publish::{Objects, publish_root};
+use crate::repository::Repository;
+use crate::store::Loaded;
+use crate::testing::{BEGUN, Git, policy};
+use crate::world::Timing;
+
+/// A loop without its listeners.
+struct Bench {
+    dir: tempfile::TempDir,
+    git: Git,
+    introduction: bellwether_core::verify::Introduction,
+    outlets: Outlets,
+    world: World,
+}
+
+async fn publisher(dir: &tempfile::TempDir) -> Publisher {
+    let objects = Objects::in_directory(&dir.path().join("store")).expect("a store");
+    Publisher::open(objects, OnlineKeys::load(&dir.path().join("online")).expect("keys")).await.expect("a publisher")
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(BEGUN + 1_000).expect("a time")
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let made = keys::init(&dir.path().join("keys"), &dir.path().join("online"), now()).expect("keys");
+        let objects = Objects::in_directory(&dir.path().join("store")).expect("a store");
+        publish_root(&objects, &made.root_json).await.expect("a root");
+        let store = Store::open(&format!("sqlite://{}", dir.path().join("state.db").display())).await.expect("opened");
+        let outlets = Outlets {
+            store,
+            publisher: publisher(&dir).await,
+            sessions: Arc::default(),
+            views: watch::channel(Arc::default()).0,
+            admissions: watch::channel(Arc::default()).0,
+            domain: "example.org".parse().expect("a domain"),
+            url: String::new(),
+        };
+        let git = Git::begin(&[]);
+        let introduction = git.introduction();
+        let repository = Repository::new(SharedObjects::new(git.objects.clone()), introduction, "main");
+        let world = World::new(repository, timing(), Loaded::default()).expect("readable");
+        Self { dir, git, introduction, outlets, world }
+    }
+
+    /// A process that is started again on what the files are now.
+    async fn restart(&mut self) {
+        self.outlets.publisher = publisher(&self.dir).await;
+        let loaded = self.outlets.store.load_all().await.expect("loaded");
+        let mut repository = Repository::new(SharedObjects::new(self.git.objects.clone()), self.introduction, "main");
+        let record = self.outlets.publisher.head().map(|head| HeadRow::from(&head.record));
+        let unstored = repository.restore(loaded.head.clone(), record, now());
+        self.world = World::new(repository, timing(), loaded).expect("readable");
+        self.world.take_landings(unstored);
+        self.world_stored().await.expect("stored");
+    }
+
+    async fn world_stored(&mut self) -> Result<(), TickError> {
+        store_head(&mut self.world, &self.outlets.store, &self.outlets.publisher).await
+    }
+
+    async fn pass(&mut self, inbox: Inbox) -> Result<(), TickError> {
+        tick(&mut self.world, &self.outlets, inbox, now()).await
+    }
+
+    async fn fetch(&mut self) -> Result<(), TickError> {
+        let tip = self.git.tip.expect("a commit");
+        self.pass(Inbox { fetched: Some(Ok((tip, SharedObjects::new(self.git.objects.clone())))), ..Inbox::default() })
+            .await
+    }
+
+    async fn database(&self) -> Option<CommitId> {
+        self.outlets.store.load_all().await.expect("loaded").head.map(|head| head.commit)
+    }
+
+    /// Whether the listeners know the token of `edge-1`.
+    fn lets_enroll(&self) -> bool {
+        self.outlets.admissions.borrow().token(&Sha256Digest::of(b"edge-1"), now()).is_ok()
+    }
+
+    fn record(&self) -> Option<CommitId> {
+        self.outlets.publisher.head().map(|head| head.record.commit)
+    }
+}
+
+fn timing() -> Timing {
+    Timing { heartbeat: Seconds::new(60), stale_after: Seconds::new(180), serving_since: now() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_is_stored_before_the_database_and_both_before_the_head_counts() {
+    let mut bench = Bench::new().await;
+    let tip = bench.git.tip.expect("a commit");
+    // The record cannot be written: another reconciler wrote a higher one.
+    let mut fork = Repository::new(SharedObjects::new(bench.git.objects.clone()), bench.introduction, "main");
+    fork.advance(&tip, now());
+    let mut higher = fork.head_record().expect("a head");
+    higher.policy_version += 1;
+    publisher(&bench.dir).await.store_head(&higher).await.expect("stored");
+    let refused = bench.fetch().await.expect_err("nothing is accepted");
+    assert!(matches!(&refused, TickError::Publish(error) if error.code() == codes::HEAD_RECORD_OLDER), "{refused:?}");
+    assert_eq!(bench.database().await, None, "the database waits for the record");
+    assert!(!bench.lets_enroll(), "and the listeners for both");
+    std::fs::remove_file(bench.dir.path().join("store/head.json")).expect("removed");
+    bench.pass(Inbox::default()).await.expect("tried again");
+    assert_eq!((bench.database().await, bench.record()), (Some(tip), Some(tip)));
+    assert!(bench.lets_enroll());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_between_record_and_database_is_mended_by_the_next_start() {
+    let mut bench = Bench::new().await;
+    bench.fetch().await.expect("stored");
+    let second = bench.git.land(&[("trust/policy.yaml", &policy(2, "maxSilence: 7d,"))]);
+    bench.world.repository.reopen(SharedObjects::new(bench.git.objects.clone()));
+    bench.world.repository.advance(&second, now());
+    let record = bench.world.repository.head_record().expect("a head");
+    bench.outlets.publisher.store_head(&record).await.expect("stored");
+    assert_ne!(bench.database().await, Some(second));
+
+    bench.restart().await;
+    assert_eq!((bench.database().await, bench.record()), (Some(second), Some(second)));
+    let landings = bench.outlets.store.load_all().await.expect("loaded").landings;
+    assert_eq!(landings.iter().map(|landing| landing.number).collect::<Vec<_>>(), [1, 2]);
+    bench.restart().await;
+    assert_eq!(bench.database().await, Some(second), "nothing is left to store");
+
+    // A store whose record is gone gets it again from the database.
+    std::fs::remove_file(bench.dir.path().join("store/head.json")).expect("removed");
+    bench.restart().await;
+    assert_eq!(bench.outlets.publisher.head().map(|head| head.record), Some(record));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_head_that_a_device_holds_is_stored_and_looked_up_before_anything_moves() {
+    let mut bench = Bench::new().await;
+    bench.fetch().await.expect("stored");
+    let (first, mut ahead) = (bench.git.tip.expect("a commit"), bench.git.clone());
+    let second = ahead.land(&[]);
+    let mut elsewhere = Repository::new(SharedObjects::new(ahead.objects.clone()), bench.introduction, "main");
+    elsewhere.advance(&second, now());
+    let record = elsewhere.head_record().expect("a head");
+
+    let (reply, mut answer) = oneshot::channel();
+    let report = Report {
+        nonce: "n-1".to_owned(),
+        agent: "0.1.0".to_owned(),
+        running: None,
+        applying: None,
+        phase: Phase::Idle,
+        health: Health::Unknown,
+        failure: None,
+        clock: now(),
+    };
+    let observation = Observation {
+        identity: "bellwether://example.org/plant/edge-1/edge-1".parse().expect("an identity"),
+        reported: Reported::Readable(report),
+        begins_session: true,
+        presented: None,
+        head: Some(record),
+        reply,
+    };
+    bench.pass(Inbox { reports: vec![observation], ..Inbox::default() }).await.expect("a pass");
+    assert_eq!((bench.database().await, bench.record()), (Some(first), Some(second)));
+    assert!(matches!(bench.world.repository.condition(), Condition::Rewound { accepted, .. } if *accepted == second));
+    assert!(bench.world.wants_fetch());
+    let bytes = bench.outlets.publisher.head().expect("a record").bytes.to_vec();
+    assert!(answer.try_recv().expect("an answer").contains(&Directive::Head { record: bytes }));
+    // It is not forgotten by a restart, and ends when the branch leads there.
+    bench.restart().await;
+    bench.fetch().await.expect("a pass");
+    assert!(!bench.world.wants_fetch());
+    assert!(matches!(bench.world.repository.condition(), Condition::Rewound { accepted, .. } if *accepted == second));
+    assert_eq!((bench.database().await, bench.record()), (Some(first), Some(second)));
+    bench.git = ahead;
+    bench.fetch().await.expect("a pass");
+    assert_eq!((bench.database().await, bench.record()), (Some(second), Some(second)));
+    assert_eq!(bench.world.repository.condition(), &Condition::Verified);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_sees_a_silence_and_the_loop_wakes_for_it() {
+    let mut bench = Bench::new().await;
+    bench.git.land(&[("trust/policy.yaml", &policy(2, "maxSilence: 7d,"))]);
+    bench.fetch().await.expect("stored");
+    let wakes = bench.world.wake_at().expect("a time");
+    tick(&mut bench.world, &bench.outlets, Inbox::default(), wakes).await.expect("a pass");
+    assert!(matches!(bench.world.repository.condition(), Condition::Frozen { .. }));
+    assert_eq!(bench.world.wake_at(), None, "once is enough");
+    let view = bench.world.views("", true, wakes).repository.expect("a view");
+    assert!(view.why.contains("Nobody has signed") && view.why.contains("7d"), "{}", view.why);
+}
