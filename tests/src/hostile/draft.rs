@@ -15,11 +15,12 @@ pub struct Draft<'h> {
     files: Files,
     endorses: Option<CommitId>,
     headers: String,
+    message: Option<String>,
 }
 
 impl<'h> Draft<'h> {
     pub(super) fn new(history: &'h mut History, parents: Vec<CommitId>, files: Files) -> Self {
-        Self { history, parents, files, endorses: None, headers: String::new() }
+        Self { history, parents, files, endorses: None, headers: String::new(), message: None }
     }
 
     /// Writes a file. What was a folder there, or a file where its folder is to be, goes.
@@ -85,6 +86,12 @@ impl<'h> Draft<'h> {
         self
     }
 
+    /// Gives it a message, which endorses nothing.
+    pub fn message(mut self, message: &str) -> Self {
+        self.message = Some(message.to_owned());
+        self
+    }
+
     /// Adds a header after the committer.
     pub fn header(mut self, line: &str) -> Self {
         self.headers = format!("{}{line}\n", self.headers);
@@ -127,9 +134,9 @@ impl<'h> Draft<'h> {
         let number = self.history.commits.len();
         let who = format!("Somebody <somebody@example.com> {} +0100", 1_700_000_000 + number);
         let trailer = self.endorses.map_or_else(String::new, |id| format!("\nEndorses: {id}\n"));
+        let message = self.message.clone().unwrap_or_else(|| format!("Commit {number}\n{trailer}"));
         let headers = &self.headers;
-        format!("tree {tree}\n{parents}author {who}\ncommitter {who}\n{headers}\nCommit {number}\n{trailer}")
-            .into_bytes()
+        format!("tree {tree}\n{parents}author {who}\ncommitter {who}\n{headers}\n{message}").into_bytes()
     }
 
     fn finish(self, raw: Vec<u8>, signer: Who, sound: bool) -> CommitId {

@@ -28,6 +28,22 @@ fn hostile_an_endorsement_that_names_another_commit() {
 }
 
 #[test]
+fn hostile_an_endorsement_that_is_no_trailer() {
+    let (mut h, main, work) = bobs_branch();
+    for message in [
+        format!("Endorses: {work}\n"),
+        format!("Endorse\n\nEndorses: {work}\n\nNot the last paragraph.\n"),
+        format!("Endorse\n\n> Endorses: {work}\n"),
+        format!("Endorse\n\nEndorses: {work} and more\n"),
+        format!("Endorse\n\nEndorses: {}\n", &work.to_string()[..12]),
+    ] {
+        let mentioned = h.on(work).message(&message).by(Who::Alice);
+        let merge = h.merge(main, mentioned).by(Who::Nobody);
+        h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+    }
+}
+
+#[test]
 fn hostile_an_endorsement_that_changes_something() {
     let (mut h, main, work) = bobs_branch();
     let full = h.endorse(work).write(NOTE, "besides").by(Who::Alice);

@@ -1,0 +1,4 @@
+//! Commits, read strictly.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bellwether_fuzz::fuzz::commit(data));

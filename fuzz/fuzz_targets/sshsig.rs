@@ -1,0 +1,4 @@
+//! SSH signatures.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bellwether_fuzz::fuzz::sshsig(data));
