@@ -70,9 +70,10 @@ fn cases(payload: &[u8], signers: &[(&'static str, Signer)], wanted: usize) -> V
     cases
 }
 
-/// How many commits each of the tests makes: few by default, and as many as the environment says for a long run.
-fn wanted(default: usize) -> usize {
-    std::env::var("BELLWETHER_DIFFERENTIAL").ok().map_or(default, |number| number.parse().expect("a number of commits"))
+/// How many commits a long run makes, if this is one.
+fn wanted() -> Option<usize> {
+    let wanted = std::env::var("BELLWETHER_DIFFERENTIAL").ok()?;
+    Some(wanted.parse().expect("BELLWETHER_DIFFERENTIAL is a number of commits"))
 }
 
 /// Compares all verdicts, and returns the classes of disagreement that occurred, as text.
@@ -127,7 +128,11 @@ fn differential_ssh_signatures() {
     let all: Vec<String> = signers[..6].iter().filter_map(|(_, signer)| signer.line()).collect();
     let allowed: String = all.iter().map(|line| format!("somebody@example.com namespaces=\"git\" {line}\n")).collect();
     let (history, payload) = history(&all[1..5]);
-    let cases = cases(&payload, &signers, wanted(2_000));
+    let cases = cases(&payload, &signers, wanted().unwrap_or(2_000));
     let table = compare(&history, &Git::new(home.path(), &allowed), &cases);
-    insta::assert_snapshot!(table);
+    // More commits reach the same classes in more ways.
+    match wanted() {
+        None => insta::assert_snapshot!(table),
+        Some(_) => println!("{table}"),
+    }
 }
