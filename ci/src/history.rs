@@ -7,7 +7,8 @@ use bellwether_core::objects::{self, ObjectError, ObjectKind, ObjectSource};
 use bellwether_core::verify::{
     Commit, Fault, Introduction, POLICY_PATH, Policy, Refusal, RuleOutcome, VerifiedHistory, signer_of,
 };
-use bellwether_schemas::{CommitId, ObjectId, PersonName, Sha256Digest, codes};
+use bellwether_schemas::manifest::AnyManifest;
+use bellwether_schemas::{CommitId, ObjectId, PersonName, Sha256Digest, codes, yaml};
 use clap::Args;
 
 use crate::failure::Failure;
@@ -32,9 +33,7 @@ pub(crate) fn first_with_policy(repo: &gix::Repository, tip: &CommitId) -> Resul
             if let Some(entry) = commit.tree()?.lookup_entry_by_path("trust/policy.yaml")? {
                 let text = &entry.object()?.data;
                 let commit = CommitId::from_bytes(id.as_slice()).expect("a git id has 20 or 32 bytes");
-                // One that cannot be read is refused as such in a moment.
-                let branch = Policy::parse(text).map(|policy| policy.branch().to_owned()).unwrap_or_default();
-                found = Some((Introduction { commit, policy_sha256: Sha256Digest::of(text) }, branch));
+                found = Some((Introduction { commit, policy_sha256: Sha256Digest::of(text) }, branch_of(text)));
             }
             next = commit.parent_ids().next().map(|parent| parent.detach());
         }
@@ -80,6 +79,12 @@ pub(crate) fn signed_by(
     Ok(Commit::parse(&raw, commit.as_bytes().len()).and_then(|commit| signer_of(&commit, policy)))
 }
 
+/// The policy in a commit's tree, or what is wrong with it; `None` where there is no such file.
+pub(crate) fn policy_at(copy: &WorkingCopy, commit: &CommitId) -> Result<Option<Result<Policy, Vec<Fault>>>, Failure> {
+    let id = gix::ObjectId::from_bytes_or_panic(commit.as_bytes());
+    Ok(copy.committed(Some(id), POLICY_PATH)?.map(|text| Policy::parse(&text)))
+}
+
 /// The first line of a commit's message.
 pub(crate) fn summary_of(copy: &WorkingCopy, commit: &CommitId) -> Result<String, Failure> {
     let raw = objects::read(&Objects::of(copy.git()), commit, ObjectKind::Commit)
@@ -123,9 +128,9 @@ impl Verifier {
     }
 
     /// Verifies everything up to `head`, which is taken for accepted: no clock is asked.
-    pub(crate) fn up_to(&self, head: &CommitId) -> Result<VerifiedHistory, Refusal> {
+    pub(crate) fn up_to(&self, head: &CommitId) -> Result<VerifiedHistory, Failure> {
         let restored = VerifiedHistory::restore(&self.objects, &self.introduction, &self.branch, head);
-        restored.map(|(history, _)| history)
+        restored.map(|(history, _)| history).map_err(refused)
     }
 }
 
@@ -136,8 +141,15 @@ fn pinned(copy: &WorkingCopy, commit: CommitId) -> Result<(Introduction, String)
         Failure::finding(codes::NOT_A_REPOSITORY, format!("the commit {} has no {POLICY_PATH}", commit.short()))
             .hint("Name a commit that has one, or leave --introduction out.")
     })?;
-    let branch = Policy::parse(&text).map(|policy| policy.branch().to_owned()).unwrap_or_default();
-    Ok((Introduction { commit, policy_sha256: Sha256Digest::of(&text) }, branch))
+    Ok((Introduction { commit, policy_sha256: Sha256Digest::of(&text) }, branch_of(&text)))
+}
+
+/// The branch that a policy is for. One that cannot be read is refused as such by whoever judges with it.
+fn branch_of(text: &[u8]) -> String {
+    match yaml::parse(POLICY_PATH, text) {
+        Ok(AnyManifest::TrustPolicy(policy)) => policy.spec.branch,
+        _ => String::new(),
+    }
 }
 
 /// The commits from `tip` along first parents, newest first, up to and without `end`, or to the root.

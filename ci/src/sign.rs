@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bellwether_schemas::codes;
 use clap::Args;
-use ssh_key::PrivateKey;
+use ssh_key::{Algorithm, PrivateKey};
 
 use crate::failure::{self, Failure};
 
@@ -60,7 +60,7 @@ fn configured_key(config: &gix::config::Snapshot<'_>) -> Result<PathBuf, Failure
         return Err(Failure::new(codes::NO_SIGNING_KEY, format!("git's gpg.format is {found}, expected ssh")));
     }
     let text = value.to_string();
-    if text.starts_with("key::") || text.starts_with("ssh-") || text.starts_with("ecdsa-") {
+    if text.starts_with("key::") || is_public_line(text.as_bytes()) {
         return Err(Failure::new(
             codes::KEY_UNUSABLE,
             "git's user.signingkey is a key held by an SSH agent, which is not supported yet",
@@ -85,12 +85,17 @@ fn load_key(file: &Path) -> Result<PrivateKey, Failure> {
             _ => failure,
         }
     })?;
-    if text.starts_with(b"ssh-") || text.starts_with(b"ecdsa-") {
+    if is_public_line(&text) {
         let private = file.with_extension("");
         return Err(unusable(file)
             .hint(format!("This is the public half of a key. Pass the private half: --key {}", private.display())));
     }
     let key = PrivateKey::from_openssh(&text).map_err(|e| unusable(file).because(&e))?;
+    if matches!(key.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256) {
+        let message = format!("{} is a handle of a security token, which this command cannot ask", file.display());
+        return Err(Failure::new(codes::KEY_UNUSABLE, message)
+            .hint("Its signatures count: write the manifest without --commit and run git commit -S."));
+    }
     if !key.is_encrypted() {
         return Ok(key);
     }
@@ -103,6 +108,11 @@ fn load_key(file: &Path) -> Result<PrivateKey, Failure> {
         let message = format!("the passphrase in {} does not open {}", passphrase_file.display(), file.display());
         Failure::new(codes::KEY_ENCRYPTED, message).because(&e)
     })
+}
+
+/// Whether a text begins as the line of a public key.
+fn is_public_line(text: &[u8]) -> bool {
+    [&b"ssh-"[..], b"ecdsa-", b"sk-"].iter().any(|start| text.starts_with(start))
 }
 
 fn unusable(file: &Path) -> Failure {

@@ -10,6 +10,7 @@ mod init;
 mod keys;
 mod remove;
 mod show;
+mod written;
 
 use std::path::PathBuf;
 

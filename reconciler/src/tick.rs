@@ -106,7 +106,9 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Times
     }
     store_head(world, &outlets.store, &outlets.publisher).await?;
     announce_admissions(world, outlets);
-    announce_head(outlets);
+    if let Some(record) = head_to_give(world, outlets) {
+        outlets.sessions.announce_head(record);
+    }
 
     for identity in &inbox.enrolled {
         world.enrolled(identity, now);
@@ -139,7 +141,7 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Times
         let mut answer = world.answer(&device);
         if begins_session {
             answer.insert(0, Directive::Interval { seconds: world.heartbeat().get() });
-            answer.extend(outlets.publisher.head().map(|head| Directive::Head { record: head.bytes.to_vec() }));
+            answer.extend(head_to_give(world, outlets).map(|record| Directive::Head { record: record.to_vec() }));
         }
         // A device that hung up asks again when it is back.
         let _ = reply.send(answer);
@@ -229,11 +231,10 @@ fn announce_admissions(world: &World, outlets: &Outlets) {
     });
 }
 
-/// Gives the devices that have a session the newest signed head record.
-fn announce_head(outlets: &Outlets) {
-    if let Some(head) = outlets.publisher.head() {
-        outlets.sessions.announce_head(head.bytes);
-    }
+/// The newest signed head record, for devices to keep. One of an introduction that was replaced is nobody's business.
+fn head_to_give(world: &World, outlets: &Outlets) -> Option<Bytes> {
+    let head = outlets.publisher.head()?;
+    world.repository.is_introduced_as(&head.record).then_some(head.bytes)
 }
 
 /// Writes the signed targets of the next devices whose targets are not what was decided; targets before metadata. What is

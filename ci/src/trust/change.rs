@@ -6,6 +6,7 @@ use bellwether_schemas::{CommitId, PersonName, RoleName, codes, yaml};
 
 use super::ChangeOptions;
 use super::keys::{KeyKind, NewKey};
+use super::written::{field, item, person_entry};
 use crate::failure::Failure;
 use crate::history::{HistoryOptions, Verifier, parents, refused};
 use crate::output::{self, Output};
@@ -180,10 +181,9 @@ impl Finished {
         }
         self.done.iter().for_each(output::line);
         output::line(format!("{POLICY_PATH} has version {} now.", self.version));
-        output::note(next(committed.as_ref()));
-        if let Some(commit) = committed {
-            note_if_refused(copy, &commit);
-        }
+        // What keeps the commit from being judged is told by trust check; the commit is made.
+        let refusal = committed.as_ref().and_then(|commit| refusal(copy, commit).ok().flatten());
+        output::note(next(committed.as_ref(), refusal.as_ref()));
         Ok(())
     }
 }
@@ -203,31 +203,30 @@ pub(super) fn save(
     copy.commit(edits, message, &signer).map(Some)
 }
 
-/// Says so if the commit does not count by itself: a policy may ask two people for a change of it.
-fn note_if_refused(copy: &WorkingCopy, commit: &CommitId) {
-    // What keeps it from being judged is told by trust check; the commit is made.
-    let Ok(Some(refusal)) = refusal(copy, commit) else { return };
-    output::note(format!(
-        "Pushed as it is, it would be refused ({}): {}. Put it on a branch, let another person of the role endorse it, and \
-         land it: bellwether explain {}",
-        refusal.code, refusal.why, refusal.code
-    ));
-}
-
+/// Why a commit on the watched branch does not count by itself, if it does not: a policy may ask two people for a change.
 fn refusal(copy: &WorkingCopy, commit: &CommitId) -> Result<Option<Fault>, Failure> {
     let verifier = Verifier::of(copy, commit, &HistoryOptions::default())?;
     let Some(parent) = parents(copy, commit)?.first().copied() else { return Ok(None) };
     if copy.branch()? != verifier.branch {
         return Ok(None);
     }
-    let mut history = verifier.up_to(&parent).map_err(refused)?;
+    let mut history = verifier.up_to(&parent)?;
     Ok(history.explain(&verifier.objects, commit).map_err(refused)?.refusal)
 }
 
-fn next(committed: Option<&CommitId>) -> String {
-    match committed {
-        Some(commit) => format!("Committed as {}, signed. It counts when it is pushed: git push", commit.short()),
-        None => format!(
+fn next(committed: Option<&CommitId>, refusal: Option<&Fault>) -> String {
+    match (committed, refusal) {
+        (Some(commit), None) => {
+            format!("Committed as {}, signed. It counts when it is pushed: git push", commit.short())
+        }
+        (Some(commit), Some(fault)) => format!(
+            "Committed as {}, signed. Pushed as it is, it would be refused ({}): {}. Put it on a branch, let another person of \
+             the role endorse it (bellwether trust endorse), and land it (bellwether land BRANCH).",
+            commit.short(),
+            fault.code,
+            fault.why
+        ),
+        (None, _) => format!(
             "It counts when it is committed, signed, and pushed: git diff {POLICY_PATH}, git commit -S {POLICY_PATH}, git push"
         ),
     }
@@ -279,67 +278,6 @@ fn layout(why: &str) -> Failure {
 fn remove<T>(list: &mut Vec<T>, at: usize) -> usize {
     list.remove(at);
     list.len()
-}
-
-fn person_entry(name: &PersonName, person: &Person) -> Written {
-    let lists = [
-        ("ssh", person.ssh.iter().cloned().map(NewKey::Ssh).collect::<Vec<_>>()),
-        ("openpgp", person.openpgp.iter().cloned().map(NewKey::Openpgp).collect()),
-        ("gitsign", person.gitsign.iter().cloned().map(NewKey::Gitsign).collect()),
-    ];
-    let lists = lists.iter().filter(|(_, keys)| !keys.is_empty());
-    let mut fields: Vec<_> =
-        lists.map(|(name, keys)| field(name, &keys.iter().map(item).collect::<Vec<_>>())).collect();
-    if person.bot {
-        fields.push(Written::line("bot: true"));
-    }
-    let flow: Vec<_> = fields.iter().map(|field| field.flow.as_str()).collect();
-    let name = quoted(name.as_str());
-    let block = std::iter::once(format!("{name}:")).chain(indented(fields.iter().flat_map(|field| &field.block)));
-    Written { flow: format!("{name}: {{{}}}", flow.join(", ")), block: block.collect() }
-}
-
-/// A field with a list.
-fn field(name: &str, items: &[Written]) -> Written {
-    let flow: Vec<_> = items.iter().map(|item| item.flow.as_str()).collect();
-    let lines = items.iter().flat_map(|item| {
-        item.block.iter().enumerate().map(|(at, line)| format!("{} {line}", if at == 0 { "-" } else { " " }))
-    });
-    let lines: Vec<_> = lines.collect();
-    let block = std::iter::once(format!("{name}:")).chain(indented(&lines)).collect();
-    Written { flow: format!("{name}: [{}]", flow.join(", ")), block }
-}
-
-fn indented<'l>(lines: impl IntoIterator<Item = &'l String>) -> impl Iterator<Item = String> {
-    let lines: Vec<_> = lines.into_iter().map(|line| format!("  {line}").trim_end().to_owned()).collect();
-    lines.into_iter()
-}
-
-fn item(key: &NewKey) -> Written {
-    match key {
-        NewKey::Ssh(line) if is_plain(line) => Written::line(line.clone()),
-        NewKey::Ssh(line) => Written::line(in_quotes(line)),
-        NewKey::Openpgp(armour) => {
-            let lines = armour.trim_end().lines().map(|line| format!("  {line}").trim_end().to_owned());
-            Written { flow: in_quotes(armour), block: std::iter::once("|".to_owned()).chain(lines).collect() }
-        }
-        NewKey::Gitsign(identity) => {
-            let fields = [("identity", &identity.identity), ("issuer", &identity.issuer)];
-            let block: Vec<_> = fields.iter().map(|(name, text)| format!("{name}: {}", in_quotes(text))).collect();
-            Written { flow: format!("{{{}}}", block.join(", ")), block }
-        }
-    }
-}
-
-/// Whether a key's line is read as itself without quotes, also between brackets.
-fn is_plain(line: &str) -> bool {
-    line.starts_with(|c: char| c.is_ascii_lowercase())
-        && line.bytes().all(|c| c.is_ascii_alphanumeric() || b" +/=-_.@".contains(&c))
-}
-
-/// YAML reads what JSON writes, and the reader of manifests refuses what is hidden in either.
-fn in_quotes(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]

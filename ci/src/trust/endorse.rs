@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::failure::Failure;
 use crate::get::printable;
-use crate::history::{signed_by, summary_of};
+use crate::history::{policy_at, signed_by, summary_of};
 use crate::output::{self, Output};
 use crate::repo::{WorkingCopy, git};
 use crate::sign::{SignOptions, Signer};
@@ -93,7 +93,7 @@ struct Target {
 impl Target {
     /// The policy at the tip of its own branch; a clone that has no such branch has only the work itself.
     fn of(copy: &WorkingCopy, head: gix::ObjectId) -> Result<Self, Failure> {
-        let here = policy_at(copy, head)?;
+        let here = valid_policy_at(copy, head)?;
         let mut tips = Vec::new();
         for name in [format!("refs/remotes/origin/{}", here.branch()), format!("refs/heads/{}", here.branch())] {
             let found = copy.git().try_find_reference(&name).map_err(|e| git("a branch cannot be read", &e))?;
@@ -102,7 +102,7 @@ impl Target {
             }
         }
         let policy = match tips.first() {
-            Some(tip) => policy_at(copy, *tip)?,
+            Some(tip) => valid_policy_at(copy, *tip)?,
             None => here,
         };
         Ok(Self { policy, tips })
@@ -141,14 +141,15 @@ impl Target {
     }
 }
 
-fn policy_at(copy: &WorkingCopy, commit: gix::ObjectId) -> Result<Policy, Failure> {
-    let at = commit.to_hex_with_len(7);
-    let text = copy.committed(Some(commit), POLICY_PATH)?.ok_or_else(|| {
-        Failure::finding(codes::NOT_A_REPOSITORY, format!("the commit {at} has no {POLICY_PATH}"))
+fn valid_policy_at(copy: &WorkingCopy, commit: gix::ObjectId) -> Result<Policy, Failure> {
+    let id = CommitId::from_bytes(commit.as_slice()).expect("a git id has 20 or 32 bytes");
+    let policy = policy_at(copy, &id)?.ok_or_else(|| {
+        Failure::finding(codes::NOT_A_REPOSITORY, format!("the commit {} has no {POLICY_PATH}", id.short()))
             .hint("Write a first policy: bellwether trust init")
     })?;
-    Policy::parse(&text).map_err(|faults| {
+    policy.map_err(|faults| {
         let whys: Vec<_> = faults.iter().map(|fault| fault.why.as_str()).collect();
-        Failure::finding(codes::POLICY_INVALID, format!("the policy at {at} is not valid: {}", whys.join("; ")))
+        let message = format!("the policy at {} is not valid: {}", id.short(), whys.join("; "));
+        Failure::finding(codes::POLICY_INVALID, message)
     })
 }

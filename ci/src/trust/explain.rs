@@ -40,10 +40,9 @@ pub(crate) fn run(args: &ExplainArgs, output: Output) -> Result<(), Failure> {
         return introduction(&copy, &verifier, &place, output);
     }
     let parent = parents(&copy, &landing)?.first().copied().ok_or_else(|| before(&landing, &verifier))?;
-    let mut history = verifier.up_to(&parent).map_err(|refusal| {
-        output::note("It is on top of a landing that does not count:");
-        refused(refusal)
-    })?;
+    let mut history = verifier
+        .up_to(&parent)
+        .inspect_err(|_| output::note(format!("{} is on top of a landing that does not count:", landing.short())))?;
     let explained = history.explain(&verifier.objects, &landing).map_err(refused)?;
     match output {
         Output::Json => output::json(&as_json(&explained, &place)),
@@ -125,7 +124,7 @@ fn before(commit: &CommitId, verifier: &Verifier) -> Failure {
 /// The introduction is pinned, so it is its signer that matters.
 fn introduction(copy: &WorkingCopy, verifier: &Verifier, place: &Place, output: Output) -> Result<(), Failure> {
     let commit = place.landing();
-    let history = verifier.up_to(commit).map_err(refused)?;
+    let history = verifier.up_to(commit)?;
     let signer = signed_by(copy, commit, history.policy())?;
     let signer = signer.as_ref().map_or_else(|fault| fault.why.clone(), ToString::to_string);
     match output {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bellwether_core::verify::{POLICY_PATH, Policy};
+use bellwether_core::verify::{POLICY_PATH, Policy, SIGSTORE_ROOT_PATH};
 use bellwether_schemas::codes;
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
 use bellwether_schemas::manifest::{Kind, TrustPolicy};
@@ -13,12 +13,17 @@ const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// What the verifier would refuse, and what it will refuse soon.
 pub(super) fn problems(root: &Path, text: &[u8], manifest: &TrustPolicy, now: Timestamp) -> Vec<Diagnostic> {
-    let policy = match Policy::compile(manifest.clone()) {
+    let sigstore_root = std::fs::read(root.join(SIGSTORE_ROOT_PATH)).ok();
+    let policy = match Policy::compile(manifest.clone(), sigstore_root.as_deref()) {
         Ok(policy) => policy,
         Err(faults) => {
             let shown = |fault: &bellwether_core::verify::Fault| {
                 let rule = fault.rule.as_ref().map(|rule| format!(" (rule {rule})")).unwrap_or_default();
-                Diagnostic::error(fault.code, POLICY_PATH, format!("{}{rule}", fault.why))
+                Diagnostic::error(
+                    fault.code,
+                    fault.path.as_deref().unwrap_or(POLICY_PATH),
+                    format!("{}{rule}", fault.why),
+                )
             };
             return faults.iter().map(shown).collect();
         }
@@ -41,13 +46,13 @@ fn expiry(policy: &Policy, now: Timestamp) -> Option<Diagnostic> {
 /// The policy differs from the last commit's, and its version is not higher.
 fn not_raised(root: &Path, text: &[u8], policy: &Policy) -> Option<Diagnostic> {
     let committed = committed(root)?;
-    let before = Policy::parse(&committed).ok()?;
-    if committed == text || policy.version() > before.version() {
+    let before = Policy::read(&committed).ok()?;
+    if committed == text || policy.version() > before.version {
         return None;
     }
     let message =
-        format!("the policy changed, and its version is {}, expected more than {}", policy.version(), before.version());
-    let hint = format!("write version: {}", before.version().saturating_add(1));
+        format!("the policy changed, and its version is {}, expected more than {}", policy.version(), before.version);
+    let hint = format!("write version: {}", before.version.saturating_add(1));
     Some(Diagnostic::error(codes::POLICY_VERSION, POLICY_PATH, message).hint(hint))
 }
 

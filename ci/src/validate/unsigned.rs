@@ -4,12 +4,12 @@
 
 use std::path::Path;
 
-use bellwether_core::verify::{Fault, POLICY_PATH, Policy};
+use bellwether_core::verify::{Fault, POLICY_PATH};
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
 use bellwether_schemas::{CommitId, codes};
 
 use crate::failure::Failure;
-use crate::history::{committer_is_author, first_parents, parents, signed_by, summary_of};
+use crate::history::{committer_is_author, first_parents, parents, policy_at, signed_by, summary_of};
 use crate::repo::WorkingCopy;
 
 /// So many commits are looked at; whoever has more of them has seen the warning.
@@ -24,9 +24,7 @@ pub(super) fn warning(root: &Path) -> Result<Option<Diagnostic>, Failure> {
     while found.len() < LOOKED_AT {
         // A merge may be clean and need no signature; what has no policy before it introduces the rest.
         let [parent] = parents(&copy, &at)?[..] else { break };
-        let id = gix::ObjectId::from_bytes_or_panic(parent.as_bytes());
-        let text = copy.committed(Some(id), POLICY_PATH)?;
-        let Some(policy) = text.and_then(|text| Policy::parse(&text).ok()) else { break };
+        let Some(Ok(policy)) = policy_at(&copy, &parent)? else { break };
         match signed_by(&copy, &at, &policy)? {
             Ok(_) => break,
             Err(fault) => found.push((at, fault)),

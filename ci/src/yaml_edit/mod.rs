@@ -191,7 +191,7 @@ impl Document {
         let end = self.text[end..].find('\n').map_or(self.text.len(), |length| end + length);
         let carriage = if self.text[..end].ends_with('\r') { "\r" } else { "" };
         let end = end - carriage.len();
-        let text: String = lines.iter().map(|line| format!("{carriage}\n{line}")).collect();
+        let text: String = lines.iter().map(|line| format!("{carriage}\n{}", line.trim_end())).collect();
         self.splice(end..end, &text)
     }
 
@@ -280,12 +280,24 @@ spec:
 
     #[test]
     fn items_take_the_style_of_their_list() {
-        let item = Written { flow: "new".to_owned(), block: vec!["|".to_owned(), "  x".to_owned()] };
+        let item = Written {
+            flow: "new".to_owned(),
+            block: vec!["|".to_owned(), "x".to_owned(), String::new(), "y".to_owned()],
+        };
         let people = [Key("spec"), Key("people")];
         let list = |person, kind| [people[0], people[1], Key(person), Key(kind)];
-        assert_eq!(change(|text| text.push_item(&list("ada", "ssh"), &item)), "+        - |\n+            x\n");
-        assert_eq!(change(|text| text.push_item(&list("ada", "pgp"), &item)), "+        - |\n+            x\n");
-        assert_eq!(change(|text| text.push_item(&list("bob", "ssh"), &item)), "+      - |\n+          x\n");
+        assert_eq!(
+            change(|text| text.push_item(&list("ada", "ssh"), &item)),
+            "+        - |\n+          x\n+\n+          y\n"
+        );
+        assert_eq!(
+            change(|text| text.push_item(&list("ada", "pgp"), &item)),
+            "+        - |\n+          x\n+\n+          y\n"
+        );
+        assert_eq!(
+            change(|text| text.push_item(&list("bob", "ssh"), &item)),
+            "+      - |\n+        x\n+\n+        y\n"
+        );
         let members = [Key("spec"), Key("roles"), Key("admins"), Key("members")];
         let changed = change(|text| text.push_item(&members, &item));
         assert!(changed.contains("+  roles: {admins: {members: [ada, bob, new]}}  # all"), "{changed}");

@@ -46,7 +46,10 @@ fn one_signature_stays_enough_where_that_is_asked_for_and_a_bot_is_no_second_per
     let keeps = team.ada(&["trust", "add", "bob", "--ssh-key", "../bob.pub", "--role", "admins", "--keep-signers"]);
     assert!(keeps.out.contains("one of admins is still enough"), "{}", keeps.out);
     let policy = team.sandbox.read("trust/policy.yaml");
-    assert!(!policy.contains("\n      signers:") && policy.contains("bot: true") && policy.contains("version: 3"), "{policy}");
+    assert!(
+        !policy.contains("\n      signers:") && policy.contains("bot: true") && policy.contains("version: 3"),
+        "{policy}"
+    );
     assert_eq!(team.ada(&["validate"]).code, Some(0));
 }
 
@@ -88,6 +91,31 @@ fn a_removed_person_counts_no_more_and_what_they_signed_stays_valid() {
     team.sandbox.replace("fleets/edge.yaml", "greeting: Good morning", "greeting: Good night");
     team.git_as_bob(&["commit", "-qam", "Say good night"]);
     refused(&team.ada(&["trust", "check"]), 1, &["BW-0207", "Say good night"]);
+}
+
+#[test]
+fn a_change_of_the_policy_that_asks_for_two_says_what_is_missing() {
+    let team = Team::new();
+    team.sandbox.replace(
+        "trust/policy.yaml",
+        "    - paths: [\"trust/**\"]\n",
+        "    - paths: [\"trust/**\"]\n      signers: 2\n",
+    );
+    team.sandbox.replace("trust/policy.yaml", "version: 2", "version: 3");
+    team.sandbox.git(&["commit", "-qam", "Ask two people for trust"]);
+    team.key("eve");
+    let add = ["trust", "add", "eve", "--ssh-key", "../eve.pub", "--commit"];
+    let alone = team.ada(&add);
+    assert!(alone.code == Some(0) && alone.err.contains("would be refused (BW-0236)"), "{}", alone.err);
+    refused(&team.ada(&["trust", "check"]), 1, &["BW-0236", "trust/policy.yaml"]);
+
+    team.sandbox.git(&["switch", "-qc", "eve"]);
+    team.sandbox.git(&["branch", "-qf", "main", "HEAD~1"]);
+    assert_eq!(team.bob(&["trust", "endorse"]).code, Some(0));
+    team.sandbox.git(&["switch", "-q", "main"]);
+    team.button_merges("eve");
+    let checked = team.ada(&["trust", "check"]);
+    assert_eq!(checked.code, Some(0), "{}", checked.err);
 }
 
 #[test]
@@ -272,8 +300,10 @@ fn validate_warns_of_what_squash_and_rebase_buttons_make() {
 
     let author = "--author=Ada <ada@example.com>";
     let service = ["-c", "user.name=Service", "-c", "user.email=noreply@example.com"];
-    team.sandbox
-        .git(&[&service[..], &["commit", "-q", "--amend", "--allow-empty", "--no-gpg-sign", author, "-m", "Soak (#12)"]].concat());
+    team.sandbox.git(
+        &[&service[..], &["commit", "-q", "--amend", "--allow-empty", "--no-gpg-sign", author, "-m", "Soak (#12)"]]
+            .concat(),
+    );
     let button = team.ada(&["validate"]);
     assert!(button.out.contains("squash and rebase buttons make such commits: turn them off"), "{}", button.out);
     team.sandbox.git(&["commit", "-q", "--amend", "--allow-empty", "--no-edit", "-S"]);

@@ -114,7 +114,9 @@ fn kind(id: &ObjectId, found: gix::object::Kind) -> Result<ObjectKind, ObjectErr
         gix::object::Kind::Commit => Ok(ObjectKind::Commit),
         gix::object::Kind::Tree => Ok(ObjectKind::Tree),
         gix::object::Kind::Blob => Ok(ObjectKind::Blob),
-        gix::object::Kind::Tag => Err(ObjectError::WrongKind { id: *id, found: "tag", expected: "commit, tree or blob" }),
+        gix::object::Kind::Tag => {
+            Err(ObjectError::WrongKind { id: *id, found: "tag", expected: "commit, tree or blob" })
+        }
     }
 }
 

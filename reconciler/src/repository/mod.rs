@@ -7,6 +7,8 @@
 //! is the anchor: while what is accepted does not contain it, nothing moves.
 
 mod accepted;
+mod anchor;
+mod silence;
 #[cfg(test)]
 mod tests;
 
@@ -18,11 +20,12 @@ use bellwether_core::objects::{self, ObjectError, ObjectKind, ObjectSource};
 use bellwether_core::plan::Landing;
 use bellwether_core::verify::{Advanced, Introduction, Refusal, Reset, Stop, VerifiedHistory, VerifiedLanding};
 use bellwether_schemas::api::{CommitView, Condition};
-use bellwether_schemas::head::{HeadRank, HeadRecord, Silence};
+use bellwether_schemas::head::HeadRecord;
 use bellwether_schemas::{CommitId, ObjectId, codes};
 use jiff::Timestamp;
 
 use self::accepted::{Accepted, Unbegun};
+use self::silence::is_calm;
 use crate::store::{HeadRow, LandingRow};
 
 /// How many accepted landings the page shows.
@@ -97,52 +100,6 @@ impl Repository {
         }
     }
 
-    /// Brings back what an earlier run accepted, as the database and the store's signed record name it; the higher one is
-    /// the anchor. Everything from the introduction on is verified again, since a database is a cache. A head of another
-    /// introduction is none: the configuration replaced it.
-    ///
-    /// Returns the landings that the database lacks. An anchor whose commits are not in the mirror stays what the branch
-    /// must lead to, and what the database names is in force meanwhile.
-    pub fn restore(&mut self, database: Option<HeadRow>, record: Option<HeadRow>, now: Timestamp) -> Vec<LandingRow> {
-        let ours = |head: &HeadRow| head.introduction == self.introduction.commit;
-        let (database, record) = (database.filter(ours), record.filter(ours));
-        // Of two that stand equally high the signed one counts.
-        let anchor = [&database, &record].into_iter().flatten().max_by_key(|head| head.rank()).cloned();
-        let is_stored = anchor.as_ref().map(|head| head.commit) == database.as_ref().map(|head| head.commit);
-        self.anchor = anchor.clone();
-        if anchor.is_none() {
-            return Vec::new();
-        }
-        let unstored = match self.reach_anchor(now) {
-            Ok(landings) if !is_stored => landings,
-            Ok(_) => Vec::new(),
-            Err(why) => {
-                tracing::warn!(?why, "the accepted head cannot be verified from the mirror yet");
-                self.database = database.filter(|_| !is_stored);
-                self.fall_back(now);
-                Vec::new()
-            }
-        };
-        self.watch_silence(now);
-        unstored
-    }
-
-    /// Whether a record of ours names a head above everything that is known of.
-    pub fn is_below(&self, record: &HeadRecord) -> bool {
-        record.introduction == self.introduction.commit && self.rank().is_none_or(|rank| rank < record.rank())
-    }
-
-    /// Takes a head that was accepted before and that [is above](Self::is_below) everything known of: a device kept its
-    /// signed record when database and store lost it.
-    pub fn take_anchor(&mut self, record: &HeadRecord, now: Timestamp) -> Moved {
-        let is_known = |accepted: &Accepted| accepted.history.number_of(&record.commit).is_some();
-        if !self.is_below(record) || self.accepted.as_ref().is_some_and(is_known) {
-            return Moved::default();
-        }
-        self.anchor = Some(record.into());
-        self.look(now)
-    }
-
     /// Takes the objects that a fetch brought; a handle that was opened before does not find them for ever.
     pub fn reopen(&mut self, objects: SharedObjects) {
         self.objects = objects;
@@ -194,33 +151,6 @@ impl Repository {
             Condition::Stalled { .. } => self.refused == Some((*tip, required)),
             Condition::Verified | Condition::Frozen { .. } | Condition::Unreachable { .. } => false,
         }
-    }
-
-    /// Makes what is accepted contain the anchor; or begins, where nothing is accepted. Returns what was accepted by that.
-    fn reach_anchor(&mut self, now: Timestamp) -> Result<Vec<LandingRow>, Unbegun> {
-        let contains = |accepted: &Accepted| {
-            self.anchor.as_ref().is_none_or(|anchor| accepted.history.number_of(&anchor.commit).is_some())
-        };
-        if self.accepted.as_ref().is_some_and(contains) {
-            self.anchor = None;
-            return Ok(Vec::new());
-        }
-        let (accepted, landings) = self.begin(self.anchor.as_ref(), now)?;
-        Ok(self.replace(accepted, &landings))
-    }
-
-    /// Begins at what the database has, while the anchor is missing. Returns whether it did.
-    fn fall_back(&mut self, now: Timestamp) -> bool {
-        let Some(database) = self.database.as_ref().filter(|_| self.accepted.is_none()) else { return false };
-        let Ok((accepted, landings)) = self.begin(Some(database), now) else { return false };
-        let anchor = self.anchor.take();
-        self.replace(accepted, &landings);
-        self.anchor = anchor;
-        true
-    }
-
-    fn begin(&self, head: Option<&HeadRow>, now: Timestamp) -> Result<(Accepted, Vec<Arc<VerifiedLanding>>), Unbegun> {
-        Accepted::begin(&self.objects, &self.introduction, &self.branch, head, now)
     }
 
     /// Accepts another history as a whole.
@@ -281,29 +211,6 @@ impl Repository {
         Ok(Condition::Rewound { accepted: required.commit, landing: required.number, tip, reset })
     }
 
-    /// The anchor cannot be verified from what the repository has now. A branch that verifies without it was rewound; it is
-    /// not taken as a new head.
-    fn without_anchor(&self, tip: &CommitId, now: Timestamp, refusal: Refusal) -> Stop {
-        if self.anchor.is_none() {
-            return Stop::Refused(refusal);
-        }
-        let branch = VerifiedHistory::introduce(&self.objects, &self.introduction, &self.branch);
-        let Ok((mut branch, first)) = branch else { return Stop::Refused(refusal) };
-        let advanced = branch.advance(&self.objects, tip, now);
-        match advanced.stop {
-            None => {
-                let branch_landings = std::iter::once(first).chain(advanced.landings).collect();
-                // Who may give up a head is said by its own policy, which cannot be read.
-                Stop::Rewound { branch: Box::new(branch), branch_landings, reset: Reset::None }
-            }
-            Some(Stop::Refused(mut of_branch)) if of_branch.is_final_for_tip() => {
-                of_branch.why = format!("{}; besides, {refusal}", of_branch.why);
-                Stop::Refused(of_branch)
-            }
-            Some(_) => Stop::Refused(refusal),
-        }
-    }
-
     fn show(&mut self, landing: &VerifiedLanding) {
         self.landings.push_front(CommitView {
             commit: *landing.id(),
@@ -325,47 +232,9 @@ impl Repository {
         Moved { landings: Vec::new(), condition: self.condition != before }
     }
 
-    /// Looks at the clock: a silence that is longer than the policy allows freezes the condition, and a signed commit ends
-    /// that. Returns whether the condition is another one now. What is worse than a silence stays what it is.
-    pub fn watch_silence(&mut self, now: Timestamp) -> bool {
-        let silence = self.silence().filter(|silence| is_calm(&self.found) && silence.is_frozen(now));
-        let condition = match silence {
-            Some(Silence { since, max }) => Condition::Frozen { since, max_silence: max },
-            None => self.found.clone(),
-        };
-        std::mem::replace(&mut self.condition, condition) != self.condition
-    }
-
-    /// When the condition will freeze if nobody signs anything.
-    pub fn freezes_at(&self) -> Option<Timestamp> {
-        let awake = is_calm(&self.found) && !matches!(self.condition, Condition::Frozen { .. });
-        let at = self.silence().filter(|_| awake)?.is_frozen_from();
-        (at < Timestamp::MAX).then_some(at)
-    }
-
-    fn silence(&self) -> Option<Silence> {
-        self.head_record()?.silence()
-    }
-
     /// The accepted head.
     pub fn head(&self) -> Option<Landing> {
         self.accepted.as_ref().map(|accepted| accepted.declared.head())
-    }
-
-    /// What the branch must contain: the anchor, or the accepted head.
-    fn required(&self) -> Option<Landing> {
-        let anchor = self.anchor.as_ref().map(|head| Landing { commit: head.commit, number: head.landing });
-        anchor.or_else(|| self.head())
-    }
-
-    fn rank(&self) -> Option<HeadRank> {
-        let anchor = self.anchor.as_ref().map(HeadRow::rank);
-        anchor.or_else(|| Some(self.head_record()?.rank()))
-    }
-
-    /// Whether a head of ours is known of that what is accepted does not contain.
-    pub fn lacks_anchor(&self) -> bool {
-        self.anchor.is_some()
     }
 
     /// The content of a blob.
@@ -374,6 +243,11 @@ impl Repository {
     /// When it cannot be read, or is not what its id says.
     pub fn blob(&self, id: &ObjectId) -> Result<Vec<u8>, ObjectError> {
         objects::read(&self.objects, id, ObjectKind::Blob)
+    }
+
+    /// Whether a record is of the introduction that the configuration pins.
+    pub fn is_introduced_as(&self, record: &HeadRecord) -> bool {
+        record.introduction == self.introduction.commit
     }
 
     /// The accepted head as it is signed, and stored.
@@ -415,11 +289,6 @@ impl Repository {
     pub fn branch(&self) -> &str {
         &self.branch
     }
-}
-
-/// Whether nothing is worse than that nobody says anything.
-fn is_calm(found: &Condition) -> bool {
-    matches!(found, Condition::Verified | Condition::Unreachable { .. })
 }
 
 fn row(landing: &VerifiedLanding) -> LandingRow {

@@ -3,6 +3,7 @@ mod orders;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bellwether_core::objects::MemoryObjects;
+use bellwether_schemas::head::HeadRecord;
 use jiff::SignedDuration;
 
 use super::*;

@@ -177,6 +177,23 @@ async fn a_head_is_accepted_only_on_top_of_the_one_it_was_verified_on() {
 }
 
 #[tokio::test]
+async fn a_head_of_an_earlier_release_gets_the_policy_version_of_its_landing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = SqliteConnectOptions::from_str(&url(&dir)).expect("an address").create_if_missing(true);
+    let before = SqlitePoolOptions::new().connect_with(options).await.expect("a database");
+    sqlx::migrate!("migrations/sqlite").run_to(2, &before).await.expect("migrated");
+    for statement in [
+        format!("INSERT INTO head VALUES (1, '{}', '{}', 2)", commit(1), commit(2)),
+        format!("INSERT INTO landings VALUES ('{}', 2, '{}', 'ada', 7, 's', '{}')", commit(1), commit(2), at(0)),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&before).await.expect("inserted");
+    }
+    before.close().await;
+    let head = Store::open(&url(&dir)).await.expect("a database").load_all().await.expect("loaded").head;
+    assert_eq!(head, Some(HeadRow { policy_version: 7, spoken: None, ..super::tests::head(2) }));
+}
+
+#[tokio::test]
 async fn many_rows_and_only_the_newest_events_are_kept() {
     let (_dir, store) = open().await;
     let devices: Vec<_> = (0..2_500).map(|number| device(&format!("d-{number}"))).collect();

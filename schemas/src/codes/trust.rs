@@ -16,8 +16,8 @@ codes! { TRUST:
         "Each commit on the first-parent line must be signed by a person of the policy. Squash and rebase buttons make commits that nobody signed.",
         "Sign it: git commit --amend --no-edit -S, then push; turn squash and rebase buttons off.";
     SIGNATURE_UNSUPPORTED = "BW-0205", "a signature or key is of a kind that does not count",
-        "Supported are SSH signatures by Ed25519, ECDSA P-256 or P-384, and RSA of 3072 to 4096 bits with SHA-2.",
-        "Sign with such a key: git config gpg.format ssh, git config user.signingKey KEY.pub; and list it in trust/policy.yaml.";
+        "Supported are SSH and OpenPGP signatures by Ed25519, ECDSA P-256 or P-384, and RSA of 3072 to 4096 bits, all with SHA-2; SSH keys on FIDO tokens (sk-ssh-ed25519, sk-ecdsa-sha2-nistp256); and gitsign.",
+        "Sign with such a key, for example: git config gpg.format ssh, git config user.signingKey KEY.pub; and list it in trust/policy.yaml.";
     SIGNATURE_INVALID = "BW-0206", "a signature does not verify",
         "The signature was made for other content or another purpose, or it was altered.",
         "Sign the commit again: git commit --amend --no-edit -S.";
@@ -141,6 +141,15 @@ codes! { TRUST:
     SQUASH_OR_REBASE = "BW-0247", "commits look as a squash or rebase button makes them",
         "They have one parent and are signed by nobody of the policy before them, so the verifier refuses the branch at the first of them. Squash and rebase buttons make such commits; so does committing without -S.",
         "Turn squash and rebase off on the hosting service. Commits that are not pushed can be signed: git rebase --exec 'git commit --amend --no-edit -S' COMMIT.";
+    USER_PRESENCE = "BW-0251", "a security token signed without a touch",
+        "A key on a FIDO token counts only if somebody touched the token for the signature; otherwise malware could sign while it is plugged in.",
+        "Make the key without -O no-touch-required, list it in trust/policy.yaml, and sign the commit again.";
+    SIGNATURE_NOT_CANONICAL = "BW-0252", "a signature is not written as its signer writes it",
+        "Its armour or encoding differs from the only form that is taken, or holds something that nobody signed: who serves the history could otherwise make another commit id of the same signed content.",
+        "Sign the commit again: git commit --amend --no-edit -S. For OpenPGP, take comment and emit-version out of gpg.conf.";
+    LOG_ENTRY = "BW-0253", "a gitsign signature is not proven by a transparency log",
+        "The signing certificate is valid for minutes, and only the log says when it was used. The signature must carry its Rekor entry with the inclusion proof and the signed time, under the keys of trust/sigstore-root.json.",
+        "Let gitsign embed the entry: git config gitsign.rekorMode offline; then sign the commit again: git commit --amend --no-edit -S.";
     KEY_LISTED = "BW-0270", "a key is in the policy already",
         "A key belongs to one person, and stands there once: two people with one key could not be told apart.",
         "Let the other person make a key of their own: ssh-keygen -t ed25519 -f ~/.ssh/fleet.";

@@ -153,7 +153,7 @@ impl VerifiedHistory {
     ) -> Advanced {
         let ids = match self.line_from_head(objects, *tip, reach.landings) {
             Ok(Some(ids)) => ids,
-            Ok(None) => return Advanced { landings: Vec::new(), stop: Some(self.off_line(objects, tip, reach)) },
+            Ok(None) => return Advanced { landings: Vec::new(), stop: Some(self.off_line(objects, tip, now, reach)) },
             Err(refusal) => return stopped(refusal),
         };
         let before = self.landings.len();
@@ -274,7 +274,7 @@ impl VerifiedHistory {
     }
 
     /// Why a branch whose first-parent line misses the head is not followed.
-    fn off_line(&self, objects: &dyn ObjectSource, tip: &CommitId, reach: Reach) -> Stop {
+    fn off_line(&self, objects: &dyn ObjectSource, tip: &CommitId, now: Timestamp, reach: Reach) -> Stop {
         match self.is_ancestor_of(objects, *tip, reach.commits) {
             Err(refusal) => return Stop::Refused(refusal),
             Ok(true) => {
@@ -283,11 +283,11 @@ impl VerifiedHistory {
             }
             Ok(false) => {}
         }
-        self.rewound(objects, *tip).unwrap_or_else(Stop::Refused)
+        self.rewound(objects, *tip, now).unwrap_or_else(Stop::Refused)
     }
 
     /// The history of a branch that leaves our line before the head. It was in reach up to there.
-    fn rewound(&self, objects: &dyn ObjectSource, tip: CommitId) -> Result<Stop, Refusal> {
+    fn rewound(&self, objects: &dyn ObjectSource, tip: CommitId, now: Timestamp) -> Result<Stop, Refusal> {
         let mut ids = Vec::new();
         let mut at = tip;
         let fork = loop {
@@ -308,7 +308,11 @@ impl VerifiedHistory {
         if let Some(refusal) = branch.go_on(objects, &ids) {
             return Err(refusal);
         }
-        let reset = find_reset(objects, self, &mut branch, shared + 1);
+        let reset = match find_reset(objects, self, &mut branch, shared + 1) {
+            // The head does not move onto an expired policy, whatever way it moves.
+            Reset::Signed if branch.policy().expires() <= now => Reset::Refused(expired(branch.newest(), None)),
+            reset => reset,
+        };
         let branch_landings = branch.landings.clone();
         Ok(Stop::Rewound { branch: Box::new(branch), branch_landings, reset })
     }

@@ -11,9 +11,9 @@ use super::commit::Commit;
 use super::examine::{self, Examined};
 use super::line::{Line, SideCommit};
 use super::merge::Merge;
-use super::policy::{POLICY_PATH, Policies, Policy};
+use super::policy::{POLICY_PATH, Policies, Policy, SIGSTORE_ROOT_PATH};
 use super::refusal::Fault;
-use super::sshsig::check_signature;
+use super::signature::prove;
 use super::tree::{PathChange, Trees};
 
 /// Commits that one landing may bring beside itself. Everybody who may push can make commits.
@@ -233,12 +233,15 @@ fn next_policy(
     examined: &Examined,
 ) -> Result<PolicyAt, Fault> {
     let blob = examined.policy.clone()?;
-    if blob == parent.policy.blob {
+    let same = blob == parent.policy.blob;
+    // A pin that does not hold any more is found in the landing that breaks it.
+    let moves_root = examined.changes.iter().flatten().any(|change| change.path == SIGSTORE_ROOT_PATH);
+    if same && !moves_root {
         return Ok(parent.policy.clone());
     }
     let policy = policies.read(trees, &examined.commit.tree, blob)?;
     let (old, new) = (parent.policy_version(), policy.version());
-    if new <= old {
+    if new <= old && !same {
         let why = format!("the policy changed and its version went from {old} to {new}");
         return Err(Fault::new(codes::POLICY_VERSION, why).path(POLICY_PATH));
     }
@@ -286,11 +289,7 @@ pub(crate) fn judge_introduction(
 /// # Errors
 /// Why nobody who counts signed it.
 pub fn signer_of(commit: &Commit, policy: &Policy) -> Result<PersonName, Fault> {
-    let key = check_signature(commit)?;
-    let Some(person) = policy.owner(&key) else {
-        let why = format!("the key {} is nobody's in policy version {}", key.fingerprint(), policy.version());
-        return Err(Fault::new(codes::SIGNER_UNKNOWN, why));
-    };
+    let person = policy.keyring().signer(commit, &prove(commit))?;
     if policy.is_bot(person) {
         return Err(Fault::new(codes::SIGNER_IS_BOT, format!("{person} is a bot: bots may write and never count")));
     }

@@ -19,7 +19,7 @@ mod policy;
 mod refusal;
 mod reset;
 mod sign;
-mod sshsig;
+mod signature;
 mod tree;
 
 #[cfg(test)]
@@ -30,9 +30,9 @@ pub use commit::Commit;
 pub use explain::{Explanation, MergeKind, PathExplanation};
 pub use history::{Advanced, Introduction, Stop, VerifiedHistory};
 pub use landing::{VerifiedLanding, signer_of};
-pub use policy::{POLICY_PATH, Policy, RuleOutcome};
+pub use policy::{POLICY_PATH, Policy, RuleOutcome, SIGSTORE_ROOT_PATH};
 pub use refusal::{Fault, Refusal};
 pub use reset::Reset;
 pub use sign::{SignError, attach_signature, sign_commit};
-pub use sshsig::{SigningKey, check_signature};
+pub use signature::{SigningKey, check_signature};
 pub use tree::{EntryMode, PathChange, TreeEntry};

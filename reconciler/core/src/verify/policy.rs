@@ -9,24 +9,25 @@ use std::fmt;
 use std::sync::Arc;
 
 use bellwether_schemas::manifest::{AnyManifest, PolicyRule, TrustPolicy};
-use bellwether_schemas::{ObjectId, codes};
-use bellwether_schemas::{PersonName, RoleName, yaml};
+use bellwether_schemas::{ObjectId, PersonName, RoleName, Sha256Digest, codes, yaml};
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
 
 use super::refusal::Fault;
-use super::sshsig::SigningKey;
-use super::tree::Trees;
+use super::signature::Keyring;
+use super::tree::{Node, Trees};
 use crate::objects::{self, ObjectKind};
 
 /// Where the policy stands in every landing.
 pub const POLICY_PATH: &str = "trust/policy.yaml";
+/// Where the Sigstore trusted root stands that a policy pins.
+pub const SIGSTORE_ROOT_PATH: &str = "trust/sigstore-root.json";
 
 /// A valid trust policy.
 #[derive(Clone)]
 pub struct Policy {
     manifest: TrustPolicy,
-    owners: HashMap<SigningKey, PersonName>,
+    keyring: Keyring,
     members: Vec<BTreeSet<PersonName>>,
     globs: GlobSet,
     /// The rule to which each glob of the set belongs.
@@ -60,13 +61,21 @@ impl RuleOutcome {
 }
 
 impl Policy {
-    /// Reads and compiles `trust/policy.yaml`.
+    /// Reads and compiles `trust/policy.yaml`. `sigstore_root` is the content of `trust/sigstore-root.json` beside it.
     ///
     /// # Errors
     /// Every problem, the first of the file if it does not parse.
-    pub fn parse(text: &[u8]) -> Result<Self, Vec<Fault>> {
+    pub fn parse(text: &[u8], sigstore_root: Option<&[u8]>) -> Result<Self, Vec<Fault>> {
+        Self::compile(Self::read(text)?, sigstore_root)
+    }
+
+    /// Reads `trust/policy.yaml`.
+    ///
+    /// # Errors
+    /// Every problem, the first of the file if it does not parse.
+    pub fn read(text: &[u8]) -> Result<TrustPolicy, Vec<Fault>> {
         match yaml::parse(POLICY_PATH, text) {
-            Ok(AnyManifest::TrustPolicy(manifest)) => Self::compile(manifest.spec),
+            Ok(AnyManifest::TrustPolicy(manifest)) => Ok(manifest.spec),
             Ok(other) => Err(vec![invalid(format!("the kind is {}, expected TrustPolicy", other.kind()))]),
             Err(diagnostics) => Err(diagnostics
                 .iter()
@@ -78,16 +87,19 @@ impl Policy {
         }
     }
 
-    /// Compiles a policy that was parsed.
+    /// Compiles a policy that was parsed. `sigstore_root` counts only if it is what the policy pins.
     ///
     /// # Errors
     /// Every problem.
-    pub fn compile(manifest: TrustPolicy) -> Result<Self, Vec<Fault>> {
+    pub fn compile(manifest: TrustPolicy, sigstore_root: Option<&[u8]>) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         if manifest.version == 0 {
             faults.push(invalid("version is 0, expected at least 1"));
         }
-        let owners = owners(&manifest, &mut faults);
+        let keyring = keyring(&manifest, sigstore_root).unwrap_or_else(|found| {
+            faults.extend(found);
+            Keyring::default()
+        });
         for (role, found) in &manifest.roles {
             let mut seen = BTreeSet::new();
             for member in &found.members {
@@ -112,7 +124,7 @@ impl Policy {
             faults.push(invalid(format!("the globs are too large ({error})")));
             GlobSet::empty()
         });
-        let policy = Self { manifest, owners, members, globs, rule_of_glob };
+        let policy = Self { manifest, keyring, members, globs, rule_of_glob };
         if faults.is_empty() && !policy.can_be_changed() {
             let why = format!("too few people with a key count to sign a change of {POLICY_PATH}");
             faults.push(Fault::new(codes::POLICY_LOCKOUT, why).path(POLICY_PATH));
@@ -140,9 +152,9 @@ impl Policy {
         &self.manifest
     }
 
-    /// Whose key this is.
-    pub fn owner(&self, key: &SigningKey) -> Option<&PersonName> {
-        self.owners.get(key)
+    /// The keys of its people.
+    pub(crate) const fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// Whether this is a program, which may write and never counts.
@@ -199,14 +211,10 @@ impl Policy {
     fn can_be_changed(&self) -> bool {
         let signing = |at: &usize| {
             let members = self.members[*at].iter();
-            members.filter(|person| !self.is_bot(person) && self.has_key(person)).count()
+            members.filter(|person| !self.is_bot(person) && self.keyring.has_key(person)).count()
         };
         let mut rules = self.rules_of(POLICY_PATH).peekable();
         rules.peek().is_some() && rules.all(|at| signing(&at) >= self.manifest.rules[at].signers as usize)
-    }
-
-    fn has_key(&self, person: &PersonName) -> bool {
-        self.owners.values().any(|owner| owner == person)
     }
 }
 
@@ -227,18 +235,18 @@ impl Policies {
         &self.branch
     }
 
-    /// The policy in a tree, whose blob is `blob`.
-    pub(crate) fn read(
-        &mut self,
-        trees: &mut Trees<'_>,
-        _tree: &ObjectId,
-        blob: ObjectId,
-    ) -> Result<Arc<Policy>, Fault> {
-        if let Some(known) = self.read.get(&blob) {
+    /// The policy in `tree`, whose blob is `blob`, with the trusted root that it pins beside it.
+    pub(crate) fn read(&mut self, trees: &mut Trees<'_>, tree: &ObjectId, blob: ObjectId) -> Result<Arc<Policy>, Fault> {
+        if let Some(known) = self.read.get(&blob).filter(|known| known.manifest().sigstore_root.is_none()) {
             return Ok(known.clone());
         }
         let text = objects::read(trees.objects, &blob, ObjectKind::Blob)?;
-        let policy = Policy::parse(&text).map_err(combine)?;
+        let manifest = Policy::read(&text).map_err(combine)?;
+        let root = match manifest.sigstore_root {
+            Some(_) => sigstore_root(trees, tree)?,
+            None => None,
+        };
+        let policy = Policy::compile(manifest, root.as_deref()).map_err(combine)?;
         if policy.branch() != self.branch {
             let why = format!("the policy is for branch {:?}, and {:?} is watched", policy.branch(), self.branch);
             return Err(Fault::new(codes::POLICY_BRANCH, why).path(POLICY_PATH));
@@ -246,6 +254,14 @@ impl Policies {
         let policy = Arc::new(policy);
         self.read.insert(blob, policy.clone());
         Ok(policy)
+    }
+}
+
+fn sigstore_root(trees: &mut Trees<'_>, tree: &ObjectId) -> Result<Option<Vec<u8>>, Fault> {
+    let path: Vec<&str> = SIGSTORE_ROOT_PATH.split('/').collect();
+    match trees.find(tree, &path)? {
+        Some(Node::File(entry)) => Ok(Some(objects::read(trees.objects, &entry.id, ObjectKind::Blob)?)),
+        _ => Ok(None),
     }
 }
 
@@ -284,25 +300,34 @@ fn rule_text(rule: &PolicyRule) -> String {
     }
 }
 
-fn owners(manifest: &TrustPolicy, faults: &mut Vec<Fault>) -> HashMap<SigningKey, PersonName> {
-    let mut owners: HashMap<SigningKey, PersonName> = HashMap::new();
-    for (name, person) in &manifest.people {
-        if !person.openpgp.is_empty() || !person.gitsign.is_empty() {
-            faults.push(invalid(format!("openpgp and gitsign keys, as {name} has, are not supported yet")));
+/// The keys, with the trusted root if it is the pinned one.
+fn keyring(manifest: &TrustPolicy, sigstore_root: Option<&[u8]>) -> Result<Keyring, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let fault = |why: String| Fault::new(codes::SIGSTORE_ROOT, why).path(SIGSTORE_ROOT_PATH);
+    let pinned = match (&manifest.sigstore_root, sigstore_root) {
+        (None, _) => None,
+        (Some(_), None) => {
+            faults.push(fault(format!("{SIGSTORE_ROOT_PATH} is missing, and the policy pins it as sigstoreRoot")));
+            None
         }
-        for line in &person.ssh {
-            match SigningKey::from_line(line) {
-                Err(why) => faults.push(invalid(format!("a key of {name}: {why}"))),
-                Ok(key) => {
-                    if let Some(other) = owners.get(&key) {
-                        faults.push(invalid(format!("the key {} stands at {other} and at {name}", key.fingerprint())));
-                    }
-                    owners.insert(key, name.clone());
-                }
+        (Some(pin), Some(json)) => {
+            let found = Sha256Digest::of(json);
+            if found != *pin {
+                faults.push(fault(format!("the SHA-256 of {SIGSTORE_ROOT_PATH} is {found}, the policy pins {pin}")));
             }
+            Some(json).filter(|_| found == *pin)
+        }
+    };
+    match Keyring::build(&manifest.people, pinned) {
+        Ok(keyring) if faults.is_empty() => Ok(keyring),
+        Ok(_) => Err(faults),
+        Err(found) => {
+            // Without the root that it pins, that identities lack one says nothing new.
+            let root_is_known_bad = !faults.is_empty();
+            faults.extend(found.into_iter().filter(|fault| !root_is_known_bad || fault.code != codes::SIGSTORE_ROOT));
+            Err(faults)
         }
     }
-    owners
 }
 
 fn rule_globs(manifest: &TrustPolicy, rule: &PolicyRule, faults: &mut Vec<Fault>) -> Vec<Glob> {

@@ -80,9 +80,7 @@ impl From<ObjectError> for Fault {
             ObjectError::WrongKind { .. } => codes::OBJECT_KIND,
             ObjectError::TooLarge { .. } => codes::OBJECT_TOO_LARGE,
             ObjectError::Collision(_) => codes::SHA1_COLLISION,
-            ObjectError::Corrupt(_) | ObjectError::Unreadable { .. } => {
-                codes::OBJECT_DAMAGED
-            }
+            ObjectError::Corrupt(_) | ObjectError::Unreadable { .. } => codes::OBJECT_DAMAGED,
         };
         Self::new(code, error.to_string())
     }

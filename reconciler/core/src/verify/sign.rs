@@ -4,7 +4,7 @@ use ssh_key::{HashAlg, LineEnding, PrivateKey};
 
 use super::commit::{Commit, signature_header};
 use super::refusal::Fault;
-use super::sshsig::{NAMESPACE, SigningKey};
+use super::signature::{NAMESPACE, SigningKey};
 
 /// Why a commit could not be signed.
 #[derive(Debug, thiserror::Error)]

@@ -40,10 +40,11 @@ enum Kept {
 }
 
 fn kept() -> impl Strategy<Value = Kept> {
-    prop_oneof![4 => Just(Kept::All), 1 => any::<usize>().prop_map(Kept::Older), 1 => Just(Kept::Nothing)]
+    prop_oneof![3 => Just(Kept::All), 2 => any::<usize>().prop_map(Kept::Older), 2 => Just(Kept::Nothing)]
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+/// Steps, and whether the branch is fetched after each.
+fn steps() -> impl Strategy<Value = Vec<(Step, bool)>> {
     let restart = (any::<bool>(), kept(), kept()).prop_map(|(without_mirror, database, store)| Step::Restart {
         without_mirror,
         database,
@@ -55,11 +56,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (1..4_usize).prop_map(Step::Diverge),
         2 => (1..4_usize).prop_map(Step::Reset),
         2 => any::<usize>().prop_map(Step::Return),
-        6 => Just(Step::Fetch),
         4 => restart,
-        3 => any::<usize>().prop_map(Step::Present),
+        4 => any::<usize>().prop_map(Step::Present),
     ];
-    proptest::collection::vec(step, 1..32)
+    proptest::collection::vec((step, proptest::bool::weighted(0.7)), 1..32)
 }
 
 fn chosen<T: Clone>(from: &[T], number: usize) -> Option<T> {
@@ -74,7 +74,7 @@ struct Everything {
     policies: u64,
     abandoned: Vec<(CommitId, CommitId)>,
     /// What was fetched since the mirror was made.
-    mirrored: Vec<CommitId>,
+    mirror: MemoryObjects,
     repository: Repository,
     database: Option<HeadRow>,
     store: Option<HeadRow>,
@@ -97,7 +97,7 @@ impl Everything {
             branch,
             policies: 1,
             abandoned: Vec::new(),
-            mirrored: Vec::new(),
+            mirror: MemoryObjects::default(),
             repository,
             database: None,
             store: None,
@@ -108,9 +108,7 @@ impl Everything {
     }
 
     fn mirror(&self) -> SharedObjects {
-        let mut objects = MemoryObjects::default();
-        self.mirrored.iter().for_each(|tip| self.git.clone_into(*tip, &mut objects));
-        SharedObjects::new(objects)
+        SharedObjects::new(self.mirror.clone())
     }
 
     /// The commit so many landings before another, the introduction at the earliest.
@@ -148,14 +146,16 @@ impl Everything {
                 self.branch = chosen(&self.held, *number).map_or(self.branch, |record| record.commit);
             }
             Step::Fetch => {
-                self.mirrored.push(self.branch);
+                self.git.clone_into(self.branch, &mut self.mirror);
                 self.repository.reopen(self.mirror());
                 moved = self.repository.advance(&self.branch, at(0)).landings;
             }
             Step::Restart { without_mirror, database, store } => {
                 restarted = true;
                 self.lose(database, store);
-                self.mirrored.retain(|_| !without_mirror);
+                if *without_mirror {
+                    self.mirror = MemoryObjects::default();
+                }
                 self.repository = Repository::new(self.mirror(), self.introduction, "main");
                 moved = self.repository.restore(self.database.clone(), self.store.clone(), at(0));
             }
@@ -262,11 +262,17 @@ impl Everything {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_head_moves_forward_or_by_a_reset_whatever_is_pushed_restarted_or_lost(steps in steps()) {
         let mut everything = Everything::new();
-        steps.iter().for_each(|step| everything.go(step));
+        everything.go(&Step::Fetch);
+        for (step, fetches) in &steps {
+            everything.go(step);
+            if *fetches {
+                everything.go(&Step::Fetch);
+            }
+        }
     }
 }

@@ -5,15 +5,14 @@ mod landings;
 mod merges;
 mod mutations;
 mod policies;
-mod signatures;
 mod strict;
 
 use bellwether_schemas::{Code, CommitId, Sha256Digest};
 
-use super::{Advanced, Stop, VerifiedHistory, VerifiedLanding, sign_commit};
+use super::{Advanced, Stop, VerifiedHistory, VerifiedLanding};
 use crate::objects::ObjectKind;
 use crate::testing::{
-    ADA, BOB, FLEET, NOW, PolicyText, ROBOT, Repository, STRANGER, key, key_line, tree_entry, unsigned_commit,
+    ADA, BOB, FLEET, NOW, PolicyText, ROBOT, Repository, STRANGER, key_line, tree_entry, unsigned_commit,
 };
 
 /// Whether the step was refused with `code`, and nothing was accepted.

@@ -1,28 +1,18 @@
 //! SSH signatures as OpenSSH makes them, and what does not count.
 
-use bellwether_schemas::{Code, codes};
+use bellwether_schemas::codes;
 use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
 
-use super::*;
-use crate::verify::{Commit, SigningKey, attach_signature, check_signature};
-
-/// The bytes that `ssh-keygen -Y sign` signed for the files in testdata.
-const SIGNED: &[u8] = include_bytes!("../testdata/commit.txt");
-
-fn check(armoured: &str) -> Result<SigningKey, Code> {
-    check_over(SIGNED, armoured)
-}
-
-fn check_over(unsigned: &[u8], armoured: &str) -> Result<SigningKey, Code> {
-    let raw = attach_signature(unsigned, armoured).expect("a plain commit");
-    let commit = Commit::parse(&raw, 20).expect("a plain commit");
-    assert_eq!(commit.payload, unsigned);
-    check_signature(&commit).map_err(|fault| fault.code)
-}
+use super::{SIGNED, check, check_over, rearmed, unarmoured};
+use crate::testing::{ADA, key, key_line};
+use crate::verify::{Commit, SigningKey, check_signature, sign_commit};
 
 macro_rules! fixture {
     ($name:literal) => {
-        (include_str!(concat!("../testdata/", $name, ".pub")), include_str!(concat!("../testdata/", $name, ".sig")))
+        (
+            include_str!(concat!("../../testdata/", $name, ".pub")),
+            include_str!(concat!("../../testdata/", $name, ".sig")),
+        )
     };
 }
 
@@ -55,22 +45,19 @@ fn other_kinds_and_purposes_do_not_count() {
         ("-----BEGIN PGP SIGNATURE-----\n\niQ==\n-----END PGP SIGNATURE-----", codes::SIGNATURE_UNSUPPORTED),
         ("-----BEGIN SIGNED MESSAGE-----\nMII=\n-----END SIGNED MESSAGE-----", codes::SIGNATURE_UNSUPPORTED),
         ("hello", codes::SIGNATURE_UNSUPPORTED),
-        ("-----BEGIN SSH SIGNATURE-----", codes::SIGNATURE_INVALID),
-        ("-----BEGIN SSH SIGNATURE-----\n-----END SSH SIGNATURE-----", codes::SIGNATURE_INVALID),
+        ("-----BEGIN SSH SIGNATURE-----", codes::SIGNATURE_NOT_CANONICAL),
+        ("-----BEGIN SSH SIGNATURE-----\n-----END SSH SIGNATURE-----", codes::SIGNATURE_NOT_CANONICAL),
         ("-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----", codes::SIGNATURE_UNSUPPORTED),
     ] {
         assert_eq!(check(text), Err(code), "{text}");
     }
 }
 
-/// Re-arms a signature after a change of its bytes.
+/// A signature after a change of its bytes.
 fn altered(signature: &str, change: impl FnOnce(&mut Vec<u8>)) -> String {
-    use base64::Engine as _;
-    let engine = base64::engine::general_purpose::STANDARD;
-    let mut bytes =
-        engine.decode(signature.lines().filter(|line| !line.starts_with('-')).collect::<String>()).expect("base64");
+    let mut bytes = unarmoured(signature);
     change(&mut bytes);
-    format!("-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----", engine.encode(bytes))
+    rearmed("SSH SIGNATURE", 70, &bytes)
 }
 
 #[test]
@@ -148,4 +135,75 @@ fn a_signature_for_another_namespace_by_a_known_key_does_not_count() {
     assert!(SigningKey::from_line(&format!("{line}\n{line}")).is_err());
     let shown = PublicKey::from_openssh(&line).expect("a key").fingerprint(HashAlg::Sha256).to_string();
     assert_eq!(SigningKey::from_line(&line).expect("a key").fingerprint(), shown);
+}
+
+#[test]
+fn a_signature_has_one_form_only() {
+    for (_, signature) in [fixture!("ed25519"), fixture!("ecdsa-p256"), fixture!("rsa-3072")] {
+        let signature = signature.trim_end();
+        let bytes = unarmoured(signature);
+        assert!(check(&rearmed("SSH SIGNATURE", 70, &bytes)).is_ok());
+        let (first, rest) = signature.split_once('\n').expect("several lines");
+        for other in [
+            rearmed("SSH SIGNATURE", 64, &bytes),
+            rearmed("SSH SIGNATURE", 76, &bytes),
+            rearmed("SSH SIGNATURE", 70, &[bytes.as_slice(), &[0]].concat()),
+            format!("{first}\n\n{rest}"),
+            format!("{first} \n{rest}"),
+            format!("{first}\r\n{rest}"),
+            format!("{first}\nVersion: 1\n\n{rest}"),
+            signature.replace("\n-----END", "\n\n-----END"),
+            format!("{signature}\n{signature}"),
+        ] {
+            assert!(check(&other).is_err(), "{other}");
+        }
+        // What attach_signature would trim, a hostile server need not.
+        for tail in ["\n", "\n\n", " "] {
+            assert_eq!(
+                super::super::sshsig::verify(&format!("{signature}{tail}"), SIGNED).map_err(|fault| fault.code),
+                Err(codes::SIGNATURE_NOT_CANONICAL)
+            );
+        }
+    }
+}
+
+#[test]
+fn base64_has_no_spare_bits() {
+    let (_, signature) = fixture!("ed25519");
+    let padding = signature.find('=').expect("the fixture's base64 is padded");
+    let last = signature.as_bytes()[padding - 1];
+    let spare = [b'A', b'Q', b'g', b'w'].contains(&last);
+    assert!(spare || signature[padding..].matches('=').count() == 1, "{}", char::from(last));
+    let other = char::from(last + 1);
+    let text = format!("{}{other}{}", &signature[..padding - 1], &signature[padding..]);
+    assert_eq!(check(&text), Err(codes::SIGNATURE_NOT_CANONICAL));
+}
+
+#[test]
+fn numbers_of_an_ecdsa_signature_are_as_short_as_they_can_be() {
+    let (_, signature) = fixture!("ecdsa-p256");
+    let longer = altered(signature, |bytes| {
+        // The blob ends: string { string algorithm, string { mpint r, mpint s } }.
+        let name = b"ecdsa-sha2-nistp256";
+        let at = bytes.windows(name.len()).rposition(|window| window == name).expect("its algorithm") + name.len();
+        for (length, start) in [(at - name.len() - 8, at - name.len() - 4), (at, at + 4)] {
+            let old = u32::from_be_bytes(bytes[length..start].try_into().expect("four bytes"));
+            bytes[length..start].copy_from_slice(&(old + 1).to_be_bytes());
+        }
+        let old = u32::from_be_bytes(bytes[at + 4..at + 8].try_into().expect("four bytes"));
+        bytes[at + 4..at + 8].copy_from_slice(&(old + 1).to_be_bytes());
+        bytes.insert(at + 8, 0);
+    });
+    assert!(check(signature).is_ok());
+    assert_eq!(check(&longer), Err(codes::SIGNATURE_INVALID));
+}
+
+#[test]
+fn hashes_other_than_sha_2_do_not_count() {
+    let (_, signature) = fixture!("ed25519-sha256");
+    let other = altered(signature, |bytes| {
+        let at = bytes.windows(6).position(|window| window == b"sha256").expect("its hash");
+        bytes[at..at + 6].copy_from_slice(b"sha1\0\0");
+    });
+    assert_eq!(check(&other), Err(codes::SIGNATURE_UNSUPPORTED));
 }
