@@ -210,7 +210,7 @@ impl History {
         match self.push(tip).stop {
             Some(Stop::Refused(refusal)) => {
                 assert_eq!((refusal.code, refusal.commit), (code, tip), "{refusal}");
-                assert_eq!(refusal.hint.is_empty(), false, "a person is told what to do");
+                assert!(!refusal.hint.is_empty(), "a person is told what to do");
             }
             other => panic!("expected {code}, found {other:?}"),
         }

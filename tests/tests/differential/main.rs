@@ -19,12 +19,17 @@ use mutate::{MUTATIONS, Numbers, Signed};
 use signers::Signer;
 
 /// A history whose policy has a person for each key, and the second landing's content.
-fn history(ssh: &[String]) -> (History, Vec<u8>) {
+fn history(ssh: &[String], openpgp: &str) -> (History, Vec<u8>) {
     let mut people = format!("    alice: {{ssh: [\"{}\"]}}\n", Who::Alice.key_line());
     let mut members = vec!["alice".to_owned()];
     for (at, line) in ssh.iter().enumerate() {
         writeln!(people, "    person-{at}: {{ssh: [\"{line}\"]}}").expect("text grows");
         members.push(format!("person-{at}"));
+    }
+    if !openpgp.is_empty() {
+        let certificate = serde_json::to_string(openpgp).expect("text is JSON, and JSON is YAML");
+        writeln!(people, "    olga: {{openpgp: [{certificate}]}}").expect("text grows");
+        members.push("olga".to_owned());
     }
     let policy = format!(
         "apiVersion: bellwether/v1\nkind: TrustPolicy\nmetadata:\n  name: policy\nspec:\n  version: 1\n  branch: main\n  \
@@ -70,9 +75,10 @@ fn cases(payload: &[u8], signers: &[(&'static str, Signer)], wanted: usize) -> V
     cases
 }
 
-/// How many commits each of the tests makes: few by default, and as many as the environment says for a long run.
-fn wanted(default: usize) -> usize {
-    std::env::var("BELLWETHER_DIFFERENTIAL").ok().map_or(default, |number| number.parse().expect("a number of commits"))
+/// How many commits a long run makes, if this is one.
+fn wanted() -> Option<usize> {
+    let wanted = std::env::var("BELLWETHER_DIFFERENTIAL").ok()?;
+    Some(wanted.parse().expect("BELLWETHER_DIFFERENTIAL is a number of commits"))
 }
 
 /// Compares all verdicts, and returns the classes of disagreement that occurred, as text.
@@ -119,6 +125,14 @@ fn compare(history: &History, git: &Git, cases: &[Case]) -> String {
     )
 }
 
+/// The classes are those that were committed. More commits reach the same ones in more ways.
+fn settle(name: &str, table: &str) {
+    match wanted() {
+        None => insta::assert_snapshot!(name, table),
+        Some(_) => println!("{table}"),
+    }
+}
+
 #[test]
 fn differential_ssh_signatures() {
     let home = tempfile::tempdir().expect("a temporary folder");
@@ -126,8 +140,22 @@ fn differential_ssh_signatures() {
     // Git knows one key more than the policy, which takes none so short.
     let all: Vec<String> = signers[..6].iter().filter_map(|(_, signer)| signer.line()).collect();
     let allowed: String = all.iter().map(|line| format!("somebody@example.com namespaces=\"git\" {line}\n")).collect();
-    let (history, payload) = history(&all[1..5]);
-    let cases = cases(&payload, &signers, wanted(2_000));
+    let (history, payload) = history(&all[1..5], "");
+    let cases = cases(&payload, &signers, wanted().unwrap_or(2_000));
     let table = compare(&history, &Git::new(home.path(), &allowed), &cases);
-    insta::assert_snapshot!(table);
+    settle("ssh", &table);
+}
+
+#[test]
+fn differential_openpgp_signatures() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let Some((signers, certificate)) = signers::openpgp(home.path()) else {
+        eprintln!("skipped: there is no gpg here");
+        return;
+    };
+    let (history, payload) = history(&[], &certificate);
+    let cases = cases(&payload, &signers, wanted().unwrap_or(400));
+    let table = compare(&history, &Git::new(home.path(), ""), &cases);
+    signers::end_gpg(home.path());
+    settle("openpgp", &table);
 }

@@ -8,6 +8,9 @@ use std::process::{Command, Output, Stdio};
 use bellwether_tests::hostile::Who;
 use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
 
+/// Signs as OpenPGP keys of 2026 do: in a fixed second, so that each run signs the same.
+const SIGNED_AT: &str = "20260102T000000!";
+
 /// A key, by whatever it is held.
 pub(crate) enum Signer {
     /// An SSH key that signs here.
@@ -19,12 +22,26 @@ pub(crate) enum Signer {
         /// The public key.
         public: PublicKey,
     },
+    /// An OpenPGP key in a folder of gpg's.
+    OpenPgp {
+        /// The folder.
+        home: PathBuf,
+        /// The key or subkey.
+        id: &'static str,
+    },
 }
 
 impl Signer {
     /// Signs a payload as git has it signed.
     pub(crate) fn sign(&self, payload: &[u8]) -> String {
-        self.sign_for("git", HashAlg::Sha512, payload).expect("an SSH key")
+        match self {
+            Self::Ssh(_) | Self::SshFile { .. } => self.sign_for("git", HashAlg::Sha512, payload).expect("an SSH key"),
+            Self::OpenPgp { home, id } => {
+                let id = format!("{id}!");
+                let output = gpg(home, &["--detach-sign", "--armor", "--local-user", &id], payload);
+                String::from_utf8(output.stdout).expect("armour is text")
+            }
+        }
     }
 
     /// Signs for another purpose or with another hash; OpenPGP has neither.
@@ -40,6 +57,7 @@ impl Signer {
                 command.args(["-q", "-Y", "sign", "-n", namespace, "-O", &hash, "-f"]).arg(file);
                 Some(String::from_utf8(run(command, payload).stdout).expect("armour is text"))
             }
+            Self::OpenPgp { .. } => None,
         }
     }
 
@@ -48,6 +66,7 @@ impl Signer {
         let line = match self {
             Self::Ssh(key) => key.public_key().to_openssh(),
             Self::SshFile { public, .. } => public.to_openssh(),
+            Self::OpenPgp { .. } => return None,
         };
         Some(line.expect("a plain key has a line"))
     }
@@ -73,6 +92,29 @@ pub(crate) fn ssh(home: &Path) -> Vec<(&'static str, Signer)> {
         ("rsa-2048", in_file("rsa-2048", include_str!("../../testdata/keys/rsa-2048"))),
         ("stranger", person(Who::Forge)),
     ]
+}
+
+/// The OpenPGP signers, a primary key and a subkey of one certificate, and that certificate; none without gpg.
+pub(crate) fn openpgp(home: &Path) -> Option<(Vec<(&'static str, Signer)>, String)> {
+    Command::new("gpg").arg("--version").output().ok()?;
+    std::fs::write(home.join("gpg.conf"), "trust-model always\nno-auto-check-trustdb\n").expect("a file");
+    gpg(home, &["--import"], include_bytes!("../../testdata/keys/openpgp.asc"));
+    let certificate = gpg(home, &["--armor", "--export"], b"").stdout;
+    let signers = [("openpgp ed25519", "724DC000DD67E571"), ("openpgp rsa subkey", "6B444484A284539E")]
+        .map(|(name, id)| (name, Signer::OpenPgp { home: home.to_owned(), id }));
+    Some((signers.into(), String::from_utf8(certificate).expect("armour is text")))
+}
+
+/// Ends what gpg started.
+pub(crate) fn end_gpg(home: &Path) {
+    // Without gpg there is nothing to end.
+    let _ = Command::new("gpgconf").args(["--homedir"]).arg(home).args(["--kill", "all"]).status();
+}
+
+fn gpg(home: &Path, arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new("gpg");
+    command.args(["--batch", "--quiet", "--faked-system-time", SIGNED_AT]).args(arguments).env("GNUPGHOME", home);
+    run(command, input)
 }
 
 /// Runs a program without anything of this user's; it must succeed.

@@ -225,7 +225,7 @@ fn agree(
 #[test]
 fn hostile_random_histories_are_judged_as_the_rules_say() {
     let seen = Mutex::new(Seen::new());
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(600);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let policy = prop_oneof![Just(one()), Just(two())];
     let result = runner.run(&(policy, prop::collection::vec(step(), 3..12)), |(policy, steps)| {
