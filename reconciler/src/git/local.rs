@@ -41,7 +41,9 @@ pub(super) fn upload_pack(dir: &Path) -> std::io::Result<Connection<Output, Chil
 fn command(dir: &Path) -> Command {
     let mut git = Command::new("git");
     git.args(["upload-pack", "--strict"]).arg(dir).env_clear().current_dir("/");
-    git.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    if let Some(path) = std::env::var_os("PATH") {
+        git.env("PATH", path);
+    }
     git.envs([
         ("LC_ALL", "C"),
         ("GIT_PROTOCOL", "version=2"),

@@ -34,6 +34,8 @@ const MAX_BODY: usize = 64 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long the loop may take to hear of a new device.
 const REGISTER_TIME: Duration = Duration::from_secs(10);
+/// How long an enrollment waits for the first accepted history.
+const ACCEPT_TIME: Duration = Duration::from_secs(10);
 /// Facts that a device may state, and bytes of each.
 const FACTS: (usize, usize) = (32, 256);
 /// Locks that keep two requests with one token apart.
@@ -148,13 +150,25 @@ fn store_failed(error: object_store::Error) -> Problem {
 }
 
 impl Enroll {
+    /// What the history says of tokens. After a first start the history is not accepted yet, and a device may be fast.
+    async fn admissions(&self) -> Result<Arc<Admissions>, Problem> {
+        let mut admissions = self.admissions.clone();
+        match timeout(ACCEPT_TIME, admissions.wait_for(|known| !known.is_empty())).await {
+            Ok(Ok(known)) => Ok(known.clone()),
+            Ok(Err(_)) => Err(Problem::busy("the reconciler ends")),
+            Err(_) => {
+                Err(Problem::busy("no history with any token is accepted yet: look at the repository's condition"))
+            }
+        }
+    }
+
     async fn enroll(&self, request: EnrollRequest, now: Timestamp) -> Result<EnrollResponse, Problem> {
         let token = token_hash(&request.token)?;
         let key = RequestedKey::from_pem(&request.csr)
             .map_err(|error| Problem::new(Class::Malformed, error.code(), error.to_string()))?;
         // A repeat of the same request waits for the first one, and then finds its certificate.
         let _alone = self.locks[usize::from(token.as_bytes()[0]) % LOCKS].lock().await;
-        let admissions = self.admissions.borrow().clone();
+        let admissions = self.admissions().await?;
         let grant = match admissions.token(&token, now) {
             Ok(grant) => grant,
             // Whose answer was lost may still ask for it; nothing new is issued.
