@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use bellwether_core::objects::{self, ObjectError, ObjectKind, ObjectSource};
 use bellwether_core::verify::{
-    Commit, Fault, Introduction, POLICY_PATH, Policy, Refusal, RuleOutcome, VerifiedHistory, signer_of,
+    Commit, Fault, Introduction, POLICY_PATH, Policy, Refusal, RuleOutcome, SIGSTORE_ROOT_PATH, VerifiedHistory,
+    signer_of,
 };
 use bellwether_schemas::manifest::AnyManifest;
 use bellwether_schemas::{CommitId, ObjectId, PersonName, Sha256Digest, codes, yaml};
@@ -82,7 +83,8 @@ pub(crate) fn signed_by(
 /// The policy in a commit's tree, or what is wrong with it; `None` where there is no such file.
 pub(crate) fn policy_at(copy: &WorkingCopy, commit: &CommitId) -> Result<Option<Result<Policy, Vec<Fault>>>, Failure> {
     let id = gix::ObjectId::from_bytes_or_panic(commit.as_bytes());
-    Ok(copy.committed(Some(id), POLICY_PATH)?.map(|text| Policy::parse(&text)))
+    let sigstore_root = copy.committed(Some(id), SIGSTORE_ROOT_PATH)?;
+    Ok(copy.committed(Some(id), POLICY_PATH)?.map(|text| Policy::parse(&text, sigstore_root.as_deref())))
 }
 
 /// The first line of a commit's message.

@@ -145,7 +145,7 @@ impl WorkingCopy {
 
     /// Sets values in the working copy's own git configuration.
     pub(crate) fn configure(&self, values: &[(&str, &str)]) -> Result<(), Failure> {
-        let file = self.repo.git_dir().join("config");
+        let file = self.repo.common_dir().join("config");
         let mut config = gix::config::File::from_path_no_includes(file.clone(), gix::config::Source::Local)
             .map_err(|e| git(&format!("cannot read {}", file.display()), &e))?;
         for (key, value) in values {

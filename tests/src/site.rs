@@ -424,10 +424,9 @@ impl Site {
 pub fn stalled_by(repository: &RepositoryView) -> Option<&str> {
     match &repository.condition {
         Condition::Stalled { code, .. } => Some(code),
-        Condition::Verified
-        | Condition::Rewound { .. }
-        | Condition::Frozen { .. }
-        | Condition::Unreachable { .. } => None,
+        Condition::Verified | Condition::Rewound { .. } | Condition::Frozen { .. } | Condition::Unreachable { .. } => {
+            None
+        }
     }
 }
 

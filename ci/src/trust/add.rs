@@ -84,7 +84,7 @@ pub(crate) fn run(args: &AddArgs, output: Output) -> Result<(), Failure> {
         ));
     }
     let summary = if is_new { format!("Trust {}", args.person) } else { format!("Trust {} with more", args.person) };
-    change.finish()?.carry_out(&copy, &summary, &args.change, output)
+    change.finish(&copy)?.carry_out(&copy, &summary, &args.change, output)
 }
 
 fn new_keys(args: &AddArgs) -> Result<Vec<NewKey>, Failure> {

@@ -1,6 +1,6 @@
 //! One change of `trust/policy.yaml`: made in the text and in the typed policy at once, and written only if both agree.
 
-use bellwether_core::verify::{Fault, POLICY_PATH, Policy};
+use bellwether_core::verify::{Fault, POLICY_PATH, Policy, SIGSTORE_ROOT_PATH};
 use bellwether_schemas::manifest::{AnyManifest, Person, PolicyRule, TrustPolicy};
 use bellwether_schemas::{CommitId, PersonName, RoleName, codes, yaml};
 
@@ -125,10 +125,11 @@ impl PolicyChange {
     }
 
     /// Raises the version, and gives the edit: read again, and judged as the verifier judges a policy.
-    pub(super) fn finish(mut self) -> Result<Finished, Failure> {
+    pub(super) fn finish(mut self, copy: &WorkingCopy) -> Result<Finished, Failure> {
         let version = self.raise()?;
         let after = self.read_again()?;
-        Policy::compile(self.policy).map_err(|faults| {
+        let sigstore_root = copy.read(SIGSTORE_ROOT_PATH)?;
+        Policy::compile(self.policy, sigstore_root.as_deref()).map_err(|faults| {
             let whys: Vec<_> = faults.iter().map(|fault| fault.why.as_str()).collect();
             let code = faults.first().map_or(codes::POLICY_INVALID, |fault| fault.code);
             Failure::finding(code, format!("the policy would not be valid: {}", whys.join("; ")))

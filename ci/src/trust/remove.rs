@@ -48,7 +48,7 @@ pub(crate) fn run(args: &RemoveArgs, output: Output) -> Result<(), Failure> {
         Some(wanted) => remove_key(&mut change, person, &keys, wanted)?,
         None => remove_person(&mut change, person, args.lower_signers)?,
     };
-    change.finish()?.carry_out(&copy, &summary, &args.change, output)?;
+    change.finish(&copy)?.carry_out(&copy, &summary, &args.change, output)?;
     output::note(format!(
         "What {person} signed until then stays valid. Tokens, devices, approvals and holds are not touched: look through them \
          if {person} is not trusted any more (git log --author, bellwether get devices)."

@@ -310,3 +310,33 @@ fn validate_warns_of_what_squash_and_rebase_buttons_make() {
     let mended = team.ada(&["validate"]);
     assert!(mended.out.contains("no problems"), "{}", mended.out);
 }
+
+#[test]
+fn an_openpgp_key_is_known_by_the_fingerprint_that_gpg_shows() {
+    let team = Team::new();
+    let (dir, home) = (team.sandbox.dir.path(), team.sandbox.dir.path().join("gnupg"));
+    let gpg = |arguments: &[&str]| {
+        let mut command = team.sandbox.prepared("gpg", &[&["--batch", "--quiet"], arguments].concat(), dir);
+        let output = command.env("GNUPGHOME", &home).output().expect("gpg is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    std::fs::create_dir(&home).expect("a folder");
+    std::fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("its mode");
+    gpg(&["--passphrase", "", "--quick-gen-key", "Kim <kim@example.com>", "ed25519", "sign"]);
+    std::fs::write(dir.join("kim.asc"), gpg(&["--armor", "--export", "kim"])).expect("a file");
+    let listed = gpg(&["--with-colons", "--list-keys", "kim"]);
+    let fingerprint = listed.lines().find_map(|line| line.strip_prefix("fpr:::::::::")?.strip_suffix(':'));
+    let fingerprint = fingerprint.expect("gpg lists it");
+
+    let add = ["trust", "add", "kim", "--openpgp", "../kim.asc", "--role", "admins", "--commit"];
+    let ran = team.ada(&add);
+    assert!(ran.code == Some(0) && ran.out.contains(&format!("openpgp {fingerprint}")), "{}{}", ran.out, ran.err);
+    assert_eq!(team.ada(&["trust", "check"]).code, Some(0));
+    refused(&team.ada(&["trust", "add", "bob", "--openpgp", "../kim.asc"]), 1, &["BW-0270", "is kim's already"]);
+    let exported = team.ada(&["trust", "export"]);
+    assert!(exported.err.contains(&format!("Left out: openpgp {fingerprint} of kim")), "{}", exported.err);
+
+    let no_root = ["trust", "add", "lea", "--gitsign", "lea@example.com", "--issuer", "https://issuer.example"];
+    refused(&team.ada(&no_root), 1, &["BW-0240"]);
+}

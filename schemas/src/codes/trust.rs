@@ -150,6 +150,24 @@ codes! { TRUST:
     LOG_ENTRY = "BW-0253", "a gitsign signature is not proven by a transparency log",
         "The signing certificate is valid for minutes, and only the log says when it was used. The signature must carry its Rekor entry with the inclusion proof and the signed time, under the keys of trust/sigstore-root.json.",
         "Let gitsign embed the entry: git config gitsign.rekorMode offline; then sign the commit again: git commit --amend --no-edit -S.";
+    REPOSITORY_HASH = "BW-0260", "the repository names its objects by another hash than before",
+        "A repository has SHA-1 or SHA-256 ids for as long as it lives, and the mirror has a history by the other of the two: another repository is at this address.",
+        "Find out who replaced it. If it was you: remove the mirror's directory, and set the new introduction in the configuration.";
+    WEBHOOK_OFF = "BW-0261", "the webhook is not set up",
+        "The configuration names no file with the secret that calls are signed with.",
+        "Set webhookSecretFile in reconciler.yaml to a file (mode 0600) with the secret, or poll: that works without.";
+    WEBHOOK_SIGNATURE = "BW-0262", "a webhook call is not signed with the secret",
+        "The signature is missing, malformed, or made with another secret or for another body.",
+        "Give both sides the same secret: GitHub, Gitea and Forgejo as the hook's secret, GitLab as its signing token (whsec_…). A secret token in GitLab signs nothing.";
+    WEBHOOK_SECRET = "BW-0263", "the secret of the webhook cannot be used",
+        "The file is missing, not readable, readable by others, not one line, or shorter than 16 characters.",
+        "Write the secret into webhookSecretFile as one line, and chmod 0600 it. No restart is needed.";
+    WEBHOOK_REQUEST = "BW-0264", "a webhook call cannot be read",
+        "It is not a POST, larger than 25 MiB, breaks off, or takes too long.",
+        "Send the hosting service's push event to this address, and nothing else.";
+    BRANCH_NO_COMMIT = "BW-0265", "the branch does not point to a commit",
+        "It points to a tag, a tree or a blob; git itself never makes such a branch.",
+        "Set the branch to a commit on the server, and find out who changed it.";
     KEY_LISTED = "BW-0270", "a key is in the policy already",
         "A key belongs to one person, and stands there once: two people with one key could not be told apart.",
         "Let the other person make a key of their own: ssh-keygen -t ed25519 -f ~/.ssh/fleet.";

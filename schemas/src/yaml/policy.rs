@@ -33,7 +33,8 @@ pub(crate) fn policy(node: &Node<'_>, report: &mut Report) -> Option<TrustPolicy
     });
     let roles_there = fields.get("roles").map(keys_of).unwrap_or_default();
     let rules = fields.required("rules", |node, report| rules(node, &roles_there, report));
-    let max_silence = fields.optional("maxSilence", values::duration_in(Seconds::new(1)..=Seconds::new(3_650 * 86_400)));
+    let max_silence =
+        fields.optional("maxSilence", values::duration_in(Seconds::new(1)..=Seconds::new(3_650 * 86_400)));
     let sigstore_root = fields.optional("sigstoreRoot", values::hex);
     let abandons = fields.optional("abandons", values::hex);
     fields.finish();

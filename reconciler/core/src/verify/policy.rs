@@ -236,7 +236,12 @@ impl Policies {
     }
 
     /// The policy in `tree`, whose blob is `blob`, with the trusted root that it pins beside it.
-    pub(crate) fn read(&mut self, trees: &mut Trees<'_>, tree: &ObjectId, blob: ObjectId) -> Result<Arc<Policy>, Fault> {
+    pub(crate) fn read(
+        &mut self,
+        trees: &mut Trees<'_>,
+        tree: &ObjectId,
+        blob: ObjectId,
+    ) -> Result<Arc<Policy>, Fault> {
         if let Some(known) = self.read.get(&blob).filter(|known| known.manifest().sigstore_root.is_none()) {
             return Ok(known.clone());
         }

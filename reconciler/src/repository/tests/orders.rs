@@ -4,10 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Whether the core says that a reset is signed. Until it does, a branch that abandons the accepted head is rewound like
-/// any other that lacks it.
-const RESETS_COUNT: bool = false;
-
 /// What happens. Numbers choose among what there is.
 #[derive(Debug, Clone)]
 enum Step {
@@ -124,7 +120,7 @@ impl Everything {
     fn resets(&self, head: Option<CommitId>, branch: CommitId) -> bool {
         let gives_up =
             |commit| self.abandoned.iter().any(|(reset, given_up)| *reset == commit && Some(*given_up) == head);
-        RESETS_COUNT && self.git.line(branch).any(gives_up)
+        self.git.line(branch).any(gives_up)
     }
 
     fn go(&mut self, step: &Step) {
@@ -231,7 +227,7 @@ impl Everything {
         if matches!(step, Step::Fetch) {
             if self.leads_to(known, self.branch) {
                 assert_eq!((head, condition), (Some(self.branch), &Condition::Verified), "the branch leads on");
-            } else if !RESETS_COUNT {
+            } else if !self.resets(known.map(|known| known.commit), self.branch) {
                 let in_force = self.database.is_some() && self.leads_to(self.database.as_ref(), self.branch);
                 assert!(head.is_some() || !in_force, "what the database has is in force");
                 assert_eq!(rewound_for(&self.repository), known.map(|known| known.commit));

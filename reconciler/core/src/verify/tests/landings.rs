@@ -14,7 +14,10 @@ fn a_landing_by_a_member_of_the_role_counts_and_says_what_changed() {
     let advanced = history.advance(&repository.objects, &second, NOW);
     assert_accepted(&advanced, &[second]);
     let landing = &advanced.landings[0];
-    assert_eq!((landing.number(), landing.signers().next().expect("a signer").as_str(), landing.policy_version()), (2, "bob", 1));
+    assert_eq!(
+        (landing.number(), landing.signers().next().expect("a signer").as_str(), landing.policy_version()),
+        (2, "bob", 1)
+    );
     assert_eq!((landing.parent(), landing.summary()), (Some(first.id()), "Commit 2"));
     assert_eq!(landing.committed().as_second(), 1_700_000_002);
     let paths: Vec<_> =
