@@ -79,9 +79,10 @@ pub(crate) const CLASSES: &[Class] = &[
         "keys that a policy may list have 3072 bits at least",
     ),
     class(
-        "ssh-keygen reads armour loosely: other white space, text around it, bits beyond the last byte",
-        &[codes::SIGNATURE_INVALID, codes::SIGNATURE_UNSUPPORTED],
+        "ssh-keygen and gpg read armour loosely: other white space, text around it, bits beyond the last byte, no end",
+        &[codes::SIGNATURE_NOT_CANONICAL, codes::SIGNATURE_INVALID, codes::SIGNATURE_UNSUPPORTED],
         &[
+            "drop a line",
             "flip a byte",
             "flip a byte of the armour",
             "insert bytes",
@@ -94,7 +95,7 @@ pub(crate) const CLASSES: &[Class] = &[
     ),
     class(
         "ssh-keygen does not look at what is reserved in a signature",
-        &[codes::SIGNATURE_INVALID],
+        &[codes::SIGNATURE_NOT_CANONICAL, codes::SIGNATURE_INVALID],
         &["a blob written otherwise", "flip a byte in the signature"],
         "what the format reserves is empty (PROTOCOL.sshsig); bytes that nobody reads are refused",
     ),
