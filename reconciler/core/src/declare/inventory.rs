@@ -45,6 +45,8 @@ pub struct Inventory {
     enrollments: BTreeMap<EnrollmentName, Arc<Labels>>,
     entries: BTreeMap<EntryKey, EntryFacts>,
     devices: BTreeMap<DeviceName, Arc<Device>>,
+    /// How many entries name each device.
+    named: BTreeMap<DeviceName, usize>,
     admissions: Arc<Admissions>,
 }
 
@@ -104,15 +106,37 @@ impl Inventory {
 
     /// Every subject that there is.
     pub fn subjects(&self) -> BTreeSet<Subject> {
-        let entries = self.entries.values().filter_map(|entry| entry.device.as_ref());
-        let named = entries.chain(self.devices.keys()).cloned().map(Subject::Device);
-        let unnamed =
-            self.entries.iter().filter(|(_, entry)| entry.device.is_none()).map(|((enrollment, _), entry)| {
-                let mut labels = self.enrollments.get(enrollment).map(|labels| (**labels).clone()).unwrap_or_default();
-                labels.extend(entry.labels.clone());
-                Subject::Unnamed(enrollment.clone(), labels)
-            });
-        named.chain(unnamed).collect()
+        let named = self.named.keys().chain(self.devices.keys()).cloned().map(Subject::Device);
+        named.chain(self.entries.iter().filter_map(|(key, entry)| self.unnamed(key, entry))).collect()
+    }
+
+    fn unnamed(&self, (enrollment, _): &EntryKey, entry: &EntryFacts) -> Option<Subject> {
+        if entry.device.is_some() {
+            return None;
+        }
+        let mut labels = self.enrollments.get(enrollment).map(|labels| (**labels).clone()).unwrap_or_default();
+        labels.extend(entry.labels.clone());
+        Some(Subject::Unnamed(enrollment.clone(), labels))
+    }
+
+    /// The subjects whose facts an enrollment enters.
+    pub(super) fn subjects_of(&self, enrollment: &EnrollmentName) -> BTreeSet<Subject> {
+        let entries = self.entries.iter().skip_while(|((name, _), _)| name < enrollment);
+        let entries = entries.take_while(|((name, _), _)| name == enrollment);
+        let of_entry = |(key, entry): (&EntryKey, &EntryFacts)| match &entry.device {
+            Some(device) => Some(Subject::Device(device.clone())),
+            None => self.unnamed(key, entry),
+        };
+        let generated = self.devices.keys().filter(|device| generated_from(device).as_ref() == Some(enrollment));
+        entries.filter_map(of_entry).chain(generated.cloned().map(Subject::Device)).collect()
+    }
+
+    /// Whether there is such a subject.
+    pub(super) fn has_subject(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Device(device) => self.named.contains_key(device) || self.devices.contains_key(device),
+            Subject::Unnamed(enrollment, _) => self.subjects_of(enrollment).contains(subject),
+        }
     }
 
     /// The entries that a manifest lists with another token than they had before.
@@ -148,7 +172,18 @@ impl Inventory {
             device: token.device.clone(),
             revoked,
         });
-        self.entries.insert(key, EntryFacts { device: token.device.clone(), labels: token.labels.clone() });
+        let facts = EntryFacts { device: token.device.clone(), labels: token.labels.clone() };
+        if let Some(device) = &facts.device {
+            *self.named.entry(device.clone()).or_default() += 1;
+        }
+        if let Some(EntryFacts { device: Some(before), .. }) = self.entries.insert(key, facts)
+            && let Some(count) = self.named.get_mut(&before)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.named.remove(&before);
+            }
+        }
     }
 
     /// Takes what a landing says about a device; `None` when the file is gone: its labels go, a revocation stays.

@@ -69,6 +69,26 @@ pub struct FleetLine {
 }
 
 impl FleetLine {
+    /// Whether one of the subjects that changed is a member, or becomes one.
+    fn is_touched(&self, changed: &[(&Subject, Option<Facts>)]) -> bool {
+        let selects = |facts: &Facts| self.target.fleet.selector.matches(&facts.labels);
+        changed
+            .iter()
+            .any(|(subject, facts)| self.members.contains_key(*subject) || facts.as_ref().is_some_and(selects))
+    }
+
+    /// The members once these subjects are what they are now.
+    fn members_after(&self, changed: &[(&Subject, Option<Facts>)]) -> BTreeMap<Subject, Sha256Digest> {
+        let mut members = self.members.clone();
+        for (subject, facts) in changed {
+            match facts.as_ref().filter(|facts| self.target.fleet.selector.matches(&facts.labels)) {
+                Some(facts) => members.insert((*subject).clone(), facts_digest(facts)),
+                None => members.remove(*subject),
+            };
+        }
+        members
+    }
+
     /// The members that git knows.
     pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
         self.members.keys()
@@ -283,7 +303,7 @@ impl Declared {
                         _ => None,
                     });
                     Arc::make_mut(&mut self.inventory).state_device(&name, spec);
-                    touched.devices = true;
+                    touched.subjects.insert(Subject::Device(name));
                 }
             }
             Some(Kind::Enrollment) => {
@@ -297,8 +317,9 @@ impl Declared {
                     if let Some(slot) = self.slots.get_mut(path) {
                         slot.problems = problems;
                     }
+                    touched.subjects.extend(self.inventory.subjects_of(&name));
                     Arc::make_mut(&mut self.inventory).state_enrollment(&name, spec);
-                    touched.devices = true;
+                    touched.subjects.extend(self.inventory.subjects_of(&name));
                 }
             }
             Some(Kind::Rollout) => {
@@ -310,9 +331,17 @@ impl Declared {
 
     /// Finds the fleets whose inputs differ from those at the first parent, and gives them their new template commit.
     fn take_inputs(&mut self, touched: &Touched, parent: &Arc<Inventory>) {
-        let subjects =
-            if touched.devices || !touched.fleets.is_empty() { self.inventory.subjects() } else { BTreeSet::new() };
-        for name in self.candidates(touched) {
+        let subjects = if touched.fleets.is_empty() { BTreeSet::new() } else { self.inventory.subjects() };
+        // What they are now; none where there is no such subject any more.
+        let changed: Vec<(&Subject, Option<Facts>)> = touched
+            .subjects
+            .iter()
+            .map(|subject| {
+                let is_there = self.inventory.has_subject(subject);
+                (subject, is_there.then(|| self.inventory.subject_facts(subject)))
+            })
+            .collect();
+        for name in self.candidates(touched, &changed) {
             let Some((fleet, blob)) = self.fleet_manifest(&name) else {
                 if self.fleets.remove(&name).is_some() {
                     self.templates.entry(name).or_default().push((self.head.number, None));
@@ -321,7 +350,7 @@ impl Declared {
             };
             let known = self.fleets.get(&name);
             let members = match known {
-                Some(line) if !touched.devices && !touched.fleets.contains(&name) => line.members.clone(),
+                Some(line) if !touched.fleets.contains(&name) => line.members_after(&changed),
                 _ => members(&fleet, &self.inventory, &subjects),
             };
             let sources = self.sources(&fleet);
@@ -346,8 +375,9 @@ impl Declared {
     }
 
     /// The fleets whose inputs the landing may have changed.
-    fn candidates(&self, touched: &Touched) -> BTreeSet<FleetName> {
-        let all = self.fleets.iter().filter(|(_, line)| touched.devices || line.target.names_any(&touched.files));
+    fn candidates(&self, touched: &Touched, changed: &[(&Subject, Option<Facts>)]) -> BTreeSet<FleetName> {
+        let all =
+            self.fleets.iter().filter(|(_, line)| line.is_touched(changed) || line.target.names_any(&touched.files));
         all.map(|(name, _)| name).chain(&touched.fleets).cloned().collect()
     }
 
@@ -376,7 +406,8 @@ struct Touched {
     fleets: BTreeSet<FleetName>,
     rollouts: BTreeSet<FleetName>,
     files: BTreeSet<String>,
-    devices: bool,
+    /// Subjects whose facts may be others, or that came or went.
+    subjects: BTreeSet<Subject>,
 }
 
 struct Parsed {

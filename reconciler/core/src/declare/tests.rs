@@ -454,3 +454,49 @@ fn folding_landing_by_landing_gives_what_a_restart_gives() {
     }
     assert_eq!(format!("{again:?}"), format!("{:?}", story.declared));
 }
+
+/// Small numbers from a fixed seed.
+fn numbers(mut seed: u64) -> impl FnMut(u64) -> u64 {
+    move |below| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    }
+}
+
+#[test]
+fn members_are_kept_as_if_they_were_looked_for_anew() {
+    for seed in 0..6 {
+        let mut story = begin();
+        let mut next = numbers(seed);
+        let generated = "factory-0123456789abcdef";
+        for _ in 0..25 {
+            let sites = ["kiel", "oslo", "rome"];
+            let site = sites[usize::try_from(next(3)).expect("small")];
+            match next(5) {
+                0 => {
+                    let devices = ["", ", device: edge-1", ", device: edge-2", ", labels: {site: oslo}"];
+                    let mut entry = || devices[usize::try_from(next(4)).expect("small")];
+                    let tokens = [("t1", entry()), ("t2", entry())];
+                    story.say("enrollments/factory.yaml", &enrollment(site, &tokens));
+                }
+                1 => drop(story.say("enrollments/other.yaml", &enrollment(site, &[("t9", ", device: edge-2")]))),
+                number => {
+                    let device = ["edge-1", "edge-3", generated][usize::try_from(number - 2).expect("small")];
+                    let path = format!("devices/{device}.yaml");
+                    if story.repository.files.contains_key(&path) && next(3) == 0 {
+                        story.remove(&path);
+                    } else {
+                        let spec = [format!("{{labels: {{site: {site}}}}}"), format!("{{vars: {{n: {}}}}}", next(3))];
+                        story.say(&path, &spec[usize::try_from(next(2)).expect("small")]);
+                    }
+                }
+            }
+            story.land();
+            let declared = &story.declared;
+            for (name, line) in &declared.fleets {
+                let anew = members(&line.target.fleet, &declared.inventory, &declared.inventory.subjects());
+                assert_eq!(line.members, anew, "{name}, seed {seed}");
+            }
+        }
+    }
+}

@@ -4,6 +4,7 @@ mod agent;
 mod figures;
 mod publish;
 mod push;
+mod tick;
 mod verify;
 
 use std::ffi::OsStr;
@@ -52,6 +53,8 @@ enum Output {
 enum Bench {
     /// Judge a linear history of signed commits, against raw Ed25519 verifications of the same signatures and against git
     Verify(verify::Options),
+    /// What a look at the repository costs: with nothing new, and from one changed manifest to a new plan
+    Tick(tick::Options),
     #[command(hide = true)]
     Clone(verify::Clone),
     /// Sign and store the metadata of many devices, against raw signatures and plain writes of the same bytes
@@ -90,6 +93,7 @@ fn measure(cli: &Cli) -> anyhow::Result<()> {
     let dir = dir.with_context(|| format!("no temporary folder can be made in {}", cli.dir.display()))?;
     match &cli.bench {
         Bench::Verify(options) => print(cli.output, &verify::run(options, dir.path())?),
+        Bench::Tick(options) => print(cli.output, &tick::run(options, dir.path())?),
         Bench::Clone(options) => verify::clone(options),
         Bench::Publish(options) => print(cli.output, &publish::run(options, dir.path())?),
         Bench::PushToApplied(options) => print(cli.output, &push::run(options, dir.path())?),

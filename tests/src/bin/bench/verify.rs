@@ -248,7 +248,7 @@ fn fleet_manifest(fleet: usize, number: usize) -> String {
     FLEET.replace("name: edge", &format!("name: edge-{fleet:05}")).replace("message 1", &format!("message {number}"))
 }
 
-fn git(dir: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+pub(crate) fn git(dir: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let mut command = std::process::Command::new("git");
     command.arg("-C").arg(dir).args(arguments).env_remove("GIT_DIR");
     let git = command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1").output()?;
