@@ -1,13 +1,17 @@
 //! What can be known about a landing before the landings before it are accepted: many are examined at the same time.
 
+use std::sync::Arc;
+
 use bellwether_schemas::manifest::Kind;
-use bellwether_schemas::{CommitId, ObjectId, codes};
+use bellwether_schemas::{CommitId, ObjectId, PersonName, codes};
 use rayon::prelude::*;
 
 use super::commit::Commit;
+use super::landing::VerifiedLanding;
 use super::line::read_skeleton;
-use super::policy::POLICY_PATH;
+use super::policy::{POLICY_PATH, Policy};
 use super::refusal::Fault;
+use super::signature::{Proof, prove};
 use super::tree::{Node, PathChange, TreeCache, Trees};
 use crate::objects::{self, ObjectKind, ObjectSource};
 
@@ -19,6 +23,7 @@ const RUN: usize = 64;
 pub(crate) struct Examined {
     pub(crate) id: CommitId,
     pub(crate) commit: Commit,
+    signature: Signature,
     /// What differs from the first parent.
     pub(crate) changes: Result<Vec<PathChange>, Fault>,
     /// The blob of the policy.
@@ -27,24 +32,53 @@ pub(crate) struct Examined {
     pub(crate) shape: Result<(), Fault>,
 }
 
-/// Examines the landings of a line in order, the first of which has the parent `base`.
+/// What is known of the signature.
+#[derive(Debug)]
+enum Signature {
+    /// What it proves by itself.
+    Proven(Proof),
+    /// Who signed by a policy that is probably in force at the landing.
+    Foreseen(Arc<Policy>, Result<PersonName, Fault>),
+}
+
+impl Signature {
+    fn check(commit: &Commit, policy: Option<&Arc<Policy>>) -> Self {
+        match (prove(commit), policy) {
+            (proof @ Proof::Deferred, Some(policy)) => Self::Foreseen(policy.clone(), policy.signer(commit, &proof)),
+            (proof, _) => Self::Proven(proof),
+        }
+    }
+}
+
+impl Examined {
+    /// The person of `policy` who signed, and who counts.
+    pub(crate) fn signer(&self, policy: &Arc<Policy>) -> Result<PersonName, Fault> {
+        match &self.signature {
+            Signature::Foreseen(by, signer) if Arc::ptr_eq(by, policy) => signer.clone(),
+            Signature::Foreseen(..) => policy.signer(&self.commit, &Proof::Deferred),
+            Signature::Proven(proof) => policy.signer(&self.commit, proof),
+        }
+    }
+}
+
+/// Examines the landings of a line in order, of which the first follows `base`. Most are judged by its policy.
 pub(crate) fn line(
     objects: &dyn ObjectSource,
     cache: &mut TreeCache,
-    base: CommitId,
+    base: &VerifiedLanding,
     ids: &[CommitId],
 ) -> Vec<Result<Examined, Fault>> {
     if ids.len() <= RUN {
-        return run(&mut Trees { objects, cache }, base, ids);
+        return run(&mut Trees { objects, cache }, *base.id(), base.shared_policy(), ids);
     }
     let runs = ids.par_chunks(RUN).enumerate().flat_map_iter(|(at, ids_of_run)| {
-        let before = at.checked_mul(RUN).and_then(|at| ids.get(at.checked_sub(1)?)).copied().unwrap_or(base);
-        run(&mut Trees { objects, cache: &mut TreeCache::default() }, before, ids_of_run)
+        let before = (at * RUN).checked_sub(1).map_or(*base.id(), |before| ids[before]);
+        run(&mut Trees { objects, cache: &mut TreeCache::default() }, before, base.shared_policy(), ids_of_run)
     });
     runs.collect()
 }
 
-fn run(trees: &mut Trees<'_>, base: CommitId, ids: &[CommitId]) -> Vec<Result<Examined, Fault>> {
+fn run(trees: &mut Trees<'_>, base: CommitId, policy: &Arc<Policy>, ids: &[CommitId]) -> Vec<Result<Examined, Fault>> {
     let mut parent = (base, None);
     let examine = |id: &CommitId| {
         let (parent_id, known) = parent;
@@ -55,7 +89,8 @@ fn run(trees: &mut Trees<'_>, base: CommitId, ids: &[CommitId]) -> Vec<Result<Ex
             return Err(Fault::new(codes::COMMIT_MALFORMED, "the first parent is not the landing before"));
         }
         parent.1 = Some(commit.tree);
-        Ok(examine(trees, *id, commit, Some(tree)))
+        let signature = Signature::check(&commit, Some(policy));
+        Ok(examine(trees, *id, (commit, signature), Some(tree)))
     };
     ids.iter().map(examine).collect()
 }
@@ -63,7 +98,8 @@ fn run(trees: &mut Trees<'_>, base: CommitId, ids: &[CommitId]) -> Vec<Result<Ex
 /// Examines an introduction, of which the whole tree counts as changed.
 pub(crate) fn introduction(trees: &mut Trees<'_>, id: CommitId) -> Result<Examined, Fault> {
     let commit = read_commit(trees, id)?;
-    Ok(examine(trees, id, commit, None))
+    let signature = Signature::check(&commit, None);
+    Ok(examine(trees, id, (commit, signature), None))
 }
 
 fn read_commit(trees: &Trees<'_>, id: CommitId) -> Result<Commit, Fault> {
@@ -71,7 +107,12 @@ fn read_commit(trees: &Trees<'_>, id: CommitId) -> Result<Commit, Fault> {
     Commit::parse(&raw, id.as_bytes().len())
 }
 
-fn examine(trees: &mut Trees<'_>, id: CommitId, commit: Commit, parent: Option<ObjectId>) -> Examined {
+fn examine(
+    trees: &mut Trees<'_>,
+    id: CommitId,
+    (commit, signature): (Commit, Signature),
+    parent: Option<ObjectId>,
+) -> Examined {
     let tree = commit.tree;
     let changes = trees.diff(parent, tree);
     let policy = find_policy(trees, &tree);
@@ -79,7 +120,7 @@ fn examine(trees: &mut Trees<'_>, id: CommitId, commit: Commit, parent: Option<O
         Ok(changes) => keeps_a_fleet(trees, parent.as_ref(), &tree).and_then(|()| has_all_blobs(trees, changes)),
         Err(_) => Ok(()),
     };
-    Examined { id, commit, changes, policy, shape }
+    Examined { id, commit, signature, changes, policy, shape }
 }
 
 /// The blob of the policy in a tree, or why the tree cannot count without one.

@@ -178,8 +178,8 @@ impl VerifiedHistory {
     /// Judges the commits of a line, each by the one before it, and moves the head up to the first refusal.
     fn go_on(&mut self, objects: &dyn ObjectSource, ids: &[CommitId]) -> Option<Refusal> {
         for batch in ids.chunks(BATCH) {
-            let base = *self.head();
-            let examined = examine::line(objects, &mut self.trees, base, batch);
+            let base = self.newest().clone();
+            let examined = examine::line(objects, &mut self.trees, &base, batch);
             for (id, examined) in batch.iter().zip(examined) {
                 let judged = examined.and_then(|examined| {
                     let parent = self.newest().clone();

@@ -71,6 +71,11 @@ impl VerifiedLanding {
         &self.policy.policy
     }
 
+    /// The same, shared.
+    pub(crate) const fn shared_policy(&self) -> &Arc<Policy> {
+        &self.policy.policy
+    }
+
     /// The version of the policy in its own tree.
     pub fn policy_version(&self) -> u64 {
         self.policy.policy.version()
@@ -125,7 +130,7 @@ impl<'a> Case<'a> {
         line: &Line,
         examined: &'a Examined,
         changes: &'a [PathChange],
-        policy: &'a Policy,
+        policy: &'a Arc<Policy>,
     ) -> Result<Self, Fault> {
         let parents = &examined.commit.parents;
         let side = match parents.get(1..) {
@@ -144,7 +149,7 @@ impl<'a> Case<'a> {
             },
             Merge::None | Merge::Unclean(_) => Credits::default(),
         };
-        Ok(Self { policy, changes, signer: signer_of(&examined.commit, policy), merge, credits, side })
+        Ok(Self { policy, changes, signer: examined.signer(policy), merge, credits, side })
     }
 
     /// Why nobody is responsible for the landing, if nobody is.
@@ -196,8 +201,13 @@ pub(crate) fn judge(
 ) -> Result<VerifiedLanding, Fault> {
     let changes = examined.changes.as_ref().map_err(Clone::clone);
     let no_changes = Vec::new();
-    let case =
-        Case::open(trees, line, &examined, changes.as_ref().map_or(&no_changes, |changes| *changes), parent.policy())?;
+    let case = Case::open(
+        trees,
+        line,
+        &examined,
+        changes.as_ref().map_or(&no_changes, |changes| *changes),
+        parent.shared_policy(),
+    )?;
     match (case.check_signer(), &case.merge, changes) {
         // Of a tree that cannot be compared nobody can say whether the merge is clean: what is wrong with it says more.
         (Err(_), Merge::Unclean(_), Err(fault)) => return Err(fault),
@@ -264,7 +274,7 @@ pub(crate) fn judge_introduction(
         return Err(Fault::new(codes::INTRODUCTION_MISMATCH, why).path(POLICY_PATH));
     }
     let policy = policies.read(trees, &examined.commit.tree, blob)?;
-    let signer = signer_of(&examined.commit, &policy)?;
+    let signer = examined.signer(&policy)?;
     policy.check_introducer(&signer)?;
     let changes = examined.changes?;
     examined.shape?;
@@ -289,9 +299,5 @@ pub(crate) fn judge_introduction(
 /// # Errors
 /// Why nobody who counts signed it.
 pub fn signer_of(commit: &Commit, policy: &Policy) -> Result<PersonName, Fault> {
-    let person = policy.keyring().signer(commit, &prove(commit))?;
-    if policy.is_bot(person) {
-        return Err(Fault::new(codes::SIGNER_IS_BOT, format!("{person} is a bot: bots may write and never count")));
-    }
-    Ok(person.clone())
+    policy.signer(commit, &prove(commit))
 }

@@ -13,8 +13,9 @@ use bellwether_schemas::{ObjectId, PersonName, RoleName, Sha256Digest, codes, ya
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
 
+use super::commit::Commit;
 use super::refusal::Fault;
-use super::signature::Keyring;
+use super::signature::{Keyring, Proof};
 use super::tree::{Node, Trees};
 use crate::objects::{self, ObjectKind};
 
@@ -152,9 +153,14 @@ impl Policy {
         &self.manifest
     }
 
-    /// The keys of its people.
-    pub(crate) const fn keyring(&self) -> &Keyring {
-        &self.keyring
+    /// The person who signed a commit, of which `proof` is the proof, and who counts.
+    pub(crate) fn signer(&self, commit: &Commit, proof: &Proof) -> Result<PersonName, Fault> {
+        let person = self.keyring.signer(commit, proof)?;
+        if self.is_bot(person) {
+            let why = format!("{person} is a bot: bots may write and never count");
+            return Err(Fault::new(codes::SIGNER_IS_BOT, why));
+        }
+        Ok(person.clone())
     }
 
     /// Whether this is a program, which may write and never counts.

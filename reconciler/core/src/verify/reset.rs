@@ -59,11 +59,11 @@ fn counts(
         let why = format!("its policy has version {version}, and the abandoned head's has {}", policy.version());
         return Err(refused(why));
     }
-    let base = *branch.head();
-    let examined = examine::line(objects, &mut branch.trees, base, &[id]).pop().expect("one was asked for")?;
+    let base = branch.newest().clone();
+    let examined = examine::line(objects, &mut branch.trees, &base, &[id]).pop().expect("one was asked for")?;
     let changes = examined.changes.clone()?;
     let mut trees = Trees { objects, cache: &mut branch.trees };
-    let case = Case::open(&mut trees, &branch.line, &examined, &changes, policy)?;
+    let case = Case::open(&mut trees, &branch.line, &examined, &changes, abandoned.newest().shared_policy())?;
     let at = changes.iter().position(|change| change.path == POLICY_PATH);
     let people: Vec<_> = at.map(|at| case.stand_for(at)).unwrap_or_default().into_iter().collect();
     policy.check(POLICY_PATH, &people).map_err(|fault| {
