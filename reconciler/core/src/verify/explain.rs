@@ -113,14 +113,7 @@ impl VerifiedHistory {
         let side = self.line.side(objects, &[*tip], usize::MAX)?;
         let mut trees = Trees { objects, cache: &mut self.trees };
         let branch = Branch::read(&mut trees, &self.line, *tip, &side)?;
-        let mut open = branch.changed();
-        let mut found = Vec::new();
-        while let Some(path) = self.line.first_changed_since(branch.fork, open.iter().copied(), &mut trees)? {
-            found.push(super::name::shown(path));
-            open.remove(path);
-        }
-        found.sort();
-        Ok(found)
+        Ok(branch.conflicts(&self.line).map(super::name::shown).collect())
     }
 
     fn plan(&mut self, objects: &dyn ObjectSource, tip: &CommitId) -> Result<Vec<PathChange>, Fault> {

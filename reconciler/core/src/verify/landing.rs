@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bellwether_schemas::{CommitId, ObjectId, PersonName, Sha256Digest, codes};
 use jiff::Timestamp;
 
-use super::branch::Credits;
 use super::commit::Commit;
+use super::credit::Credits;
 use super::examine::{self, Examined};
 use super::line::{Line, SideCommit};
 use super::merge::Merge;
@@ -137,11 +137,20 @@ impl<'a> Case<'a> {
             None | Some([]) => Vec::new(),
             Some(tips) => line.side(trees.objects, tips, MAX_SIDE)?,
         };
-        let mut merge = Merge::of(trees, line, parents, &side, changes)?;
+        let signer = examined.signer(policy);
+        // Whoever may land all of it alone needs no branch to be read: its objects can refuse them nothing.
+        let alone = |fault: &Fault| {
+            let signer = signer.as_ref().ok().filter(|_| fault.is_passing());
+            signer.is_some_and(|signer| changes.iter().all(|change| policy.check(&change.path, &[signer]).is_ok()))
+        };
+        let mut merge = match Merge::of(trees, line, parents, &side, changes) {
+            Err(fault) if alone(&fault) => Merge::Unclean(Fault { code: codes::MERGE_UNCLEAN, ..fault }),
+            merge => merge?,
+        };
         let credits = match &merge {
-            Merge::Clean(branch) => match Credits::of(branch, changes, policy, trees.objects) {
+            Merge::Clean(branch) => match Credits::of(branch, line, changes, policy, trees.objects) {
                 Ok(credits) => credits,
-                Err(fault) if fault.is_passing() => return Err(fault),
+                Err(fault) if fault.is_passing() && !alone(&fault) => return Err(fault),
                 Err(fault) => {
                     merge = Merge::Unclean(Fault { code: codes::MERGE_UNCLEAN, ..fault });
                     Credits::default()
@@ -149,7 +158,7 @@ impl<'a> Case<'a> {
             },
             Merge::None | Merge::Unclean(_) => Credits::default(),
         };
-        Ok(Self { policy, changes, signer: examined.signer(policy), merge, credits, side })
+        Ok(Self { policy, changes, signer, merge, credits, side })
     }
 
     /// Why nobody is responsible for the landing, if nobody is.

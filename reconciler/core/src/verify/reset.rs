@@ -64,6 +64,10 @@ fn counts(
     let changes = examined.changes.clone()?;
     let mut trees = Trees { objects, cache: &mut branch.trees };
     let case = Case::open(&mut trees, &branch.line, &examined, &changes, abandoned.newest().shared_policy())?;
+    // Who stands for a path says nothing about the first parent: somebody must vouch for the line that goes on here.
+    case.signer.clone().and_then(|signer| policy.check_introducer(&signer)).map_err(|fault| {
+        refused(format!("nobody who may change the abandoned head's policy signed the landing itself: {}", fault.why))
+    })?;
     let at = changes.iter().position(|change| change.path == POLICY_PATH);
     let people: Vec<_> = at.map(|at| case.stand_for(at)).unwrap_or_default().into_iter().collect();
     policy.check(POLICY_PATH, &people).map_err(|fault| {
