@@ -76,10 +76,9 @@ impl VerifiedHistory {
 
     fn explain_landing(&mut self, objects: &dyn ObjectSource, commit: &CommitId) -> Result<Explanation, Fault> {
         let parent = self.newest().clone();
-        let examined =
-            examine::line(objects, &mut self.trees, &parent, &[*commit]).pop().expect("one was asked for")?;
-        let changes = examined.changes.clone()?;
+        let mut examined = examine::one(objects, &mut self.trees, &parent, *commit)?;
         let mut trees = Trees { objects, cache: &mut self.trees };
+        let changes = examined.content(&mut trees, Some(parent.tree())).changes?;
         let case = Case::open(&mut trees, &self.line, &examined, &changes, parent.shared_policy())?;
         let paths = changes.iter().enumerate().map(|(at, change)| explain_path(&case, at, change)).collect();
         let merge = match &case.merge {

@@ -319,5 +319,5 @@ fn a_signed_reset_gives_up_the_accepted_head() {
     };
     assert_eq!(reset(4).code, codes::RESET_REFUSED);
     assert!(reset(4).why.contains("version 4"));
-    assert!(reset(5).why.contains("ada may not change"), "{}", reset(5).why);
+    assert!(reset(5).why.contains("ada is in no role"), "{}", reset(5).why);
 }
