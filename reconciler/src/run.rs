@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bellwether_core::admission::{Admissions, Domain};
+use bellwether_core::admission::Domain;
 use bellwether_schemas::{Code, CommitId, codes};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -146,7 +146,7 @@ impl Reconciler {
         }));
 
         let admitted = world.repository.declared().map(|declared| declared.inventory().admissions().clone());
-        let (admissions, admissions_seen) = watch::channel(admitted.unwrap_or_else(|| Arc::new(Admissions::default())));
+        let (admissions, admissions_seen) = watch::channel(admitted);
         let (views, views_seen) = watch::channel(Arc::new(world.views(&url, false, now)));
         let (incoming_sender, incoming) = mpsc::channel(BATCH);
         let (enrolled_sender, enrolled) = mpsc::channel(BATCH);

@@ -63,8 +63,8 @@ pub struct Outlets {
     pub sessions: Arc<Sessions>,
     /// What page and API show.
     pub views: watch::Sender<Arc<Views>>,
-    /// Who may enroll and who may speak.
-    pub admissions: watch::Sender<Arc<Admissions>>,
+    /// Who may enroll and who may speak; none before a history is accepted and stored.
+    pub admissions: watch::Sender<Option<Arc<Admissions>>>,
     /// The name in certificates.
     pub domain: Domain,
     /// The repository's address, for people.
@@ -225,8 +225,8 @@ fn announce_admissions(world: &World, outlets: &Outlets) {
     let Some(declared) = world.repository.declared() else { return };
     let newest = declared.inventory().admissions();
     outlets.admissions.send_if_modified(|current| {
-        let changed = !Arc::ptr_eq(current, newest);
-        current.clone_from(newest);
+        let changed = !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, newest));
+        *current = Some(newest.clone());
         changed
     });
 }
