@@ -95,6 +95,28 @@ pub trait ObjectSource: Sync {
     /// # Errors
     /// `Missing`, `Unreadable`, or `TooLarge` where it knows before it spends memory.
     fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError>;
+
+    /// The kind of an object and the length of its content, perhaps without reading it.
+    ///
+    /// # Errors
+    /// As [`Self::raw`].
+    fn header(&self, id: &ObjectId) -> Result<(ObjectKind, usize), ObjectError> {
+        self.raw(id).map(|(kind, content)| (kind, content.len()))
+    }
+}
+
+/// Checks that an object is there, of this kind, and not too long. What it holds is checked whenever it is [`read`].
+///
+/// # Errors
+/// `Missing`, `WrongKind`, `TooLarge` or `Unreadable`.
+pub fn expect(source: &dyn ObjectSource, id: &ObjectId, kind: ObjectKind) -> Result<(), ObjectError> {
+    match source.header(id)? {
+        (found, _) if found != kind => {
+            Err(ObjectError::WrongKind { id: *id, found: found.word(), expected: kind.word() })
+        }
+        (_, length) if length > kind.limit() => Err(ObjectError::TooLarge { id: *id, length, limit: kind.limit() }),
+        _ => Ok(()),
+    }
 }
 
 /// Reads an object of `kind`, and checks kind, length and hash.

@@ -107,6 +107,17 @@ impl ObjectSource for MirrorObjects {
             Err(why) => Err(unreadable(super::chain(&why))),
         }
     }
+
+    fn header(&self, id: &ObjectId) -> Result<(ObjectKind, usize), ObjectError> {
+        let unreadable = |why: String| ObjectError::Unreadable { id: *id, why };
+        let name = gix::ObjectId::try_from(id.as_bytes()).map_err(|why| unreadable(why.to_string()))?;
+        if name.kind() != self.small.shared.objects.object_hash() {
+            return Err(ObjectError::Missing(*id));
+        }
+        let found = self.small.of_this_thread().try_find_header(name).map_err(|why| unreadable(super::chain(&why)))?;
+        let found = found.ok_or(ObjectError::Missing(*id))?;
+        Ok((kind(id, found.kind())?, usize::try_from(found.size()).unwrap_or(usize::MAX)))
+    }
 }
 
 fn kind(id: &ObjectId, found: gix::object::Kind) -> Result<ObjectKind, ObjectError> {

@@ -46,6 +46,10 @@ impl ObjectSource for SharedObjects {
     fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
         self.0.raw(id)
     }
+
+    fn header(&self, id: &ObjectId) -> Result<(ObjectKind, usize), ObjectError> {
+        self.0.header(id)
+    }
 }
 
 /// The watched repository, as far as it is accepted.

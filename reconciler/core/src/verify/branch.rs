@@ -1,60 +1,66 @@
-//! The branch of a merge, path by path: which commit changed what, and who stands for what landed.
+//! The branch of a merge, path by path: which commit changed what.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-use bellwether_schemas::{CommitId, ObjectId, PersonName, codes};
-use jiff::Timestamp;
+use bellwether_schemas::{CommitId, ObjectId, codes};
 
-use super::commit::{Commit, trailer};
-use super::landing::signer_of;
 use super::line::{Line, SideCommit, read_skeleton};
-use super::policy::Policy;
 use super::refusal::Fault;
-use super::tree::{PathChange, Trees};
-use crate::objects::{self, ObjectKind, ObjectSource};
+use super::tree::Trees;
 
-/// Entries of trees that are looked at for one branch.
-const MAX_COMPARED: usize = 5_000_000;
-/// Steps of who stands for which path, over all commits of a branch.
-const MAX_STEPS: usize = 10_000_000;
+/// Entries of trees that are looked at for one branch: a second or so.
+const MAX_COMPARED: usize = 100_000_000;
+/// Differences that are remembered of one branch, over all its commits.
+const MAX_DIFFERENCES: usize = 4_000_000;
+/// Bytes that the paths of one branch may have together.
+const MAX_PATHS: usize = 32 << 20;
 
-/// The trailer of an endorsement, with the id of its parent.
-pub const ENDORSES: &str = "Endorses";
+/// A path of a branch, by its place in a table.
+pub(super) type PathId = u32;
 
 /// What the second parent of a merge brings.
 #[derive(Debug)]
 pub(crate) struct Branch {
     /// Children before parents; the first is the second parent, unless the line reaches that already.
-    commits: Vec<BranchCommit>,
+    pub(super) commits: Vec<BranchCommit>,
+    paths: PathTable,
     pub(crate) tip_tree: ObjectId,
     /// The newest landing that the branch has.
     pub(crate) fork: u64,
 }
 
 #[derive(Debug)]
-struct BranchCommit {
-    id: CommitId,
-    /// Each parent's place in the branch, if it is there, and the paths at which the commit differs from it.
-    parents: Vec<(Option<usize>, HashSet<Vec<u8>>)>,
+pub(super) struct BranchCommit {
+    pub(super) id: CommitId,
+    pub(super) fork: u64,
+    pub(super) parents: Vec<Parent>,
     /// Without parents every path is its own.
-    all: HashSet<Vec<u8>>,
+    all: HashSet<PathId>,
+}
+
+/// A parent of a commit of the branch.
+#[derive(Debug)]
+pub(super) struct Parent {
+    /// Its place in the branch, if it is there.
+    pub(super) place: Option<usize>,
+    /// The newest landing that it is or descends from.
+    pub(super) fork: u64,
+    /// The paths at which the commit differs from it.
+    pub(super) differs: HashSet<PathId>,
 }
 
 impl BranchCommit {
-    /// The paths whose entry differs from all parents'.
-    fn wrote(&self) -> impl Iterator<Item = &[u8]> {
-        let (first, rest) = match self.parents.split_first() {
-            Some(((_, first), rest)) => (first, rest),
-            None => (&self.all, [].as_slice()),
-        };
-        first.iter().filter(move |path| rest.iter().all(|(_, differs)| differs.contains(*path))).map(Vec::as_slice)
+    /// Whether its entry differs from all parents'.
+    pub(super) fn wrote(&self, path: PathId) -> bool {
+        match self.parents.as_slice() {
+            [] => self.all.contains(&path),
+            parents => parents.iter().all(|parent| parent.differs.contains(&path)),
+        }
     }
 
-    fn wrote_path(&self, path: &[u8]) -> bool {
-        match self.parents.as_slice() {
-            [] => self.all.contains(path),
-            parents => parents.iter().all(|(_, differs)| differs.contains(path)),
-        }
+    fn differing(&self) -> impl Iterator<Item = &PathId> {
+        self.parents.first().map_or(&self.all, |parent| &parent.differs).iter()
     }
 }
 
@@ -64,7 +70,7 @@ impl Branch {
     /// # Errors
     /// Something in it cannot be compared.
     pub(crate) fn read(trees: &mut Trees<'_>, line: &Line, tip: CommitId, side: &[SideCommit]) -> Result<Self, Fault> {
-        let mut limit = MAX_COMPARED;
+        let mut reader = Reader { paths: PathTable::default(), compared: MAX_COMPARED, differences: MAX_DIFFERENCES };
         let places: HashMap<CommitId, usize> =
             side.iter().rev().enumerate().map(|(at, commit)| (commit.id, at)).collect();
         let mut commits = Vec::with_capacity(side.len());
@@ -75,17 +81,22 @@ impl Branch {
             };
             let mut parents = Vec::with_capacity(skeleton.parents.len());
             for parent in &skeleton.parents {
+                let place = places.get(parent).copied();
+                let fork = match place {
+                    Some(place) => side[side.len() - 1 - place].fork,
+                    None => line.newest_landing(parent).unwrap_or(0),
+                };
                 let tree = read_skeleton(trees.objects, *parent)?.tree;
-                parents.push((places.get(parent).copied(), paths(trees, Some(tree), skeleton.tree, &mut limit)?));
+                parents.push(Parent { place, fork, differs: reader.differs(trees, Some(tree), skeleton.tree)? });
             }
             let all = match parents.is_empty() {
-                true => paths(trees, None, skeleton.tree, &mut limit)?,
+                true => reader.differs(trees, None, skeleton.tree)?,
                 false => HashSet::new(),
             };
-            commits.push(BranchCommit { id: commit.id, parents, all });
+            commits.push(BranchCommit { id: commit.id, fork: commit.fork, parents, all });
         }
         let fork = side.last().map(|commit| commit.fork).or_else(|| line.newest_landing(&tip)).unwrap_or(0);
-        Ok(Self { commits, tip_tree: read_skeleton(trees.objects, tip)?.tree, fork })
+        Ok(Self { commits, paths: reader.paths, tip_tree: read_skeleton(trees.objects, tip)?.tree, fork })
     }
 
     /// The number of its commits.
@@ -95,110 +106,74 @@ impl Branch {
 
     /// The paths that one of its commits changed.
     pub(crate) fn changed(&self) -> BTreeSet<&[u8]> {
-        self.commits.iter().flat_map(BranchCommit::wrote).collect()
+        let wrote = |commit: &BranchCommit, path: &PathId| commit.wrote(*path);
+        let changed = self.commits.iter().flat_map(|commit| commit.differing().filter(move |path| wrote(commit, path)));
+        changed.map(|path| self.paths.path(*path)).collect()
+    }
+
+    /// The paths that the line changed too since the branch left it, sorted.
+    pub(crate) fn conflicts(&self, line: &Line) -> impl Iterator<Item = &[u8]> {
+        self.changed().into_iter().filter(|path| line.changed_between(path, self.fork, line.head_number()))
+    }
+
+    /// The place of a path in the table; none for one at which no two of its commits differ.
+    pub(super) fn path_id(&self, path: &[u8]) -> Option<PathId> {
+        self.paths.ids.get(path).copied()
     }
 }
 
-fn paths(
-    trees: &mut Trees<'_>,
-    before: Option<ObjectId>,
-    after: ObjectId,
-    limit: &mut usize,
-) -> Result<HashSet<Vec<u8>>, Fault> {
-    Ok(trees.differences(before, after, limit)?.into_iter().map(|found| found.path).collect())
-}
-
-/// Who stands for the paths that a clean merge changes, beside its signer.
+/// Every path of a branch, once.
 #[derive(Debug, Default)]
-pub(crate) struct Credits {
-    /// For each path of the landing, in order.
-    pub(crate) wrote: Vec<BTreeSet<PersonName>>,
-    pub(crate) endorsed: Vec<BTreeSet<PersonName>>,
-    /// The newest date that one of them signed.
-    pub(crate) spoken: Option<Timestamp>,
+struct PathTable {
+    ids: HashMap<Arc<[u8]>, PathId>,
+    paths: Vec<Arc<[u8]>>,
+    bytes: usize,
 }
 
-impl Credits {
-    /// Goes back from the branch's tip, for each path through the commits that have the landed entry: to who wrote it, past
-    /// who endorsed it. `changes` are those of a clean merge, so the tip has every landed entry.
-    ///
-    /// # Errors
-    /// A commit cannot be read now, or the branch is too large.
-    pub(crate) fn of(
-        branch: &Branch,
-        changes: &[PathChange],
-        policy: &Policy,
-        objects: &dyn ObjectSource,
-    ) -> Result<Self, Fault> {
-        let mut credits = Self {
-            wrote: vec![BTreeSet::new(); changes.len()],
-            endorsed: vec![BTreeSet::new(); changes.len()],
-            spoken: None,
-        };
-        // The paths at which each commit, reached through others that have it too, has the landed entry.
-        let mut landed: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); branch.commits.len()];
-        if let Some(tip) = landed.first_mut() {
-            *tip = (0..changes.len()).collect();
-        }
-        let mut steps = 0;
-        for (at, commit) in branch.commits.iter().enumerate() {
-            let here = std::mem::take(&mut landed[at]);
-            steps += here.len() * commit.parents.len().max(1);
-            if steps > MAX_STEPS {
-                return Err(Fault::new(codes::TREE_TOO_LARGE, "the branch has too many commits and paths to compare"));
-            }
-            let (wrote, kept): (Vec<usize>, Vec<usize>) =
-                here.iter().partition(|path| commit.wrote_path(changes[**path].path.as_bytes()));
-            if !wrote.is_empty()
-                && let Some(author) = Author::of(objects, commit.id, policy)?
-            {
-                credits.credit(&author, &wrote, |credits| &mut credits.wrote);
-            }
-            if let [(_, differs)] = commit.parents.as_slice()
-                && differs.is_empty()
-                && !kept.is_empty()
-                && let Some(author) = Author::of(objects, commit.id, policy)?
-                && author.endorses
-            {
-                credits.credit(&author, &kept, |credits| &mut credits.endorsed);
-            }
-            for (place, differs) in &commit.parents {
-                let Some(place) = place else { continue };
-                landed[*place].extend(kept.iter().filter(|path| !differs.contains(changes[**path].path.as_bytes())));
-            }
-        }
-        Ok(credits)
+impl PathTable {
+    fn path(&self, id: PathId) -> &[u8] {
+        &self.paths[id as usize]
     }
 
-    fn credit(
+    fn take(&mut self, path: Vec<u8>) -> Result<PathId, Fault> {
+        if let Some(known) = self.ids.get(path.as_slice()) {
+            return Ok(*known);
+        }
+        self.bytes += path.len();
+        if self.bytes > MAX_PATHS {
+            return Err(too_large("the names of the paths that it changes are too many"));
+        }
+        let id = PathId::try_from(self.paths.len()).map_err(|_| too_large("it changes too many paths"))?;
+        let path: Arc<[u8]> = path.into();
+        self.paths.push(path.clone());
+        self.ids.insert(path, id);
+        Ok(id)
+    }
+}
+
+fn too_large(why: &str) -> Fault {
+    Fault::new(codes::TREE_TOO_LARGE, format!("the branch cannot be compared: {why}"))
+}
+
+/// Compares trees, within limits for the whole branch.
+struct Reader {
+    paths: PathTable,
+    compared: usize,
+    differences: usize,
+}
+
+impl Reader {
+    fn differs(
         &mut self,
-        author: &Author,
-        paths: &[usize],
-        field: impl Fn(&mut Self) -> &mut Vec<BTreeSet<PersonName>>,
-    ) {
-        for path in paths {
-            field(self)[*path].insert(author.person.clone());
-        }
-        self.spoken = self.spoken.max(Some(author.signed));
-    }
-}
-
-/// The person who signed a commit of a branch.
-struct Author {
-    person: PersonName,
-    signed: Timestamp,
-    /// Whether the commit endorses its parent, given that it is empty.
-    endorses: bool,
-}
-
-impl Author {
-    /// None where no person who counts has validly signed the commit. Nothing about it can cause a refusal.
-    fn of(objects: &dyn ObjectSource, id: CommitId, policy: &Policy) -> Result<Option<Self>, Fault> {
-        let raw = objects::read(objects, &id, ObjectKind::Commit)?;
-        let Ok(commit) = Commit::parse(&raw, id.as_bytes().len()) else { return Ok(None) };
-        let Ok(person) = signer_of(&commit, policy) else { return Ok(None) };
-        let endorses = trailer(&raw, ENDORSES).and_then(|id| id.parse().ok()) == commit.parents.first().copied()
-            && commit.parents.len() == 1;
-        Ok(Some(Self { person, signed: commit.committed, endorses }))
+        trees: &mut Trees<'_>,
+        before: Option<ObjectId>,
+        after: ObjectId,
+    ) -> Result<HashSet<PathId>, Fault> {
+        let found = trees.differences(before, after, &mut self.compared)?;
+        self.differences = self
+            .differences
+            .checked_sub(found.len())
+            .ok_or_else(|| too_large(&format!("its commits differ at more than {MAX_DIFFERENCES} places")))?;
+        found.into_iter().map(|found| self.paths.take(found.path)).collect()
     }
 }

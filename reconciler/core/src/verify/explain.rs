@@ -76,10 +76,9 @@ impl VerifiedHistory {
 
     fn explain_landing(&mut self, objects: &dyn ObjectSource, commit: &CommitId) -> Result<Explanation, Fault> {
         let parent = self.newest().clone();
-        let examined =
-            examine::line(objects, &mut self.trees, &parent, &[*commit]).pop().expect("one was asked for")?;
-        let changes = examined.changes.clone()?;
+        let mut examined = examine::one(objects, &mut self.trees, &parent, *commit)?;
         let mut trees = Trees { objects, cache: &mut self.trees };
+        let changes = examined.content(&mut trees, Some(parent.tree())).changes?;
         let case = Case::open(&mut trees, &self.line, &examined, &changes, parent.shared_policy())?;
         let paths = changes.iter().enumerate().map(|(at, change)| explain_path(&case, at, change)).collect();
         let merge = match &case.merge {
@@ -113,14 +112,7 @@ impl VerifiedHistory {
         let side = self.line.side(objects, &[*tip], usize::MAX)?;
         let mut trees = Trees { objects, cache: &mut self.trees };
         let branch = Branch::read(&mut trees, &self.line, *tip, &side)?;
-        let mut open = branch.changed();
-        let mut found = Vec::new();
-        while let Some(path) = self.line.first_changed_since(branch.fork, open.iter().copied(), &mut trees)? {
-            found.push(super::name::shown(path));
-            open.remove(path);
-        }
-        found.sort();
-        Ok(found)
+        Ok(branch.conflicts(&self.line).map(super::name::shown).collect())
     }
 
     fn plan(&mut self, objects: &dyn ObjectSource, tip: &CommitId) -> Result<Vec<PathChange>, Fault> {

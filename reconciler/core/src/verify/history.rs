@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bellwether_schemas::{CommitId, Sha256Digest, codes};
 use jiff::Timestamp;
 
-use super::examine;
+use super::examine::{self, Examined};
 use super::landing::{VerifiedLanding, judge, judge_introduction};
 use super::line::{Line, read_skeleton};
 use super::policy::{POLICY_PATH, Policies, Policy};
@@ -27,7 +27,7 @@ pub(super) struct Reach {
 
 const REACH: Reach = Reach { landings: 100_000, commits: 1_000_000 };
 /// Landings that are in memory at a time while they are judged.
-const BATCH: usize = 4_096;
+const BATCH: usize = 1_024;
 
 /// What the reconciler's configuration pins: the first trusted commit, and the policy in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,21 +175,42 @@ impl VerifiedHistory {
         self.landings.push(landing.clone());
     }
 
-    /// Judges the commits of a line, each by the one before it, and moves the head up to the first refusal.
+    /// Judges the commits of a line, each by the one before it, and moves the head up to the first refusal. While those of
+    /// a batch are judged, those of the next are examined.
     fn go_on(&mut self, objects: &dyn ObjectSource, ids: &[CommitId]) -> Option<Refusal> {
-        for batch in ids.chunks(BATCH) {
-            let base = self.newest().clone();
-            let examined = examine::line(objects, &mut self.trees, &base, batch);
-            for (id, examined) in batch.iter().zip(examined) {
-                let judged = examined.and_then(|examined| {
-                    let parent = self.newest().clone();
-                    let mut trees = Trees { objects, cache: &mut self.trees };
-                    judge(&mut trees, &self.line, &mut self.policies, &parent, examined)
-                });
-                match judged {
-                    Ok(landing) => self.take(&Arc::new(landing)),
-                    Err(fault) => return Some(fault.at(*id)),
-                }
+        let mut batches = ids.chunks(BATCH);
+        let mut batch = batches.next()?;
+        let (base, policy) = (*self.head(), self.newest().shared_policy().clone());
+        let mut examined = examine::line(objects, &mut self.trees, base, &policy, batch);
+        loop {
+            let (base, policy) = (*batch.last()?, self.newest().shared_policy().clone());
+            let next = batches.next();
+            let examine_next =
+                |next: &[CommitId]| examine::line(objects, &mut TreeCache::default(), base, &policy, next);
+            let (refusal, of_next) =
+                rayon::join(|| self.judge_batch(objects, batch, examined), || next.map(examine_next));
+            if refusal.is_some() {
+                return refusal;
+            }
+            (batch, examined) = next.zip(of_next)?;
+        }
+    }
+
+    fn judge_batch(
+        &mut self,
+        objects: &dyn ObjectSource,
+        ids: &[CommitId],
+        examined: Vec<Result<Examined, Fault>>,
+    ) -> Option<Refusal> {
+        for (id, examined) in ids.iter().zip(examined) {
+            let judged = examined.and_then(|examined| {
+                let parent = self.newest().clone();
+                let mut trees = Trees { objects, cache: &mut self.trees };
+                judge(&mut trees, &self.line, &mut self.policies, &parent, examined)
+            });
+            match judged {
+                Ok(landing) => self.take(&Arc::new(landing)),
+                Err(fault) => return Some(fault.at(*id)),
             }
         }
         None

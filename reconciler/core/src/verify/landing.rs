@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bellwether_schemas::{CommitId, ObjectId, PersonName, Sha256Digest, codes};
 use jiff::Timestamp;
 
-use super::branch::Credits;
 use super::commit::Commit;
-use super::examine::{self, Examined};
+use super::credit::Credits;
+use super::examine::{self, Content, Examined};
 use super::line::{Line, SideCommit};
 use super::merge::Merge;
 use super::policy::{POLICY_PATH, Policies, Policy, SIGSTORE_ROOT_PATH};
@@ -137,11 +137,20 @@ impl<'a> Case<'a> {
             None | Some([]) => Vec::new(),
             Some(tips) => line.side(trees.objects, tips, MAX_SIDE)?,
         };
-        let mut merge = Merge::of(trees, line, parents, &side, changes)?;
+        let signer = examined.signer(policy);
+        // Whoever may land all of it alone needs no branch to be read: its objects can refuse them nothing.
+        let alone = |fault: &Fault| {
+            let signer = signer.as_ref().ok().filter(|_| fault.is_passing());
+            signer.is_some_and(|signer| changes.iter().all(|change| policy.check(&change.path, &[signer]).is_ok()))
+        };
+        let mut merge = match Merge::of(trees, line, parents, &side, changes) {
+            Err(fault) if alone(&fault) => Merge::Unclean(Fault { code: codes::MERGE_UNCLEAN, ..fault }),
+            merge => merge?,
+        };
         let credits = match &merge {
-            Merge::Clean(branch) => match Credits::of(branch, changes, policy, trees.objects) {
+            Merge::Clean(branch) => match Credits::of(branch, line, changes, policy, trees.objects) {
                 Ok(credits) => credits,
-                Err(fault) if fault.is_passing() => return Err(fault),
+                Err(fault) if fault.is_passing() && !alone(&fault) => return Err(fault),
                 Err(fault) => {
                     merge = Merge::Unclean(Fault { code: codes::MERGE_UNCLEAN, ..fault });
                     Credits::default()
@@ -149,7 +158,7 @@ impl<'a> Case<'a> {
             },
             Merge::None | Merge::Unclean(_) => Credits::default(),
         };
-        Ok(Self { policy, changes, signer: examined.signer(policy), merge, credits, side })
+        Ok(Self { policy, changes, signer, merge, credits, side })
     }
 
     /// Why nobody is responsible for the landing, if nobody is.
@@ -197,29 +206,28 @@ pub(crate) fn judge(
     line: &Line,
     policies: &mut Policies,
     parent: &VerifiedLanding,
-    examined: Examined,
+    mut examined: Examined,
 ) -> Result<VerifiedLanding, Fault> {
-    let changes = examined.changes.as_ref().map_err(Clone::clone);
-    let no_changes = Vec::new();
-    let case = Case::open(
-        trees,
-        line,
-        &examined,
-        changes.as_ref().map_or(&no_changes, |changes| *changes),
-        parent.shared_policy(),
-    )?;
-    match (case.check_signer(), &case.merge, changes) {
+    if examined.commit.parents.len() < 2 {
+        // Whatever else is wrong with it, nobody stands for it.
+        examined.signer(parent.shared_policy())?;
+    }
+    let content = examined.content(trees, Some(parent.tree()));
+    let changes = content.changes.as_deref().unwrap_or_default();
+    let case = Case::open(trees, line, &examined, changes, parent.shared_policy())?;
+    match (case.check_signer(), &case.merge, &content.changes) {
         // Of a tree that cannot be compared nobody can say whether the merge is clean: what is wrong with it says more.
-        (Err(_), Merge::Unclean(_), Err(fault)) => return Err(fault),
-        (signer, _, changes) => signer.and(changes.map(drop))?,
+        (Err(_), Merge::Unclean(_), Err(fault)) => return Err(fault.clone()),
+        (signer, _, changes) => signer.and(changes.as_ref().map(drop).map_err(Clone::clone))?,
     }
     case.check_paths()?;
-    let policy = next_policy(trees, policies, parent, &examined)?;
-    examined.shape.clone()?;
+    let policy = next_policy(trees, policies, parent, &examined.commit.tree, &content)?;
+    content.shape.clone()?;
+    examine::has_all_blobs(trees.objects, changes)?;
     let signers = case.signers();
     let spoken = case.credits.spoken.max(case.signer.is_ok().then_some(examined.commit.committed));
     let brought = case.side.iter().map(|commit| (commit.id, commit.fork)).collect();
-    let Examined { id, commit, changes, .. } = examined;
+    let Examined { id, commit, .. } = examined;
     Ok(VerifiedLanding {
         id,
         number: parent.number + 1,
@@ -230,7 +238,7 @@ pub(crate) fn judge(
         policy,
         summary: commit.summary,
         committed: commit.committed,
-        changes: changes?,
+        changes: content.changes?,
         brought,
     })
 }
@@ -240,16 +248,17 @@ fn next_policy(
     trees: &mut Trees<'_>,
     policies: &mut Policies,
     parent: &VerifiedLanding,
-    examined: &Examined,
+    tree: &ObjectId,
+    content: &Content,
 ) -> Result<PolicyAt, Fault> {
-    let blob = examined.policy.clone()?;
+    let blob = content.policy.clone()?;
     let same = blob == parent.policy.blob;
     // A pin that does not hold any more is found in the landing that breaks it.
-    let moves_root = examined.changes.iter().flatten().any(|change| change.path == SIGSTORE_ROOT_PATH);
+    let moves_root = content.changes.iter().flatten().any(|change| change.path == SIGSTORE_ROOT_PATH);
     if same && !moves_root {
         return Ok(parent.policy.clone());
     }
-    let policy = policies.read(trees, &examined.commit.tree, blob)?;
+    let policy = policies.read(trees, tree, blob)?;
     let (old, new) = (parent.policy_version(), policy.version());
     if new <= old && !same {
         let why = format!("the policy changed and its version went from {old} to {new}");
@@ -266,8 +275,9 @@ pub(crate) fn judge_introduction(
     number: u64,
     pinned: &Sha256Digest,
 ) -> Result<VerifiedLanding, Fault> {
-    let examined = examine::introduction(trees, id)?;
-    let blob = examined.policy.clone()?;
+    let mut examined = examine::introduction(trees, id)?;
+    let content = examined.content(trees, None);
+    let blob = content.policy?;
     let found = Sha256Digest::of(&crate::objects::read(trees.objects, &blob, crate::objects::ObjectKind::Blob)?);
     if found != *pinned {
         let why = format!("the policy's SHA-256 is {found}, the introduction pins {pinned}");
@@ -276,8 +286,9 @@ pub(crate) fn judge_introduction(
     let policy = policies.read(trees, &examined.commit.tree, blob)?;
     let signer = examined.signer(&policy)?;
     policy.check_introducer(&signer)?;
-    let changes = examined.changes?;
-    examined.shape?;
+    let changes = content.changes?;
+    content.shape?;
+    examine::has_all_blobs(trees.objects, &changes)?;
     let commit = examined.commit;
     Ok(VerifiedLanding {
         id,

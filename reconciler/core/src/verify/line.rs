@@ -7,7 +7,6 @@ use bellwether_schemas::{CommitId, codes};
 use super::commit::Skeleton;
 use super::landing::VerifiedLanding;
 use super::refusal::{Fault, Refusal};
-use super::tree::Trees;
 use crate::objects::{self, ObjectKind, ObjectSource};
 
 /// A commit that a landing brings beside itself.
@@ -76,6 +75,9 @@ impl Line {
         for change in landing.changes() {
             if let Some(numbers) = self.changed.get_mut(&change.path) {
                 numbers.pop();
+                if numbers.is_empty() {
+                    self.changed.remove(&change.path);
+                }
             }
         }
         for (commit, _) in landing.brought() {
@@ -156,28 +158,20 @@ impl Line {
         Ok(side)
     }
 
-    /// Which of `paths`, if any, a landing after number `fork` changed, even if it was undone since.
-    pub(crate) fn first_changed_since<'p>(
-        &self,
-        fork: u64,
-        paths: impl Iterator<Item = &'p [u8]> + Clone,
-        trees: &mut Trees<'_>,
-    ) -> Result<Option<&'p [u8]>, Fault> {
-        let since = |path: &[u8]| std::str::from_utf8(path).ok().and_then(|path| self.changed.get(path)?.last());
-        if let Some(path) = paths.clone().find(|path| since(path).is_some_and(|number| *number > fork)) {
-            return Ok(Some(path));
+    /// Whether a landing after number `after`, up to number `to`, changed the path, even if it was undone since. The
+    /// introduction counts as changing every path.
+    pub(crate) fn changed_between(&self, path: &[u8], after: u64, to: u64) -> bool {
+        if after >= to {
+            return false;
         }
-        // What the line did before the introduction is in no index, for hardly any branch is that old.
-        for number in fork + 1..=self.introduced {
-            let before = number.checked_sub(1).and_then(|before| self.at(before)).copied();
-            let before = before.map(|id| read_skeleton(trees.objects, id)).transpose()?.map(|found| found.tree);
-            let after = read_skeleton(trees.objects, *self.at(number).expect("it is on the line"))?.tree;
-            let differences = trees.differences(before, after, &mut usize::MAX.clone())?;
-            if let Some(path) = paths.clone().find(|path| differences.iter().any(|found| found.path == *path)) {
-                return Ok(Some(path));
-            }
+        if after < self.introduced {
+            return true;
         }
-        Ok(None)
+        let numbers = std::str::from_utf8(path).ok().and_then(|path| self.changed.get(path));
+        numbers.is_some_and(|numbers| {
+            let next = numbers.partition_point(|number| *number <= after);
+            numbers.get(next).is_some_and(|number| *number <= to)
+        })
     }
 }
 

@@ -64,13 +64,12 @@ impl Merge {
 /// [`codes::MERGE_UNCLEAN`] where both sides changed a path; else something cannot be compared.
 pub(crate) fn clean_changes(trees: &mut Trees<'_>, line: &Line, branch: &Branch) -> Result<Vec<Difference>, Fault> {
     let changed = branch.changed();
-    if let Some(path) = line.first_changed_since(branch.fork, changed.iter().copied(), trees)? {
+    if let Some(path) = branch.conflicts(line).next() {
         return Err(unclean(path, "both sides changed it since the branch left the line"));
     }
     let head = *line.at(line.head_number()).expect("a line has a head");
     let head = super::line::read_skeleton(trees.objects, head)?.tree;
-    let mut limit = usize::MAX;
-    let mut differences = trees.differences(Some(head), branch.tip_tree, &mut limit)?;
+    let mut differences = trees.differences(Some(head), branch.tip_tree, &mut usize::MAX.clone())?;
     // What only the branch changed comes from it; all else is the head's, whatever the branch's tip has there.
     differences.retain(|found| changed.contains(found.path.as_slice()));
     differences.sort_unstable_by(|a, b| a.path.cmp(&b.path));

@@ -8,6 +8,7 @@
 
 mod branch;
 mod commit;
+mod credit;
 mod examine;
 mod explain;
 mod history;
@@ -25,8 +26,8 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-pub use branch::ENDORSES;
 pub use commit::Commit;
+pub use credit::ENDORSES;
 pub use explain::{Explanation, MergeKind, PathExplanation};
 pub use history::{Advanced, Introduction, Stop, VerifiedHistory};
 pub use landing::{VerifiedLanding, signer_of};

@@ -10,10 +10,7 @@ const MAX_NAME: usize = 255;
 
 /// Refuses a name that could mean something else on another system.
 pub(super) fn check(raw: &[u8]) -> Result<(), Fault> {
-    if raw.len() <= MAX_NAME
-        && raw.iter().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == b'-')
-        && !raw.is_empty()
-    {
+    if is_plain(raw) {
         return Ok(());
     }
     let odd = |why: &str| Err(Fault::new(codes::TREE_ENTRY, format!("has a name that {why}")).path(shown(raw)));
@@ -32,6 +29,15 @@ pub(super) fn check(raw: &[u8]) -> Result<(), Fault> {
         return odd("contains control or invisible characters");
     }
     Ok(())
+}
+
+/// Nearly every name: letters, digits, `-`, `_` and `.`, the last neither first nor last.
+fn is_plain(raw: &[u8]) -> bool {
+    let plain = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
+    raw.len() <= MAX_NAME
+        && raw.iter().all(plain)
+        && raw.first().is_some_and(|c| *c != b'.')
+        && raw.last().is_some_and(|c| *c != b'.')
 }
 
 /// `.` and `..`, and what a file system may take for `.git` (git's `verify_path`): upper case, the short name of NTFS,

@@ -60,10 +60,14 @@ fn counts(
         return Err(refused(why));
     }
     let base = branch.newest().clone();
-    let examined = examine::line(objects, &mut branch.trees, &base, &[id]).pop().expect("one was asked for")?;
-    let changes = examined.changes.clone()?;
+    let mut examined = examine::one(objects, &mut branch.trees, &base, id)?;
     let mut trees = Trees { objects, cache: &mut branch.trees };
+    let changes = examined.content(&mut trees, Some(base.tree())).changes?;
     let case = Case::open(&mut trees, &branch.line, &examined, &changes, abandoned.newest().shared_policy())?;
+    // Who stands for a path says nothing about the first parent: somebody must vouch for the line that goes on here.
+    case.signer.clone().and_then(|signer| policy.check_introducer(&signer)).map_err(|fault| {
+        refused(format!("nobody who may change the abandoned head's policy signed the landing itself: {}", fault.why))
+    })?;
     let at = changes.iter().position(|change| change.path == POLICY_PATH);
     let people: Vec<_> = at.map(|at| case.stand_for(at)).unwrap_or_default().into_iter().collect();
     policy.check(POLICY_PATH, &people).map_err(|fault| {

@@ -239,7 +239,17 @@ impl Trees<'_> {
     /// # Errors
     /// The trees cannot be read, or `after` holds what no landing may hold.
     pub(crate) fn diff(&mut self, before: Option<ObjectId>, after: ObjectId) -> Result<Vec<PathChange>, Fault> {
-        let mut walk = Walk { strict: true, found: Vec::new(), seen: 0, limit: MAX_ENTRIES };
+        self.diff_within(before, after, MAX_ENTRIES)
+    }
+
+    /// [`Self::diff`] that looks at so many entries only.
+    pub(crate) fn diff_within(
+        &mut self,
+        before: Option<ObjectId>,
+        after: ObjectId,
+        limit: usize,
+    ) -> Result<Vec<PathChange>, Fault> {
+        let mut walk = Walk { strict: true, found: Vec::new(), seen: 0, limit };
         self.diff_folder(&mut walk, &[], before, Some(after), 0)?;
         // `a-b` stands before `a/b`, although the folder `a` stands before the file `a-b`.
         walk.found.sort_unstable_by(|a, b| a.path.cmp(&b.path));

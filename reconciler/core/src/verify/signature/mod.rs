@@ -26,6 +26,7 @@ use super::commit::Commit;
 use super::refusal::Fault;
 
 pub(crate) use keyring::Keyring;
+pub(crate) use sshkey::Keys;
 pub use sshkey::SigningKey;
 pub(crate) use sshsig::NAMESPACE;
 
@@ -42,10 +43,15 @@ pub(crate) enum Proof {
 
 /// Checks of a commit's signature what needs no policy. Pure, so that many may be checked at the same time.
 pub(crate) fn prove(commit: &Commit) -> Proof {
+    prove_with(commit, &mut Keys::default())
+}
+
+/// [`prove`], with keys that may have signed other commits.
+pub(crate) fn prove_with(commit: &Commit, keys: &mut Keys) -> Proof {
     match commit.signature.as_deref() {
         None => Proof::None,
         Some(text) if openpgp::is(text) || gitsign::is(text) => Proof::Deferred,
-        Some(text) => Proof::Ssh(sshsig::verify(text, &commit.payload)),
+        Some(text) => Proof::Ssh(sshsig::verify(text, &commit.payload, keys)),
     }
 }
 

@@ -1,5 +1,8 @@
 //! SSH public keys that may sign.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use ssh_key::public::KeyData;
 use ssh_key::{EcdsaCurve, HashAlg, PublicKey};
 
@@ -20,6 +23,29 @@ pub(super) enum Decoded {
     SkEcdsa(p256::ecdsa::VerifyingKey, String),
     /// ECDSA and RSA.
     Other(KeyData),
+}
+
+/// Keys that were decoded: few sign most of a history.
+#[derive(Default)]
+pub(crate) struct Keys(HashMap<Vec<u8>, (SigningKey, Arc<Decoded>)>);
+
+impl Keys {
+    /// More keys than people sign in a row with.
+    const KEPT: usize = 64;
+
+    /// [`SigningKey::decode`], once for each key.
+    pub(super) fn decode(&mut self, bytes: &[u8]) -> Result<(SigningKey, Arc<Decoded>), String> {
+        if let Some(known) = self.0.get(bytes) {
+            return Ok(known.clone());
+        }
+        let (key, decoded) = SigningKey::decode(bytes)?;
+        if self.0.len() == Self::KEPT {
+            self.0.clear();
+        }
+        let known = (key, Arc::new(decoded));
+        self.0.insert(bytes.to_vec(), known.clone());
+        Ok(known)
+    }
 }
 
 impl SigningKey {

@@ -8,7 +8,7 @@ use ssh_key::{Algorithm, EcdsaCurve, HashAlg, Signature, SshSig};
 use super::super::commit::printable;
 use super::super::refusal::Fault;
 use super::armour::Armour;
-use super::sshkey::{Decoded, SigningKey};
+use super::sshkey::{Decoded, Keys, SigningKey};
 use super::{invalid, unsupported};
 
 /// What git signs for (`ssh-keygen -Y sign -n git`).
@@ -19,14 +19,14 @@ const USER_PRESENT: u8 = 0x01;
 const USER_VERIFIED: u8 = 0x04;
 
 /// Checks an armoured signature over `payload`, and returns the key that made it.
-pub(super) fn verify(text: &str, payload: &[u8]) -> Result<SigningKey, Fault> {
+pub(super) fn verify(text: &str, payload: &[u8], keys: &mut Keys) -> Result<SigningKey, Fault> {
     if !text.starts_with(ARMOUR.begin) {
         return Err(unsupported("the signature is of no known kind"));
     }
     let bytes = ARMOUR.decode(ARMOUR.body(text)?)?;
     let blob = Blob::parse(&bytes)?;
-    let (key, decoded) = SigningKey::decode(blob.key)
-        .map_err(|why| unsupported(format!("the signature's key does not count: {why}")))?;
+    let (key, decoded) =
+        keys.decode(blob.key).map_err(|why| unsupported(format!("the signature's key does not count: {why}")))?;
     let signed = SshSig::signed_data(NAMESPACE, blob.hash, payload)
         .map_err(|error| invalid(format!("the signed data cannot be built: {error}")))?;
     if let Some(token) = &blob.token {

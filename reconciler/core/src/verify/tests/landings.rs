@@ -3,7 +3,7 @@
 use bellwether_schemas::{ObjectId, codes};
 
 use super::*;
-use crate::objects::{MemoryObjects, ObjectKind};
+use crate::objects::{MemoryObjects, ObjectKind, ObjectSource as _};
 use crate::verify::EntryMode;
 
 #[test]
@@ -122,7 +122,7 @@ fn nothing_is_deleted_as_a_whole() {
 }
 
 #[test]
-fn what_a_landing_adds_must_be_there_and_whole() {
+fn what_a_landing_adds_must_be_there_and_what_is_read_must_be_whole() {
     let (mut repository, mut history, first) = Repository::introduced();
     repository.put(FLEET, "v2");
     let second = repository.commit(&[*first.id()], Some(BOB));
@@ -151,7 +151,13 @@ fn what_a_landing_adds_must_be_there_and_whole() {
             }
         }
         let swapped = Swapped(&repository.objects, id);
-        assert_refused(&history.clone().advance(&swapped, &second, NOW), codes::OBJECT_DAMAGED);
+        if swapped.header(&id).expect("it is there").0 == ObjectKind::Blob {
+            // A blob is read by whoever needs it, and then checked.
+            let read = crate::objects::read(&swapped, &id, ObjectKind::Blob);
+            assert_eq!(read, Err(crate::objects::ObjectError::Corrupt(id)));
+        } else {
+            assert_refused(&history.clone().advance(&swapped, &second, NOW), codes::OBJECT_DAMAGED);
+        }
     }
     assert_accepted(&history.advance(&repository.objects, &second, NOW), &[second]);
 }

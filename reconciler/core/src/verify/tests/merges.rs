@@ -173,21 +173,95 @@ fn commits_that_are_no_landings_refuse_nothing() {
 }
 
 #[test]
-fn a_branch_from_before_the_introduction_is_compared_with_what_happened_since() {
+fn a_merge_that_keeps_an_entry_against_the_line_has_written_it() {
+    let (mut repository, mut history, first) = two();
+    let flawed = repository.put(FLEET, "flawed").commit(&[first], Some(BOB));
+    let endorsed = repository.endorse(flawed, flawed, Some(ADA));
+    let fixed = repository.put(FLEET, "fixed").commit(&[first], Some(BOB));
+    let fixed = repository.commit(&[first, fixed], Some(ADA));
+    assert_accepted(&history.advance(&repository.objects, &fixed, NOW), &[fixed]);
+    // `git merge -s ours main` on the branch, then the button. Both ways round, nobody signed that choice.
+    repository.put(FLEET, "flawed");
+    for (sync, code) in [
+        (repository.commit(&[endorsed, fixed], None), codes::SIGNER_NOT_IN_ROLE),
+        (repository.commit(&[fixed, endorsed], None), codes::SIGNER_NOT_IN_ROLE),
+        (repository.commit(&[endorsed, fixed], Some(BOB)), codes::NOT_ENOUGH_SIGNERS),
+    ] {
+        let button = repository.commit(&[fixed, sync], None);
+        assert_refused(&history.judge(&repository.objects, &button, NOW), code);
+    }
+    // Whoever signs the choice has written it, and what another endorses on top of it counts.
+    let sync = repository.commit(&[endorsed, fixed], Some(BOB));
+    let endorsed = repository.endorse(sync, sync, Some(ADA));
+    let button = repository.commit(&[fixed, endorsed], None);
+    assert_accepted(&history.judge(&repository.objects, &button, NOW), &[button]);
+    // Where the line changed something else, an unsigned merge of it chooses nothing.
+    let (mut repository, mut history, first) = two();
+    let bobs = repository.put(FLEET, "v2").commit(&[first], Some(BOB));
+    let other = repository.put(FLEET, "v1").put("files/motd", "hello").commit(&[first], Some(ADA));
+    assert_accepted(&history.advance(&repository.objects, &other, NOW), &[other]);
+    let sync = repository.put(FLEET, "v2").commit(&[bobs, other], None);
+    let endorsed = repository.endorse(sync, sync, Some(ADA));
+    let button = repository.commit(&[other, endorsed], None);
+    assert_accepted(&history.advance(&repository.objects, &button, NOW), &[button]);
+}
+
+#[test]
+fn an_endorsement_stands_for_what_was_written_below_it() {
+    let (mut repository, mut history, first) = two();
+    // Two endorse work on another path; the fleet is only what the branch has of old.
+    let note = repository.put("files/motd", "hello").commit(&[first], None);
+    let endorsed = repository.endorse(note, note, Some(ADA));
+    let endorsed = repository.endorse(endorsed, endorsed, Some(BOB));
+    let fixed = repository.remove("files/motd").put(FLEET, "fixed").commit(&[first], Some(BOB));
+    let fixed = repository.commit(&[first, fixed], Some(ADA));
+    assert_accepted(&history.advance(&repository.objects, &fixed, NOW), &[fixed]);
+    let junk = repository.put(FLEET, "junk").commit(&[first], None);
+    let old = repository.put(FLEET, "v1").commit(&[junk], None);
+    let mixed = repository.put("files/motd", "hello").commit(&[endorsed, old], None);
+    let sync = repository.commit(&[mixed, fixed], None);
+    let button = repository.commit(&[fixed, sync], None);
+    let refused = history.judge(&repository.objects, &button, NOW);
+    assert_eq!(assert_refused(&refused, codes::SIGNER_NOT_IN_ROLE).path.as_deref(), Some(FLEET));
+}
+
+#[test]
+fn nobody_wrote_what_a_root_commit_lacks() {
+    let (mut repository, mut history, first) = Repository::introduced();
+    let first = repository.put("files/motd", "hello").commit(&[*first.id()], Some(ADA));
+    assert_accepted(&history.advance(&repository.objects, &first, NOW), &[first]);
+    let kept = repository.files.clone();
+    repository.files.retain(|path, _| path == "files/none");
+    let root = repository.put("files/none", "x").commit(&[], Some(BOB));
+    repository.files = kept;
+    // The branch deletes the file by a merge with a history that never had it.
+    repository.remove("files/motd");
+    let merge = repository.commit(&[first, root], None);
+    let button = repository.commit(&[first, merge], None);
+    assert!(history.judge(&repository.objects, &button, NOW).landings.is_empty());
+}
+
+#[test]
+fn a_branch_from_before_the_introduction_takes_that_in_first() {
     let mut repository = Repository::default();
     repository.put("trust/policy.yaml", PolicyText::default().text()).put(FLEET, "v1").put("files/old", "secret");
     let root = repository.commit(&[], None);
-    let bobs = repository.put("files/old", "secret 2").put("files/new", "n").commit(&[root], Some(BOB));
-    repository.remove("files/new");
-    let introduction = repository.remove("files/old").commit(&[root], Some(ADA));
+    let bobs = repository.put("files/new", "n").commit(&[root], Some(BOB));
+    let introduction = repository.remove("files/new").remove("files/old").commit(&[root], Some(ADA)).to_owned();
     let (mut history, _) = repository.introduce(introduction).expect("it counts");
-    repository.put("files/old", "secret 2").put("files/new", "n");
+    repository.put("files/new", "n");
     let merge = repository.commit(&[introduction, bobs], None);
-    let refused = history.judge(&repository.objects, &merge, NOW);
-    assert_eq!(assert_refused(&refused, codes::MERGE_UNCLEAN).path.as_deref(), Some("files/old"));
-    let bobs = repository.remove("files/old").put("files/newer", "n").commit(&[introduction], Some(BOB));
-    let merge = repository.commit(&[introduction, bobs], None);
-    assert_accepted(&history.advance(&repository.objects, &merge, NOW), &[merge]);
+    assert_refused(&history.judge(&repository.objects, &merge, NOW), codes::MERGE_UNCLEAN);
+    // The introduction counts as changing every path, so somebody must sign what the branch keeps beside it.
+    for (signer, code) in [(None, Some(codes::SIGNER_NOT_IN_ROLE)), (Some(BOB), None)] {
+        let sync = repository.commit(&[bobs, introduction], signer);
+        let merge = repository.commit(&[introduction, sync], None);
+        let judged = history.judge(&repository.objects, &merge, NOW);
+        match code {
+            Some(code) => drop(assert_refused(&judged, code)),
+            None => assert_accepted(&judged, &[merge]),
+        }
+    }
 }
 
 #[test]
@@ -245,5 +319,5 @@ fn a_signed_reset_gives_up_the_accepted_head() {
     };
     assert_eq!(reset(4).code, codes::RESET_REFUSED);
     assert!(reset(4).why.contains("version 4"));
-    assert!(reset(5).why.contains("ada may not change"), "{}", reset(5).why);
+    assert!(reset(5).why.contains("ada is in no role"), "{}", reset(5).why);
 }

@@ -3,6 +3,7 @@
 use bellwether_schemas::codes;
 use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
 
+use super::super::Keys;
 use super::{SIGNED, check, check_over, rearmed, unarmoured};
 use crate::testing::{ADA, key, key_line};
 use crate::verify::{Commit, SigningKey, check_signature, sign_commit};
@@ -160,7 +161,8 @@ fn a_signature_has_one_form_only() {
         // What attach_signature would trim, a hostile server need not.
         for tail in ["\n", "\n\n", " "] {
             assert_eq!(
-                super::super::sshsig::verify(&format!("{signature}{tail}"), SIGNED).map_err(|fault| fault.code),
+                super::super::sshsig::verify(&format!("{signature}{tail}"), SIGNED, &mut Keys::default())
+                    .map_err(|fault| fault.code),
                 Err(codes::SIGNATURE_NOT_CANONICAL)
             );
         }
