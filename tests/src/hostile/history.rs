@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use bellwether_core::objects::{MemoryObjects, ObjectKind, object_id};
-use bellwether_core::verify::{Advanced, Introduction, POLICY_PATH, Refusal, Stop, VerifiedHistory};
+use bellwether_core::verify::{Advanced, Introduction, POLICY_PATH, Refusal, Reset, Stop, VerifiedHistory};
 use bellwether_schemas::{Code, CommitId, ObjectId, Sha256Digest};
 use jiff::Timestamp;
 
@@ -219,7 +219,8 @@ impl History {
 
     fn meant(&self, tip: CommitId) -> BTreeSet<Code> {
         assert_eq!(self.commits[&tip].parents.first(), Some(&self.main()), "one landing is judged");
-        reference::judge(self, tip)
+        let introduction = self.verified.as_ref().expect("it was introduced").introduction().commit;
+        reference::judge(self, introduction, tip)
     }
 
     fn push(&mut self, tip: CommitId) -> Advanced {
@@ -244,6 +245,18 @@ impl History {
             }
         }
         (landed, None)
+    }
+
+    /// What the verifier says about the reset on a branch that left the accepted history and verifies.
+    ///
+    /// # Panics
+    /// When it did not, or does not.
+    pub fn reset(&mut self, tip: CommitId) -> Reset {
+        let verified = self.verified.as_mut().expect("it was introduced");
+        match verified.judge(&self.objects, &tip, NOW).stop {
+            Some(Stop::Rewound { branch, reset, .. }) if *branch.head() == tip => reset,
+            other => panic!("expected a branch that left, found {other:?}"),
+        }
     }
 
     /// Why a commit of these bytes does not count on top of the accepted head, if it does not.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use bellwether_schemas::CommitId;
+
 use super::Who;
 
 /// Everything in a folder needs so many people of a role.
@@ -22,6 +24,8 @@ pub struct PolicyText {
     pub version: u64,
     /// Its branch.
     pub branch: &'static str,
+    /// The accepted head that it gives up.
+    pub abandons: Option<CommitId>,
     /// People with their keys; who has the bot's key is a bot.
     pub people: Vec<(&'static str, Vec<Who>)>,
     /// Roles with their members.
@@ -37,6 +41,7 @@ impl Default for PolicyText {
         Self {
             version: 1,
             branch: "main",
+            abandons: None,
             people: vec![
                 ("alice", vec![Who::Alice]),
                 ("bob", vec![Who::Bob]),
@@ -71,6 +76,13 @@ impl PolicyText {
     #[must_use]
     pub fn branch(mut self, branch: &'static str) -> Self {
         self.branch = branch;
+        self
+    }
+
+    /// The same, giving up an accepted head.
+    #[must_use]
+    pub fn abandons(mut self, head: CommitId) -> Self {
+        self.abandons = Some(head);
         self
     }
 
@@ -118,6 +130,9 @@ impl PolicyText {
             "apiVersion: bellwether/v1\nkind: TrustPolicy\nmetadata:\n  name: policy\nspec:\n  version: {version}\n  \
              branch: {branch}\n  expires: 2099-01-01T00:00:00Z\n  people:\n"
         );
+        if let Some(head) = &self.abandons {
+            text = text.replace("spec:\n", &format!("spec:\n  abandons: {head}\n"));
+        }
         for (name, keys) in &self.people {
             let lines: Vec<String> = keys.iter().map(|who| format!("\"{}\"", who.key_line())).collect();
             let bot = if keys.contains(&Who::Bot) { ", bot: true" } else { "" };

@@ -10,18 +10,44 @@ use bellwether_schemas::{Code, CommitId, codes};
 
 use super::{Entry, History, PolicyText, Who};
 
-/// The codes for which a landing may be refused; none when it counts. A landing that breaks several rules may be refused
-/// for any of them.
+/// A part of the rules that can be left out, to see what it decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// A merge that keeps an entry against the line has written it.
+    KeptIsWritten,
+    /// An endorsement stands for what was written below it on the branch.
+    EndorsesWhatIsBelow,
+}
+
+/// The codes for which a landing may be refused, in a history that begins at `introduction`; none when it counts. A landing
+/// that breaks several rules may be refused for any of them.
 ///
 /// # Panics
 /// When the landing has no parent, or its first parent has no policy of ours.
-pub fn judge(history: &History, landing: CommitId) -> BTreeSet<Code> {
+pub fn judge(history: &History, introduction: CommitId, landing: CommitId) -> BTreeSet<Code> {
+    judge_without(None, history, introduction, landing)
+}
+
+/// Whether a landing would be judged otherwise without a part of the rules.
+///
+/// # Panics
+/// As [`judge`].
+pub fn decides(part: Part, history: &History, introduction: CommitId, landing: CommitId) -> bool {
+    judge_without(Some(part), history, introduction, landing) != judge(history, introduction, landing)
+}
+
+fn judge_without(
+    without: Option<Part>,
+    history: &History,
+    introduction: CommitId,
+    landing: CommitId,
+) -> BTreeSet<Code> {
     let it = history.recorded(&landing);
     let base = it.parents[0];
     let policy = history.policy_at(&base).expect("the landing before has a policy");
     let signer = person(history, policy, landing);
     let merge = match it.parents[..] {
-        [ours, theirs] => Some(Merge::new(history, landing, ours, theirs)).filter(Merge::is_clean),
+        [_, theirs] => Some(Merge::new(history, introduction, landing, theirs)).filter(Merge::is_clean),
         _ => None,
     };
     if signer.is_none() && merge.is_none() {
@@ -34,7 +60,8 @@ pub fn judge(history: &History, landing: CommitId) -> BTreeSet<Code> {
         }
         let mut counting: BTreeSet<&str> = signer.into_iter().collect();
         if let Some(merge) = &merge {
-            counting.extend(merge.who_stands_for(policy, &path));
+            let standing = merge.who_stands_for(&path, without);
+            counting.extend(standing.into_iter().filter_map(|commit| person(history, policy, commit)));
         }
         codes.extend(what_fails(policy, &path, &counting));
     }
@@ -118,29 +145,28 @@ fn all_paths(history: &History) -> BTreeSet<String> {
 /// A merge of two parents.
 struct Merge<'h> {
     history: &'h History,
+    introduction: CommitId,
     landing: CommitId,
-    ours: CommitId,
     theirs: CommitId,
-    /// Landings of our line that the branch lacks.
-    lacked: Vec<CommitId>,
+    /// Our line, oldest first: the landing with the number n comes after n others.
+    line: Vec<CommitId>,
     /// Commits of the branch that our side lacks.
     branch: HashSet<CommitId>,
 }
 
 impl<'h> Merge<'h> {
-    fn new(history: &'h History, landing: CommitId, ours: CommitId, theirs: CommitId) -> Self {
-        let (our, their) = (ancestors(history, ours), ancestors(history, theirs));
-        let lacked = line(history, ours).into_iter().filter(|id| !their.contains(id)).collect();
-        Self { history, landing, ours, theirs, lacked, branch: their.difference(&our).copied().collect() }
+    fn new(history: &'h History, introduction: CommitId, landing: CommitId, theirs: CommitId) -> Self {
+        let ours = history.recorded(&landing).parents[0];
+        let line = line(history, ours).into_iter().rev().collect();
+        let branch = ancestors(history, theirs).difference(&ancestors(history, ours)).copied().collect();
+        Self { history, introduction, landing, theirs, line, branch }
     }
 
     fn is_clean(&self) -> bool {
         all_paths(self.history).iter().all(|path| {
-            let [ours, theirs, landed] = [self.ours, self.theirs, self.landing].map(|id| entry(self.history, id, path));
-            let changed_by_us = self.lacked.iter().any(|id| {
-                let before = self.history.recorded(id).parents.first();
-                before.and_then(|before| entry(self.history, *before, path)) != entry(self.history, *id, path)
-            });
+            let ours = self.line[self.line.len() - 1];
+            let [ours, theirs, landed] = [ours, self.theirs, self.landing].map(|id| entry(self.history, id, path));
+            let changed_by_us = self.line_changed(path, self.fork(self.theirs), self.line.len());
             let changed_by_them = self.branch.iter().any(|id| self.wrote(*id, path));
             match (changed_by_us, changed_by_them) {
                 (true, true) => false,
@@ -150,28 +176,72 @@ impl<'h> Merge<'h> {
         })
     }
 
+    /// The number of the newest landing that a commit is or descends from; 0 where there is none.
+    fn fork(&self, of: CommitId) -> usize {
+        let known = ancestors(self.history, of);
+        self.line.iter().rposition(|id| known.contains(id)).map_or(0, |place| place + 1)
+    }
+
+    /// Whether a landing after number `after` up to number `until` changed a path. The introduction changed every path.
+    fn line_changed(&self, path: &str, after: usize, until: usize) -> bool {
+        self.line[after..until].iter().any(|id| {
+            let before = self.history.recorded(id).parents.first();
+            let before = before.and_then(|before| entry(self.history, *before, path));
+            *id == self.introduction || before != entry(self.history, *id, path)
+        })
+    }
+
     /// Whether a commit's entry differs from all its parents'; without parents, from nothing.
     fn wrote(&self, commit: CommitId, path: &str) -> bool {
         let its = entry(self.history, commit, path);
         let parents = &self.history.recorded(&commit).parents;
         let from_nothing = parents.is_empty() && its.is_none();
-        !from_nothing && parents.iter().all(|parent| entry(self.history, *parent, path) != its)
+        !from_nothing && self.kept_from(commit, path).is_empty()
     }
 
-    /// Back from the branch's tip through commits that have the landed entry: who wrote it, and who endorsed it.
-    fn who_stands_for(&self, policy: &PolicyText, path: &str) -> BTreeSet<&'static str> {
-        let landed = entry(self.history, self.landing, path);
-        let (mut people, mut seen, mut open) = (BTreeSet::new(), HashSet::new(), vec![self.theirs]);
-        while let Some(at) = open.pop() {
-            if !self.branch.contains(&at) || entry(self.history, at, path) != landed || !seen.insert(at) {
-                continue;
-            }
-            if self.wrote(at, path) || self.endorses(at) {
-                people.extend(person(self.history, policy, at));
-            }
-            open.extend(&self.history.recorded(&at).parents);
+    /// The parents that have the same entry.
+    fn kept_from(&self, commit: CommitId, path: &str) -> Vec<CommitId> {
+        let its = entry(self.history, commit, path);
+        let parents = self.history.recorded(&commit).parents.iter().copied();
+        parents.filter(|parent| entry(self.history, *parent, path) == its).collect()
+    }
+
+    /// The parents from which a commit has its entry: those that it kept against the line are none.
+    fn has_it_from(&self, commit: CommitId, path: &str, without: Option<Part>) -> Vec<CommitId> {
+        let mut parents = self.kept_from(commit, path);
+        if without != Some(Part::KeptIsWritten) {
+            parents.retain(|parent| !self.line_changed(path, self.fork(*parent), self.fork(commit)));
         }
-        people
+        parents
+    }
+
+    /// Whether a commit wrote its entry, by itself or against the line.
+    fn is_writer(&self, commit: CommitId, path: &str, without: Option<Part>) -> bool {
+        let against_the_line = || !self.kept_from(commit, path).is_empty();
+        self.wrote(commit, path) || (self.has_it_from(commit, path, without).is_empty() && against_the_line())
+    }
+
+    /// The commits of the branch from which one has the landed entry, with that one.
+    fn where_from(&self, commit: CommitId, path: &str, without: Option<Part>) -> HashSet<CommitId> {
+        let landed = entry(self.history, self.landing, path);
+        let (mut found, mut open) = (HashSet::new(), vec![commit]);
+        while let Some(at) = open.pop() {
+            if self.branch.contains(&at) && entry(self.history, at, path) == landed && found.insert(at) {
+                open.extend(self.has_it_from(at, path, without));
+            }
+        }
+        found
+    }
+
+    /// The commits whose signers stand for a landed entry: that wrote it, and that endorse such a commit.
+    fn who_stands_for(&self, path: &str, without: Option<Part>) -> HashSet<CommitId> {
+        let is_writer = |commit: &CommitId| self.is_writer(*commit, path, without);
+        let was_written = |commit: CommitId| {
+            without == Some(Part::EndorsesWhatIsBelow) || self.where_from(commit, path, without).iter().any(is_writer)
+        };
+        let mut commits = self.where_from(self.theirs, path, without);
+        commits.retain(|commit| is_writer(commit) || (self.endorses(*commit) && was_written(*commit)));
+        commits
     }
 
     /// Whether a commit is empty and names its parent.

@@ -91,7 +91,7 @@ pub(crate) const CLASSES: &[Class] = &[
             "the armour written otherwise",
             "the signature folded otherwise",
         ],
-        "one signature, one way to write it, but for the width of its lines",
+        "one signature, one way to write it",
     ),
     class(
         "ssh-keygen does not look at what is reserved in a signature",

@@ -3,7 +3,7 @@
 use bellwether_schemas::codes;
 use bellwether_tests::hostile::{History, Who};
 
-use super::{APP, NOTE, SITE, two};
+use super::{APP, NOTE, SITE, one, two};
 
 /// A branch by Bob that needs a second person.
 fn bobs_branch() -> (History, bellwether_schemas::CommitId, bellwether_schemas::CommitId) {
@@ -141,4 +141,49 @@ fn hostile_an_endorser_who_was_removed_since() {
     h.accepts(main);
     let merge = h.merge(main, endorsed).by(Who::Nobody);
     h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+}
+
+#[test]
+fn hostile_an_endorsement_of_what_main_has_merged_and_not_kept() {
+    for policy in [one(), two()] {
+        let mut h = History::introduced(&policy);
+        let fork = h.main();
+        let bad = h.on(fork).write(APP, "bad").by(Who::Nobody);
+        let repaired = h.on(fork).parents(&[fork, bad]).by(Who::Alice);
+        h.accepts(repaired);
+        // The branch goes on from there, and two endorse its docs. They wrote nothing else, and nobody else did.
+        let docs = h.on(bad).write("files/note", "docs").by(Who::Nobody);
+        let endorsed = h.endorse(docs).by(Who::Alice);
+        let endorsed = h.endorse(endorsed).by(Who::Bob);
+        let junk = h.on(endorsed).write(APP, "junk").by(Who::Nobody);
+        let back = h.on(junk).write(APP, "bad").by(Who::Nobody);
+        let joined = h.on(endorsed).parents(&[endorsed, back]).by(Who::Nobody);
+        let merge = h.merge(repaired, joined).by(Who::Nobody);
+        assert_eq!((&*h.files(&merge)[APP].content, &*h.files(&merge)["files/note"].content), ("bad", "docs"));
+        h.refuses(merge, codes::SIGNER_NOT_IN_ROLE);
+        let merge = h.merge_from(bad, repaired, endorsed).by(Who::Nobody);
+        h.accepts(merge);
+    }
+}
+
+#[test]
+fn hostile_an_endorsement_of_an_entry_that_another_branch_wrote() {
+    let mut h = History::introduced(&two());
+    let fork = h.main();
+    let bad = h.on(fork).write(APP, "bad").by(Who::Nobody);
+    let repaired = h.on(fork).parents(&[fork, bad]).by(Who::Alice);
+    h.accepts(repaired);
+    // Alice endorses a branch that inherits the entry; Mallory writes the same elsewhere, and joins both.
+    let endorsed = h.endorse(bad).by(Who::Alice);
+    let written = h.on(repaired).write(APP, "bad").by(Who::Mallory);
+    for parents in [[endorsed, written], [written, endorsed]] {
+        let joined = h.on(endorsed).parents(&parents).by(Who::Mallory);
+        let merge = h.merge(repaired, joined).take(APP, joined).by(Who::Nobody);
+        h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+    }
+    // Above what Mallory wrote her endorsement says that.
+    let joined = h.on(endorsed).parents(&[written, endorsed]).by(Who::Mallory);
+    let above = h.endorse(joined).by(Who::Alice);
+    let merge = h.merge(repaired, above).take(APP, above).by(Who::Nobody);
+    h.accepts(merge);
 }

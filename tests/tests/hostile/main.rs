@@ -4,11 +4,13 @@
 
 mod endorsements;
 mod form;
+mod kept;
 mod merges;
 mod ordinary;
 mod people;
 mod policies;
 mod random;
+mod resets;
 
 use bellwether_tests::hostile::PolicyText;
 

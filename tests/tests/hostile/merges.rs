@@ -58,10 +58,15 @@ fn hostile_an_old_landing_is_merged_into_the_branch_after_own_work() {
     let main = h.on(old).write(APP, "fixed").by(Who::Alice);
     h.accepts(main);
     let work = h.on(main).write(APP, "work").by(Who::Bob);
-    // Bob wrote the path, but not the entry that is landed: that is an old landing's, and nobody's on the branch.
-    let evil = h.on(work).parents(&[work, old]).take(APP, old).by(Who::Mallory);
-    let merge = h.merge(main, evil).take(APP, evil).by(Who::Nobody);
-    h.refuses(merge, codes::SIGNER_NOT_IN_ROLE);
+    // Bob wrote the path, but not the entry that is landed: whoever brings back an old landing's has written it.
+    for who in NOT_PEOPLE {
+        let evil = h.on(work).parents(&[work, old]).take(APP, old).by(who);
+        let merge = h.merge(main, evil).take(APP, evil).by(Who::Nobody);
+        h.refuses(merge, codes::SIGNER_NOT_IN_ROLE);
+    }
+    let undone = h.on(work).parents(&[work, old]).take(APP, old).by(Who::Mallory);
+    let merge = h.merge(main, undone).take(APP, undone).by(Who::Nobody);
+    h.accepts(merge);
 }
 
 #[test]

@@ -291,7 +291,7 @@ fn ordinary_a_branch_without_a_change_may_be_merged_by_a_button() {
 }
 
 #[test]
-fn ordinary_a_repository_that_was_joined_with_another() {
+fn ordinary_a_person_joins_another_repository() {
     let mut h = History::introduced(&one());
     let main = h.main();
     let other = h
@@ -301,19 +301,88 @@ fn ordinary_a_repository_that_was_joined_with_another() {
         .remove(NOTE)
         .remove(APP)
         .write("files/joined", "new")
-        .by(Who::Bob);
-    let merge = h.on(main).parents(&[main, other]).write("files/joined", "new").by(Who::Nobody);
+        .by(Who::Nobody);
+    let merge = h.on(main).parents(&[main, other]).write("files/joined", "new").by(Who::Bob);
     h.accepts(merge);
 }
 
 #[test]
-fn ordinary_a_branch_from_before_the_introduction() {
+fn ordinary_a_person_merges_a_branch_from_before_the_introduction() {
     let mut h = History::empty();
     let root = h.root().policy(&one()).by(Who::Nobody);
     let first = h.on(root).write(SITE, "introduced").by(Who::Alice);
     h.introduce(first);
-    let work = h.on(root).write(APP, "new").remove(NOTE).by(Who::Bob);
-    let merge = h.merge(first, work).by(Who::Nobody);
+    let work = h.on(root).write(APP, "new").remove(NOTE).by(Who::Nobody);
+    let merge = h.merge(first, work).by(Who::Bob);
+    h.accepts(merge);
+}
+
+#[test]
+fn ordinary_a_branch_is_updated_by_a_button_and_main_changed_other_paths() {
+    for swapped in [false, true] {
+        let mut h = History::introduced(&two());
+        let fork = h.main();
+        let work = h.on(fork).write(APP, "new").by(Who::Bob);
+        let main = h.on(fork).write(NOTE, "meanwhile").by(Who::Alice);
+        h.accepts(main);
+        let parents = if swapped { [main, work] } else { [work, main] };
+        let updated = h.merge_from(fork, work, main).parents(&parents).by(Who::Forge);
+        let main = h.on(main).write("fleets/edge.yaml", "later").by(Who::Alice);
+        h.accepts(main);
+        // Bob still stands for what he wrote, and one who endorses it afterwards too.
+        let merge = h.merge(main, updated).by(Who::Nobody);
+        h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+        let endorsed = h.endorse(updated).by(Who::Alice);
+        let merge = h.merge(main, endorsed).by(Who::Nobody);
+        h.accepts(merge);
+    }
+}
+
+#[test]
+fn ordinary_who_resolves_a_conflict_for_the_branch_stands_for_it() {
+    let mut h = History::introduced(&two());
+    let fork = h.main();
+    let work = h.on(fork).write(APP, "bob's").by(Who::Bob);
+    let other = h.on(fork).write(APP, "alice's").by(Who::Alice);
+    let main = h.merge(fork, other).by(Who::Carol);
+    h.accepts(main);
+    let resolved = h.on(work).parents(&[work, main]).by(Who::Bob);
+    let merge = h.merge(main, resolved).by(Who::Nobody);
+    h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+    let endorsed = h.endorse(resolved).by(Who::Alice);
+    let merge = h.merge(main, endorsed).by(Who::Nobody);
+    assert_eq!(h.files(&merge)[APP].content, "bob's");
+    h.accepts(merge);
+}
+
+#[test]
+fn ordinary_a_conflict_that_a_web_editor_resolved_is_endorsed() {
+    let mut h = History::introduced(&two());
+    let fork = h.main();
+    let work = h.on(fork).write(APP, "bob's").by(Who::Bob);
+    let other = h.on(fork).write(APP, "alice's").by(Who::Alice);
+    let main = h.merge(fork, other).by(Who::Carol);
+    h.accepts(main);
+    let resolved = h.on(main).parents(&[main, work]).take(APP, work).by(Who::Forge);
+    let once = h.endorse(resolved).by(Who::Bob);
+    let merge = h.merge(main, once).by(Who::Nobody);
+    h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
+    let twice = h.endorse(once).by(Who::Alice);
+    let merge = h.merge(main, twice).by(Who::Nobody);
+    h.accepts(merge);
+}
+
+#[test]
+fn ordinary_a_branch_goes_on_after_its_squash_landed() {
+    let mut h = History::introduced(&one());
+    let fork = h.main();
+    let work = h.on(fork).write(APP, "new").by(Who::Bob);
+    let squashed = h.squash(fork, work).by(Who::Alice);
+    h.accepts(squashed);
+    // Both parents have the entry: it is the line's.
+    let updated = h.on(work).parents(&[work, squashed]).by(Who::Forge);
+    let more = h.on(updated).write(SITE, "more").by(Who::Bob);
+    let merge = h.merge(squashed, more).by(Who::Nobody);
     h.accepts(merge);
 }
 
