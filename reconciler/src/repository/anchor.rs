@@ -34,7 +34,8 @@ impl Repository {
             Ok(_) => Vec::new(),
             Err(why) => {
                 tracing::warn!(?why, "the accepted head cannot be verified from the mirror yet");
-                self.database = database.filter(|_| !is_stored);
+                // A device may bring a newer anchor, and then this is what is in force.
+                self.database = database;
                 self.fall_back(now);
                 Vec::new()
             }
@@ -90,7 +91,9 @@ impl Repository {
 
     /// Begins at what the database has, while the anchor is missing. Returns whether it did.
     pub(super) fn fall_back(&mut self, now: Timestamp) -> bool {
-        let Some(database) = self.database.as_ref().filter(|_| self.accepted.is_none()) else { return false };
+        let is_anchor = |head: &HeadRow| self.anchor.as_ref().is_some_and(|anchor| anchor.commit == head.commit);
+        let database = self.database.as_ref().filter(|head| self.accepted.is_none() && !is_anchor(head));
+        let Some(database) = database else { return false };
         let Ok((accepted, landings)) = self.begin(Some(database), now) else { return false };
         let anchor = self.anchor.take();
         self.replace(accepted, &landings);
