@@ -21,7 +21,7 @@ use crate::serve::{Sessions, Views};
 use crate::store::{AcceptError, HeadRow, PlanError, Store};
 use crate::world::{PresentedOffer, Publication, World};
 
-/// What happened since the last pass.
+/// What happened and was not taken by a pass yet.
 #[derive(Default)]
 pub struct Inbox {
     /// Where the branch was when an earlier run fetched last.
@@ -63,8 +63,8 @@ pub struct Outlets {
     pub sessions: Arc<Sessions>,
     /// What page and API show.
     pub views: watch::Sender<Arc<Views>>,
-    /// Who may enroll and who may speak.
-    pub admissions: watch::Sender<Arc<Admissions>>,
+    /// Who may enroll and who may speak; none before a history is accepted and stored.
+    pub admissions: watch::Sender<Option<Arc<Admissions>>>,
     /// The name in certificates.
     pub domain: Domain,
     /// The repository's address, for people.
@@ -88,16 +88,17 @@ pub enum TickError {
     Target(#[from] bellwether_core::objects::ObjectError),
 }
 
-/// Runs one pass.
+/// Runs one pass. What is in the inbox afterwards is for the next one: as long as the head cannot be stored, nobody is
+/// judged by it, and no report is lost.
 ///
 /// # Errors
 /// When storing or publishing fails; nothing that was promised to a device depends on what was not stored.
-pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Timestamp) -> Result<(), TickError> {
-    if let Some((tip, objects)) = inbox.mirrored {
+pub async fn tick(world: &mut World, outlets: &Outlets, inbox: &mut Inbox, now: Timestamp) -> Result<(), TickError> {
+    if let Some((tip, objects)) = inbox.mirrored.take() {
         let moved = advance(world, &tip, objects, now);
         take_moved(world, moved);
     }
-    if let Some(outcome) = inbox.fetched {
+    if let Some(outcome) = inbox.fetched.take() {
         take_fetched(world, outcome, now);
     }
     take_presented_heads(world, &outlets.publisher, &inbox.reports, now).await?;
@@ -110,11 +111,11 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Times
         outlets.sessions.announce_head(record);
     }
 
-    for identity in &inbox.enrolled {
-        world.enrolled(identity, now);
+    for identity in inbox.enrolled.drain(..) {
+        world.enrolled(&identity, now);
     }
     let mut replies = Vec::with_capacity(inbox.reports.len());
-    for Observation { identity, reported, begins_session, presented, reply, .. } in inbox.reports {
+    for Observation { identity, reported, begins_session, presented, reply, .. } in inbox.reports.drain(..) {
         world.observe(&identity, reported, presented, now);
         replies.push((identity.device, begins_session, reply));
     }
@@ -225,8 +226,8 @@ fn announce_admissions(world: &World, outlets: &Outlets) {
     let Some(declared) = world.repository.declared() else { return };
     let newest = declared.inventory().admissions();
     outlets.admissions.send_if_modified(|current| {
-        let changed = !Arc::ptr_eq(current, newest);
-        current.clone_from(newest);
+        let changed = !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, newest));
+        *current = Some(newest.clone());
         changed
     });
 }

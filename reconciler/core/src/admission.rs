@@ -182,11 +182,6 @@ impl TokenRefusal {
 }
 
 impl Admissions {
-    /// Whether no landing lists any entry.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Records what a landing states about an entry. Call it in the order of the history, within a landing in any
     /// fixed order. Stating an entry again does not make it the last-listed one of its device; naming another device
     /// does, for that device. An entry keeps the hash that it was first listed with: with another one, the certificate

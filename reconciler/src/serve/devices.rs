@@ -64,7 +64,7 @@ pub struct Incoming {
 pub(super) struct DevicesListener {
     pub(super) authority: Arc<Authority>,
     pub(super) publisher: Publisher,
-    pub(super) admissions: watch::Receiver<Arc<Admissions>>,
+    pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
     pub(super) incoming: mpsc::Sender<Incoming>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) shutdown: CancellationToken,
@@ -134,9 +134,10 @@ pub(super) enum May {
     ReportOnly,
 }
 
-/// Judges a caller by its certificate and the history.
-pub(super) fn judge(caller: &Caller, admissions: &Admissions) -> Result<(Identity, May), Problem> {
+/// Judges a caller by its certificate and the history. As long as none is accepted, whoever has a certificate may report.
+pub(super) fn judge(caller: &Caller, admissions: Option<&Admissions>) -> Result<(Identity, May), Problem> {
     let Peer { identity, .. } = caller.peer(Timestamp::now())?;
+    let Some(admissions) = admissions else { return Ok((identity.clone(), May::ReportOnly)) };
     match admissions.admit(identity) {
         Admission::Full => Ok((identity.clone(), May::Everything)),
         Admission::ReportOnly { .. } => Ok((identity.clone(), May::ReportOnly)),
@@ -146,7 +147,7 @@ pub(super) fn judge(caller: &Caller, admissions: &Admissions) -> Result<(Identit
 
 impl DevicesListener {
     fn admitted(&self, caller: &Caller) -> Result<(Identity, May), Problem> {
-        judge(caller, &self.admissions.borrow())
+        judge(caller, self.admissions.borrow().as_deref())
     }
 
     fn within_rate(&self, caller: &Caller) -> Result<(), Problem> {
@@ -161,7 +162,7 @@ impl DevicesListener {
     async fn refused(&self, caller: &Caller) -> Problem {
         let mut admissions = self.admissions.clone();
         loop {
-            let judged = judge(caller, &admissions.borrow_and_update());
+            let judged = judge(caller, admissions.borrow_and_update().as_deref());
             if let Err(problem) = judged {
                 return problem;
             }

@@ -14,6 +14,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use bellwether_core::admission::{Admissions, Domain, Identity, TokenRefusal};
 use bellwether_schemas::Sha256Digest;
+use bellwether_schemas::api::Condition;
 use bellwether_schemas::codes;
 use bellwether_schemas::enroll::{ENROLL_PATH, EnrollRequest, EnrollResponse};
 use jiff::Timestamp;
@@ -25,6 +26,7 @@ use tokio::time::timeout;
 use super::Advertise;
 use super::problem::{Class, Problem};
 use super::spent::{Spend, SpentTokens, Use};
+use super::views::Views;
 use super::webhook::WEBHOOK_PATH;
 use crate::pki::{Authority, Peer, RequestedKey};
 
@@ -35,7 +37,7 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long the loop may take to hear of a new device.
 const REGISTER_TIME: Duration = Duration::from_secs(10);
 /// How long an enrollment waits for the first accepted history.
-const ACCEPT_TIME: Duration = Duration::from_secs(10);
+pub(super) const ACCEPT_TIME: Duration = Duration::from_secs(10);
 /// Facts that a device may state, and bytes of each.
 const FACTS: (usize, usize) = (32, 256);
 /// Locks that keep two requests with one token apart.
@@ -56,7 +58,8 @@ pub(super) struct Enroll {
     pub(super) authority: Arc<Authority>,
     pub(super) domain: Domain,
     pub(super) advertise: Advertise,
-    pub(super) admissions: watch::Receiver<Arc<Admissions>>,
+    pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
+    pub(super) views: watch::Receiver<Arc<Views>>,
     pub(super) spent: SpentTokens,
     pub(super) enrolled: mpsc::Sender<Enrolled>,
     pub(super) locks: Vec<Mutex<()>>,
@@ -149,26 +152,44 @@ fn store_failed(error: object_store::Error) -> Problem {
     Problem::busy("the record of spent tokens cannot be read or written now")
 }
 
+/// The condition and its code. The rest, which may name people's machines, is for the page: anybody may ask here.
+fn condition_name(condition: &Condition) -> String {
+    match condition {
+        Condition::Verified => "Verified".to_owned(),
+        Condition::Stalled { code, .. } => format!("Stalled ({code})"),
+        Condition::Rewound { .. } => "Rewound".to_owned(),
+        Condition::Frozen { .. } => "Frozen".to_owned(),
+        Condition::Unreachable { .. } => "Unreachable".to_owned(),
+    }
+}
+
 impl Enroll {
-    /// What the history says of tokens. After a first start the history is not accepted yet, and a device may be fast.
-    async fn admissions(&self) -> Result<Arc<Admissions>, Problem> {
+    /// Waits until a history is accepted. After a first start none is yet, and a device may be fast.
+    async fn some_history(&self) -> Result<(), Problem> {
         let mut admissions = self.admissions.clone();
-        match timeout(ACCEPT_TIME, admissions.wait_for(|known| !known.is_empty())).await {
-            Ok(Ok(known)) => Ok(known.clone()),
+        match timeout(ACCEPT_TIME, admissions.wait_for(Option::is_some)).await {
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(Problem::busy("the reconciler ends")),
-            Err(_) => {
-                Err(Problem::busy("no history with any token is accepted yet: look at the repository's condition"))
-            }
+            Err(_) => Err(self.no_history()),
         }
+    }
+
+    pub(super) fn no_history(&self) -> Problem {
+        let views = self.views.borrow();
+        let condition = views.repository.as_ref().map(|repository| condition_name(&repository.condition));
+        let condition = condition.unwrap_or_else(|| "not read yet".to_owned());
+        Problem::busy(format!("no history is accepted yet: the repository is {condition}"))
     }
 
     async fn enroll(&self, request: EnrollRequest, now: Timestamp) -> Result<EnrollResponse, Problem> {
         let token = token_hash(&request.token)?;
         let key = RequestedKey::from_pem(&request.csr)
             .map_err(|error| Problem::new(Class::Malformed, error.code(), error.to_string()))?;
+        self.some_history().await?;
         // A repeat of the same request waits for the first one, and then finds its certificate.
         let _alone = self.locks[usize::from(token.as_bytes()[0]) % LOCKS].lock().await;
-        let admissions = self.admissions().await?;
+        // What the history says now: it may have changed during the wait.
+        let admissions = self.admissions.borrow().clone().ok_or_else(|| self.no_history())?;
         let grant = match admissions.token(&token, now) {
             Ok(grant) => grant,
             // Whose answer was lost may still ask for it; nothing new is issued.

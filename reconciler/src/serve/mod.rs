@@ -100,8 +100,8 @@ pub struct Shared {
     pub objects: Arc<dyn ObjectStore>,
     /// The database.
     pub store: Store,
-    /// What the accepted history says on enrollment entries and devices.
-    pub admissions: watch::Receiver<Arc<Admissions>>,
+    /// What the accepted history says on enrollment entries and devices; none before one is accepted and stored.
+    pub admissions: watch::Receiver<Option<Arc<Admissions>>>,
     /// What page and API show.
     pub views: watch::Receiver<Arc<Views>>,
     /// Reports to the loop.
@@ -235,15 +235,20 @@ fn with_port(advertised: &str, bound: SocketAddr) -> String {
 }
 
 fn enroll_router(shared: &Shared, domain: &Domain, advertise: Advertise) -> axum::Router {
-    enroll::router(Arc::new(enroll::Enroll {
+    enroll::router(Arc::new(enrollment(shared, domain, advertise)))
+}
+
+fn enrollment(shared: &Shared, domain: &Domain, advertise: Advertise) -> enroll::Enroll {
+    enroll::Enroll {
         authority: shared.authority.clone(),
         domain: domain.clone(),
         advertise,
         admissions: shared.admissions.clone(),
+        views: shared.views.clone(),
         spent: spent::SpentTokens::new(shared.objects.clone(), shared.store.clone(), domain.clone()),
         enrolled: shared.enrolled.clone(),
         locks: enroll::Enroll::locks(),
-    }))
+    }
 }
 
 fn devices_router(shared: &Shared, shutdown: &CancellationToken) -> axum::Router {

@@ -30,7 +30,7 @@ const MAX_TARGET: usize = 64 + 1 + 128;
 /// What the listener works with.
 pub(super) struct Updates {
     pub(super) objects: Arc<dyn ObjectStore>,
-    pub(super) admissions: watch::Receiver<Arc<Admissions>>,
+    pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
     pub(super) listed: Listed,
 }
 
@@ -123,7 +123,7 @@ impl Updates {
             let message = "the connection bears no certificate";
             return Err(Problem::new(Class::Unknown, codes::CERTIFICATE_FOREIGN, message));
         };
-        let (identity, may) = judge(&caller, &self.admissions.borrow())?;
+        let (identity, may) = judge(&caller, self.admissions.borrow().as_deref())?;
         match may {
             May::Everything => Ok(identity.device),
             May::ReportOnly => {

@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use bellwether_schemas::api::{Condition, RepositoryView};
+
 use super::*;
 
 fn refused(answer: Result<EnrollResponse, (u16, ErrorBody)>) -> (u16, String) {
@@ -53,6 +55,40 @@ async fn each_refusal_has_its_own_code() {
     for bad in ["", "abc", &"g".repeat(64), &"a".repeat(63)] {
         assert_eq!(refused(world.enroll(bad, &new_key()).await), (400, codes::ENROLL_REQUEST.to_string()), "{bad}");
     }
+}
+
+#[tokio::test]
+async fn a_device_that_is_there_before_the_history_enrolls_once_it_is_accepted() {
+    let world = World::start([]).await;
+    world.admissions.send_replace(None);
+    let (token, key) = (token(1), new_key());
+    let mut waiting = std::pin::pin!(world.enroll(&token, &key));
+    let early = tokio::time::timeout(std::time::Duration::from_millis(300), &mut waiting).await;
+    assert!(early.is_err(), "there is nothing yet to judge the token by: {early:?}");
+    world.say(|all| all.insert(entry(1, "t1", Some("edge-1"))));
+    assert_eq!(waiting.await.expect("enrolled").device.as_str(), "edge-1");
+}
+
+#[tokio::test]
+async fn an_accepted_history_without_any_enrollment_refuses_at_once() {
+    let world = World::start([]).await;
+    let begin = std::time::Instant::now();
+    assert_eq!(refused(world.enroll(&token(1), &new_key()).await), (401, codes::TOKEN_UNKNOWN.to_string()));
+    assert!(begin.elapsed() < enroll::ACCEPT_TIME / 2, "nothing is waited for: {:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn a_device_that_waits_in_vain_is_told_the_repositorys_condition() {
+    let world = World::start([]).await;
+    world.admissions.send_replace(None);
+    let why = "secret.example has nothing";
+    let condition = Condition::Stalled { commit: None, path: None, code: "BW-0221".to_owned(), why: why.to_owned() };
+    let (url, branch, why) = (String::new(), "main".to_owned(), why.to_owned());
+    let repository = Some(RepositoryView { url, branch, head: None, condition, why });
+    world.views.send_replace(Arc::new(Views { repository, ..Views::default() }));
+    let error = enrollment(&world.shared, &domain(), settings(None).advertise).no_history();
+    assert_eq!(error.code, codes::RECONCILER_BUSY);
+    assert!(error.message.contains("Stalled (BW-0221)") && !error.message.contains("secret"), "{}", error.message);
 }
 
 #[tokio::test]

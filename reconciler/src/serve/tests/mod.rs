@@ -28,7 +28,7 @@ struct World {
     dir: tempfile::TempDir,
     shared: Shared,
     bound: Bound,
-    admissions: watch::Sender<Arc<Admissions>>,
+    admissions: watch::Sender<Option<Arc<Admissions>>>,
     views: watch::Sender<Arc<Views>>,
     enrolled: mpsc::Receiver<Enrolled>,
     incoming: Option<mpsc::Receiver<Incoming>>,
@@ -105,7 +105,7 @@ impl World {
         let mut all = Admissions::default();
         entries.into_iter().for_each(|entry| all.insert(entry));
         let publisher = publisher(dir.path()).await;
-        let (admissions, admissions_seen) = watch::channel(Arc::new(all));
+        let (admissions, admissions_seen) = watch::channel(Some(Arc::new(all)));
         let (views, views_seen) = watch::channel(Arc::default());
         let (incoming_sender, incoming) = mpsc::channel(64);
         let (enrolled_sender, enrolled) = mpsc::channel(64);
@@ -128,9 +128,9 @@ impl World {
         Self { dir, shared, bound, admissions, views, enrolled, incoming: Some(incoming), fetch_asked, shutdown }
     }
 
-    /// Changes what the history says.
+    /// Changes what the history says; the first word is an accepted history.
     fn say(&self, change: impl FnOnce(&mut Admissions)) {
-        self.admissions.send_modify(|admissions| change(Arc::make_mut(admissions)));
+        self.admissions.send_modify(|admissions| change(Arc::make_mut(admissions.get_or_insert_default())));
     }
 
     /// Answers every report as `answer` does, in a task.
