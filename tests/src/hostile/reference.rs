@@ -3,7 +3,7 @@
 //! In: what commits were meant to be. Out: every code for which a landing may be refused. Everything is computed from
 //! whole sets of ancestors, path by path, in the words of the specification.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bellwether_core::verify::POLICY_PATH;
 use bellwether_schemas::{Code, CommitId, codes};
@@ -25,23 +25,18 @@ pub enum Part {
 /// # Panics
 /// When the landing has no parent, or its first parent has no policy of ours.
 pub fn judge(history: &History, introduction: CommitId, landing: CommitId) -> BTreeSet<Code> {
-    judge_without(None, history, introduction, landing)
+    judge_by(None, history, introduction, landing)
 }
 
-/// Whether a landing would be judged otherwise without a part of the rules.
+/// The same without a part of the rules.
 ///
 /// # Panics
 /// As [`judge`].
-pub fn decides(part: Part, history: &History, introduction: CommitId, landing: CommitId) -> bool {
-    judge_without(Some(part), history, introduction, landing) != judge(history, introduction, landing)
+pub fn judge_without(part: Part, history: &History, introduction: CommitId, landing: CommitId) -> BTreeSet<Code> {
+    judge_by(Some(part), history, introduction, landing)
 }
 
-fn judge_without(
-    without: Option<Part>,
-    history: &History,
-    introduction: CommitId,
-    landing: CommitId,
-) -> BTreeSet<Code> {
+fn judge_by(without: Option<Part>, history: &History, introduction: CommitId, landing: CommitId) -> BTreeSet<Code> {
     let it = history.recorded(&landing);
     let base = it.parents[0];
     let policy = history.policy_at(&base).expect("the landing before has a policy");
@@ -150,6 +145,8 @@ struct Merge<'h> {
     theirs: CommitId,
     /// Our line, oldest first: the landing with the number n comes after n others.
     line: Vec<CommitId>,
+    /// The number of the newest landing that each commit before `theirs` is or descends from; 0 where there is none.
+    forks: HashMap<CommitId, usize>,
     /// Commits of the branch that our side lacks.
     branch: HashSet<CommitId>,
 }
@@ -157,16 +154,22 @@ struct Merge<'h> {
 impl<'h> Merge<'h> {
     fn new(history: &'h History, introduction: CommitId, landing: CommitId, theirs: CommitId) -> Self {
         let ours = history.recorded(&landing).parents[0];
-        let line = line(history, ours).into_iter().rev().collect();
-        let branch = ancestors(history, theirs).difference(&ancestors(history, ours)).copied().collect();
-        Self { history, introduction, landing, theirs, line, branch }
+        let line: Vec<CommitId> = line(history, ours).into_iter().rev().collect();
+        let fork = |of: CommitId| {
+            let known = ancestors(history, of);
+            line.iter().rposition(|id| known.contains(id)).map_or(0, |place| place + 1)
+        };
+        let their = ancestors(history, theirs);
+        let forks = their.iter().map(|id| (*id, fork(*id))).collect();
+        let branch = their.difference(&ancestors(history, ours)).copied().collect();
+        Self { history, introduction, landing, theirs, line, forks, branch }
     }
 
     fn is_clean(&self) -> bool {
         all_paths(self.history).iter().all(|path| {
             let ours = self.line[self.line.len() - 1];
             let [ours, theirs, landed] = [ours, self.theirs, self.landing].map(|id| entry(self.history, id, path));
-            let changed_by_us = self.line_changed(path, self.fork(self.theirs), self.line.len());
+            let changed_by_us = self.line_changed(path, self.forks[&self.theirs], self.line.len());
             let changed_by_them = self.branch.iter().any(|id| self.wrote(*id, path));
             match (changed_by_us, changed_by_them) {
                 (true, true) => false,
@@ -174,12 +177,6 @@ impl<'h> Merge<'h> {
                 (true | false, false) => landed == ours,
             }
         })
-    }
-
-    /// The number of the newest landing that a commit is or descends from; 0 where there is none.
-    fn fork(&self, of: CommitId) -> usize {
-        let known = ancestors(self.history, of);
-        self.line.iter().rposition(|id| known.contains(id)).map_or(0, |place| place + 1)
     }
 
     /// Whether a landing after number `after` up to number `until` changed a path. The introduction changed every path.
@@ -210,7 +207,7 @@ impl<'h> Merge<'h> {
     fn has_it_from(&self, commit: CommitId, path: &str, without: Option<Part>) -> Vec<CommitId> {
         let mut parents = self.kept_from(commit, path);
         if without != Some(Part::KeptIsWritten) {
-            parents.retain(|parent| !self.line_changed(path, self.fork(*parent), self.fork(commit)));
+            parents.retain(|parent| !self.line_changed(path, self.forks[parent], self.forks[&commit]));
         }
         parents
     }

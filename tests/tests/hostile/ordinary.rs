@@ -218,18 +218,27 @@ fn ordinary_two_branches_in_flight() {
 
 #[test]
 fn ordinary_a_branch_that_lands_twice_takes_main_in_between() {
-    let mut h = History::introduced(&one());
-    let fork = h.main();
-    let work = h.on(fork).write(APP, "1").by(Who::Bob);
-    let first = h.merge(fork, work).by(Who::Nobody);
-    h.accepts(first);
-    let more = h.on(work).write(APP, "2").by(Who::Bob);
-    // As it stands, both sides changed the path since the branch last had main.
-    let merge = h.merge_from(work, first, more).by(Who::Nobody);
-    h.refuses(merge, codes::MERGE_UNCLEAN);
-    let updated = h.merge_from(work, more, first).by(Who::Nobody);
-    let merge = h.merge(first, updated).by(Who::Nobody);
-    h.accepts(merge);
+    for endorsed in [false, true] {
+        let mut h = History::introduced(&one());
+        let fork = h.main();
+        let work = h.on(fork).write(APP, "1").by(Who::Bob);
+        let first = h.merge(fork, work).by(Who::Nobody);
+        h.accepts(first);
+        let more = h.on(work).write(APP, "2").by(Who::Bob);
+        // As it stands, both sides changed the path since the branch last had main.
+        let merge = h.merge_from(work, first, more).by(Who::Nobody);
+        h.refuses(merge, codes::MERGE_UNCLEAN);
+        // The branch keeps its own against the line: somebody says so, by signing the merge or endorsing it.
+        let updated = h.merge_from(work, more, first).by(Who::Nobody);
+        let merge = h.merge(first, updated).by(Who::Nobody);
+        h.refuses(merge, codes::SIGNER_NOT_IN_ROLE);
+        let signed = match endorsed {
+            true => h.endorse(updated).by(Who::Bob),
+            false => h.merge_from(work, more, first).by(Who::Bob),
+        };
+        let merge = h.merge(first, signed).by(Who::Nobody);
+        h.accepts(merge);
+    }
 }
 
 #[test]

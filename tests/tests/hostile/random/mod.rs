@@ -1,6 +1,7 @@
 //! Random small histories: the verifier agrees with the reference about every landing of each.
 
 mod any;
+mod sense;
 mod team;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +28,7 @@ enum Plan {
 fn plan() -> impl Strategy<Value = Plan> {
     prop_oneof![
         1 => prop::collection::vec(any::step(), 3..12).prop_map(Plan::Any),
-        1 => prop::collection::vec(team::step(), 6..16).prop_map(Plan::Team),
+        1 => team::moves().prop_map(Plan::Team),
     ]
 }
 
@@ -120,6 +121,21 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// Whatever counts, people knew what they chose.
+    fn makes_sense(&self) -> Result<(), TestCaseError> {
+        for ((introduction, id), _) in self.judged.iter().filter(|(_, codes)| codes.is_empty()) {
+            let unfounded = sense::unfounded(self.h, *introduction, *id);
+            prop_assert!(
+                unfounded.is_none(),
+                "{} counts from {} on, and too few people chose its {unfounded:?}\n{}",
+                id.short(),
+                introduction.short(),
+                self.h
+            );
+        }
+        Ok(())
+    }
+
     /// Counts what was compared.
     fn count(&self, seen: &mut Seen) {
         let h = self.h;
@@ -128,8 +144,9 @@ impl Bench<'_> {
                 && h.files(id) != h.files(&ours)
             {
                 *seen.merges.entry(codes.first().copied()).or_default() += 1;
-                seen.kept += usize::from(reference::decides(Part::KeptIsWritten, h, *introduction, *id));
-                seen.below += usize::from(reference::decides(Part::EndorsesWhatIsBelow, h, *introduction, *id));
+                let decides = |part| reference::judge_without(part, h, *introduction, *id) != *codes;
+                seen.kept += usize::from(decides(Part::KeptIsWritten));
+                seen.below += usize::from(decides(Part::EndorsesWhatIsBelow));
             }
         }
     }
@@ -146,6 +163,7 @@ fn hostile_random_histories_are_judged_as_the_rules_say() {
         let mut bench = Bench { h: &h, begun: BTreeMap::new(), judged: BTreeMap::new() };
         // What has no parents is no landing.
         commits[2..].iter().filter(|id| !h.recorded(id).parents.is_empty()).try_for_each(|tip| bench.compare(*tip))?;
+        bench.makes_sense()?;
         bench.count(&mut seen.lock().expect("no test panicked"));
         Ok(())
     });

@@ -9,7 +9,7 @@ use super::PATHS;
 
 /// What is written to a path.
 #[derive(Debug, Clone)]
-enum Content {
+pub(super) enum Content {
     Value(u8),
     /// What an older commit of the line has there.
     Old(Index),
@@ -20,7 +20,7 @@ enum Content {
 
 /// What a branch takes in.
 #[derive(Debug, Clone)]
-enum Other {
+pub(super) enum Other {
     Main,
     Landing(Index),
     Branch,
@@ -28,7 +28,7 @@ enum Other {
 
 /// Whose entries a merge has.
 #[derive(Debug, Clone, Copy)]
-enum Pick {
+pub(super) enum Pick {
     Both,
     Ours,
     Theirs,
@@ -86,32 +86,49 @@ fn content() -> impl Strategy<Value = Content> {
     ]
 }
 
-pub(super) fn step() -> impl Strategy<Value = Move> {
+/// What a team does. Some of its first branches are merged for nothing but to end a stall, and then go on.
+pub(super) fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let stalled = (who(), who()).prop_map(|(wrote, endorsed)| {
+        vec![Move::Work(0, 0, Content::Value(2), wrote), Move::Repair(0), Move::Endorse(0, endorsed)]
+    });
+    let begin = prop_oneof![1 => Just(Vec::new()), 1 => stalled];
+    (begin, prop::collection::vec(step(), 6..16)).prop_map(|(begin, moves)| [begin, moves].concat())
+}
+
+fn step() -> impl Strategy<Value = Move> {
     let other = prop_oneof![
-        5 => Just(Other::Main),
-        2 => any::<Index>().prop_map(Other::Landing),
-        3 => Just(Other::Branch),
+        6 => Just(Other::Main),
+        1 => any::<Index>().prop_map(Other::Landing),
+        2 => Just(Other::Branch),
     ];
     prop_oneof![
-        3 => (path(), content()).prop_map(|(path, content)| Move::Land(path, content)),
+        2 => (path(), content()).prop_map(|(path, content)| Move::Land(path, content)),
         1 => (branch(), any::<Index>()).prop_map(|(branch, at)| Move::Leave(branch, at)),
         4 => (branch(), path(), content(), who())
             .prop_map(|(branch, path, content, who)| Move::Work(branch, path, content, who)),
-        5 => (branch(), other, pick(), any::<bool>(), who())
+        6 => (branch(), other, pick(), any::<bool>(), who())
             .prop_map(|(branch, other, pick, swapped, who)| Move::Sync(branch, other, pick, swapped, who)),
         3 => (branch(), who()).prop_map(|(branch, who)| Move::Endorse(branch, who)),
-        2 => (branch(), path(), who()).prop_map(|(branch, path, who)| Move::ThereAndBack(branch, path, who)),
-        2 => branch().prop_map(Move::Repair),
-        4 => (branch(), prop_oneof![3 => Just(Pick::Both), 1 => pick()], who())
+        3 => (branch(), path(), who()).prop_map(|(branch, path, who)| Move::ThereAndBack(branch, path, who)),
+        1 => branch().prop_map(Move::Repair),
+        2 => (branch(), prop_oneof![3 => Just(Pick::Both), 1 => pick()], who())
             .prop_map(|(branch, pick, who)| Move::Button(branch, pick, who)),
     ]
 }
 
-/// Makes the moves, on top of an introduction, which is the second of the commits that are there.
+/// Makes the moves, on top of an introduction, which is the second of the commits that are there. After each the button is
+/// tried for the branch that moved, without landing it.
 pub(super) fn write(h: &mut History, commits: &mut Vec<CommitId>, moves: &[Move]) {
     let introduction = commits[1];
     let mut team = Team { introduction, main: introduction, branches: [introduction; 2], commits };
-    moves.iter().for_each(|step| team.make(h, step));
+    for step in moves {
+        let before = team.branches;
+        team.make(h, step);
+        for branch in team.branches.into_iter().filter(|branch| !before.contains(branch)) {
+            let button = merged(h, team.main, branch, Pick::Both).by(Who::Nobody);
+            team.commits.push(button);
+        }
+    }
 }
 
 struct Team<'c> {
