@@ -21,7 +21,7 @@ use crate::store::{AcceptError, HeadRow, InstanceError, PlanError, Store, StoreE
 use crate::tick::{Fetched, Inbox, Observation, Outlets, TickError, store_head, tick};
 use crate::world::{PresentedOffer, Timing, UnreadableRecord, World};
 
-/// Reports that one pass takes at most, so that answers do not wait for ever under load.
+/// Reports, or new devices, that one pass takes at most, so that answers do not wait for ever under load.
 const BATCH: usize = 4_096;
 /// How long after a failed pass the next one tries.
 const RETRY: Duration = Duration::from_secs(1);
@@ -194,14 +194,18 @@ impl Reconciler {
         let mut last_lookup: Option<tokio::time::Instant> = None;
         let mut renewal = tokio::time::interval(RENEWAL);
         let mut failed = false;
+        let mut inbox = Inbox { mirrored: self.mirrored.take(), ..Inbox::default() };
         loop {
-            let mut inbox = Inbox { mirrored: self.mirrored.take(), ..Inbox::default() };
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 () = std::future::ready(()), if inbox.mirrored.is_some() || (self.world.has_backlog() && !failed) => {}
                 Some(outcome) = self.inputs.fetched.recv() => inbox.fetched = Some(outcome),
-                Some(enrolled) = self.inputs.enrolled.recv() => inbox.enrolled.push(enrolled.identity),
-                Some(incoming) = self.inputs.incoming.recv() => inbox.reports.push(observation(incoming)),
+                Some(enrolled) = self.inputs.enrolled.recv(), if inbox.enrolled.len() < BATCH => {
+                    inbox.enrolled.push(enrolled.identity);
+                }
+                Some(incoming) = self.inputs.incoming.recv(), if inbox.reports.len() < BATCH => {
+                    inbox.reports.push(observation(incoming));
+                }
                 // After a failed pass what was due may be due still: it waits for the next try like everything else.
                 () = sleep_until(self.world.wake_at()), if !failed => {}
                 () = tokio::time::sleep(RETRY), if failed => {}
@@ -212,7 +216,7 @@ impl Reconciler {
                 _ = renewal.tick() => self.renew().await,
             }
             self.take_waiting(&mut inbox);
-            failed = match tick(&mut self.world, &self.outlets, inbox, Timestamp::now()).await {
+            failed = match tick(&mut self.world, &self.outlets, &mut inbox, Timestamp::now()).await {
                 Ok(()) => false,
                 Err(
                     conflict @ (TickError::Plan(PlanError::Conflict { .. })
@@ -240,7 +244,8 @@ impl Reconciler {
 
     /// Takes what else has arrived, so that one pass serves all of it.
     fn take_waiting(&mut self, inbox: &mut Inbox) {
-        while let Ok(enrolled) = self.inputs.enrolled.try_recv() {
+        while inbox.enrolled.len() < BATCH {
+            let Ok(enrolled) = self.inputs.enrolled.try_recv() else { break };
             inbox.enrolled.push(enrolled.identity);
         }
         while inbox.reports.len() < BATCH {
@@ -277,7 +282,7 @@ impl Reconciler {
 fn observation(incoming: Incoming) -> Observation {
     let Incoming { identity, reported, begins_session, presented, head, reply, .. } = incoming;
     let presented = presented.map(|read| PresentedOffer { offer: read.binding.offer, metadata_version: read.version });
-    Observation { identity, reported, begins_session, presented, head, reply }
+    Observation { identity, at: Timestamp::now(), reported, begins_session, presented, head, reply }
 }
 
 /// When page and API were refreshed. Making the views costs time that grows with the fleet, so it is spent on a tenth

@@ -21,7 +21,7 @@ use crate::serve::{Sessions, Views};
 use crate::store::{AcceptError, HeadRow, PlanError, Store};
 use crate::world::{PresentedOffer, Publication, World};
 
-/// What happened since the last pass.
+/// What happened and was not taken by a pass yet.
 #[derive(Default)]
 pub struct Inbox {
     /// Where the branch was when an earlier run fetched last.
@@ -41,6 +41,8 @@ pub type Fetched = Result<(CommitId, SharedObjects), FetchError>;
 pub struct Observation {
     /// Who reports, from the certificate.
     pub identity: Identity,
+    /// When it arrived: some passes may fail before it is taken.
+    pub at: Timestamp,
     /// What it says.
     pub reported: Reported,
     /// Whether it is the first of its session, or a poll: then the device is told the heartbeat.
@@ -88,16 +90,17 @@ pub enum TickError {
     Target(#[from] bellwether_core::objects::ObjectError),
 }
 
-/// Runs one pass.
+/// Runs one pass. What is in the inbox afterwards is for the next one: as long as the head cannot be stored, nobody is
+/// judged by it, and no report is lost.
 ///
 /// # Errors
 /// When storing or publishing fails; nothing that was promised to a device depends on what was not stored.
-pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Timestamp) -> Result<(), TickError> {
-    if let Some((tip, objects)) = inbox.mirrored {
+pub async fn tick(world: &mut World, outlets: &Outlets, inbox: &mut Inbox, now: Timestamp) -> Result<(), TickError> {
+    if let Some((tip, objects)) = inbox.mirrored.take() {
         let moved = advance(world, &tip, objects, now);
         take_moved(world, moved);
     }
-    if let Some(outcome) = inbox.fetched {
+    if let Some(outcome) = inbox.fetched.take() {
         take_fetched(world, outcome, now);
     }
     take_presented_heads(world, &outlets.publisher, &inbox.reports, now).await?;
@@ -110,12 +113,12 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: Inbox, now: Times
         outlets.sessions.announce_head(record);
     }
 
-    for identity in &inbox.enrolled {
-        world.enrolled(identity, now);
+    for identity in inbox.enrolled.drain(..) {
+        world.enrolled(&identity, now);
     }
     let mut replies = Vec::with_capacity(inbox.reports.len());
-    for Observation { identity, reported, begins_session, presented, reply, .. } in inbox.reports {
-        world.observe(&identity, reported, presented, now);
+    for Observation { identity, at, reported, begins_session, presented, reply, .. } in inbox.reports.drain(..) {
+        world.observe(&identity, reported, presented, at);
         replies.push((identity.device, begins_session, reply));
     }
 

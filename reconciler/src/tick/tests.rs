@@ -69,14 +69,34 @@ impl Bench {
         store_head(&mut self.world, &self.outlets.store, &self.outlets.publisher).await
     }
 
-    async fn pass(&mut self, inbox: Inbox) -> Result<(), TickError> {
+    async fn pass(&mut self, mut inbox: Inbox) -> Result<(), TickError> {
+        self.pass_over(&mut inbox).await
+    }
+
+    async fn pass_over(&mut self, inbox: &mut Inbox) -> Result<(), TickError> {
         tick(&mut self.world, &self.outlets, inbox, now()).await
     }
 
     async fn fetch(&mut self) -> Result<(), TickError> {
+        self.pass(self.fetched()).await
+    }
+
+    fn fetched(&self) -> Inbox {
         let tip = self.git.tip.expect("a commit");
-        self.pass(Inbox { fetched: Some(Ok((tip, SharedObjects::new(self.git.objects.clone())))), ..Inbox::default() })
-            .await
+        Inbox { fetched: Some(Ok((tip, SharedObjects::new(self.git.objects.clone())))), ..Inbox::default() }
+    }
+
+    /// Has another reconciler write a record of the branch that stands above any other.
+    async fn block_record(&self) {
+        let mut fork = Repository::new(SharedObjects::new(self.git.objects.clone()), self.introduction, "main");
+        fork.advance(&self.git.tip.expect("a commit"), now());
+        let mut higher = fork.head_record().expect("a head");
+        higher.policy_version += 1;
+        publisher(&self.dir).await.store_head(&higher).await.expect("stored");
+    }
+
+    fn unblock_record(&self) {
+        std::fs::remove_file(self.dir.path().join("store/head.json")).expect("removed");
     }
 
     async fn database(&self) -> Option<CommitId> {
@@ -98,24 +118,67 @@ fn timing() -> Timing {
     Timing { heartbeat: Seconds::new(60), stale_after: Seconds::new(180), serving_since: now() }
 }
 
+/// The first report of a session of `edge-1`, which holds this head record, and the answer to it.
+fn observation(head: Option<HeadRecord>) -> (Observation, oneshot::Receiver<Vec<Directive>>) {
+    let (reply, answer) = oneshot::channel();
+    let report = Report {
+        nonce: "n-1".to_owned(),
+        agent: "0.1.0".to_owned(),
+        running: None,
+        applying: None,
+        phase: Phase::Idle,
+        health: Health::Unknown,
+        failure: None,
+        clock: now(),
+    };
+    let identity = "bellwether://example.org/plant/edge-1/edge-1".parse().expect("an identity");
+    let reported = Reported::Readable(report);
+    (Observation { identity, at: now(), reported, begins_session: true, presented: None, head, reply }, answer)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_record_is_stored_before_the_database_and_both_before_the_head_counts() {
     let mut bench = Bench::new().await;
     let tip = bench.git.tip.expect("a commit");
-    // The record cannot be written: another reconciler wrote a higher one.
-    let mut fork = Repository::new(SharedObjects::new(bench.git.objects.clone()), bench.introduction, "main");
-    fork.advance(&tip, now());
-    let mut higher = fork.head_record().expect("a head");
-    higher.policy_version += 1;
-    publisher(&bench.dir).await.store_head(&higher).await.expect("stored");
+    bench.block_record().await;
     let refused = bench.fetch().await.expect_err("nothing is accepted");
     assert!(matches!(&refused, TickError::Publish(error) if error.code() == codes::HEAD_RECORD_OLDER), "{refused:?}");
     assert_eq!(bench.database().await, None, "the database waits for the record");
     assert!(!bench.lets_enroll(), "and the listeners for both");
-    std::fs::remove_file(bench.dir.path().join("store/head.json")).expect("removed");
+    bench.unblock_record();
     bench.pass(Inbox::default()).await.expect("tried again");
     assert_eq!((bench.database().await, bench.record()), (Some(tip), Some(tip)));
     assert!(bench.lets_enroll());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_comes_while_the_head_cannot_be_stored_is_taken_by_the_next_pass() {
+    let mut bench = Bench::new().await;
+    let tip = bench.git.tip.expect("a commit");
+    // Nothing is accepted yet; then what is accepted cannot be stored; then a head that a device holds cannot.
+    let second = bench.git.clone().land(&[]);
+    for head in [None, Some(second)] {
+        bench.block_record().await;
+        let record = head.map(|commit| HeadRecord { commit, ..bench.world.repository.head_record().expect("a head") });
+        let record = record.map(|record| HeadRecord { landing: record.landing + 1, ..record });
+        let (mut observation, mut answer) = observation(record);
+        observation.at -= jiff::SignedDuration::from_secs(30);
+        let (reporter, at) = (observation.identity.device.clone(), observation.at);
+        let identity: Identity = "bellwether://example.org/plant/edge-2/edge-2".parse().expect("an identity");
+        let mut inbox = Inbox { reports: vec![observation], enrolled: vec![identity], ..bench.fetched() };
+        bench.pass_over(&mut inbox).await.expect_err("the record stands above");
+        assert!(inbox.fetched.is_none(), "the branch is not judged twice");
+        assert_eq!((inbox.reports.len(), inbox.enrolled.len()), (1, 1));
+        answer.try_recv().expect_err("nobody has answered yet");
+        assert_eq!(bench.world.devices().len(), if head.is_none() { 0 } else { 2 }, "nobody is judged meanwhile");
+        bench.unblock_record();
+        bench.pass_over(&mut inbox).await.expect("stored");
+        assert_eq!((inbox.reports.len(), inbox.enrolled.len(), bench.world.devices().len()), (0, 0, 2));
+        assert_eq!(bench.world.devices()[&reporter].row.last_seen, Some(at), "it may have died since");
+        let directives = answer.try_recv().expect("an answer");
+        assert!(directives.iter().any(|directive| matches!(directive, Directive::Head { .. })), "{directives:?}");
+        assert_eq!((bench.database().await, bench.record()), (Some(tip), head.or(Some(tip))));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,25 +215,7 @@ async fn a_newer_head_that_a_device_holds_is_stored_and_looked_up_before_anythin
     elsewhere.advance(&second, now());
     let record = elsewhere.head_record().expect("a head");
 
-    let (reply, mut answer) = oneshot::channel();
-    let report = Report {
-        nonce: "n-1".to_owned(),
-        agent: "0.1.0".to_owned(),
-        running: None,
-        applying: None,
-        phase: Phase::Idle,
-        health: Health::Unknown,
-        failure: None,
-        clock: now(),
-    };
-    let observation = Observation {
-        identity: "bellwether://example.org/plant/edge-1/edge-1".parse().expect("an identity"),
-        reported: Reported::Readable(report),
-        begins_session: true,
-        presented: None,
-        head: Some(record),
-        reply,
-    };
+    let (observation, mut answer) = observation(Some(record));
     bench.pass(Inbox { reports: vec![observation], ..Inbox::default() }).await.expect("a pass");
     assert_eq!((bench.database().await, bench.record()), (Some(first), Some(second)));
     assert!(matches!(bench.world.repository.condition(), Condition::Rewound { accepted, .. } if *accepted == second));
@@ -195,7 +240,7 @@ async fn a_pass_sees_a_silence_and_the_loop_wakes_for_it() {
     bench.git.land(&[("trust/policy.yaml", &policy(2, "maxSilence: 7d,"))]);
     bench.fetch().await.expect("stored");
     let wakes = bench.world.wake_at().expect("a time");
-    tick(&mut bench.world, &bench.outlets, Inbox::default(), wakes).await.expect("a pass");
+    tick(&mut bench.world, &bench.outlets, &mut Inbox::default(), wakes).await.expect("a pass");
     assert!(matches!(bench.world.repository.condition(), Condition::Frozen { .. }));
     assert_eq!(bench.world.wake_at(), None, "once is enough");
     let view = bench.world.views("", true, wakes).repository.expect("a view");
