@@ -8,6 +8,7 @@
 
 mod accepted;
 mod anchor;
+mod expiry;
 mod silence;
 #[cfg(test)]
 mod tests;
@@ -120,6 +121,7 @@ impl Repository {
     fn look(&mut self, now: Timestamp) -> Moved {
         let mut moved = Moved::default();
         let before = self.condition.clone();
+        let is_first = self.accepted.is_none() && self.anchor.is_none();
         let reached = self.reach_anchor(now).map(|landings| moved.landings = landings);
         let fell_back = reached.is_err() && self.fall_back(now);
         if let Some(tip) = self.tip
@@ -135,6 +137,9 @@ impl Repository {
             self.found = outcome.unwrap_or_else(|error| unreadable(&tip, &error));
             if !matches!(self.found, Condition::Rewound { .. }) {
                 self.rewound = None;
+            }
+            if is_first {
+                self.give_up_expired(now, &mut moved.landings);
             }
         }
         self.watch_silence(now);

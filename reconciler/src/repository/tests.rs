@@ -1,3 +1,4 @@
+mod expiry;
 mod orders;
 
 use std::sync::atomic::{AtomicU32, Ordering};
