@@ -6,7 +6,7 @@ use bellwether_core::declare::Declared;
 use bellwether_core::objects::{ObjectError, ObjectSource};
 use bellwether_core::verify::{Introduction, Refusal, VerifiedHistory, VerifiedLanding};
 use bellwether_schemas::head::{HeadRecord, HeadType};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::store::HeadRow;
 
@@ -14,8 +14,7 @@ use crate::store::HeadRow;
 pub(super) struct Accepted {
     pub(super) history: VerifiedHistory,
     pub(super) declared: Declared,
-    /// When somebody who counts signed last. A date in the future counts as the time at which it was accepted: nobody can
-    /// speak for the days to come.
+    /// When somebody who counts signed last.
     spoken: Option<Timestamp>,
 }
 
@@ -75,6 +74,8 @@ impl Accepted {
             declared.land(objects, landing)?;
         }
         let spoken = landings.iter().filter_map(|landing| heard(landing, now)).max();
+        // Where all dates are of the future nobody knows since when it is silent: at the latest since now.
+        let spoken = spoken.or_else(|| landings.iter().any(|landing| landing.spoken().is_some()).then_some(now));
         Ok(Self { history, declared, spoken })
     }
 
@@ -106,7 +107,13 @@ impl Accepted {
     }
 }
 
-/// When the people who stand for a landing signed, as far as that can be now.
+/// How far ahead of ours a clock may be by which somebody signs.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24);
+
+/// When the people who stand for a landing signed last. Nobody can speak for the days to come: a date that is a little ahead
+/// counts as now. One that is far ahead is ignored, and the newest other landing counts: as "now" it would end a silence
+/// at each start on an empty database, for years.
 fn heard(landing: &VerifiedLanding, now: Timestamp) -> Option<Timestamp> {
-    landing.spoken().map(|spoken| spoken.min(now))
+    let believed = now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX);
+    landing.spoken().filter(|spoken| *spoken <= believed).map(|spoken| spoken.min(now))
 }

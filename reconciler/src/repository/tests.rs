@@ -329,13 +329,19 @@ fn a_silence_freezes_the_condition_and_a_signed_commit_ends_it() {
     assert!(repository.freezes_at().is_some_and(|at| at > later(now, DAY * 6)));
 }
 
-#[test]
-fn a_date_in_the_future_counts_as_the_time_at_which_it_was_accepted() {
+/// A branch whose newest commit limits the silence, and was made `ahead` of the moment at which it is accepted.
+fn dated(ahead: SignedDuration) -> (Git, Introduction, CommitId, Timestamp) {
     let mut git = Git::begin(&[]);
     let introduction = git.introduction();
-    git.date = Some(at(0).as_second() + 50 * 365 * 86_400);
-    let limited = git.land(&[("trust/policy.yaml", &policy(2, "maxSilence: 7d,"))]);
     let accepted_at = at(1_000);
+    git.date = Some(later(accepted_at, ahead).as_second());
+    let limited = git.land(&[("trust/policy.yaml", &policy(2, "maxSilence: 7d,"))]);
+    (git, introduction, limited, accepted_at)
+}
+
+#[test]
+fn a_date_that_is_a_little_ahead_counts_as_the_time_at_which_it_was_accepted() {
+    let (git, introduction, limited, accepted_at) = dated(DAY);
     let new = || Repository::new(SharedObjects::new(git.objects.clone()), introduction, "main");
     let mut repository = new();
     repository.advance(&limited, accepted_at);
@@ -343,13 +349,42 @@ fn a_date_in_the_future_counts_as_the_time_at_which_it_was_accepted() {
     assert_eq!(record.spoken, Some(accepted_at));
     // Also after a restart, and from the record alone.
     let row = HeadRow::from(&record);
-    let late = later(accepted_at, DAY * 8);
+    let late = later(accepted_at, DAY * 9);
     for (database, record) in [(Some(row.clone()), None), (None, Some(row))] {
         let mut repository = new();
         repository.restore(database, record, late);
         repository.advance(&limited, late);
         assert!(matches!(repository.condition(), Condition::Frozen { since, .. } if *since == accepted_at));
     }
+}
+
+#[test]
+fn a_date_that_is_far_ahead_ends_no_silence_also_on_an_empty_database() {
+    let (git, introduction, limited, accepted_at) = dated(DAY * 365 * 50);
+    let before = at(1);
+    for now in [accepted_at, later(accepted_at, DAY * 30), later(accepted_at, DAY * 300)] {
+        let mut repository = Repository::new(SharedObjects::new(git.objects.clone()), introduction, "main");
+        repository.advance(&limited, now);
+        assert_eq!(repository.head_record().and_then(|record| record.spoken), Some(before));
+        assert_eq!(matches!(repository.condition(), Condition::Frozen { .. }), now != accepted_at);
+    }
+    // The same from a head whose record says nothing of it.
+    let mut repository = Repository::new(SharedObjects::new(git.objects.clone()), introduction, "main");
+    repository.advance(&limited, accepted_at);
+    let row = HeadRow { spoken: None, ..HeadRow::from(&repository.head_record().expect("a head")) };
+    repository.restore(Some(row), None, later(accepted_at, DAY * 30));
+    assert!(matches!(repository.condition(), Condition::Frozen { since, .. } if *since == before));
+}
+
+#[test]
+fn where_all_dates_are_far_ahead_the_silence_begins_at_the_start() {
+    let mut git = Git::default();
+    git.date = Some(later(at(0), DAY * 365 * 50).as_second());
+    let tip = git.land(&[("trust/policy.yaml", &policy(1, "maxSilence: 7d,")), ("fleets/edge.yaml", EDGE)]);
+    let mut repository = Repository::new(SharedObjects::new(git.objects.clone()), git.introduction(), "main");
+    repository.advance(&tip, at(0));
+    assert!(repository.watch_silence(later(at(1), DAY * 7)));
+    assert!(matches!(repository.condition(), Condition::Frozen { since, .. } if *since == at(0)));
 }
 
 #[test]
