@@ -6,14 +6,13 @@ use std::sync::{MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use object_store::ObjectStoreExt as _;
+use object_store::{ObjectStoreExt as _, UpdateVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tough::schema::{Role, RoleType, Root, Signed};
 
 use bellwether_schemas::head::{HeadRecord, MAX_HEAD};
 
-use super::objects::Flush;
 use super::presented::{PresentedError, verified};
 use super::{Inner, Objects, PublishError, Publisher, layout};
 
@@ -68,13 +67,14 @@ impl Publisher {
     ///
     /// # Errors
     /// [`PublishError::OlderHead`] when the store holds a higher one of the same introduction; when what it holds is
-    /// damaged, or it fails.
+    /// damaged, another reconciler writes at the same time, or the store fails.
     pub async fn store_head(&self, record: &HeadRecord) -> Result<(), PublishError> {
         if self.inner.head().as_ref().is_some_and(|held| held.is_current && held.record == *record) {
             return Ok(());
         }
-        // Read again: another reconciler may have written since.
-        let held = load(&self.inner.objects, &self.inner.roots).await?;
+        // Read again: another reconciler may have written since. What it writes from here on is not written over.
+        let _alone = self.inner.objects.lock(&layout::head()).await?;
+        let (held, version) = load(&self.inner.objects, &self.inner.roots).await?.unzip();
         if let Some(held) = held.map(|held| held.record)
             && held.introduction == record.introduction
             && (held.rank() > record.rank() || (held.rank() == record.rank() && held.commit != record.commit))
@@ -83,7 +83,7 @@ impl Publisher {
         }
         let value = serde_json::to_value(record).expect("a record has string keys");
         let bytes: Bytes = self.inner.keys.targets.sign(Envelope(value)).into();
-        self.inner.objects.put(&layout::head(), bytes.clone(), Flush::Each).await?;
+        self.inner.objects.replace(&layout::head(), bytes.clone(), version).await?;
         *self.inner.head() = Some(SignedHead { record: record.clone(), bytes, is_current: true });
         Ok(())
     }
@@ -95,8 +95,11 @@ impl Inner {
     }
 }
 
-/// Reads the store's record; `None` only where there is none.
-pub(super) async fn load(objects: &Objects, roots: &[Root]) -> Result<Option<SignedHead>, PublishError> {
+/// Reads the store's record, and which version of the file that is; `None` only where there is none.
+pub(super) async fn load(
+    objects: &Objects,
+    roots: &[Root],
+) -> Result<Option<(SignedHead, UpdateVersion)>, PublishError> {
     let found = match objects.store().get(&layout::head()).await {
         Ok(found) => found,
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
@@ -106,9 +109,10 @@ pub(super) async fn load(objects: &Objects, roots: &[Root]) -> Result<Option<Sig
         let why = format!("it has {} bytes, at most {MAX_HEAD} are allowed", found.meta.size);
         return Err(PublishError::Head { why, source: None });
     }
+    let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
     let bytes = found.bytes().await?;
     let unusable = |source| PublishError::Head { why: "it is damaged or not ours".to_owned(), source: Some(source) };
-    read(roots, &bytes).map(Some).map_err(unusable)
+    read(roots, &bytes).map(|head| Some((head, version))).map_err(unusable)
 }
 
 fn read(roots: &[Root], bytes: &Bytes) -> Result<SignedHead, PresentedError> {

@@ -192,7 +192,7 @@ impl Publisher {
                 return Err(PublishError::ForeignKey { role, version: newest.version });
             }
         }
-        let head = Mutex::new(head::load(&objects, &roots).await?);
+        let head = Mutex::new(head::load(&objects, &roots).await?.map(|(head, _)| head));
         let (newest, stored) = Default::default();
         Ok(Self { inner: Arc::new(Inner { objects, keys, roots, newest, stored, head }) })
     }

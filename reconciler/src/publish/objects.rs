@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode};
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, UpdateVersion};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
@@ -103,6 +103,36 @@ impl Objects {
             Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Lets nobody else write this file until the lock is dropped. Only a directory needs it: a service knows versions.
+    pub(super) async fn lock(&self, path: &ObjectPath) -> object_store::Result<Option<File>> {
+        let Some(directory) = &self.directory else { return Ok(None) };
+        let beside = directory.path.join(format!("{path}.lock"));
+        let lock = move || {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(beside)?;
+            file.lock().map(|()| file)
+        };
+        let locked = tokio::task::spawn_blocking(lock).await.map_err(std::io::Error::other);
+        locked.flatten().map(Some).map_err(failed)
+    }
+
+    /// Writes a file in place of the version that was read, or of none. In a directory the lock must be held since then.
+    ///
+    /// # Errors
+    /// Also when another one wrote since.
+    pub(super) async fn replace(
+        &self,
+        path: &ObjectPath,
+        content: Bytes,
+        read: Option<UpdateVersion>,
+    ) -> object_store::Result<()> {
+        let mode = match (&self.directory, read) {
+            (Some(_), _) => PutMode::Overwrite,
+            (None, Some(version)) => PutMode::Update(version),
+            (None, None) => PutMode::Create,
+        };
+        self.each.put_opts(path, content.into(), mode.into()).await.map(|_| ())
     }
 
     /// Writes what [`show`](Self::show) will put in place of the file of this name. A batch writes it before the flush, so that

@@ -94,6 +94,56 @@ async fn the_store_never_goes_back_but_for_another_introduction() {
 }
 
 #[tokio::test]
+async fn whoever_comes_between_reading_and_writing_is_not_written_over() {
+    let bench = Bench::new().await;
+    bench.stores(&record(2, 5)).await.expect("stored");
+    // Another reconciler is about to write.
+    let other = Objects::in_directory(&bench.dir.path().join("store")).expect("a store");
+    let lock = other.lock(&layout::head()).await.expect("locked");
+    let lower = record(2, 6);
+    let mut waiting = std::pin::pin!(bench.stores(&lower));
+    let early = tokio::time::timeout(std::time::Duration::from_millis(200), &mut waiting).await;
+    assert!(early.is_err(), "it waits its turn: {early:?}");
+    let higher = bench.keys().targets.sign(value(&record(2, 8)));
+    std::fs::write(bench.file(), &higher).expect("written");
+    drop(lock);
+    let refused = waiting.await.expect_err("the other one stands above");
+    assert_eq!(refused.code(), codes::HEAD_RECORD_OLDER, "{refused}");
+    assert_eq!(std::fs::read(bench.file()).expect("there"), higher);
+    bench.stores(&record(2, 9)).await.expect("nobody holds the lock any more");
+}
+
+#[tokio::test]
+async fn a_service_replaces_only_the_version_that_was_read() {
+    let bench = Bench::new().await;
+    let root = std::fs::read(bench.dir.path().join("store/root/1.root.json")).expect("a root");
+    let objects = Objects::of_service(std::sync::Arc::new(object_store::memory::InMemory::new()));
+    publish_root(&objects, &root).await.expect("a root");
+    let publisher = Publisher::open(objects.clone(), bench.keys()).await.expect("a publisher");
+    let version = async || {
+        let found = load(&objects, &publisher.inner.roots).await.expect("readable");
+        found.map(|(head, version)| (head.record.landing, version))
+    };
+    let replace = async |read| objects.replace(&layout::head(), "late".into(), read).await;
+    assert_eq!(version().await, None);
+    publisher.store_head(&record(2, 5)).await.expect("the first");
+    let (landing, first) = version().await.expect("a record");
+    assert_eq!(landing, 5);
+    publisher.store_head(&record(2, 6)).await.expect("the next");
+    // Who read before, or found nothing, comes too late.
+    for read in [None, Some(first)] {
+        let late = replace(read).await.expect_err("another one wrote since");
+        assert!(
+            matches!(late, object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }),
+            "{late}"
+        );
+    }
+    let (landing, second) = version().await.expect("a record");
+    assert_eq!(landing, 6);
+    replace(Some(second)).await.expect("nobody came between");
+}
+
+#[tokio::test]
 async fn a_damaged_or_forged_record_is_an_error_with_advice_and_never_absent() {
     let bench = Bench::new().await;
     bench.stores(&record(2, 5)).await.expect("stored");
