@@ -40,10 +40,11 @@ const GITLAB_TOKEN: &str = "x-gitlab-token";
 const SIGNING_TOKEN: &str = "whsec_";
 /// Bytes of a body that are read; GitHub sends no more.
 const MAX_BODY: usize = 25 << 20;
-/// How long a body may take.
+/// How long a body may take, and how long it may pause: whoever sends nothing must not keep others from the few places.
 const BODY_TIME: Duration = Duration::from_secs(10);
+pub(super) const PAUSE: Duration = Duration::from_secs(2);
 /// Bodies that are read at once.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 /// Characters that a secret has at least.
 const SHORTEST: usize = 16;
 /// Signatures in one header, as while a token is exchanged.
@@ -131,7 +132,8 @@ async fn read_signed(mut body: Body, mut signed: hmac::Context, claim: &Claim) -
     signed.update(&claim.before_body);
     let reading = async {
         let mut length = 0;
-        while let Some(frame) = body.frame().await {
+        let paused = |_| problem(Class::Malformed, format!("nothing of the call came for {} s", PAUSE.as_secs()));
+        while let Some(frame) = timeout(PAUSE, body.frame()).await.map_err(paused)? {
             let frame = frame.map_err(|_| problem(Class::Malformed, "the call breaks off".to_owned()))?;
             let Some(data) = frame.data_ref() else { continue };
             length += data.len();

@@ -168,6 +168,25 @@ async fn a_burst_of_calls_leaves_one_fetch_waiting() {
 }
 
 #[tokio::test]
+async fn calls_that_stop_in_the_middle_give_their_places_back_soon() {
+    use crate::serve::webhook::{AT_ONCE, PAUSE};
+    let mut hook = Hook::with(SECRET).await;
+    let signed = [("X-Hub-Signature-256", HUB)];
+    let begin = std::time::Instant::now();
+    let stopping = (0..AT_ONCE).map(|_| {
+        let begun = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"Hello"))]);
+        let body = reqwest::Body::wrap_stream(futures::StreamExt::chain(begun, futures::stream::pending()));
+        hook.call(&signed, body)
+    });
+    for (status, code, message) in futures::future::join_all(stopping).await {
+        assert_eq!((status, code.as_str()), (400, codes::WEBHOOK_REQUEST.as_str()), "{message}");
+    }
+    assert!(begin.elapsed() < PAUSE * 3, "{:?}", begin.elapsed());
+    assert_eq!(hook.call(&signed, BODY).await.0, 202);
+    assert!(hook.asked());
+}
+
+#[tokio::test]
 async fn without_a_secret_there_is_no_webhook_and_only_post_is_a_call() {
     let world = World::start([]).await;
     let (status, code, message) = call(&world, &[("X-Hub-Signature-256", HUB)], BODY).await;
