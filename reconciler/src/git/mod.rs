@@ -117,7 +117,11 @@ impl Mirror {
             .map_err(unreachable)?;
         let connection = match local::path(&self.url) {
             Some(path) => {
-                let transport: Box<dyn Transport + Send> = Box::new(self.upload_pack(&path)?);
+                let source = self.open_source(&path)?;
+                if let Some(tip) = unmoved(&repo, &source, &name) {
+                    return Ok(Fetched::Tip(tip));
+                }
+                let transport: Box<dyn Transport + Send> = Box::new(self.upload_pack(&source)?);
                 remote.to_connection_with_transport(transport)
             }
             None => remote.connect(Direction::Fetch).map_err(unreachable)?,
@@ -159,20 +163,26 @@ impl Mirror {
         Ok(Fetched::Tip(CommitId::from_bytes(tip.as_bytes()).expect("a git id has 20 or 32 bytes")))
     }
 
-    /// Starts git for a repository on this machine; what is wrong with that is said better here than by the transport.
-    fn upload_pack(&self, path: &Path) -> Result<impl Transport + Send + use<>, FetchError> {
+    /// Opens a repository on this machine; what is wrong with that is said better here than by the transport.
+    fn open_source(&self, path: &Path) -> Result<gix::Repository, FetchError> {
         let unreachable = |why: String| FetchError::Unreachable { shown: self.shown(), why };
         if !path.exists() {
             return Err(unreachable("there is no such directory".to_owned()));
         }
         let source = local::open(path).map_err(|why| unreachable(chain(&why)))?;
         match source.is_shallow() {
-            Ok(false) => {}
-            Ok(true) => return Err(FetchError::Shallow { shown: self.shown() }),
-            Err(why) => return Err(unreachable(chain(&why))),
+            Ok(false) => Ok(source),
+            Ok(true) => Err(FetchError::Shallow { shown: self.shown() }),
+            Err(why) => Err(unreachable(chain(&why))),
         }
-        local::upload_pack(source.common_dir())
-            .map_err(|why| unreachable(format!("git upload-pack cannot be started: {why}")))
+    }
+
+    /// Starts git for a repository on this machine.
+    fn upload_pack(&self, source: &gix::Repository) -> Result<impl Transport + Send + use<>, FetchError> {
+        local::upload_pack(source.common_dir()).map_err(|why| {
+            let why = format!("git upload-pack cannot be started: {why}");
+            FetchError::Unreachable { shown: self.shown(), why }
+        })
     }
 
     /// Refuses a branch that points to something else than a commit.
@@ -259,6 +269,15 @@ impl Mirror {
 enum Fetched {
     Tip(CommitId),
     OtherHash { found: gix::hash::Kind, expected: gix::hash::Kind },
+}
+
+/// The tip of the branch where a repository on this machine has it as the mirror does: then there is nothing to fetch, and
+/// no process to start for it. Whatever is in doubt is left to git.
+fn unmoved(mirror: &gix::Repository, source: &gix::Repository, branch: &str) -> Option<CommitId> {
+    let tip = |repo: &gix::Repository| Some(repo.try_find_reference(branch).ok()??.try_id()?.detach());
+    let known = tip(mirror).filter(|known| tip(source) == Some(*known))?;
+    let header = mirror.try_find_header(known).ok()??;
+    CommitId::from_bytes(known.as_bytes()).filter(|_| header.kind() == gix::object::Kind::Commit)
 }
 
 fn options() -> gix::open::Options {

@@ -136,6 +136,76 @@ fn follows_the_branch_for_long_and_back_and_keeps_what_it_had() {
 }
 
 #[test]
+fn for_a_branch_on_this_machine_git_is_started_only_when_it_moved() {
+    let source = Source::new();
+    let older: CommitId = source.git(&["rev-parse", "HEAD"]).parse().expect("an id");
+    source.commit("newer");
+    for url in [source.work.clone(), source.bare()] {
+        let mirror = source.mirror(&url, "main");
+        let tip = mirror.fetch(&NEVER).expect("fetched");
+        // Git ends at once when it reads this.
+        let dir = if url == source.work { url.join(".git") } else { url.clone() };
+        let config = std::fs::read_to_string(dir.join("config")).expect("a configuration");
+        std::fs::write(dir.join("config"), format!("{config}[uploadpack]\n\tkeepAlive = nonsense\n")).expect("written");
+        assert_eq!(mirror.fetch(&NEVER).expect("nothing is to be fetched"), tip);
+        std::fs::write(dir.join("refs/heads/main"), format!("{older}\n")).expect("written");
+        mirror.fetch(&NEVER).expect_err("git is started, and ends");
+        std::fs::write(dir.join("config"), config).expect("written");
+        assert_eq!(mirror.fetch(&NEVER).expect("fetched"), older);
+        std::fs::write(dir.join("refs/heads/main"), format!("{tip}\n")).expect("written");
+        assert_eq!(mirror.fetch(&NEVER).expect("fetched"), tip);
+        // A mirror that lost the objects does not have what its branch says.
+        let mirrored = source.dir.path().join("mirror.git/objects");
+        std::fs::rename(&mirrored, source.dir.path().join("lost")).expect("renamed");
+        std::fs::create_dir_all(mirrored.join("pack")).expect("a folder");
+        let lost = mirror.fetch(&NEVER).expect_err("the mirror is damaged");
+        assert_eq!(lost.code(), codes::REPOSITORY_UNREACHABLE, "{lost}");
+        for lost in ["mirror.git", "lost"] {
+            std::fs::remove_dir_all(source.dir.path().join(lost)).expect("removed");
+        }
+    }
+    // What is wrong with a repository is seen all the same, and where the branch goes.
+    let mirror = source.mirror(&source.work, "main");
+    mirror.fetch(&NEVER).expect("fetched");
+    let mark = source.work.join(".git/shallow");
+    std::fs::write(&mark, format!("{}\n", source.git(&["rev-parse", "HEAD"]))).expect("written");
+    assert_eq!(mirror.fetch(&NEVER).expect_err("it is shallow").code(), codes::REPOSITORY_SHALLOW);
+    std::fs::remove_file(mark).expect("removed");
+    let moved = source.commit("two");
+    assert_eq!(mirror.fetch(&NEVER).expect("fetched"), moved);
+    source.git(&["pack-refs", "--all"]);
+    assert_eq!(mirror.fetch(&NEVER).expect("fetched"), moved);
+    let moved = source.commit("three");
+    assert_eq!(mirror.fetch(&NEVER).expect("fetched"), moved);
+    source.git(&["checkout", "-q", "--detach"]);
+    source.git(&["branch", "-q", "-D", "main"]);
+    assert_eq!(mirror.fetch(&NEVER).expect_err("it is gone").code(), codes::BRANCH_MISSING);
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn a_fetch_of_nothing_measured() {
+    let source = Source::new();
+    for number in 0..50 {
+        source.commit(&format!("commit {number}"));
+    }
+    let bare = source.bare();
+    let mirror = source.mirror(&bare, "main");
+    mirror.fetch(&NEVER).expect("fetched");
+    // User and system time, of this process and of those that it waited for, in hundredths of a second.
+    let ticks = || {
+        let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+        let times = stat.rsplit(')').next().expect("fields").split_whitespace().skip(11).take(4);
+        times.map(|field| field.parse::<u64>().expect("a number")).sum::<u64>()
+    };
+    let (begin, before) = (Instant::now(), ticks());
+    for _ in 0..100 {
+        mirror.fetch(&NEVER).expect("fetched");
+    }
+    println!("a fetch of nothing: {:?}, {} us of CPU", begin.elapsed() / 100, (ticks() - before) * 100);
+}
+
+#[test]
 fn says_what_is_wrong_with_a_repository() {
     let source = Source::new();
     source.commit("two");
