@@ -282,7 +282,7 @@ impl Reconciler {
 fn observation(incoming: Incoming) -> Observation {
     let Incoming { identity, reported, begins_session, presented, head, reply, .. } = incoming;
     let presented = presented.map(|read| PresentedOffer { offer: read.binding.offer, metadata_version: read.version });
-    Observation { identity, reported, begins_session, presented, head, reply }
+    Observation { identity, at: Timestamp::now(), reported, begins_session, presented, head, reply }
 }
 
 /// When page and API were refreshed. Making the views costs time that grows with the fleet, so it is spent on a tenth

@@ -41,6 +41,8 @@ pub type Fetched = Result<(CommitId, SharedObjects), FetchError>;
 pub struct Observation {
     /// Who reports, from the certificate.
     pub identity: Identity,
+    /// When it arrived: some passes may fail before it is taken.
+    pub at: Timestamp,
     /// What it says.
     pub reported: Reported,
     /// Whether it is the first of its session, or a poll: then the device is told the heartbeat.
@@ -115,8 +117,8 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: &mut Inbox, now: 
         world.enrolled(&identity, now);
     }
     let mut replies = Vec::with_capacity(inbox.reports.len());
-    for Observation { identity, reported, begins_session, presented, reply, .. } in inbox.reports.drain(..) {
-        world.observe(&identity, reported, presented, now);
+    for Observation { identity, at, reported, begins_session, presented, reply, .. } in inbox.reports.drain(..) {
+        world.observe(&identity, reported, presented, at);
         replies.push((identity.device, begins_session, reply));
     }
 

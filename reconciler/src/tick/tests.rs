@@ -133,7 +133,7 @@ fn observation(head: Option<HeadRecord>) -> (Observation, oneshot::Receiver<Vec<
     };
     let identity = "bellwether://example.org/plant/edge-1/edge-1".parse().expect("an identity");
     let reported = Reported::Readable(report);
-    (Observation { identity, reported, begins_session: true, presented: None, head, reply }, answer)
+    (Observation { identity, at: now(), reported, begins_session: true, presented: None, head, reply }, answer)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,7 +161,9 @@ async fn a_report_that_comes_while_the_head_cannot_be_stored_is_taken_by_the_nex
         bench.block_record().await;
         let record = head.map(|commit| HeadRecord { commit, ..bench.world.repository.head_record().expect("a head") });
         let record = record.map(|record| HeadRecord { landing: record.landing + 1, ..record });
-        let (observation, mut answer) = observation(record);
+        let (mut observation, mut answer) = observation(record);
+        observation.at -= jiff::SignedDuration::from_secs(30);
+        let (reporter, at) = (observation.identity.device.clone(), observation.at);
         let identity: Identity = "bellwether://example.org/plant/edge-2/edge-2".parse().expect("an identity");
         let mut inbox = Inbox { reports: vec![observation], enrolled: vec![identity], ..bench.fetched() };
         bench.pass_over(&mut inbox).await.expect_err("the record stands above");
@@ -172,6 +174,7 @@ async fn a_report_that_comes_while_the_head_cannot_be_stored_is_taken_by_the_nex
         bench.unblock_record();
         bench.pass_over(&mut inbox).await.expect("stored");
         assert_eq!((inbox.reports.len(), inbox.enrolled.len(), bench.world.devices().len()), (0, 0, 2));
+        assert_eq!(bench.world.devices()[&reporter].row.last_seen, Some(at), "it may have died since");
         let directives = answer.try_recv().expect("an answer");
         assert!(directives.iter().any(|directive| matches!(directive, Directive::Head { .. })), "{directives:?}");
         assert_eq!((bench.database().await, bench.record()), (Some(tip), head.or(Some(tip))));
