@@ -257,12 +257,15 @@ impl Trees<'_> {
             Some(Node::File(entry)) => Some(entry),
             Some(Node::Folder(_) | Node::Odd { .. }) | None => None,
         };
-        let change = |found: Difference| PathChange {
-            path: String::from_utf8(found.path).expect("every name of a landing is UTF-8"),
-            before: file(found.before),
-            after: file(found.after),
+        // What `before` had and `after` lacks may be odd: before its turn a landing follows one that nobody has judged.
+        let odd = |error: std::string::FromUtf8Error| {
+            Fault::new(codes::TREE_ENTRY, "has a name that is not UTF-8").path(name::shown(error.as_bytes()))
         };
-        Ok(walk.found.into_iter().map(change).collect())
+        let change = |found: Difference| {
+            let path = String::from_utf8(found.path).map_err(odd)?;
+            Ok(PathChange { path, before: file(found.before), after: file(found.after) })
+        };
+        walk.found.into_iter().map(change).collect()
     }
 
     /// Every path at which two trees differ, whatever they hold; at most `limit` entries are looked at.

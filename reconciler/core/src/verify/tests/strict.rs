@@ -198,6 +198,21 @@ fn odd_entries_refuse_the_landing_with_their_whole_path() {
 }
 
 #[test]
+fn a_landing_after_one_with_an_odd_name_is_compared_without_panic() {
+    let (mut repository, mut history, first) = Repository::introduced();
+    let tree = *first.tree();
+    let raw = crate::objects::read(&repository.objects, &tree, ObjectKind::Tree).expect("a tree");
+    let blob = repository.objects.insert(ObjectKind::Blob, "x");
+    let root = [raw, tree_entry("100644", b"\xff", &blob)].concat();
+    let root = repository.objects.insert(ObjectKind::Tree, root);
+    // Nobody signed either; the second drops the name again, and is looked at before the first is judged.
+    let odd = repository.commit_tree(root, &[*first.id()], None);
+    let merge = repository.commit_tree(tree, &[odd, *first.id()], None);
+    let advanced = history.advance(&repository.objects, &merge, NOW);
+    assert_eq!(assert_refused(&advanced, codes::COMMIT_UNSIGNED).commit, odd);
+}
+
+#[test]
 fn trees_that_explode_or_never_end_are_refused() {
     let (mut repository, mut history, first) = Repository::introduced();
     let old = crate::objects::read(&repository.objects, first.tree(), ObjectKind::Tree).expect("a tree");
