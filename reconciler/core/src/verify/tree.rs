@@ -307,7 +307,7 @@ impl Trees<'_> {
         }
         walk.seen += old.as_ref().map_or(0, |tree| tree.len()) + new.as_ref().map_or(0, |tree| tree.len());
         if walk.seen > walk.limit {
-            return too_large(format!("more than {} entries changed", walk.limit));
+            return too_large(format!("more than {} entries of folders would have to be compared", walk.limit));
         }
         let mut old = old.iter().flat_map(|tree| tree.iter()).peekable();
         let mut new = new.iter().flat_map(|tree| tree.iter()).peekable();
