@@ -124,6 +124,17 @@ pub fn expect(source: &dyn ObjectSource, id: &ObjectId, kind: ObjectKind) -> Res
 /// # Errors
 /// Every case of [`ObjectError`].
 pub fn read(source: &dyn ObjectSource, id: &ObjectId, kind: ObjectKind) -> Result<Vec<u8>, ObjectError> {
+    let content = unchecked(source, id, kind)?;
+    check(id, kind, &content)?;
+    Ok(content)
+}
+
+/// Reads an object of `kind`, and checks kind and length. Whoever uses it must [`check`] the hash before what it says counts.
+pub(crate) fn unchecked(
+    source: &dyn ObjectSource,
+    id: &ObjectId,
+    kind: ObjectKind,
+) -> Result<Vec<u8>, ObjectError> {
     let (found, content) = source.raw(id)?;
     if found != kind {
         return Err(ObjectError::WrongKind { id: *id, found: found.word(), expected: kind.word() });
@@ -131,8 +142,16 @@ pub fn read(source: &dyn ObjectSource, id: &ObjectId, kind: ObjectKind) -> Resul
     if content.len() > kind.limit() {
         return Err(ObjectError::TooLarge { id: *id, length: content.len(), limit: kind.limit() });
     }
-    match hash(kind, &content, id.as_bytes().len()) {
-        Some(actual) if actual == *id => Ok(content),
+    Ok(content)
+}
+
+/// Checks that an object of `kind` with this content has this id.
+///
+/// # Errors
+/// `Corrupt` or `Collision`.
+pub(crate) fn check(id: &ObjectId, kind: ObjectKind, content: &[u8]) -> Result<(), ObjectError> {
+    match hash(kind, content, id.as_bytes().len()) {
+        Some(actual) if actual == *id => Ok(()),
         Some(_) => Err(ObjectError::Corrupt(*id)),
         None => Err(ObjectError::Collision(*id)),
     }

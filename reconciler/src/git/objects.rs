@@ -1,9 +1,11 @@
 //! Raw objects of the mirror, for as many threads as like to read. Nothing is checked here but length, before memory is
 //! spent on it.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::num::NonZero;
 
+use gix::objs::Find as _;
 use thread_local::ThreadLocal;
 
 use bellwether_core::objects::{ObjectError, ObjectKind, ObjectSource};
@@ -74,7 +76,7 @@ impl MirrorObjects {
     /// Reads what may be long: kind and length are looked at first, and nothing is inflated that is too long.
     fn read_large(&self, id: &ObjectId, name: gix::ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
         let unreadable = |why: gix::Error| ObjectError::Unreadable { id: *id, why: super::chain(&why) };
-        let repo = self.large.of_this_thread();
+        let repo = &self.large.of_this_thread().repo;
         let header = repo.try_find_header(name).map_err(unreadable)?.ok_or(ObjectError::Missing(*id))?;
         let kind = kind(id, header.kind())?;
         let length = usize::try_from(header.size()).unwrap_or(usize::MAX);
@@ -94,18 +96,22 @@ impl ObjectSource for MirrorObjects {
             return Err(ObjectError::Missing(*id));
         }
         // One look-up serves nearly all: the length that pack or file declares is held against the limit before it is inflated.
-        match self.small.of_this_thread().try_find_object(name) {
-            Ok(Some(found)) => {
-                let (kind, content) = (kind(id, found.kind)?, found.detach().data);
-                match content.len() > kind.limit() {
-                    true => Err(ObjectError::TooLarge { id: *id, length: content.len(), limit: kind.limit() }),
-                    false => Ok((kind, content)),
-                }
-            }
+        let Handle { repo, buffer } = self.small.of_this_thread();
+        // Others of this object's chain of deltas are taken apart in it too: it grows once for all of them.
+        let mut buffer = buffer.borrow_mut();
+        let found = match repo.objects.try_find(&name, &mut buffer) {
+            Ok(Some(found)) => kind(id, found.kind).and_then(|kind| match found.data.len() > kind.limit() {
+                true => Err(ObjectError::TooLarge { id: *id, length: found.data.len(), limit: kind.limit() }),
+                false => Ok((kind, found.data.to_vec())),
+            }),
             Ok(None) => Err(ObjectError::Missing(*id)),
             Err(why) if why.is_resource_exhausted() => self.read_large(id, name),
             Err(why) => Err(unreadable(super::chain(&why))),
+        };
+        if buffer.capacity() > SMALL {
+            *buffer = Vec::new();
         }
+        found
     }
 
     fn header(&self, id: &ObjectId) -> Result<(ObjectKind, usize), ObjectError> {
@@ -114,7 +120,7 @@ impl ObjectSource for MirrorObjects {
         if name.kind() != self.small.shared.objects.object_hash() {
             return Err(ObjectError::Missing(*id));
         }
-        let found = self.small.of_this_thread().try_find_header(name).map_err(|why| unreadable(super::chain(&why)))?;
+        let found = self.small.of_this_thread().repo.try_find_header(name).map_err(|why| unreadable(super::chain(&why)))?;
         let found = found.ok_or(ObjectError::Missing(*id))?;
         Ok((kind(id, found.kind())?, usize::try_from(found.size()).unwrap_or(usize::MAX)))
     }
@@ -135,7 +141,13 @@ fn kind(id: &ObjectId, found: gix::object::Kind) -> Result<ObjectKind, ObjectErr
 #[derive(Debug)]
 struct Handles {
     shared: gix::ThreadSafeRepository,
-    handles: ThreadLocal<gix::Repository>,
+    handles: ThreadLocal<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    repo: gix::Repository,
+    buffer: RefCell<Vec<u8>>,
 }
 
 impl Handles {
@@ -143,12 +155,12 @@ impl Handles {
         Self { shared, handles: ThreadLocal::new() }
     }
 
-    fn of_this_thread(&self) -> &gix::Repository {
+    fn of_this_thread(&self) -> &Handle {
         self.handles.get_or(|| {
             let mut repo = self.shared.to_thread_local();
             repo.objects.ignore_replacements = true;
             repo.objects.set_pack_cache(|| Box::new(Bases::new()));
-            repo
+            Handle { repo, buffer: RefCell::default() }
         })
     }
 }

@@ -74,6 +74,18 @@ impl Commit {
         };
         Ok(Self { tree, parents, committed, summary: summary(&raw[end + 1..]), signature, payload })
     }
+
+    /// Gives up what only a check of the signature needs, most of its memory.
+    pub(crate) fn forget_signature(&mut self) {
+        self.signature = None;
+        self.payload = Vec::new();
+    }
+
+    /// Bytes of memory, about.
+    pub(crate) fn size(&self) -> usize {
+        let signature = self.signature.as_ref().map_or(0, String::len);
+        size_of::<Self>() + size_of_val(&*self.parents) + self.summary.len() + signature + self.payload.len()
+    }
 }
 
 /// Why the header `name` is not where it is expected: perhaps another stands there for the second time.

@@ -1,29 +1,27 @@
 //! What can be known about a landing before the landings before it are accepted: many are examined at the same time.
 //!
-//! Nothing that somebody who merely may push can make large is read here: of a landing that nobody of the policy seems to
-//! have signed only the commit, and of the others only small changes. The rest is read when its turn comes, if it does.
+//! Nothing that somebody who merely may push can make large is read here: nothing of a landing that nobody of the policy
+//! seems to have signed, and of the others only small changes. The rest is read when its turn comes, if it does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bellwether_schemas::manifest::Kind;
-use bellwether_schemas::{CommitId, ObjectId, PersonName, codes};
+use bellwether_schemas::{CommitId, ObjectId, PersonName};
 use rayon::prelude::*;
 
 use super::commit::Commit;
-use super::landing::VerifiedLanding;
-use super::line::read_skeleton;
-use super::policy::{POLICY_PATH, Policy};
+use super::policy::Policy;
 use super::refusal::Fault;
-use super::signature::{Keys, Proof, prove_with};
-use super::tree::{Node, PathChange, TreeCache, Trees};
+use super::signature::{Proof, prove};
+use super::tree::{PathChange, TreeCache, Trees};
+use super::walk::Step;
 use crate::objects::{self, ObjectKind, ObjectSource};
 
 /// Landings that one core examines in a row: each shares most trees with the one before.
 const RUN: usize = 64;
 /// Entries of trees that are looked at for one landing before its turn.
 const EARLY_ENTRIES: usize = 250_000;
-/// Changes that the landings of a line have together before their turn.
+/// Changes that the landings of a batch have together before their turn.
 const EARLY_CHANGES: usize = 200_000;
 
 /// A landing that was read.
@@ -32,18 +30,7 @@ pub(crate) struct Examined {
     pub(crate) id: CommitId,
     pub(crate) commit: Commit,
     signature: Signature,
-    content: Option<Content>,
-}
-
-/// What a landing holds. What is wrong with a part of it is kept, so that the most telling fault is named.
-#[derive(Debug)]
-pub(crate) struct Content {
-    /// What differs from the first parent.
-    pub(crate) changes: Result<Vec<PathChange>, Fault>,
-    /// The blob of the policy.
-    pub(crate) policy: Result<ObjectId, Fault>,
-    /// Whether the tree is one that a landing may have.
-    pub(crate) shape: Result<(), Fault>,
+    changes: Option<Vec<PathChange>>,
 }
 
 /// What is known of the signature.
@@ -53,6 +40,15 @@ enum Signature {
     Proven(Proof),
     /// Who signed by a policy that is probably in force at the landing.
     Foreseen(Arc<Policy>, Result<PersonName, Fault>),
+}
+
+impl Signature {
+    fn of(commit: &Commit, proof: Proof, policy: &Arc<Policy>) -> Self {
+        match proof {
+            Proof::Deferred => Self::Foreseen(policy.clone(), policy.signer(commit, &proof)),
+            Proof::None | Proof::Ssh(_) => Self::Proven(proof),
+        }
+    }
 }
 
 impl Examined {
@@ -65,144 +61,102 @@ impl Examined {
         }
     }
 
-    /// What it holds, compared with the tree of its first parent.
-    pub(crate) fn content(&mut self, trees: &mut Trees<'_>, parent: Option<&ObjectId>) -> Content {
-        let tree = self.commit.tree;
-        self.content.take().unwrap_or_else(|| Content {
-            changes: trees.diff(parent.copied(), tree),
-            policy: find_policy(trees, &tree),
-            shape: keeps_a_fleet(trees, parent, &tree),
-        })
+    /// What differs from the tree of its first parent.
+    pub(crate) fn changes(
+        &mut self,
+        trees: &mut Trees<'_>,
+        parent: Option<&ObjectId>,
+    ) -> Result<Vec<PathChange>, Fault> {
+        self.changes.take().map_or_else(|| trees.diff(parent.copied(), self.commit.tree), Ok)
     }
 }
 
-/// Examines the landings of a line in order, of which the first follows `base`. Most are judged by its policy.
-pub(crate) fn line(
+/// A landing before its turn.
+#[derive(Debug)]
+pub(crate) struct Early {
+    pub(crate) id: CommitId,
+    /// None where it is read when its turn comes.
+    pub(crate) examined: Option<Result<Examined, Fault>>,
+}
+
+/// Examines a batch of landings of a line, in order. Most are judged by `policy`.
+pub(crate) fn early(
     objects: &dyn ObjectSource,
     cache: &mut TreeCache,
-    base: CommitId,
     policy: &Arc<Policy>,
-    ids: &[CommitId],
-) -> Vec<Result<Examined, Fault>> {
-    let left = AtomicUsize::new(EARLY_CHANGES);
-    if ids.len() <= RUN {
-        return Examiner { policy, left: &left, keys: Keys::default() }.run(&mut Trees { objects, cache }, base, ids);
+    batch: Vec<Step>,
+) -> Vec<Early> {
+    let left = &AtomicUsize::new(EARLY_CHANGES);
+    if batch.len() <= RUN {
+        return Examiner { policy, left }.run(&mut Trees { objects, cache }, batch);
     }
-    let runs = ids.par_chunks(RUN).enumerate().flat_map_iter(|(at, ids_of_run)| {
-        let before = (at * RUN).checked_sub(1).map_or(base, |before| ids[before]);
-        let mut examiner = Examiner { policy, left: &left, keys: Keys::default() };
-        examiner.run(&mut Trees { objects, cache: &mut TreeCache::default() }, before, ids_of_run)
-    });
-    runs.collect()
+    let run = |run| Examiner { policy, left }.run(&mut Trees { objects, cache: &mut TreeCache::default() }, run);
+    batch.into_par_iter().chunks(RUN).flat_map_iter(run).collect()
+}
+
+/// Examines a landing whose turn has come.
+pub(crate) fn now(objects: &dyn ObjectSource, id: CommitId, policy: &Arc<Policy>) -> Result<Examined, Fault> {
+    let (commit, proof) = read(objects, id)?;
+    let signature = Signature::of(&commit, proof, policy);
+    Ok(Examined { id, commit, signature, changes: None })
 }
 
 /// Examines an introduction.
-pub(crate) fn introduction(trees: &Trees<'_>, id: CommitId) -> Result<Examined, Fault> {
-    let commit = read_commit(trees, id)?;
-    let signature = Signature::Proven(prove_with(&commit, &mut Keys::default()));
-    Ok(Examined { id, commit, signature, content: None })
+pub(crate) fn introduction(objects: &dyn ObjectSource, id: CommitId) -> Result<Examined, Fault> {
+    let (commit, proof) = read(objects, id)?;
+    Ok(Examined { id, commit, signature: Signature::Proven(proof), changes: None })
 }
 
-/// The landing `id`, whose first parent is `parent`.
-pub(crate) fn one(
-    objects: &dyn ObjectSource,
-    cache: &mut TreeCache,
-    parent: &VerifiedLanding,
-    id: CommitId,
-) -> Result<Examined, Fault> {
-    line(objects, cache, *parent.id(), parent.shared_policy(), &[id]).pop().expect("one was asked for")
+fn read(objects: &dyn ObjectSource, id: CommitId) -> Result<(Commit, Proof), Fault> {
+    let raw = objects::read(objects, &id, ObjectKind::Commit)?;
+    let commit = Commit::parse(&raw, id.as_bytes().len())?;
+    let proof = prove(&commit);
+    Ok((commit, proof))
 }
 
+#[derive(Clone, Copy)]
 struct Examiner<'a> {
     policy: &'a Arc<Policy>,
     /// Changes that may still be held.
     left: &'a AtomicUsize,
-    keys: Keys,
 }
 
 impl Examiner<'_> {
-    fn run(&mut self, trees: &mut Trees<'_>, base: CommitId, ids: &[CommitId]) -> Vec<Result<Examined, Fault>> {
-        let mut parent = (base, None);
-        let examine = |id: &CommitId| {
-            let (parent_id, known) = parent;
-            parent = (*id, None);
-            let commit = read_commit(trees, *id)?;
-            if commit.parents.first() != Some(&parent_id) {
-                return Err(Fault::new(codes::COMMIT_MALFORMED, "the first parent is not the landing before"));
-            }
-            parent.1 = Some(commit.tree);
-            let signature = self.check(&commit);
-            let mut examined = Examined { id: *id, commit, signature, content: None };
-            if examined.commit.parents.len() > 1 || examined.signer(self.policy).is_ok() {
-                let tree = known.map_or_else(|| read_skeleton(trees.objects, parent_id).map(|found| found.tree), Ok)?;
-                examined.content = self.early(trees, &tree, &examined.commit.tree);
-            }
-            Ok(examined)
-        };
-        ids.iter().map(examine).collect()
+    /// Newest first: git packs a tree as a delta of a newer one.
+    fn run(self, trees: &mut Trees<'_>, run: Vec<Step>) -> Vec<Early> {
+        let mut newest_first: Vec<_> = run
+            .into_iter()
+            .rev()
+            .map(|Step { id, parent_tree, read, .. }| {
+                let examine = |(commit, proof)| self.examine(trees, (id, commit), proof, parent_tree.as_ref());
+                Early { id, examined: read.map(|read| read.map(examine)) }
+            })
+            .collect();
+        newest_first.reverse();
+        newest_first
     }
 
-    fn check(&mut self, commit: &Commit) -> Signature {
-        match prove_with(commit, &mut self.keys) {
-            proof @ Proof::Deferred => Signature::Foreseen(self.policy.clone(), self.policy.signer(commit, &proof)),
-            proof => Signature::Proven(proof),
+    fn examine(
+        self,
+        trees: &mut Trees<'_>,
+        (id, commit): (CommitId, Commit),
+        proof: Proof,
+        parent_tree: Option<&ObjectId>,
+    ) -> Examined {
+        let signature = Signature::of(&commit, proof, self.policy);
+        let mut examined = Examined { id, commit, signature, changes: None };
+        if examined.commit.parents.len() > 1 || examined.signer(self.policy).is_ok() {
+            let tree = examined.commit.tree;
+            examined.changes = parent_tree.and_then(|parent| self.changes(trees, *parent, tree));
         }
+        examined
     }
 
-    /// The content, where it is small.
-    fn early(&self, trees: &mut Trees<'_>, parent: &ObjectId, tree: &ObjectId) -> Option<Content> {
-        let changes = trees.diff_within(Some(*parent), *tree, EARLY_ENTRIES).ok()?;
+    /// The changes, where they are few.
+    fn changes(self, trees: &mut Trees<'_>, parent: ObjectId, tree: ObjectId) -> Option<Vec<PathChange>> {
+        let changes = trees.diff_within(Some(parent), tree, EARLY_ENTRIES).ok()?;
         let take = |left: usize| left.checked_sub(changes.len());
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
-        let shape = keeps_a_fleet(trees, Some(parent), tree);
-        Some(Content { changes: Ok(changes), policy: find_policy(trees, tree), shape })
+        Some(changes)
     }
-}
-
-fn read_commit(trees: &Trees<'_>, id: CommitId) -> Result<Commit, Fault> {
-    let raw = objects::read(trees.objects, &id, ObjectKind::Commit)?;
-    Commit::parse(&raw, id.as_bytes().len())
-}
-
-/// The blob of the policy in a tree, or why the tree cannot count without one.
-fn find_policy(trees: &mut Trees<'_>, tree: &ObjectId) -> Result<ObjectId, Fault> {
-    if let Some(Node::File(entry)) = trees.find(tree, &["trust", "policy.yaml"])? {
-        return Ok(entry.id);
-    }
-    for kind in Kind::ALL {
-        if has_manifests(trees, tree, kind)? {
-            return Err(Fault::new(codes::POLICY_MISSING, format!("{POLICY_PATH} is missing")).path(POLICY_PATH));
-        }
-    }
-    Err(Fault::new(codes::NO_MANIFESTS, "the tree has no manifest at all"))
-}
-
-fn has_manifests(trees: &mut Trees<'_>, tree: &ObjectId, kind: Kind) -> Result<bool, Fault> {
-    let Some(Node::Folder(folder)) = trees.find(tree, &[kind.folder()])? else { return Ok(false) };
-    let folder = trees.read(&folder)?;
-    Ok(folder.iter().any(|(name, node)| matches!(node, Node::File(_)) && name.ends_with(b".yaml")))
-}
-
-fn keeps_a_fleet(trees: &mut Trees<'_>, before: Option<&ObjectId>, after: &ObjectId) -> Result<(), Fault> {
-    let Some(before) = before else { return Ok(()) };
-    let folder = [Kind::Fleet.folder()];
-    if trees.find(before, &folder)? == trees.find(after, &folder)?
-        || has_manifests(trees, after, Kind::Fleet)?
-        || !has_manifests(trees, before, Kind::Fleet)?
-    {
-        return Ok(());
-    }
-    Err(Fault::new(codes::EVERY_FLEET_LOST, "the landing leaves no fleet of those its first parent has")
-        .path(Kind::Fleet.folder()))
-}
-
-/// A fetch is not checked for connectivity: what a landing adds must be there.
-pub(crate) fn has_all_blobs(objects: &dyn ObjectSource, changes: &[PathChange]) -> Result<(), Fault> {
-    for change in changes {
-        if let Some(entry) = &change.after {
-            objects::expect(objects, &entry.id, ObjectKind::Blob)
-                .map_err(|error| Fault::from(error).path(&change.path))?;
-        }
-    }
-    Ok(())
 }

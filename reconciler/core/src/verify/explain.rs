@@ -76,9 +76,9 @@ impl VerifiedHistory {
 
     fn explain_landing(&mut self, objects: &dyn ObjectSource, commit: &CommitId) -> Result<Explanation, Fault> {
         let parent = self.newest().clone();
-        let mut examined = examine::one(objects, &mut self.trees, &parent, *commit)?;
+        let mut examined = examine::now(objects, *commit, parent.shared_policy())?;
         let mut trees = Trees { objects, cache: &mut self.trees };
-        let changes = examined.content(&mut trees, Some(parent.tree())).changes?;
+        let changes = examined.changes(&mut trees, Some(parent.tree()))?;
         let case = Case::open(&mut trees, &self.line, &examined, &changes, parent.shared_policy())?;
         let paths = changes.iter().enumerate().map(|(at, change)| explain_path(&case, at, change)).collect();
         let merge = match &case.merge {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use bellwether_schemas::{CommitId, Sha256Digest, codes};
 use jiff::Timestamp;
 
-use super::examine::{self, Examined};
+use super::examine::{self, Early};
 use super::landing::{VerifiedLanding, judge, judge_introduction};
 use super::line::{Line, read_skeleton};
 use super::policy::{POLICY_PATH, Policies, Policy};
 use super::refusal::{Fault, Refusal};
 use super::reset::{Reset, find_reset};
 use super::tree::{TreeCache, Trees};
+use super::walk::{Step, Way, walk};
 use crate::objects::ObjectSource;
 
 /// How much of a branch is read before any of it is judged. Everybody who may push can make commits, also those who sign
@@ -26,7 +27,7 @@ pub(super) struct Reach {
 }
 
 const REACH: Reach = Reach { landings: 100_000, commits: 1_000_000 };
-/// Landings that are in memory at a time while they are judged.
+/// Landings of which the changes are in memory while they are judged.
 const BATCH: usize = 1_024;
 
 /// What the reconciler's configuration pins: the first trusted commit, and the policy in it.
@@ -116,10 +117,11 @@ impl VerifiedHistory {
     ) -> Result<(Self, Vec<Arc<VerifiedLanding>>), Refusal> {
         let (mut history, _) = Self::introduce(objects, introduction, branch)?;
         // What was accepted bit by bit is no longer than it is.
-        let Some(ids) = history.line_from_head(objects, *head, usize::MAX)? else {
+        let way = history.way_to(objects, *head, usize::MAX)?;
+        if way.met.as_ref() != Some(history.head()) {
             return Err(history.off_introduction(*head));
-        };
-        match history.go_on(objects, &ids) {
+        }
+        match history.go_on(objects, way.steps) {
             Some(refusal) => Err(refusal),
             None => {
                 let landings = history.landings.clone();
@@ -151,13 +153,16 @@ impl VerifiedHistory {
         now: Timestamp,
         reach: Reach,
     ) -> Advanced {
-        let ids = match self.line_from_head(objects, *tip, reach.landings) {
-            Ok(Some(ids)) => ids,
-            Ok(None) => return Advanced { landings: Vec::new(), stop: Some(self.off_line(objects, tip, now, reach)) },
+        let way = match self.way_to(objects, *tip, reach.landings) {
+            Ok(way) => way,
             Err(refusal) => return stopped(refusal),
         };
+        if way.met.as_ref() != Some(self.head()) {
+            let stop = self.off_line(objects, tip, way, now, reach);
+            return Advanced { landings: Vec::new(), stop: Some(stop) };
+        }
         let before = self.landings.len();
-        let refusal = self.go_on(objects, &ids);
+        let refusal = self.go_on(objects, way.steps);
         let landings = self.go_back(before);
         match landings.last() {
             Some(newest) if newest.policy().expires() <= now => stopped(expired(newest, refusal.as_ref())),
@@ -177,40 +182,34 @@ impl VerifiedHistory {
 
     /// Judges the commits of a line, each by the one before it, and moves the head up to the first refusal. While those of
     /// a batch are judged, those of the next are examined.
-    fn go_on(&mut self, objects: &dyn ObjectSource, ids: &[CommitId]) -> Option<Refusal> {
-        let mut batches = ids.chunks(BATCH);
-        let mut batch = batches.next()?;
-        let (base, policy) = (*self.head(), self.newest().shared_policy().clone());
-        let mut examined = examine::line(objects, &mut self.trees, base, &policy, batch);
-        loop {
-            let (base, policy) = (*batch.last()?, self.newest().shared_policy().clone());
-            let next = batches.next();
-            let examine_next =
-                |next: &[CommitId]| examine::line(objects, &mut TreeCache::default(), base, &policy, next);
-            let (refusal, of_next) =
-                rayon::join(|| self.judge_batch(objects, batch, examined), || next.map(examine_next));
+    fn go_on(&mut self, objects: &dyn ObjectSource, steps: Vec<Step>) -> Option<Refusal> {
+        let mut steps = steps.into_iter();
+        let mut next_batch = || steps.by_ref().take(BATCH).collect::<Vec<_>>();
+        let policy = self.newest().shared_policy().clone();
+        let mut batch = examine::early(objects, &mut self.trees, &policy, next_batch());
+        while !batch.is_empty() {
+            let (next, policy) = (next_batch(), self.newest().shared_policy().clone());
+            let examine_next = || examine::early(objects, &mut TreeCache::default(), &policy, next);
+            let (refusal, examined) = rayon::join(|| self.judge_batch(objects, batch), examine_next);
             if refusal.is_some() {
                 return refusal;
             }
-            (batch, examined) = next.zip(of_next)?;
+            batch = examined;
         }
+        None
     }
 
-    fn judge_batch(
-        &mut self,
-        objects: &dyn ObjectSource,
-        ids: &[CommitId],
-        examined: Vec<Result<Examined, Fault>>,
-    ) -> Option<Refusal> {
-        for (id, examined) in ids.iter().zip(examined) {
+    fn judge_batch(&mut self, objects: &dyn ObjectSource, batch: Vec<Early>) -> Option<Refusal> {
+        for Early { id, examined } in batch {
+            let parent = self.newest().clone();
+            let examined = examined.unwrap_or_else(|| examine::now(objects, id, parent.shared_policy()));
             let judged = examined.and_then(|examined| {
-                let parent = self.newest().clone();
                 let mut trees = Trees { objects, cache: &mut self.trees };
                 judge(&mut trees, &self.line, &mut self.policies, &parent, examined)
             });
             match judged {
                 Ok(landing) => self.take(&Arc::new(landing)),
-                Err(fault) => return Some(fault.at(*id)),
+                Err(fault) => return Some(fault.at(id)),
             }
         }
         None
@@ -267,35 +266,19 @@ impl VerifiedHistory {
         self.policies.branch()
     }
 
-    /// The commits after the head up to `tip` along first parents, oldest first; `None` when the head is not on that
-    /// line. They must not be more than `limit`.
-    fn line_from_head(
-        &self,
-        objects: &dyn ObjectSource,
-        tip: CommitId,
-        limit: usize,
-    ) -> Result<Option<Vec<CommitId>>, Refusal> {
-        let mut ids = Vec::new();
-        let mut at = tip;
-        // A commit of our own line leads only to older ones of it: the head, once missed, does not come any more.
-        while self.number_of(&at).is_none() {
-            if ids.len() == limit {
-                let accepted = self.head().short();
-                let why = format!("more than {limit} landings lie between it and what is accepted ({accepted})");
-                return Err(Fault::new(codes::TOO_MANY_LANDINGS, why).at(tip));
-            }
-            ids.push(at);
-            match parents(objects, at)?.first() {
-                Some(parent) => at = *parent,
-                None => return Ok(None),
-            }
-        }
-        ids.reverse();
-        Ok((at == *self.head()).then_some(ids))
+    /// The way back from `tip` to our line, which must not be longer than `limit`. A commit of our own line leads only to
+    /// older ones of it: the head, once missed, does not come any more.
+    fn way_to(&self, objects: &dyn ObjectSource, tip: CommitId, limit: usize) -> Result<Way, Refusal> {
+        let way = walk(objects, tip, limit, &|id| self.number_of(id).is_some())?;
+        way.ok_or_else(|| {
+            let accepted = self.head().short();
+            let why = format!("more than {limit} landings lie between it and what is accepted ({accepted})");
+            Fault::new(codes::TOO_MANY_LANDINGS, why).at(tip)
+        })
     }
 
     /// Why a branch whose first-parent line misses the head is not followed.
-    fn off_line(&self, objects: &dyn ObjectSource, tip: &CommitId, now: Timestamp, reach: Reach) -> Stop {
+    fn off_line(&self, objects: &dyn ObjectSource, tip: &CommitId, way: Way, now: Timestamp, reach: Reach) -> Stop {
         match self.is_ancestor_of(objects, *tip, reach.commits) {
             Err(refusal) => return Stop::Refused(refusal),
             Ok(true) => {
@@ -304,21 +287,12 @@ impl VerifiedHistory {
             }
             Ok(false) => {}
         }
-        self.rewound(objects, *tip, now).unwrap_or_else(Stop::Refused)
+        self.rewound(objects, *tip, way, now).unwrap_or_else(Stop::Refused)
     }
 
-    /// The history of a branch that leaves our line before the head. It was in reach up to there.
-    fn rewound(&self, objects: &dyn ObjectSource, tip: CommitId, now: Timestamp) -> Result<Stop, Refusal> {
-        let mut ids = Vec::new();
-        let mut at = tip;
-        let fork = loop {
-            if let Some(number) = self.number_of(&at) {
-                break number;
-            }
-            ids.push(at);
-            at = *parents(objects, at)?.first().ok_or_else(|| self.off_introduction(tip))?;
-        };
-        ids.reverse();
+    /// The history of a branch that leaves our line before the head.
+    fn rewound(&self, objects: &dyn ObjectSource, tip: CommitId, way: Way, now: Timestamp) -> Result<Stop, Refusal> {
+        let fork = way.met.and_then(|met| self.number_of(&met)).ok_or_else(|| self.off_introduction(tip))?;
         // Landings that both have are not judged again.
         let introduced = self.landings[0].number();
         let Some(shared) = fork.checked_sub(introduced).and_then(|shared| usize::try_from(shared).ok()) else {
@@ -326,7 +300,7 @@ impl VerifiedHistory {
         };
         let mut branch = self.clone();
         branch.go_back(shared + 1);
-        if let Some(refusal) = branch.go_on(objects, &ids) {
+        if let Some(refusal) = branch.go_on(objects, way.steps) {
             return Err(refusal);
         }
         let reset = match find_reset(objects, self, &mut branch, shared + 1) {

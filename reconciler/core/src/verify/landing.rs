@@ -8,11 +8,12 @@ use jiff::Timestamp;
 
 use super::commit::Commit;
 use super::credit::Credits;
-use super::examine::{self, Content, Examined};
+use super::examine::{self, Examined};
 use super::line::{Line, SideCommit};
 use super::merge::Merge;
 use super::policy::{POLICY_PATH, Policies, Policy, SIGSTORE_ROOT_PATH};
 use super::refusal::Fault;
+use super::shape::{has_all_blobs, keeps_a_fleet, policy_blob};
 use super::signature::prove;
 use super::tree::{PathChange, Trees};
 
@@ -208,22 +209,25 @@ pub(crate) fn judge(
     parent: &VerifiedLanding,
     mut examined: Examined,
 ) -> Result<VerifiedLanding, Fault> {
+    if examined.commit.parents.first() != Some(&parent.id) {
+        return Err(Fault::new(codes::COMMIT_MALFORMED, "the first parent is not the landing before"));
+    }
     if examined.commit.parents.len() < 2 {
         // Whatever else is wrong with it, nobody stands for it.
         examined.signer(parent.shared_policy())?;
     }
-    let content = examined.content(trees, Some(parent.tree()));
-    let changes = content.changes.as_deref().unwrap_or_default();
+    let compared = examined.changes(trees, Some(parent.tree()));
+    let changes = compared.as_deref().unwrap_or_default();
     let case = Case::open(trees, line, &examined, changes, parent.shared_policy())?;
-    match (case.check_signer(), &case.merge, &content.changes) {
+    match (case.check_signer(), &case.merge, &compared) {
         // Of a tree that cannot be compared nobody can say whether the merge is clean: what is wrong with it says more.
         (Err(_), Merge::Unclean(_), Err(fault)) => return Err(fault.clone()),
-        (signer, _, changes) => signer.and(changes.as_ref().map(drop).map_err(Clone::clone))?,
+        (signer, _, compared) => signer.and(compared.as_ref().map(drop).map_err(Clone::clone))?,
     }
     case.check_paths()?;
-    let policy = next_policy(trees, policies, parent, &examined.commit.tree, &content)?;
-    content.shape.clone()?;
-    examine::has_all_blobs(trees.objects, changes)?;
+    let policy = next_policy(trees, policies, parent, &examined.commit.tree, changes)?;
+    keeps_a_fleet(trees, &parent.tree, &examined.commit.tree, changes)?;
+    has_all_blobs(trees.objects, changes)?;
     let signers = case.signers();
     let spoken = case.credits.spoken.max(case.signer.is_ok().then_some(examined.commit.committed));
     let brought = case.side.iter().map(|commit| (commit.id, commit.fork)).collect();
@@ -238,7 +242,7 @@ pub(crate) fn judge(
         policy,
         summary: commit.summary,
         committed: commit.committed,
-        changes: content.changes?,
+        changes: compared?,
         brought,
     })
 }
@@ -249,12 +253,12 @@ fn next_policy(
     policies: &mut Policies,
     parent: &VerifiedLanding,
     tree: &ObjectId,
-    content: &Content,
+    changes: &[PathChange],
 ) -> Result<PolicyAt, Fault> {
-    let blob = content.policy.clone()?;
+    let blob = policy_blob(trees, tree, changes, Some(parent.policy.blob))?;
     let same = blob == parent.policy.blob;
     // A pin that does not hold any more is found in the landing that breaks it.
-    let moves_root = content.changes.iter().flatten().any(|change| change.path == SIGSTORE_ROOT_PATH);
+    let moves_root = changes.iter().any(|change| change.path == SIGSTORE_ROOT_PATH);
     if same && !moves_root {
         return Ok(parent.policy.clone());
     }
@@ -275,9 +279,9 @@ pub(crate) fn judge_introduction(
     number: u64,
     pinned: &Sha256Digest,
 ) -> Result<VerifiedLanding, Fault> {
-    let mut examined = examine::introduction(trees, id)?;
-    let content = examined.content(trees, None);
-    let blob = content.policy?;
+    let mut examined = examine::introduction(trees.objects, id)?;
+    let changes = examined.changes(trees, None)?;
+    let blob = policy_blob(trees, &examined.commit.tree, &changes, None)?;
     let found = Sha256Digest::of(&crate::objects::read(trees.objects, &blob, crate::objects::ObjectKind::Blob)?);
     if found != *pinned {
         let why = format!("the policy's SHA-256 is {found}, the introduction pins {pinned}");
@@ -286,9 +290,7 @@ pub(crate) fn judge_introduction(
     let policy = policies.read(trees, &examined.commit.tree, blob)?;
     let signer = examined.signer(&policy)?;
     policy.check_introducer(&signer)?;
-    let changes = content.changes?;
-    content.shape?;
-    examine::has_all_blobs(trees.objects, &changes)?;
+    has_all_blobs(trees.objects, &changes)?;
     let commit = examined.commit;
     Ok(VerifiedLanding {
         id,

@@ -19,9 +19,11 @@ mod name;
 mod policy;
 mod refusal;
 mod reset;
+mod shape;
 mod sign;
 mod signature;
 mod tree;
+mod walk;
 
 #[cfg(test)]
 mod tests;

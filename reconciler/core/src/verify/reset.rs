@@ -60,9 +60,9 @@ fn counts(
         return Err(refused(why));
     }
     let base = branch.newest().clone();
-    let mut examined = examine::one(objects, &mut branch.trees, &base, id)?;
+    let mut examined = examine::now(objects, id, base.shared_policy())?;
     let mut trees = Trees { objects, cache: &mut branch.trees };
-    let changes = examined.content(&mut trees, Some(base.tree())).changes?;
+    let changes = examined.changes(&mut trees, Some(base.tree()))?;
     let case = Case::open(&mut trees, &branch.line, &examined, &changes, abandoned.newest().shared_policy())?;
     // Who stands for a path says nothing about the first parent: somebody must vouch for the line that goes on here.
     case.signer.clone().and_then(|signer| policy.check_introducer(&signer)).map_err(|fault| {

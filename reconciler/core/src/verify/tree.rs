@@ -4,6 +4,7 @@
 //! (links, submodules, odd names, names that collide) is noted when a tree is read, and refuses a landing that holds it;
 //! in the branch of a merge it is compared like everything else.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -181,8 +182,10 @@ fn odd(node: Node) -> Result<(), Fault> {
 
 /// Whether `a` stands before `b` (git's `base_name_compare`): names in the content, and whether they are folders'.
 fn in_git_order(raw: &[u8], a: (Range<usize>, bool), b: (Range<usize>, bool)) -> bool {
-    let key = |(name, folder): (Range<usize>, bool)| raw[name].iter().copied().chain(folder.then_some(b'/'));
-    key(a).lt(key(b))
+    let (name_a, name_b) = (&raw[a.0], &raw[b.0]);
+    let shared = name_a.len().min(name_b.len());
+    let rest = |name: &[u8], folder: bool| name.get(shared).copied().or(folder.then_some(b'/'));
+    (&name_a[..shared], rest(name_a, a.1)) < (&name_b[..shared], rest(name_b, b.1))
 }
 
 /// Trees that were read, hash-checked and parsed; their content never changes.
@@ -312,17 +315,20 @@ impl Trees<'_> {
         let mut old = old.iter().flat_map(|tree| tree.iter()).peekable();
         let mut new = new.iter().flat_map(|tree| tree.iter()).peekable();
         loop {
-            let first = match (old.peek(), new.peek()) {
+            let order = match (old.peek(), new.peek()) {
                 (None, None) => return Ok(()),
-                (Some((a, _)), Some((b, _))) => *a.min(b),
-                (Some((only, _)), None) | (None, Some((only, _))) => *only,
+                (Some((a, _)), Some((b, _))) => a.cmp(b),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
             };
-            let before = old.next_if(|(name, _)| *name == first).map(|(_, node)| node);
-            let after = new.next_if(|(name, _)| *name == first).map(|(_, node)| node);
+            let before = old.next_if(|_| order.is_le());
+            let after = new.next_if(|_| order.is_ge());
+            let (name, _) = before.or(after).expect("one of them is next");
+            let (before, after) = (before.map(|(_, node)| node), after.map(|(_, node)| node));
             if before == after {
                 continue;
             }
-            let path = join(folder, first);
+            let path = join(folder, name);
             if path.len() > MAX_PATH {
                 return too_large(format!("a path is longer than {MAX_PATH} bytes"));
             }

@@ -1,5 +1,6 @@
 //! SSH signatures (OpenSSH's PROTOCOL.sshsig), also by keys on FIDO tokens (PROTOCOL.u2f).
 
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use bellwether_schemas::codes;
 use p256::ecdsa::signature::Verifier as _;
 use sha2::{Digest as _, Sha256};
@@ -155,8 +156,8 @@ fn verifies(key: &Decoded, blob: &Blob<'_>, signed: &[u8]) -> bool {
     }
 }
 
-/// Strict: a plain check would take signatures that other implementations refuse.
+/// As OpenSSH does it: without the cofactor, `S` below the group's order, `R` compared by its bytes (RFC 8032, 5.1.7). That
+/// the key is not weak was seen when it was decoded.
 fn ed25519(key: &ed25519_dalek::VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
-    ed25519_dalek::Signature::from_slice(signature)
-        .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok())
+    UnparsedPublicKey::new(&ED25519, key.as_bytes()).verify(message, signature).is_ok()
 }
