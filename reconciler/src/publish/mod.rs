@@ -345,3 +345,6 @@ async fn load_roots(store: &dyn ObjectStore) -> Result<Vec<Root>, PublishError> 
         version = version.saturating_add(1);
     }
 }
+
+#[cfg(test)]
+mod tests;
