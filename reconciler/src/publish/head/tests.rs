@@ -87,6 +87,34 @@ async fn whoever_comes_between_reading_and_writing_is_not_written_over() {
 }
 
 #[tokio::test]
+async fn who_keeps_the_record_locked_is_named_and_waited_for_no_longer_than_is_sensible() {
+    let site = Installation::new().await;
+    let objects = site.objects().with_patience(std::time::Duration::from_millis(100));
+    let publisher = Publisher::open(objects, site.keys()).await.expect("a publisher");
+    let held = site.objects().lock(&layout::head()).await.expect("locked");
+    let refused = async || publisher.store_head(&record(2, 5)).await.expect_err("another one holds it");
+    let error = refused().await;
+    assert_eq!(error.code(), codes::STORE_LOCKED, "{error}");
+    let (file, process) = (site.store().join("head.json.lock"), format!("process {} on ", std::process::id()));
+    assert!(error.to_string().contains(&file.display().to_string()) && error.to_string().contains(&process), "{error}");
+    // Whoever may write to the store may have written this.
+    for name in [&[b'\n'; 1_000][..], b"\xff", b""] {
+        std::fs::write(&file, name).expect("written");
+        assert!(refused().await.to_string().contains("left no name"));
+    }
+    assert!(!site.head().exists() && publisher.head().is_none());
+    drop(held);
+    publisher.store_head(&record(2, 5)).await.expect("nobody holds it any more");
+    // Nor is another file written over.
+    let other = site.store().join("other");
+    std::fs::write(&other, "mine").expect("written");
+    std::fs::remove_file(&file).expect("removed");
+    std::os::unix::fs::symlink(&other, &file).expect("a link");
+    publisher.store_head(&record(2, 6)).await.expect_err("a link is no lock");
+    assert_eq!(std::fs::read(&other).expect("there"), b"mine");
+}
+
+#[tokio::test]
 async fn a_service_replaces_only_the_version_that_was_read() {
     let site = Installation::new().await;
     let root = std::fs::read(site.dir.path().join("store/root/1.root.json")).expect("a root");
