@@ -1,16 +1,36 @@
-//! What tests are made of: a repository in memory, signed by the signer that programs use.
+//! What tests are made of: a repository in memory, signed by the signer that programs use, an installation, reports.
+
+mod installation;
 
 use std::collections::{BTreeMap, HashMap};
 
 use bellwether_core::objects::{MemoryObjects, ObjectKind, object_id};
 use bellwether_core::verify::{Introduction, sign_commit};
+use bellwether_schemas::report::{Health, Phase, Report};
 use bellwether_schemas::{CommitId, ObjectId, Sha256Digest};
+use jiff::Timestamp;
 use ssh_key::private::{Ed25519Keypair, KeypairData, PrivateKey};
+
+pub(crate) use installation::Installation;
 
 /// When the first commit is made, in seconds; each further one is a second later.
 pub(crate) const BEGUN: i64 = 1_700_000_000;
 
 const POLICY: &str = "trust/policy.yaml";
+
+/// What a device that runs nothing says, whose clock stands at the beginning of time.
+pub(crate) fn idle() -> Report {
+    Report {
+        nonce: "n-1".to_owned(),
+        agent: "0.1.0".to_owned(),
+        running: None,
+        applying: None,
+        phase: Phase::Idle,
+        health: Health::Unknown,
+        failure: None,
+        clock: Timestamp::UNIX_EPOCH,
+    }
+}
 
 /// Commits, as an engineer lands them.
 #[derive(Clone, Default)]

@@ -32,6 +32,13 @@ fn verify_prints_its_figures() {
 }
 
 #[test]
+fn tick_prints_its_figures() {
+    let figures = bench(&["tick", "--manifests", "60", "--devices", "10", "--rounds", "3"]);
+    has_numbers(&figures, &["unchanged_ms", "fleet_to_plan_ms", "fetch_ms", "unchanged_later_ms", "read_later_ms"]);
+    assert_eq!(figures["devices"], 10);
+}
+
+#[test]
 fn publish_prints_its_figures() {
     let figures = bench(&["publish", "--devices", "60"]);
     has_numbers(&figures, &["devices_per_s", "floor_per_s", "ratio_to_floor"]);

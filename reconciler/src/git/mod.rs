@@ -146,11 +146,13 @@ impl Mirror {
             return Err(FetchError::NoBranch { shown: self.shown(), branch: self.branch.clone() });
         };
         let received = prepared.receive(gix::progress::Discard, interrupted).map_err(|why| {
-            let (too_large, why) = (why.is_resource_exhausted(), chain(&why));
-            match (too_large, why.contains("shallow")) {
-                (true, _) => FetchError::TooLarge { shown: self.shown(), why },
-                (false, true) => FetchError::Shallow { shown: self.shown() },
-                (false, false) => FetchError::Unreachable { shown: self.shown(), why },
+            let shown = self.shown();
+            if why.is_resource_exhausted() {
+                FetchError::TooLarge { shown, why: chain(&why) }
+            } else if is_shallow_remote(&why) {
+                FetchError::Shallow { shown }
+            } else {
+                FetchError::Unreachable { shown, why: chain(&why) }
             }
         })?;
         if let gix::remote::fetch::Status::Change { write_pack_bundle, .. } = received.status
@@ -278,6 +280,13 @@ fn unmoved(mirror: &gix::Repository, source: &gix::Repository, branch: &str) -> 
     let known = tip(mirror).filter(|known| tip(source) == Some(*known))?;
     let header = mirror.try_find_header(known).ok()??;
     CommitId::from_bytes(known.as_bytes()).filter(|_| header.kind() == gix::object::Kind::Commit)
+}
+
+/// Whether gix refused a shallow remote. It has no type for that, but a message of its own, which stands above all others.
+fn is_shallow_remote(why: &gix::Error) -> bool {
+    why.downcast_any_ref::<gix::error::Message>().is_some_and(|first| {
+        first.class == Some(gix::error::Class::Validation) && first.message.contains("clone.rejectShallow")
+    })
 }
 
 fn options() -> gix::open::Options {

@@ -183,29 +183,6 @@ fn for_a_branch_on_this_machine_git_is_started_only_when_it_moved() {
 }
 
 #[test]
-#[ignore = "a measurement"]
-fn a_fetch_of_nothing_measured() {
-    let source = Source::new();
-    for number in 0..50 {
-        source.commit(&format!("commit {number}"));
-    }
-    let bare = source.bare();
-    let mirror = source.mirror(&bare, "main");
-    mirror.fetch(&NEVER).expect("fetched");
-    // User and system time, of this process and of those that it waited for, in hundredths of a second.
-    let ticks = || {
-        let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-        let times = stat.rsplit(')').next().expect("fields").split_whitespace().skip(11).take(4);
-        times.map(|field| field.parse::<u64>().expect("a number")).sum::<u64>()
-    };
-    let (begin, before) = (Instant::now(), ticks());
-    for _ in 0..100 {
-        mirror.fetch(&NEVER).expect("fetched");
-    }
-    println!("a fetch of nothing: {:?}, {} us of CPU", begin.elapsed() / 100, (ticks() - before) * 100);
-}
-
-#[test]
 fn says_what_is_wrong_with_a_repository() {
     let source = Source::new();
     source.commit("two");
@@ -307,26 +284,4 @@ fn only_repositories_on_this_machine_are_watched() {
     assert!(watch("https://example.com/fleet.git").expect("an address").is_none());
     assert!(watch("git@example.com:fleet.git").expect("an address").is_none());
     assert!(matches!(watch("/nowhere/at/all"), Err(WatchError::Open { .. })));
-}
-
-#[test]
-#[ignore = "a measurement, which takes a while"]
-fn many_fetches_measured() {
-    let source = Source::new();
-    let mirror = source.mirror(&source.work, "main");
-    for number in 1..=400 {
-        let tip = source.commit(&format!("commit {number}"));
-        mirror.fetch(&NEVER).expect("fetched");
-        if number % 100 == 0 {
-            let time = |what: &str, act: &dyn Fn()| {
-                let begin = Instant::now();
-                act();
-                println!("{number} fetches: {what} {:?}", begin.elapsed());
-            };
-            time("nothing new", &|| {
-                mirror.fetch(&NEVER).expect("fetched");
-            });
-            time("one read", &|| drop(read(&mirror.objects().expect("open"), &tip, ObjectKind::Commit).expect("read")));
-        }
-    }
 }

@@ -67,7 +67,7 @@ impl Publisher {
     ///
     /// # Errors
     /// [`PublishError::OlderHead`] when the store holds a higher one of the same introduction; when what it holds is
-    /// damaged, another reconciler writes at the same time, or the store fails.
+    /// damaged, another reconciler writes at the same time or keeps it locked, or the store fails.
     pub async fn store_head(&self, record: &HeadRecord) -> Result<(), PublishError> {
         if self.inner.head().as_ref().is_some_and(|held| held.is_current && held.record == *record) {
             return Ok(());

@@ -6,6 +6,7 @@
 mod check;
 mod head;
 mod layout;
+mod lock;
 mod objects;
 mod presented;
 mod read;
@@ -14,7 +15,9 @@ mod write;
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -92,6 +95,19 @@ pub enum PublishError {
         /// The head that was to be accepted.
         offered: CommitId,
     },
+    /// Another process keeps a file from being written.
+    #[error(
+        "{}: {} was locked for {} ms, {holder}: end that process; fuser -v {} shows which one has it",
+        self.code(), file.display(), waited.as_millis(), file.display()
+    )]
+    Locked {
+        /// The lock.
+        file: PathBuf,
+        /// Who took it, as it says itself.
+        holder: String,
+        /// How long this one waited.
+        waited: Duration,
+    },
     /// A part of the work ended unexpectedly.
     #[error("{}: a part of publishing ended unexpectedly", self.code())]
     Task(#[from] tokio::task::JoinError),
@@ -109,6 +125,7 @@ impl PublishError {
             Self::Mismatch { .. } => codes::TARGET_MISMATCH,
             Self::Head { .. } => codes::HEAD_RECORD_UNUSABLE,
             Self::OlderHead { .. } => codes::HEAD_RECORD_OLDER,
+            Self::Locked { .. } => codes::STORE_LOCKED,
         }
     }
 }
@@ -345,3 +362,6 @@ async fn load_roots(store: &dyn ObjectStore) -> Result<Vec<Root>, PublishError> 
         version = version.saturating_add(1);
     }
 }
+
+#[cfg(test)]
+mod tests;

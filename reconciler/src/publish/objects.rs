@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
@@ -12,6 +13,9 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, UpdateVersion};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
+
+use super::PublishError;
+use super::lock::{self, Lock};
 
 /// Up to this many files, each is flushed by itself; above, all of them at once.
 const FEW: usize = 32;
@@ -52,6 +56,8 @@ pub struct Objects {
 struct Directory {
     path: PathBuf,
     open: Arc<File>,
+    /// How long to wait for a lock.
+    patience: Duration,
 }
 
 impl Objects {
@@ -62,9 +68,17 @@ impl Objects {
     pub fn in_directory(path: &Path) -> Result<Self, ObjectsError> {
         let failed = |source| ObjectsError { path: path.to_owned(), source };
         std::fs::create_dir_all(path).map_err(failed)?;
-        let directory = Directory { path: path.to_owned(), open: Arc::new(File::open(path).map_err(failed)?) };
+        let open = Arc::new(File::open(path).map_err(failed)?);
+        let directory = Directory { path: path.to_owned(), open, patience: lock::PATIENCE };
         let open = || LocalFileSystem::new_with_prefix(path).map_err(|why| failed(std::io::Error::other(why)));
         Ok(Self { each: Arc::new(open()?.with_fsync(true)), together: Arc::new(open()?), directory: Some(directory) })
+    }
+
+    /// The same, waiting no longer than this for a lock.
+    #[cfg(test)]
+    pub(super) fn with_patience(mut self, patience: Duration) -> Self {
+        self.directory.as_mut().expect("a directory").patience = patience;
+        self
     }
 
     /// A store that is durable when a write returns.
@@ -106,15 +120,13 @@ impl Objects {
     }
 
     /// Lets nobody else write this file until the lock is dropped. Only a directory needs it: a service knows versions.
-    pub(super) async fn lock(&self, path: &ObjectPath) -> object_store::Result<Option<File>> {
+    ///
+    /// # Errors
+    /// [`PublishError::Locked`] when another one holds it for too long.
+    pub(super) async fn lock(&self, path: &ObjectPath) -> Result<Option<Lock>, PublishError> {
         let Some(directory) = &self.directory else { return Ok(None) };
         let beside = directory.path.join(format!("{path}.lock"));
-        let lock = move || {
-            let file = OpenOptions::new().write(true).create(true).truncate(false).open(beside)?;
-            file.lock().map(|()| file)
-        };
-        let locked = tokio::task::spawn_blocking(lock).await.map_err(std::io::Error::other);
-        locked.flatten().map(Some).map_err(failed)
+        Lock::take(beside, directory.patience).await.map(Some)
     }
 
     /// Writes a file in place of the version that was read, or of none. In a directory the lock must be held since then.
@@ -246,6 +258,6 @@ fn overwrite(file: &File, content: &[u8]) -> std::io::Result<()> {
     file.set_len(content.len() as u64)
 }
 
-fn failed(why: std::io::Error) -> object_store::Error {
+pub(super) fn failed(why: std::io::Error) -> object_store::Error {
     object_store::Error::Generic { store: "directory", source: why.into() }
 }

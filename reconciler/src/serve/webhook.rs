@@ -40,15 +40,20 @@ const GITLAB_TOKEN: &str = "x-gitlab-token";
 const SIGNING_TOKEN: &str = "whsec_";
 /// Bytes of a body that are read; GitHub sends no more.
 const MAX_BODY: usize = 25 << 20;
-/// How long a body may take, and how long it may pause: whoever sends nothing must not keep others from the few places.
-const BODY_TIME: Duration = Duration::from_secs(10);
-pub(super) const PAUSE: Duration = Duration::from_secs(2);
+const PATIENCE: Patience = Patience { whole: Duration::from_secs(10), pause: Duration::from_secs(2) };
 /// Bodies that are read at once.
 pub(super) const AT_ONCE: usize = 16;
 /// Characters that a secret has at least.
 const SHORTEST: usize = 16;
 /// Signatures in one header, as while a token is exchanged.
 const SIGNATURES: usize = 8;
+
+/// How long a body may take, and how long it may pause: who sends nothing, or drips, must not keep others from the few places.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) whole: Duration,
+    pub(super) pause: Duration,
+}
 
 /// How many calls there were since the start.
 #[derive(Debug, Default)]
@@ -71,11 +76,19 @@ pub(super) struct Webhook {
     calls: Arc<Calls>,
     rates: Mutex<Rates<()>>,
     places: Semaphore,
+    patience: Patience,
 }
 
 impl Webhook {
     pub(super) fn new(secret: Option<PathBuf>, fetch_now: mpsc::Sender<()>, calls: Arc<Calls>) -> Self {
-        Self { secret, fetch_now, calls, rates: Mutex::default(), places: Semaphore::new(AT_ONCE) }
+        let (rates, places) = (Mutex::default(), Semaphore::new(AT_ONCE));
+        Self { secret, fetch_now, calls, rates, places, patience: PATIENCE }
+    }
+
+    /// The same with other patience.
+    #[cfg(test)]
+    pub(super) fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 }
 
@@ -112,7 +125,7 @@ impl Webhook {
         let read = tokio::task::spawn_blocking(move || secret_line(&path)).await.map_err(|_| busy())?;
         let secret = read.map_err(|error| unusable(&error.to_string()))?;
         let signed = hmac::Context::with_key(&claim.key(&secret)?);
-        if !claim.holds(&read_signed(request.into_body(), signed, &claim).await?) {
+        if !claim.holds(&read_signed(request.into_body(), signed, &claim, self.patience).await?) {
             return Err(unsigned("the signature was not made with the secret, or for another body"));
         }
         let rate = self.rates.lock().unwrap_or_else(PoisonError::into_inner).take(&(), Instant::now());
@@ -127,13 +140,18 @@ impl Webhook {
 }
 
 /// The HMAC of what the claim says was signed. Of the body only one piece at a time is in memory.
-async fn read_signed(mut body: Body, mut signed: hmac::Context, claim: &Claim) -> Result<hmac::Tag, Problem> {
+async fn read_signed(
+    mut body: Body,
+    mut signed: hmac::Context,
+    claim: &Claim,
+    Patience { whole, pause }: Patience,
+) -> Result<hmac::Tag, Problem> {
     let problem = |class, why: String| Problem::new(class, codes::WEBHOOK_REQUEST, why);
     signed.update(&claim.before_body);
     let reading = async {
         let mut length = 0;
-        let paused = |_| problem(Class::Malformed, format!("nothing of the call came for {} s", PAUSE.as_secs()));
-        while let Some(frame) = timeout(PAUSE, body.frame()).await.map_err(paused)? {
+        let paused = |_| problem(Class::Malformed, format!("nothing of the call came for {pause:?}"));
+        while let Some(frame) = timeout(pause, body.frame()).await.map_err(paused)? {
             let frame = frame.map_err(|_| problem(Class::Malformed, "the call breaks off".to_owned()))?;
             let Some(data) = frame.data_ref() else { continue };
             length += data.len();
@@ -144,8 +162,8 @@ async fn read_signed(mut body: Body, mut signed: hmac::Context, claim: &Claim) -
         }
         Ok(signed.sign())
     };
-    let late = |_| problem(Class::Malformed, format!("the call took longer than {} s", BODY_TIME.as_secs()));
-    timeout(BODY_TIME, reading).await.map_err(late)?
+    let late = |_| problem(Class::Malformed, format!("the call took longer than {whole:?}"));
+    timeout(whole, reading).await.map_err(late)?
 }
 
 /// What the headers claim.

@@ -3,13 +3,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use bellwether_schemas::api::WaitingOn;
-use bellwether_schemas::report::{Health, Phase, Report, Reported};
+use bellwether_schemas::report::{Report, Reported};
 use bellwether_schemas::targets::SignedOffer;
 use bellwether_schemas::{CommitId, DeviceName, Seconds, Sha256Digest, Version, codes};
 use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 
 use super::*;
+use crate::testing::idle;
 
 fn url(dir: &tempfile::TempDir) -> String {
     format!("sqlite://{}/state.db", dir.path().display())
@@ -45,16 +46,7 @@ fn device(text: &str) -> DeviceRow {
         not_after: None,
         soak: Seconds::ZERO,
     };
-    let report = Report {
-        nonce: "n".to_owned(),
-        agent: "0.1.0".to_owned(),
-        running: None,
-        applying: None,
-        phase: Phase::Idle,
-        health: Health::Unknown,
-        failure: None,
-        clock: at(0),
-    };
+    let report = Report { clock: at(0), ..idle() };
     DeviceRow {
         name: name(text),
         enrollment: "plant".parse().expect("a name"),

@@ -1,29 +1,22 @@
 //! What is stored before what.
 
 use bellwether_schemas::api::Condition;
-use bellwether_schemas::report::{Health, Phase, Report};
+use bellwether_schemas::report::Report;
 use bellwether_schemas::{Seconds, Sha256Digest, codes};
 
 use super::*;
-use crate::keys::{self, OnlineKeys};
-use crate::publish::{Objects, publish_root};
 use crate::repository::Repository;
 use crate::store::Loaded;
-use crate::testing::{BEGUN, Git, policy};
+use crate::testing::{BEGUN, Git, Installation, idle, policy};
 use crate::world::Timing;
 
 /// A loop without its listeners.
 struct Bench {
-    dir: tempfile::TempDir,
+    installed: Installation,
     git: Git,
     introduction: bellwether_core::verify::Introduction,
     outlets: Outlets,
     world: World,
-}
-
-async fn publisher(dir: &tempfile::TempDir) -> Publisher {
-    let objects = Objects::in_directory(&dir.path().join("store")).expect("a store");
-    Publisher::open(objects, OnlineKeys::load(&dir.path().join("online")).expect("keys")).await.expect("a publisher")
 }
 
 fn now() -> Timestamp {
@@ -32,14 +25,12 @@ fn now() -> Timestamp {
 
 impl Bench {
     async fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let made = keys::init(&dir.path().join("keys"), &dir.path().join("online"), now()).expect("keys");
-        let objects = Objects::in_directory(&dir.path().join("store")).expect("a store");
-        publish_root(&objects, &made.root_json).await.expect("a root");
-        let store = Store::open(&format!("sqlite://{}", dir.path().join("state.db").display())).await.expect("opened");
+        let installed = Installation::new().await;
+        let database = format!("sqlite://{}", installed.dir.path().join("state.db").display());
+        let store = Store::open(&database).await.expect("opened");
         let outlets = Outlets {
             store,
-            publisher: publisher(&dir).await,
+            publisher: installed.publisher.clone(),
             sessions: Arc::default(),
             views: watch::channel(Arc::default()).0,
             admissions: watch::channel(None).0,
@@ -50,12 +41,12 @@ impl Bench {
         let introduction = git.introduction();
         let repository = Repository::new(SharedObjects::new(git.objects.clone()), introduction, "main");
         let world = World::new(repository, timing(), Loaded::default()).expect("readable");
-        Self { dir, git, introduction, outlets, world }
+        Self { installed, git, introduction, outlets, world }
     }
 
     /// A process that is started again on what the files are now.
     async fn restart(&mut self) {
-        self.outlets.publisher = publisher(&self.dir).await;
+        self.outlets.publisher = self.installed.restarted().await.expect("a publisher");
         let loaded = self.outlets.store.load_all().await.expect("loaded");
         let mut repository = Repository::new(SharedObjects::new(self.git.objects.clone()), self.introduction, "main");
         let record = self.outlets.publisher.head().map(|head| HeadRow::from(&head.record));
@@ -92,11 +83,12 @@ impl Bench {
         fork.advance(&self.git.tip.expect("a commit"), now());
         let mut higher = fork.head_record().expect("a head");
         higher.policy_version += 1;
-        publisher(&self.dir).await.store_head(&higher).await.expect("stored");
+        let other = self.installed.restarted().await.expect("a publisher");
+        other.store_head(&higher).await.expect("stored");
     }
 
     fn unblock_record(&self) {
-        std::fs::remove_file(self.dir.path().join("store/head.json")).expect("removed");
+        std::fs::remove_file(self.installed.head()).expect("removed");
     }
 
     async fn database(&self) -> Option<CommitId> {
@@ -121,16 +113,7 @@ fn timing() -> Timing {
 /// The first report of a session of `edge-1`, which holds this head record, and the answer to it.
 fn observation(head: Option<HeadRecord>) -> (Observation, oneshot::Receiver<Vec<Directive>>) {
     let (reply, answer) = oneshot::channel();
-    let report = Report {
-        nonce: "n-1".to_owned(),
-        agent: "0.1.0".to_owned(),
-        running: None,
-        applying: None,
-        phase: Phase::Idle,
-        health: Health::Unknown,
-        failure: None,
-        clock: now(),
-    };
+    let report = Report { clock: now(), ..idle() };
     let identity = "bellwether://example.org/plant/edge-1/edge-1".parse().expect("an identity");
     let reported = Reported::Readable(report);
     (Observation { identity, at: now(), reported, begins_session: true, presented: None, head, reply }, answer)
@@ -200,7 +183,7 @@ async fn a_crash_between_record_and_database_is_mended_by_the_next_start() {
     assert_eq!(bench.database().await, Some(second), "nothing is left to store");
 
     // A store whose record is gone gets it again from the database.
-    std::fs::remove_file(bench.dir.path().join("store/head.json")).expect("removed");
+    std::fs::remove_file(bench.installed.head()).expect("removed");
     bench.restart().await;
     assert_eq!(bench.outlets.publisher.head().map(|head| head.record), Some(record));
 }

@@ -45,6 +45,9 @@ codes! { PUBLISH:
     PRESENTED_FOREIGN = "BW-0514", "presented metadata is not ours",
         "A device presented metadata that no key of this store's roots signed. It counts for nothing.",
         "If the device came from another installation, enroll it here.";
+    STORE_LOCKED = "BW-0515", "another process keeps a file of the store locked",
+        "The accepted head is written under a lock that is held for milliseconds. Another reconciler on this store is stopped or hangs in the middle, or some program locked the file.",
+        "End the process that the message names, or find it: fuser -v FILE. Run one reconciler on one store. This one tries again by itself.";
     REPOSITORY_ADDRESS = "BW-0520", "the repository's address or branch is malformed",
         "A repository is named by a path, https://host/path, ssh://user@host/path or user@host:path.",
         "Correct repository and branch in the configuration.";

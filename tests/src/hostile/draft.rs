@@ -2,7 +2,7 @@
 
 use bellwether_core::objects::ObjectSource as _;
 use bellwether_core::verify::{POLICY_PATH, attach_signature, sign_commit};
-use bellwether_schemas::CommitId;
+use bellwether_schemas::{Code, CommitId};
 
 use super::history::Recorded;
 use super::{Entry, Files, History, PolicyText, Who};
@@ -102,7 +102,39 @@ impl<'h> Draft<'h> {
     ///
     /// # Panics
     /// When the signer does not take its headers.
-    pub fn by(mut self, who: Who) -> CommitId {
+    pub fn by(self, who: Who) -> CommitId {
+        self.signed(who).1
+    }
+
+    /// Signs it and pushes it, and it must be accepted as the new head.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn lands(self, who: Who) -> CommitId {
+        let (history, commit) = self.signed(who);
+        history.accepts(commit)
+    }
+
+    /// Signs it, and lands it by a merge that another one signs: the merge.
+    ///
+    /// # Panics
+    /// When that is not accepted.
+    pub fn lands_by_merge(self, who: Who, merges: Who) -> CommitId {
+        let (history, commit) = self.signed(who);
+        let main = history.main();
+        history.merge(main, commit).lands(merges)
+    }
+
+    /// Signs it and pushes it, and it must be refused with this code.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn refused(self, who: Who, code: Code) {
+        let (history, commit) = self.signed(who);
+        history.refuses(commit, code);
+    }
+
+    fn signed(mut self, who: Who) -> (&'h mut History, CommitId) {
         let raw = self.unsigned();
         let signed = match who.key() {
             Some(key) => sign_commit(&raw, key).expect("a plain commit and key"),
@@ -125,7 +157,7 @@ impl<'h> Draft<'h> {
         let unsigned = self.unsigned();
         let raw = attach_signature(&unsigned, &armoured.replace("\n ", "\n")).expect("a plain commit");
         let who = self.history.commits[&other].signer;
-        self.finish(raw, who, false)
+        self.finish(raw, who, false).1
     }
 
     fn unsigned(&mut self) -> Vec<u8> {
@@ -139,9 +171,10 @@ impl<'h> Draft<'h> {
         format!("tree {tree}\n{parents}author {who}\ncommitter {who}\n{headers}\n{message}").into_bytes()
     }
 
-    fn finish(self, raw: Vec<u8>, signer: Who, sound: bool) -> CommitId {
+    fn finish(self, raw: Vec<u8>, signer: Who, sound: bool) -> (&'h mut History, CommitId) {
         let Self { history, parents, files, endorses, .. } = self;
-        history.write_commit(raw, Recorded { parents, files, signer, sound, endorses })
+        let commit = history.write_commit(raw, Recorded { parents, files, signer, sound, endorses });
+        (history, commit)
     }
 }
 

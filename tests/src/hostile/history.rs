@@ -72,10 +72,14 @@ impl History {
 
     /// Begins a commit without parents: a file in each folder, each with the content `old`.
     pub fn root(&mut self) -> Draft<'_> {
-        let draft = Draft::new(self, Vec::new(), Files::new());
         ["fleets/edge.yaml", "files/app", "files/site", "notes/todo"]
             .iter()
-            .fold(draft, |draft, path| draft.write(path, "old"))
+            .fold(self.orphan(), |draft, path| draft.write(path, "old"))
+    }
+
+    /// Begins a commit without parents and without files.
+    pub fn orphan(&mut self) -> Draft<'_> {
+        Draft::new(self, Vec::new(), Files::new())
     }
 
     /// Begins a commit on top of another, with its files.
@@ -89,7 +93,7 @@ impl History {
         let (base, other) = (self.files(&fork), self.files(&theirs));
         let paths: BTreeSet<String> = base.keys().chain(other.keys()).cloned().collect();
         let changed: Vec<String> = paths.into_iter().filter(|path| other.get(path) != base.get(path)).collect();
-        let draft = self.on(ours).parents(&[ours, theirs]);
+        let draft = self.keep(ours, theirs);
         changed.iter().fold(draft, |draft, path| draft.take(path, theirs))
     }
 
@@ -100,6 +104,11 @@ impl History {
     pub fn merge(&mut self, ours: CommitId, theirs: CommitId) -> Draft<'_> {
         let fork = self.fork(ours, theirs).expect("they have a commit in common");
         self.merge_from(fork, ours, theirs)
+    }
+
+    /// Begins a merge that keeps everything as it is in `ours`, as `git merge --strategy ours` does.
+    pub fn keep(&mut self, ours: CommitId, theirs: CommitId) -> Draft<'_> {
+        self.on(ours).parents(&[ours, theirs])
     }
 
     /// The newest commit on the first-parent line of `ours` that `theirs` has.

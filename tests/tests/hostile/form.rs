@@ -2,15 +2,14 @@
 
 use bellwether_core::objects::ObjectSource as _;
 use bellwether_schemas::codes;
-use bellwether_tests::hostile::{History, Who};
+use bellwether_tests::hostile::Who;
 use gix::prelude::Write as _;
 
-use super::{APP, SITE, one};
+use super::{APP, SITE, begin, one};
 
 #[test]
 fn hostile_entries_that_are_no_files() {
-    let mut h = History::introduced(&one());
-    let main = h.main();
+    let (mut h, main) = begin(&one());
     for (path, mode, code) in [
         ("files/link", "120000", codes::TREE_SYMLINK),
         ("files/module", "160000", codes::TREE_SUBMODULE),
@@ -31,8 +30,7 @@ fn hostile_entries_that_are_no_files() {
 
 #[test]
 fn hostile_headers_that_nobody_knows() {
-    let mut h = History::introduced(&one());
-    let main = h.main();
+    let (mut h, main) = begin(&one());
     let work = h.on(main).write(APP, "new").by(Who::Bob);
     for (line, code) in [
         ("odd header", codes::COMMIT_HEADER_UNKNOWN),
@@ -51,8 +49,7 @@ fn hostile_headers_that_nobody_knows() {
 
 #[test]
 fn hostile_a_landing_without_manifests_or_fleets() {
-    let mut h = History::introduced(&one());
-    let main = h.main();
+    let (mut h, main) = begin(&one());
     let work = h.on(main).remove("fleets/edge.yaml").by(Who::Bob);
     h.refuses_form(work, codes::EVERY_FLEET_LOST);
     let merge = h.merge(main, work).by(Who::Alice);
@@ -66,13 +63,11 @@ fn hostile_a_landing_without_manifests_or_fleets() {
 #[test]
 fn hostile_histories_are_real_git() {
     // Real git reads what the generator writes, and finds nothing to complain of.
-    let mut h = History::introduced(&one());
-    let main = h.main();
+    let (mut h, main) = begin(&one());
     let work =
         h.on(main).write("files/app/main", "new").entry("files/app-run", "100755", "x").remove(SITE).by(Who::Bob);
     let endorsed = h.endorse(work).by(Who::Carol);
-    let merge = h.merge(main, endorsed).by(Who::Alice);
-    h.accepts(merge);
+    let merge = h.merge(main, endorsed).lands(Who::Alice);
     let dir = tempfile::tempdir().expect("a temporary folder");
     let repository = gix::init_bare(dir.path()).expect("a repository");
     for id in h.written().to_vec() {

@@ -12,7 +12,8 @@ mod policies;
 mod random;
 mod resets;
 
-use bellwether_tests::hostile::PolicyText;
+use bellwether_schemas::CommitId;
+use bellwether_tests::hostile::{History, PolicyText, Who};
 
 const APP: &str = "files/app";
 const SITE: &str = "files/site";
@@ -26,4 +27,20 @@ fn two() -> PolicyText {
 /// The policy, with one signer for everything.
 fn one() -> PolicyText {
     PolicyText::default()
+}
+
+/// A history that is introduced with this policy, and its head.
+fn begin(policy: &PolicyText) -> (History, CommitId) {
+    let h = History::introduced(policy);
+    let main = h.main();
+    (h, main)
+}
+
+/// A history that is introduced one commit after its root, which nobody signed: the root and the head.
+fn begin_late(policy: &PolicyText) -> (History, CommitId, CommitId) {
+    let mut h = History::empty();
+    let root = h.root().policy(policy).by(Who::Nobody);
+    let first = h.on(root).write(SITE, "introduced").by(Who::Alice);
+    h.introduce(first);
+    (h, root, first)
 }

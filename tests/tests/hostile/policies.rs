@@ -3,75 +3,60 @@
 use bellwether_schemas::codes;
 use bellwether_tests::hostile::{History, Who};
 
-use super::{APP, one, two};
+use super::{APP, begin, one, two};
 
 const POLICY: &str = "trust/policy.yaml";
 
 #[test]
 fn hostile_a_branch_gives_itself_rights() {
-    let mut h = History::introduced(&one());
-    let main = h.main();
+    let (mut h, main) = begin(&one());
     let rights = h.on(main).policy(&one().version(2).with_member("owners", "mallory")).by(Who::Mallory);
     h.refuses(rights, codes::SIGNER_NOT_IN_ROLE);
     let used =
         h.on(rights).policy(&one().version(3).without("alice").with_member("owners", "mallory")).by(Who::Mallory);
     for merges in [Who::Nobody, Who::Mallory, Who::Bob] {
-        let merge = h.merge(main, used).by(merges);
-        h.refuses(merge, codes::SIGNER_NOT_IN_ROLE);
+        h.merge(main, used).refused(merges, codes::SIGNER_NOT_IN_ROLE);
     }
 }
 
 #[test]
 fn hostile_a_person_of_the_new_policy_only() {
-    let mut h = History::introduced(&one().without("mallory"));
-    let main = h.main();
+    let (mut h, main) = begin(&one().without("mallory"));
     let branch = h.on(main).policy(&one().version(2)).by(Who::Carol);
     let work = h.on(branch).write(APP, "mallory's").by(Who::Mallory);
     // Carol may add her; her work counts from the landing after that on.
-    let merge = h.merge(main, work).by(Who::Nobody);
-    h.refuses(merge, codes::SIGNER_NOT_IN_ROLE);
-    let merge = h.merge(main, branch).by(Who::Nobody);
-    h.accepts(merge);
-    let merge = h.merge_from(branch, merge, work).by(Who::Nobody);
-    h.accepts(merge);
+    h.merge(main, work).refused(Who::Nobody, codes::SIGNER_NOT_IN_ROLE);
+    let merge = h.merge(main, branch).lands(Who::Nobody);
+    h.merge_from(branch, merge, work).lands(Who::Nobody);
 }
 
 #[test]
 fn hostile_the_second_parent_has_a_weaker_policy() {
-    let mut h = History::introduced(&one());
-    let fork = h.main();
+    let (mut h, fork) = begin(&one());
     let work = h.on(fork).write(APP, "new").by(Who::Bob);
-    let main = h.on(fork).policy(&two().version(2)).by(Who::Alice);
-    h.accepts(main);
+    let main = h.on(fork).policy(&two().version(2)).lands(Who::Alice);
     for merges in [Who::Nobody, Who::Bob] {
-        let merge = h.merge(main, work).by(merges);
-        h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
-        let merge = h.merge(main, work).take(POLICY, work).by(merges);
-        h.refuses(merge, if merges == Who::Bob { codes::NOT_ENOUGH_SIGNERS } else { codes::MERGE_UNCLEAN });
+        h.merge(main, work).refused(merges, codes::NOT_ENOUGH_SIGNERS);
+        h.merge(main, work)
+            .take(POLICY, work)
+            .refused(merges, if merges == Who::Bob { codes::NOT_ENOUGH_SIGNERS } else { codes::MERGE_UNCLEAN });
     }
 }
 
 #[test]
 fn hostile_an_old_policy_comes_back() {
-    let mut h = History::introduced(&one());
-    let fork = h.main();
-    let main = h.on(fork).policy(&one().version(2).without("mallory")).by(Who::Alice);
-    h.accepts(main);
-    let merge = h.on(main).parents(&[main, fork]).take(POLICY, fork).by(Who::Nobody);
-    h.refuses(merge, codes::MERGE_UNCLEAN);
+    let (mut h, fork) = begin(&one());
+    let main = h.on(fork).policy(&one().version(2).without("mallory")).lands(Who::Alice);
+    h.keep(main, fork).take(POLICY, fork).refused(Who::Nobody, codes::MERGE_UNCLEAN);
     // Nor by the hand of an owner.
-    let back = h.on(main).take(POLICY, fork).by(Who::Alice);
-    h.refuses(back, codes::POLICY_VERSION);
-    let same = h.on(main).policy(&one().version(2)).by(Who::Alice);
-    h.refuses(same, codes::POLICY_VERSION);
-    let raised = h.on(main).policy(&one().version(3)).by(Who::Alice);
-    h.accepts(raised);
+    h.on(main).take(POLICY, fork).refused(Who::Alice, codes::POLICY_VERSION);
+    h.on(main).policy(&one().version(2)).refused(Who::Alice, codes::POLICY_VERSION);
+    h.on(main).policy(&one().version(3)).lands(Who::Alice);
 }
 
 #[test]
 fn hostile_the_head_of_staging_on_main() {
-    let mut h = History::introduced(&one());
-    let main = h.main();
+    let (mut h, main) = begin(&one());
     let staging = h.on(main).policy(&one().version(2).branch("staging")).by(Who::Alice);
     h.refuses_form(staging, codes::POLICY_BRANCH);
     let merge = h.merge(main, staging).by(Who::Nobody);
@@ -80,8 +65,7 @@ fn hostile_the_head_of_staging_on_main() {
 
 #[test]
 fn hostile_the_policy_is_deleted() {
-    let mut h = History::introduced(&one());
-    let main = h.main();
+    let (mut h, main) = begin(&one());
     let deleted = h.on(main).remove(POLICY).by(Who::Alice);
     h.refuses_form(deleted, codes::POLICY_MISSING);
     let merge = h.merge(main, deleted).by(Who::Alice);
@@ -92,8 +76,7 @@ fn hostile_the_policy_is_deleted() {
 
 #[test]
 fn hostile_a_policy_that_nobody_can_change_again() {
-    let mut h = History::introduced(&one());
-    let main = h.main();
+    let (mut h, main) = begin(&one());
     let mut nobody = one().version(2);
     nobody.roles.iter_mut().filter(|(name, _)| *name == "owners").for_each(|(_, members)| *members = vec!["ci-bot"]);
     let mut no_rule = one().version(2);
@@ -106,14 +89,12 @@ fn hostile_a_policy_that_nobody_can_change_again() {
         let landing = h.on(main).policy(&policy).by(Who::Alice);
         h.refuses_form(landing, code);
     }
-    let enough = h.on(main).policy(&one().version(2).signers("trust", 2)).by(Who::Alice);
-    h.accepts(enough);
+    h.on(main).policy(&one().version(2).signers("trust", 2)).lands(Who::Alice);
 }
 
 #[test]
 fn hostile_a_key_that_is_there_twice() {
-    let mut h = History::introduced(&one());
-    let main = h.main();
+    let (mut h, main) = begin(&one());
     let mut shared = one().version(2);
     shared.people.push(("eve", vec![Who::Bob]));
     let mut doubled = one().version(2);
@@ -128,16 +109,13 @@ fn hostile_a_key_that_is_there_twice() {
 
 #[test]
 fn hostile_a_policy_change_that_too_few_signed() {
-    let mut h = History::introduced(&one().signers("trust", 2));
-    let main = h.main();
+    let (mut h, main) = begin(&one().signers("trust", 2));
     let policy = one().version(2);
     let alone = h.on(main).policy(&policy).by(Who::Alice);
     h.refuses(alone, codes::NOT_ENOUGH_SIGNERS);
     // Bob is no owner, and so does not help her.
-    let merge = h.merge(main, alone).by(Who::Bob);
-    h.refuses(merge, codes::NOT_ENOUGH_SIGNERS);
-    let merge = h.merge(main, alone).by(Who::Carol);
-    h.accepts(merge);
+    h.merge(main, alone).refused(Who::Bob, codes::NOT_ENOUGH_SIGNERS);
+    h.merge(main, alone).lands(Who::Carol);
 }
 
 #[test]

@@ -4,14 +4,12 @@ use bellwether_core::verify::Reset;
 use bellwether_schemas::{CommitId, codes};
 use bellwether_tests::hostile::{History, PolicyText, Who};
 
-use super::{APP, one};
+use super::{APP, begin, one};
 
 /// An accepted head whose policy has removed Mallory, and what she signed on the landing before it.
 fn removed(policy: &PolicyText) -> (History, CommitId, CommitId, CommitId) {
-    let mut h = History::introduced(&one());
-    let first = h.main();
-    let head = h.on(first).policy(&policy.clone().version(2).without("mallory")).by(Who::Alice);
-    h.accepts(head);
+    let (mut h, first) = begin(&one());
+    let head = h.on(first).policy(&policy.clone().version(2).without("mallory")).lands(Who::Alice);
     let evil = h.on(first).write(APP, "mallory's").by(Who::Mallory);
     (h, first, head, evil)
 }

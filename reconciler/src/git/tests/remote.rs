@@ -23,6 +23,14 @@ struct Backend {
     token: String,
     /// The version of the protocol that is spoken whatever the client asks for.
     protocol: Option<&'static str>,
+    /// Why nobody is sent any objects.
+    refusal: Option<&'static str>,
+}
+
+impl Backend {
+    fn of(root: &Path) -> Self {
+        Self { root: root.to_owned(), token: "sesame".to_owned(), protocol: None, refusal: None }
+    }
 }
 
 /// Serves the repositories below a folder by `git http-backend`, to whoever shows the token.
@@ -46,6 +54,10 @@ async fn backend(State(backend): State<Backend>, request: Request) -> Response {
         git.env("HTTP_CONTENT_ENCODING", header("content-encoding"));
     }
     let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
+    if let Some(why) = backend.refusal.filter(|_| body.windows(5).any(|word| word == b"want ")) {
+        let kind = [("content-type", "application/x-git-upload-pack-result")];
+        return (kind, format!("{:04x}ERR {why}", why.len() + 8)).into_response();
+    }
     git.env("CONTENT_LENGTH", body.len().to_string());
     let mut git = git.spawn().expect("git is installed");
     let mut stdin = git.stdin.take().expect("a pipe");
@@ -112,8 +124,7 @@ fn a_repository_behind_https_is_mirrored_with_a_token_and_a_certificate_of_ones_
     source.git(&["push", "-q", "../bare.git", "main"]);
     let dir = source.dir.path();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let (port, certificate) =
-        serve_https(&runtime, Backend { root: dir.to_owned(), token: "sesame".to_owned(), protocol: None });
+    let (port, certificate) = serve_https(&runtime, Backend::of(dir));
     let (token_file, ca_file) = (secret(dir.join("token"), "sesame\n"), secret(dir.join("ca.pem"), &certificate));
     let url = format!("https://localhost:{port}/bare.git");
     let open = |access| Mirror::open_or_create(&dir.join("mirror.git"), &url, "main", access).expect("a mirror");
@@ -143,17 +154,40 @@ fn servers_that_know_no_version_of_the_protocol_are_understood() {
     let source = Source::new();
     source.bare();
     let tip = source.git(&["rev-parse", "HEAD"]).parse::<CommitId>().expect("an id");
-    let dir = source.dir.path();
     for version in ["0", "2"] {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-        let backend = Backend { root: dir.to_owned(), token: "sesame".to_owned(), protocol: Some(version) };
-        let (port, certificate) = serve_https(&runtime, backend);
-        let (token_file, ca_file) = (secret(dir.join("token"), "sesame\n"), secret(dir.join("ca.pem"), &certificate));
-        let access = Access { token_file: Some(token_file), ca_file: Some(ca_file), ..Access::default() };
-        let (url, mirror) = (format!("https://localhost:{port}/bare.git"), dir.join(format!("mirror-{version}.git")));
-        let mirror = Mirror::open_or_create(&mirror, &url, "main", access).expect("a mirror");
-        assert_eq!(mirror.fetch(&NEVER).expect(version), tip);
+        let backend = Backend { protocol: Some(version), ..Backend::of(source.dir.path()) };
+        assert_eq!(fetch_over_https(backend, "bare.git").expect(version), tip);
     }
+}
+
+#[test]
+fn only_a_shallow_remote_is_called_one() {
+    let source = Source::new();
+    source.commit("two");
+    let shallow = source.dir.path().join("short.git");
+    source.git(&["clone", "-q", "--bare", "--depth", "1", &format!("file://{}", text(&source.work)), text(&shallow)]);
+    source.bare();
+    for version in ["0", "2"] {
+        let backend = Backend { protocol: Some(version), ..Backend::of(source.dir.path()) };
+        let refused = fetch_over_https(backend, "short.git").expect_err(version);
+        assert_eq!(refused.code(), codes::REPOSITORY_SHALLOW, "{refused}");
+    }
+    // Whatever another one says.
+    let backend = Backend { refusal: Some("clone.rejectShallow: I am shallow"), ..Backend::of(source.dir.path()) };
+    let refused = fetch_over_https(backend, "bare.git").expect_err("refused");
+    assert_eq!(refused.code(), codes::REPOSITORY_UNREACHABLE, "{refused}");
+    assert!(refused.to_string().contains("I am shallow"), "{refused}");
+}
+
+/// Fetches `main` of a repository below the backend's folder into a new mirror.
+fn fetch_over_https(backend: Backend, repository: &str) -> Result<CommitId, FetchError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let dir = tempfile::tempdir_in(&backend.root).expect("a folder");
+    let (port, certificate) = serve_https(&runtime, backend);
+    let (token, ca) = (secret(dir.path().join("token"), "sesame\n"), secret(dir.path().join("ca.pem"), &certificate));
+    let access = Access { token_file: Some(token), ca_file: Some(ca), ..Access::default() };
+    let url = format!("https://localhost:{port}/{repository}");
+    Mirror::open_or_create(&dir.path().join("mirror.git"), &url, "main", access)?.fetch(&NEVER)
 }
 
 /// A server of ssh for this user alone, ended with the test.

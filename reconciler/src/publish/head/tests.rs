@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use bellwether_schemas::head::HeadType;
 use bellwether_schemas::{CommitId, codes};
@@ -7,40 +6,14 @@ use serde_json::json;
 use tough::schema::{Snapshot, Targets};
 
 use super::*;
-use crate::keys::{self, OnlineKeys, SigningKey};
+use crate::keys::{self, SigningKey};
 use crate::publish::publish_root;
+use crate::testing::Installation;
 
-struct Bench {
-    dir: tempfile::TempDir,
-    publisher: Publisher,
-}
-
-impl Bench {
-    async fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let made = keys::init(&dir.path().join("keys"), &dir.path().join("online"), Timestamp::now()).expect("keys");
-        let objects = Objects::in_directory(&dir.path().join("store")).expect("a store");
-        publish_root(&objects, &made.root_json).await.expect("a root");
-        let publisher = open(&dir).await.expect("a publisher");
-        Self { dir, publisher }
-    }
-
-    fn file(&self) -> PathBuf {
-        self.dir.path().join("store/head.json")
-    }
-
-    fn keys(&self) -> OnlineKeys {
-        OnlineKeys::load(&self.dir.path().join("online")).expect("online keys")
-    }
-
+impl Installation {
     async fn stores(&self, record: &HeadRecord) -> Result<(), PublishError> {
         self.publisher.store_head(record).await
     }
-}
-
-async fn open(dir: &tempfile::TempDir) -> Result<Publisher, PublishError> {
-    let objects = Objects::in_directory(&dir.path().join("store")).expect("a store");
-    Publisher::open(objects, OnlineKeys::load(&dir.path().join("online")).expect("online keys")).await
 }
 
 fn commit(number: u64) -> CommitId {
@@ -65,61 +38,89 @@ fn value(record: &HeadRecord) -> Envelope {
 
 #[tokio::test]
 async fn a_record_is_found_again_and_is_signed_by_the_targets_key_alone() {
-    let bench = Bench::new().await;
-    assert_eq!(bench.publisher.head(), None);
-    bench.stores(&record(1, 5)).await.expect("stored");
-    let head = bench.publisher.head().expect("a record");
-    assert_eq!((&head.record, &*head.bytes), (&record(1, 5), &*std::fs::read(bench.file()).expect("written")));
-    let again = open(&bench.dir).await.expect("a publisher").head();
+    let site = Installation::new().await;
+    assert_eq!(site.publisher.head(), None);
+    site.stores(&record(1, 5)).await.expect("stored");
+    let head = site.publisher.head().expect("a record");
+    assert_eq!((&head.record, &*head.bytes), (&record(1, 5), &*std::fs::read(site.head()).expect("written")));
+    let again = site.restarted().await.expect("a publisher").head();
     assert_eq!(again, Some(head.clone()));
     let signed: Signed<Envelope> = serde_json::from_slice(&head.bytes).expect("an envelope");
     let ids: Vec<_> = signed.signatures.iter().map(|signature| &signature.keyid).collect();
-    assert_eq!(ids, [bench.keys().targets.id()]);
+    assert_eq!(ids, [site.keys().targets.id()]);
 }
 
 #[tokio::test]
 async fn the_store_never_goes_back_but_for_another_introduction() {
-    let bench = Bench::new().await;
-    bench.stores(&record(2, 5)).await.expect("stored");
+    let site = Installation::new().await;
+    site.stores(&record(2, 5)).await.expect("stored");
     let twin = HeadRecord { commit: commit(99), ..record(2, 5) };
     for below in [record(2, 4), record(1, 9), twin] {
-        let refused = bench.stores(&below).await.expect_err("below what is stored");
+        let refused = site.stores(&below).await.expect_err("below what is stored");
         assert_eq!(refused.code(), codes::HEAD_RECORD_OLDER, "{refused}");
     }
     // Another reconciler writes to the same store.
-    open(&bench.dir).await.expect("a publisher").store_head(&record(2, 8)).await.expect("stored");
-    bench.stores(&record(2, 6)).await.expect_err("the store has a newer one meanwhile");
-    bench.stores(&record(3, 1)).await.expect("a signed reset");
-    bench.stores(&HeadRecord { introduction: commit(0xdef), ..record(1, 1) }).await.expect("another introduction");
+    site.restarted().await.expect("a publisher").store_head(&record(2, 8)).await.expect("stored");
+    site.stores(&record(2, 6)).await.expect_err("the store has a newer one meanwhile");
+    site.stores(&record(3, 1)).await.expect("a signed reset");
+    site.stores(&HeadRecord { introduction: commit(0xdef), ..record(1, 1) }).await.expect("another introduction");
 }
 
 #[tokio::test]
 async fn whoever_comes_between_reading_and_writing_is_not_written_over() {
-    let bench = Bench::new().await;
-    bench.stores(&record(2, 5)).await.expect("stored");
+    let site = Installation::new().await;
+    site.stores(&record(2, 5)).await.expect("stored");
     // Another reconciler is about to write.
-    let other = Objects::in_directory(&bench.dir.path().join("store")).expect("a store");
+    let other = Objects::in_directory(&site.dir.path().join("store")).expect("a store");
     let lock = other.lock(&layout::head()).await.expect("locked");
     let lower = record(2, 6);
-    let mut waiting = std::pin::pin!(bench.stores(&lower));
+    let mut waiting = std::pin::pin!(site.stores(&lower));
     let early = tokio::time::timeout(std::time::Duration::from_millis(200), &mut waiting).await;
     assert!(early.is_err(), "it waits its turn: {early:?}");
-    let higher = bench.keys().targets.sign(value(&record(2, 8)));
-    std::fs::write(bench.file(), &higher).expect("written");
+    let higher = site.keys().targets.sign(value(&record(2, 8)));
+    std::fs::write(site.head(), &higher).expect("written");
     drop(lock);
     let refused = waiting.await.expect_err("the other one stands above");
     assert_eq!(refused.code(), codes::HEAD_RECORD_OLDER, "{refused}");
-    assert_eq!(std::fs::read(bench.file()).expect("there"), higher);
-    bench.stores(&record(2, 9)).await.expect("nobody holds the lock any more");
+    assert_eq!(std::fs::read(site.head()).expect("there"), higher);
+    site.stores(&record(2, 9)).await.expect("nobody holds the lock any more");
+}
+
+#[tokio::test]
+async fn who_keeps_the_record_locked_is_named_and_waited_for_no_longer_than_is_sensible() {
+    let site = Installation::new().await;
+    let objects = site.objects().with_patience(std::time::Duration::from_millis(100));
+    let publisher = Publisher::open(objects, site.keys()).await.expect("a publisher");
+    let held = site.objects().lock(&layout::head()).await.expect("locked");
+    let refused = async || publisher.store_head(&record(2, 5)).await.expect_err("another one holds it");
+    let error = refused().await;
+    assert_eq!(error.code(), codes::STORE_LOCKED, "{error}");
+    let (file, process) = (site.store().join("head.json.lock"), format!("process {} on ", std::process::id()));
+    assert!(error.to_string().contains(&file.display().to_string()) && error.to_string().contains(&process), "{error}");
+    // Whoever may write to the store may have written this.
+    for name in [&[b'\n'; 1_000][..], b"\xff", b""] {
+        std::fs::write(&file, name).expect("written");
+        assert!(refused().await.to_string().contains("left no name"));
+    }
+    assert!(!site.head().exists() && publisher.head().is_none());
+    drop(held);
+    publisher.store_head(&record(2, 5)).await.expect("nobody holds it any more");
+    // Nor is another file written over.
+    let other = site.store().join("other");
+    std::fs::write(&other, "mine").expect("written");
+    std::fs::remove_file(&file).expect("removed");
+    std::os::unix::fs::symlink(&other, &file).expect("a link");
+    publisher.store_head(&record(2, 6)).await.expect_err("a link is no lock");
+    assert_eq!(std::fs::read(&other).expect("there"), b"mine");
 }
 
 #[tokio::test]
 async fn a_service_replaces_only_the_version_that_was_read() {
-    let bench = Bench::new().await;
-    let root = std::fs::read(bench.dir.path().join("store/root/1.root.json")).expect("a root");
+    let site = Installation::new().await;
+    let root = std::fs::read(site.dir.path().join("store/root/1.root.json")).expect("a root");
     let objects = Objects::of_service(std::sync::Arc::new(object_store::memory::InMemory::new()));
     publish_root(&objects, &root).await.expect("a root");
-    let publisher = Publisher::open(objects.clone(), bench.keys()).await.expect("a publisher");
+    let publisher = Publisher::open(objects.clone(), site.keys()).await.expect("a publisher");
     let version = async || {
         let found = load(&objects, &publisher.inner.roots).await.expect("readable");
         found.map(|(head, version)| (head.record.landing, version))
@@ -145,10 +146,10 @@ async fn a_service_replaces_only_the_version_that_was_read() {
 
 #[tokio::test]
 async fn a_damaged_or_forged_record_is_an_error_with_advice_and_never_absent() {
-    let bench = Bench::new().await;
-    bench.stores(&record(2, 5)).await.expect("stored");
-    let good = std::fs::read(bench.file()).expect("written");
-    let strangers = Bench::new().await;
+    let site = Installation::new().await;
+    site.stores(&record(2, 5)).await.expect("stored");
+    let good = std::fs::read(site.head()).expect("written");
+    let strangers = Installation::new().await;
     let unsigned = json!({"signed": value(&record(9, 9)).0, "signatures": []}).to_string();
     let altered = String::from_utf8(good.clone()).expect("text").replace("\"landing\":5", "\"landing\":6");
     let table = [
@@ -157,29 +158,29 @@ async fn a_damaged_or_forged_record_is_an_error_with_advice_and_never_absent() {
         ("altered", altered.into_bytes()),
         ("unsigned", unsigned.into_bytes()),
         ("signed by another installation", strangers.keys().targets.sign(value(&record(9, 9)))),
-        ("signed by the key of another role", bench.keys().snapshot.sign(value(&record(9, 9)))),
+        ("signed by the key of another role", site.keys().snapshot.sign(value(&record(9, 9)))),
         ("too large", [vec![b' '; MAX_HEAD], good.clone()].concat()),
-        ("another type", bench.keys().targets.sign(Envelope(json!({"_type": "targets", "landing": 1})))),
+        ("another type", site.keys().targets.sign(Envelope(json!({"_type": "targets", "landing": 1})))),
     ];
     for (what, bytes) in table {
-        std::fs::write(bench.file(), &bytes).expect("written");
-        let refused = open(&bench.dir).await.expect_err(what);
+        std::fs::write(site.head(), &bytes).expect("written");
+        let refused = site.restarted().await.expect_err(what);
         assert_eq!(refused.code(), codes::HEAD_RECORD_UNUSABLE, "{what}: {refused}");
         // A reconciler that runs does not write over it either.
-        bench.stores(&record(2, 6)).await.expect_err(what);
-        assert_eq!(std::fs::read(bench.file()).expect("there"), bytes, "{what}");
+        site.stores(&record(2, 6)).await.expect_err(what);
+        assert_eq!(std::fs::read(site.head()).expect("there"), bytes, "{what}");
         if what != "too large" {
-            bench.publisher.read_head(&bytes.into()).expect_err(what);
+            site.publisher.read_head(&bytes.into()).expect_err(what);
         }
     }
-    std::fs::write(bench.file(), good).expect("restored");
-    bench.stores(&record(2, 6)).await.expect("stored");
+    std::fs::write(site.head(), good).expect("restored");
+    site.stores(&record(2, 6)).await.expect("stored");
 }
 
 #[tokio::test]
 async fn a_signature_over_a_role_is_none_over_a_record_and_the_other_way_round() {
-    let bench = Bench::new().await;
-    let keys = bench.keys();
+    let site = Installation::new().await;
+    let keys = site.keys();
     let targets = Targets {
         spec_version: "1.0.0".to_owned(),
         version: NonZeroU64::MIN,
@@ -189,44 +190,44 @@ async fn a_signature_over_a_role_is_none_over_a_record_and_the_other_way_round()
         _extra: HashMap::new(),
     };
     let role = keys.targets.sign(targets);
-    verified::<Targets>(&bench.publisher.inner.roots, &role).expect("targets of ours");
-    bench.publisher.read_head(&role.into()).expect_err("they are no record");
+    verified::<Targets>(&site.publisher.inner.roots, &role).expect("targets of ours");
+    site.publisher.read_head(&role.into()).expect_err("they are no record");
     let record = keys.targets.sign(value(&record(1, 1)));
-    bench.publisher.read_head(&record.clone().into()).expect("a record of ours");
-    verified::<Targets>(&bench.publisher.inner.roots, &record).expect_err("it is no targets role");
-    verified::<Snapshot>(&bench.publisher.inner.roots, &record).expect_err("nor another");
+    site.publisher.read_head(&record.clone().into()).expect("a record of ours");
+    verified::<Targets>(&site.publisher.inner.roots, &record).expect_err("it is no targets role");
+    verified::<Snapshot>(&site.publisher.inner.roots, &record).expect_err("nor another");
     // A record with everything that targets have: what a client reads as targets is signed as targets.
     let mut both = serde_json::to_value(self::record(1, 1)).expect("JSON");
     let fields = json!({"spec_version": "1.0.0", "version": 1, "expires": "2099-01-01T00:00:00Z", "targets": {}});
     both.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
     let both = keys.targets.sign(Envelope(both));
-    verified::<Targets>(&bench.publisher.inner.roots, &both).expect_err("its type is signed");
+    verified::<Targets>(&site.publisher.inner.roots, &both).expect_err("its type is signed");
 }
 
 #[tokio::test]
 async fn a_record_of_a_key_that_was_replaced_counts_and_is_signed_anew() {
-    let bench = Bench::new().await;
-    bench.stores(&record(1, 5)).await.expect("stored");
-    let old = bench.publisher.head().expect("a record");
+    let site = Installation::new().await;
+    site.stores(&record(1, 5)).await.expect("stored");
+    let old = site.publisher.head().expect("a record");
 
     // A key ceremony replaces the targets key.
-    let (made, fresh) = (bench.dir.path().join("made"), bench.dir.path().join("fresh"));
+    let (made, fresh) = (site.dir.path().join("made"), site.dir.path().join("fresh"));
     let other = keys::init(&made, &fresh, Timestamp::now()).expect("keys");
     let other: Signed<Root> = serde_json::from_slice(&other.root_json).expect("a root");
-    let root = std::fs::read(bench.dir.path().join("store/root/1.root.json")).expect("a root");
+    let root = std::fs::read(site.dir.path().join("store/root/1.root.json")).expect("a root");
     let mut root = serde_json::from_slice::<Signed<Root>>(&root).expect("a root").signed;
     root.version = NonZeroU64::new(2).expect("not zero");
     root.keys.extend(other.signed.keys);
     root.roles.insert(RoleType::Targets, other.signed.roles[&RoleType::Targets].clone());
-    let ceremony = SigningKey::load(&bench.dir.path().join("keys/root.pem")).expect("the root key");
-    std::fs::write(bench.dir.path().join("store/root/2.root.json"), ceremony.sign(root)).expect("written");
-    std::fs::rename(fresh.join("targets.pem"), bench.dir.path().join("online/targets.pem")).expect("replaced");
+    let ceremony = SigningKey::load(&site.dir.path().join("keys/root.pem")).expect("the root key");
+    std::fs::write(site.dir.path().join("store/root/2.root.json"), ceremony.sign(root)).expect("written");
+    std::fs::rename(fresh.join("targets.pem"), site.dir.path().join("online/targets.pem")).expect("replaced");
 
-    let publisher = open(&bench.dir).await.expect("a publisher");
+    let publisher = site.restarted().await.expect("a publisher");
     assert_eq!(publisher.head().map(|head| head.record), Some(record(1, 5)), "an earlier root answers for it");
     assert_eq!(publisher.read_head(&old.bytes).expect("ours").record, record(1, 5));
     publisher.store_head(&record(1, 5)).await.expect("stored");
     let new = publisher.head().expect("a record");
     assert_ne!(new.bytes, old.bytes, "devices that know the newest root alone can read it");
-    bench.publisher.read_head(&new.bytes).expect_err("the root before knows nothing of the new key");
+    site.publisher.read_head(&new.bytes).expect_err("the root before knows nothing of the new key");
 }

@@ -31,8 +31,7 @@ async fn only_records_of_ours_that_the_store_does_not_hold_reach_the_loop() {
         seen_sender.send(incoming.head.clone()).expect("the test listens");
         Vec::new()
     });
-    let elsewhere = tempfile::tempdir().expect("a folder");
-    let foreign = signed(&publisher(elsewhere.path()).await, 9).await;
+    let foreign = signed(&Installation::new().await.publisher, 9).await;
     let (older, held) = (signed(&world.shared.publisher, 5).await, signed(&world.shared.publisher, 6).await);
     let altered =
         Bytes::from(String::from_utf8(older.to_vec()).expect("text").replace("\"landing\":5", "\"landing\":7"));

@@ -20,8 +20,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
-use crate::keys::{self, OnlineKeys};
-use crate::publish::{Objects, publish_root};
+use crate::testing::Installation;
 
 /// A running set of listeners, and all that they share with a loop.
 struct World {
@@ -78,15 +77,6 @@ fn authority(dir: &std::path::Path) -> Authority {
     Authority::load(dir).expect("loaded")
 }
 
-/// A publisher with keys of its own.
-async fn publisher(dir: &std::path::Path) -> Publisher {
-    let (root, online) = (dir.join("root"), dir.join("online"));
-    let made = keys::init(&root, &online, Timestamp::now()).expect("keys");
-    let objects = Objects::in_directory(&dir.join("published")).expect("a store");
-    publish_root(&objects, &made.root_json).await.expect("a root");
-    Publisher::open(objects, OnlineKeys::load(&online).expect("keys")).await.expect("a publisher")
-}
-
 impl World {
     async fn start(entries: impl IntoIterator<Item = Entry>) -> Self {
         Self::start_with(entries, |_| None).await
@@ -96,15 +86,13 @@ impl World {
         entries: impl IntoIterator<Item = Entry>,
         webhook_secret: impl FnOnce(&std::path::Path) -> Option<PathBuf>,
     ) -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        std::fs::create_dir(dir.path().join("store")).expect("a folder");
+        let Installation { dir, publisher, .. } = Installation::new().await;
         let authority = Arc::new(authority(&dir.path().join("ca")));
         let objects = Arc::new(LocalFileSystem::new_with_prefix(dir.path().join("store")).expect("a store"));
         let url = format!("sqlite://{}", dir.path().join("state.db").display());
         let store = Store::open(&url).await.expect("a database");
         let mut all = Admissions::default();
         entries.into_iter().for_each(|entry| all.insert(entry));
-        let publisher = publisher(dir.path()).await;
         let (admissions, admissions_seen) = watch::channel(Some(Arc::new(all)));
         let (views, views_seen) = watch::channel(Arc::default());
         let (incoming_sender, incoming) = mpsc::channel(64);

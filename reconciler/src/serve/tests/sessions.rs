@@ -1,4 +1,4 @@
-use bellwether_schemas::report::{Health, Phase, Presented, Report, Reported};
+use bellwether_schemas::report::{Presented, Report, Reported};
 use bellwether_schemas::wire::proto::{DirectiveMessage, RenewRequest, ReportMessage};
 use bellwether_schemas::wire::report_message;
 use hyper_util::rt::TokioIo;
@@ -10,18 +10,10 @@ use tonic::{Code, Status, Streaming};
 
 use super::super::devices::contract::devices_client::DevicesClient;
 use super::*;
+use crate::testing::idle;
 
 pub(super) fn report() -> ReportMessage {
-    let report = Report {
-        nonce: "n1".into(),
-        agent: "0.1.0".into(),
-        running: None,
-        applying: None,
-        phase: Phase::Idle,
-        health: Health::Unknown,
-        failure: None,
-        clock: Timestamp::now(),
-    };
+    let report = Report { clock: Timestamp::now(), ..idle() };
     report_message(report, Some(Presented { timestamp: b"t".to_vec(), ..Presented::default() }))
 }
 

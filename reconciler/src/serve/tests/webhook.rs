@@ -3,8 +3,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use axum::body::Bytes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::*;
+use crate::serve::webhook::{AT_ONCE, Patience, Webhook, router};
 
 /// The example of GitHub's documentation ("Validating webhook deliveries").
 const SECRET: &str = "It's a Secret to Everybody";
@@ -169,7 +172,6 @@ async fn a_burst_of_calls_leaves_one_fetch_waiting() {
 
 #[tokio::test]
 async fn calls_that_stop_in_the_middle_give_their_places_back_soon() {
-    use crate::serve::webhook::{AT_ONCE, PAUSE};
     let mut hook = Hook::with(SECRET).await;
     let signed = [("X-Hub-Signature-256", HUB)];
     let begin = std::time::Instant::now();
@@ -181,9 +183,57 @@ async fn calls_that_stop_in_the_middle_give_their_places_back_soon() {
     for (status, code, message) in futures::future::join_all(stopping).await {
         assert_eq!((status, code.as_str()), (400, codes::WEBHOOK_REQUEST.as_str()), "{message}");
     }
-    assert!(begin.elapsed() < PAUSE * 3, "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
     assert_eq!(hook.call(&signed, BODY).await.0, 202);
     assert!(hook.asked());
+}
+
+/// Sends a call's head, and then a byte of its body again and again until the other side has enough: what that said.
+async fn drip(address: SocketAddr, header: &str) -> String {
+    let (mut from, mut to) = TcpStream::connect(address).await.expect("connected").into_split();
+    let head = format!("POST /webhook HTTP/1.1\r\nhost: x\r\n{header}content-length: 1000000\r\n\r\n");
+    to.write_all(head.as_bytes()).await.expect("sent");
+    let dripping = tokio::spawn(async move {
+        while to.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), from.read_to_end(&mut answer)).await;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(read.is_ok(), "the connection is still there after {answer:?}");
+    tokio::time::timeout(Duration::from_secs(20), dripping).await.expect("nobody takes more").expect("no panic");
+    answer
+}
+
+#[tokio::test]
+async fn who_drips_a_call_keeps_neither_its_place_nor_its_connection() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let secret = dir.path().join("webhook.secret");
+    std::fs::write(&secret, SECRET).expect("written");
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).expect("chmod");
+    let (fetch_now, mut fetch_asked) = mpsc::channel(1);
+    let hook = Webhook::new(Some(secret), fetch_now, Arc::default());
+    // It never pauses, and so is only ever late.
+    let hook = hook.with_patience(Patience { whole: Duration::from_millis(500), pause: Duration::from_secs(60) });
+    let listener = Listener::bind("enroll", "127.0.0.1:0".parse().expect("an address")).await.expect("bound");
+    let (address, shutdown) = (listener.address(), CancellationToken::new());
+    let service = Service { router: router(Arc::new(hook)), tls: None, devices_of: None, limits: ENROLL };
+    let serving = tokio::spawn(listener.serve(service, shutdown.clone()));
+
+    let signed = format!("x-hub-signature-256: {HUB}\r\n");
+    for answer in futures::future::join_all((0..AT_ONCE).map(|_| drip(address, &signed))).await {
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("the call took longer than 500ms"), "{answer}");
+    }
+    let answer = drip(address, "").await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "nothing of it is waited for: {answer}");
+    let call =
+        reqwest::Client::builder().no_proxy().build().expect("a client").post(format!("http://{address}/webhook"));
+    let answer = call.header("X-Hub-Signature-256", HUB).body(BODY).send().await.expect("an answer");
+    assert_eq!(answer.status().as_u16(), 202);
+    assert!(fetch_asked.try_recv().is_ok());
+    shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(20), serving).await.expect("no task is left").expect("no panic");
 }
 
 #[tokio::test]

@@ -8,9 +8,9 @@ use bellwether_schemas::targets::Supersedes;
 use bellwether_schemas::{Sha256Digest, wire};
 use jiff::SignedDuration;
 
-use self::site::{STALE, Site, claim, identity, idle, runs};
+use self::site::{STALE, Site, claim, identity, runs};
 use crate::store::Loaded;
-use crate::testing::Git;
+use crate::testing::{Git, idle};
 
 const EDGE: &str = "{selector: {matchLabels: {role: edge}}, template: {files: [{path: /opt/bellwether/a, content: one}], \
                     probes: none}}";

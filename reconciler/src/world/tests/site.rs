@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::repository::{Repository, SharedObjects};
 use crate::store::{Loaded, PlanError, PlanId, Store};
-use crate::testing::Git;
+use crate::testing::{Git, idle};
 use crate::world::{Device, Timing, World};
 
 /// The world with its database and its clock.
@@ -92,20 +92,6 @@ fn world(git: &Git, introduction: Introduction, loaded: Loaded, now: Timestamp) 
 
 pub(super) fn identity(device: &str) -> Identity {
     format!("bellwether://example.org/plant/{device}/{device}").parse().expect("an identity")
-}
-
-/// What a device that runs nothing says.
-pub(super) fn idle() -> Report {
-    Report {
-        nonce: "n-1".to_owned(),
-        agent: "0.1.0".to_owned(),
-        running: None,
-        applying: None,
-        phase: Phase::Idle,
-        health: Health::Unknown,
-        failure: None,
-        clock: Timestamp::UNIX_EPOCH,
-    }
 }
 
 /// What a device says that runs what it was offered, and is well.

@@ -1,53 +1,22 @@
 //! What is published, read back by two independent TUF clients, and mended after what a power cut can do.
-#![allow(missing_docs)]
 
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use futures::TryStreamExt as _;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use sigstore_tuf::client::Updater;
 use sigstore_tuf::transport::{FetchFuture, Repository};
 
-use bellwether_reconciler::keys::{self, OnlineKeys};
-use bellwether_reconciler::publish::{
-    Damage, DeviceTargets, Expected, Objects, PresentedError, PublishError, Publisher, publish_root,
-};
 use bellwether_schemas::report::Presented;
-use bellwether_schemas::spec::TargetRef;
-use bellwether_schemas::targets::{Binding, EXTRA_KEY, SignedOffer};
-use bellwether_schemas::{CommitId, DeviceName, Seconds, Sha256Digest, Version};
+use bellwether_schemas::targets::{EXTRA_KEY, SignedOffer};
+use bellwether_schemas::{Seconds, Version};
+
+use super::*;
+use crate::testing::Installation;
 
 const SPEC: &[u8] = br#"{"apiVersion":"bellwether/v1"}"#;
 
-struct Bench {
-    dir: tempfile::TempDir,
-    root: Vec<u8>,
-    publisher: Publisher,
-}
-
-impl Bench {
-    async fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let made = keys::init(&dir.path().join("keys"), &dir.path().join("online"), Timestamp::now()).expect("keys");
-        let objects = Objects::in_directory(&dir.path().join("store")).expect("a store");
-        publish_root(&objects, &made.root_json).await.expect("a root");
-        let online = OnlineKeys::load(&dir.path().join("online")).expect("online keys");
-        let publisher = Publisher::open(objects, online).await.expect("a publisher");
-        Self { dir, root: made.root_json, publisher }
-    }
-
-    /// The publisher of a process that was started again.
-    async fn restarted(&self) -> Publisher {
-        let objects = Objects::in_directory(&self.store()).expect("a store");
-        let online = OnlineKeys::load(&self.dir.path().join("online")).expect("online keys");
-        Publisher::open(objects, online).await.expect("a publisher")
-    }
-
-    fn store(&self) -> PathBuf {
-        self.dir.path().join("store")
-    }
-
+impl Installation {
     fn device(&self, device: &str) -> PathBuf {
         self.store().join("devices").join(device)
     }
@@ -130,21 +99,21 @@ fn truncate(path: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_independent_clients_read_what_is_published() {
-    let bench = Bench::new().await;
+    let site = Installation::new().await;
     let artifact = Bytes::from_static(b"an artifact");
     let reference = TargetRef::to(&artifact);
-    bench.publisher.put_target(&reference, artifact.clone()).await.expect("stored");
+    site.publisher.put_target(&reference, artifact.clone()).await.expect("stored");
     let devices = vec![offered("edge-1", 7, vec![reference], 0), nothing("edge-2")];
-    let _ = bench.publisher.publish(devices, Timestamp::now()).await.expect("published");
+    let _ = site.publisher.publish(devices, Timestamp::now()).await.expect("published");
 
-    let read = bench.tough("edge-1").await.expect("tough accepts it");
+    let read = site.tough("edge-1").await.expect("tough accepts it");
     let spec = tough::TargetName::new("spec.json").expect("a name");
     let stream = read.read_target(&spec).await.expect("a target").expect("listed");
     let chunks: Vec<Bytes> = stream.try_collect().await.expect("whole");
     assert_eq!(chunks.concat(), SPEC);
-    assert_eq!(bench.tough("edge-2").await.expect("tough accepts it").all_targets().count(), 0);
+    assert_eq!(site.tough("edge-2").await.expect("tough accepts it").all_targets().count(), 0);
 
-    let mut updater = bench.updater("edge-1");
+    let mut updater = site.updater("edge-1");
     updater.refresh(Timestamp::now()).await.expect("sigstore-tuf accepts it");
     assert_eq!(updater.get_target("spec.json", Timestamp::now()).await.expect("a spec"), SPEC);
     assert_eq!(updater.get_target(&reference.name(), Timestamp::now()).await.expect("an artifact"), artifact);
@@ -154,17 +123,17 @@ async fn two_independent_clients_read_what_is_published() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_versions_only_rise_and_old_files_go() {
-    let bench = Bench::new().await;
+    let site = Installation::new().await;
     let now = Timestamp::now();
     let mut versions = Vec::new();
     for landing in 1..=4 {
-        let done = bench.publisher.publish(vec![offered("edge-1", landing, Vec::new(), 0)], now).await;
+        let done = site.publisher.publish(vec![offered("edge-1", landing, Vec::new(), 0)], now).await;
         versions.push(done.expect("published").versions[0].1);
-        bench.updater("edge-1").refresh(now).await.expect("accepted");
+        site.updater("edge-1").refresh(now).await.expect("accepted");
     }
     let clock = u64::try_from(now.as_second()).expect("after 1970");
     assert_eq!(versions, [clock, clock + 1, clock + 2, clock + 3], "also within one second");
-    let mut files: Vec<_> = std::fs::read_dir(bench.device("edge-1"))
+    let mut files: Vec<_> = std::fs::read_dir(site.device("edge-1"))
         .expect("a directory")
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
         .collect();
@@ -174,28 +143,28 @@ async fn metadata_versions_only_rise_and_old_files_go() {
 
     // What a device presented lifts the version above everything that was ever signed for it, whatever the clock says.
     let presented = offered("edge-1", 5, Vec::new(), clock + 1_000_000);
-    let lifted = bench.publisher.publish(vec![presented], Timestamp::UNIX_EPOCH).await.expect("published");
+    let lifted = site.publisher.publish(vec![presented], Timestamp::UNIX_EPOCH).await.expect("published");
     assert_eq!(lifted.versions, [(name("edge-1"), clock + 1_000_001)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_is_flushed_together_leaves_the_same_files() {
-    let bench = Bench::new().await;
+    let site = Installation::new().await;
     let now = Timestamp::now();
     let names: Vec<String> = (0..40).map(|number| format!("edge-{number}")).collect();
     let mut version = 0;
     for landing in [1, 1_000_000, 3, 4] {
         if landing == 3 {
             // A crash before the timestamp was shown.
-            std::fs::write(bench.device("edge-7").join("timestamp.json.new"), "{").expect("written");
+            std::fs::write(site.device("edge-7").join("timestamp.json.new"), "{").expect("written");
         }
         let devices = names.iter().map(|device| offered(device, landing, Vec::new(), 0)).collect();
-        let done = bench.publisher.publish(devices, now).await.expect("published");
+        let done = site.publisher.publish(devices, now).await.expect("published");
         assert_eq!((done.versions.len(), done.failed.len()), (names.len(), 0));
         version = done.versions[0].1;
     }
     for device in &names {
-        let mut files: Vec<_> = std::fs::read_dir(bench.device(device))
+        let mut files: Vec<_> = std::fs::read_dir(site.device(device))
             .expect("a directory")
             .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
             .collect();
@@ -203,7 +172,7 @@ async fn a_batch_that_is_flushed_together_leaves_the_same_files() {
         let kept = |version: u64| [format!("{version}.snapshot.json"), format!("{version}.targets.json")];
         let timestamps = ["timestamp.json".to_owned(), "timestamp.json.new".to_owned()];
         assert_eq!(files, [kept(version - 1).as_slice(), &kept(version), &timestamps].concat());
-        let mut updater = bench.updater(device);
+        let mut updater = site.updater(device);
         updater.refresh(now).await.expect("accepted");
         let extra = updater.trusted().targets_role("targets").expect("targets").extra[EXTRA_KEY].clone();
         assert_eq!(serde_json::from_value::<Binding>(extra).expect("a binding"), binding(device, 4, SPEC));
@@ -213,17 +182,17 @@ async fn a_batch_that_is_flushed_together_leaves_the_same_files() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_makes_new_files_of_old_ones() {
     use std::os::unix::fs::MetadataExt as _;
-    let bench = Bench::new().await;
+    let site = Installation::new().await;
     let now = Timestamp::now();
     let inodes = || {
-        let files = std::fs::read_dir(bench.device("edge-1")).expect("a directory");
+        let files = std::fs::read_dir(site.device("edge-1")).expect("a directory");
         let inodes = files.map(|entry| entry.expect("an entry").metadata().expect("metadata").ino());
         inodes.collect::<std::collections::BTreeSet<_>>()
     };
     let mut seen = Vec::new();
     for landing in 1..=4 {
         let devices = (0..40).map(|number| offered(&format!("edge-{number}"), landing, Vec::new(), 0)).collect();
-        let done = bench.publisher.publish(devices, now).await.expect("published");
+        let done = site.publisher.publish(devices, now).await.expect("published");
         assert!(done.failed.is_empty());
         seen.push(inodes());
     }
@@ -232,31 +201,31 @@ async fn a_batch_makes_new_files_of_old_ones() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_cannot_be_written_keeps_no_other_from_it() {
-    let bench = Bench::new().await;
+    let site = Installation::new().await;
     let now = Timestamp::now();
-    std::fs::create_dir_all(bench.store().join("devices")).expect("a directory");
+    std::fs::create_dir_all(site.store().join("devices")).expect("a directory");
     for count in [2, 40] {
         let bad = format!("edge-{}", count + 1);
-        std::fs::write(bench.device(&bad), "in the way").expect("written");
+        std::fs::write(site.device(&bad), "in the way").expect("written");
         let devices = (0..=count + 1).map(|number| offered(&format!("edge-{number}"), 1, Vec::new(), 0)).collect();
-        let done = bench.publisher.publish(devices, now).await.expect("published");
+        let done = site.publisher.publish(devices, now).await.expect("published");
         assert_eq!(done.failed.iter().map(|(device, _)| device.as_str()).collect::<Vec<_>>(), [bad.as_str()]);
         assert_eq!(done.versions.len(), count + 1);
-        bench.updater("edge-0").refresh(now).await.expect("accepted");
-        std::fs::remove_file(bench.device(&bad)).expect("removed");
+        site.updater("edge-0").refresh(now).await.expect("accepted");
+        std::fs::remove_file(site.device(&bad)).expect("removed");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_cannot_be_read_is_published_again_and_keeps_no_other_from_renewal() {
-    let bench = Bench::new().await;
+    let site = Installation::new().await;
     let now = Timestamp::now();
     let devices = ["good", "bad"].map(|device| offered(device, 1, Vec::new(), 0));
-    let version = bench.publisher.publish(devices.to_vec(), now).await.expect("published").versions[0].1;
-    let timestamp = bench.device("bad").join("timestamp.json");
+    let version = site.publisher.publish(devices.to_vec(), now).await.expect("published").versions[0].1;
+    let timestamp = site.device("bad").join("timestamp.json");
     std::fs::remove_file(&timestamp).expect("removed");
     std::fs::create_dir(&timestamp).expect("a directory in its place");
-    let restarted = bench.restarted().await;
+    let restarted = site.restarted().await.expect("a publisher");
     let expected = ["good", "bad"].map(|device| Expected { binding: binding(device, 1, SPEC), floor: version });
     let found = restarted.check(expected.to_vec()).await.expect("checked");
     assert_eq!(found.iter().map(|(device, _)| device.as_str()).collect::<Vec<_>>(), ["bad"]);
@@ -266,23 +235,23 @@ async fn a_device_that_cannot_be_read_is_published_again_and_keeps_no_other_from
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_finds_everything_that_a_power_cut_took() {
-    let bench = Bench::new().await;
+    let site = Installation::new().await;
     let now = Timestamp::now();
     let names =
         ["whole", "no-timestamp", "torn-timestamp", "torn-snapshot", "no-targets", "other-offer", "below-floor"];
     let devices = names.iter().map(|device| offered(device, 1, Vec::new(), 0)).collect();
-    let version = bench.publisher.publish(devices, now).await.expect("published").versions[0].1;
-    std::fs::remove_file(bench.device("no-timestamp").join("timestamp.json")).expect("removed");
-    truncate(&bench.device("torn-timestamp").join("timestamp.json"));
-    truncate(&bench.device("torn-snapshot").join(format!("{version}.snapshot.json")));
-    std::fs::remove_file(bench.device("no-targets").join(format!("{version}.targets.json"))).expect("removed");
+    let version = site.publisher.publish(devices, now).await.expect("published").versions[0].1;
+    std::fs::remove_file(site.device("no-timestamp").join("timestamp.json")).expect("removed");
+    truncate(&site.device("torn-timestamp").join("timestamp.json"));
+    truncate(&site.device("torn-snapshot").join(format!("{version}.snapshot.json")));
+    std::fs::remove_file(site.device("no-targets").join(format!("{version}.targets.json"))).expect("removed");
     let expected = |device: &&str| match *device {
         "other-offer" => Expected { binding: binding(device, 2, SPEC), floor: version },
         "below-floor" => Expected { binding: binding(device, 1, SPEC), floor: version + 5 },
         device => Expected { binding: binding(device, 1, SPEC), floor: version },
     };
 
-    let restarted = bench.restarted().await;
+    let restarted = site.restarted().await.expect("a publisher");
     let found = restarted.check(names.iter().map(expected).collect()).await.expect("checked");
     let damaged: Vec<_> = found.iter().map(|(device, _)| device.as_str()).collect();
     assert_eq!(damaged, names[1..]);
@@ -295,54 +264,54 @@ async fn a_start_finds_everything_that_a_power_cut_took() {
     let whole = |device: &&str| Expected { binding: binding(device, 1, SPEC), floor: version };
     assert_eq!(restarted.check(names.iter().map(whole).collect()).await.expect("checked"), []);
     for device in names {
-        bench.updater(device).refresh(now).await.expect(device);
+        site.updater(device).refresh(now).await.expect(device);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_torn_target_is_found_and_written_again() {
-    let bench = Bench::new().await;
+    let site = Installation::new().await;
     let now = Timestamp::now();
     let version =
-        bench.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published").versions[0].1;
-    truncate(&bench.store().join("targets").join(format!("{}.spec.json", Sha256Digest::of(SPEC))));
-    let restarted = bench.restarted().await;
+        site.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published").versions[0].1;
+    truncate(&site.store().join("targets").join(format!("{}.spec.json", Sha256Digest::of(SPEC))));
+    let restarted = site.restarted().await.expect("a publisher");
     let expected = vec![Expected { binding: binding("edge-1", 1, SPEC), floor: version }];
     let found = restarted.check(expected).await.expect("checked");
     assert!(matches!(&found[0].1, Damage::Unusable { file, .. } if file.ends_with(".spec.json")), "{found:?}");
     let _ = restarted.publish(vec![offered("edge-1", 1, Vec::new(), version)], now).await.expect("published");
-    let mut updater = bench.updater("edge-1");
+    let mut updater = site.updater("edge-1");
     updater.refresh(now).await.expect("accepted");
     assert_eq!(updater.get_target("spec.json", now).await.expect("a spec"), SPEC);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_that_a_crash_used_up_are_never_used_again() {
-    let bench = Bench::new().await;
+    let site = Installation::new().await;
     let now = Timestamp::now();
     let clock = u64::try_from(now.as_second()).expect("after 1970");
     // A crash came after these files, and before the timestamp and the record of it.
-    std::fs::create_dir_all(bench.device("edge-1")).expect("a directory");
-    std::fs::write(bench.device("edge-1").join(format!("{clock}.targets.json")), "torn").expect("written");
-    std::fs::write(bench.device("edge-1").join(format!("{}.snapshot.json", clock + 1)), "torn").expect("written");
-    let done = bench.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published");
+    std::fs::create_dir_all(site.device("edge-1")).expect("a directory");
+    std::fs::write(site.device("edge-1").join(format!("{clock}.targets.json")), "torn").expect("written");
+    std::fs::write(site.device("edge-1").join(format!("{}.snapshot.json", clock + 1)), "torn").expect("written");
+    let done = site.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published");
     assert_eq!(done.versions, [(name("edge-1"), clock + 2)]);
-    bench.updater("edge-1").refresh(now).await.expect("accepted");
+    site.updater("edge-1").refresh(now).await.expect("accepted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_is_renewed_before_half_of_its_life() {
-    let bench = Bench::new().await;
+    let site = Installation::new().await;
     let now = Timestamp::now();
-    let _ = bench.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published");
+    let _ = site.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published");
     let later = now + SignedDuration::from_hours(73);
-    assert_eq!(bench.publisher.renew_due(now + SignedDuration::from_hours(71)), []);
-    assert_eq!(bench.publisher.renew_due(later), [name("edge-1")]);
-    let renewed = bench.publisher.renew(vec![name("edge-1")], later).await.expect("renewed");
+    assert_eq!(site.publisher.renew_due(now + SignedDuration::from_hours(71)), []);
+    assert_eq!(site.publisher.renew_due(later), [name("edge-1")]);
+    let renewed = site.publisher.renew(vec![name("edge-1")], later).await.expect("renewed");
     assert_eq!((renewed.published.versions.len(), renewed.damaged), (1, Vec::new()));
-    assert_eq!(bench.publisher.renew_due(later), []);
+    assert_eq!(site.publisher.renew_due(later), []);
     let late = now + SignedDuration::from_hours(24 * 9);
-    let mut updater = bench.updater("edge-1");
+    let mut updater = site.updater("edge-1");
     updater.refresh(late).await.expect("still valid after the first one's end");
     let extra = updater.trusted().targets_role("targets").expect("targets").extra[EXTRA_KEY].clone();
     assert_eq!(serde_json::from_value::<Binding>(extra).expect("a binding"), binding("edge-1", 1, SPEC));
@@ -350,7 +319,7 @@ async fn metadata_is_renewed_before_half_of_its_life() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_metadata_of_ours_and_of_that_device_counts() {
-    let (ours, other) = (Bench::new().await, Bench::new().await);
+    let (ours, other) = (Installation::new().await, Installation::new().await);
     let now = Timestamp::now();
     let version =
         ours.publisher.publish(vec![offered("edge-1", 7, Vec::new(), 0)], now).await.expect("published").versions[0].1;
@@ -374,25 +343,25 @@ async fn only_metadata_of_ours_and_of_that_device_counts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_signed_that_is_not_what_it_says() {
-    let bench = Bench::new().await;
+    let site = Installation::new().await;
     let wrong = DeviceTargets { spec: Some(Bytes::from_static(b"{}")), ..offered("edge-1", 1, Vec::new(), 0) };
     let missing = DeviceTargets { spec: None, ..offered("edge-1", 1, Vec::new(), 0) };
     let content = (TargetRef::to(b"a"), Bytes::from_static(b"b"));
     let other = DeviceTargets { contents: vec![content], ..offered("edge-1", 1, Vec::new(), 0) };
     for wrong in [wrong, missing, other] {
-        let refused = bench.publisher.publish(vec![wrong], Timestamp::now()).await.expect("nothing else failed");
+        let refused = site.publisher.publish(vec![wrong], Timestamp::now()).await.expect("nothing else failed");
         assert!(matches!(refused.failed[..], [(_, PublishError::Mismatch { .. })]), "{refused:?}");
         assert!(refused.versions.is_empty());
     }
-    let target = bench.publisher.put_target(&TargetRef::to(b"a"), Bytes::from_static(b"b")).await;
+    let target = site.publisher.put_target(&TargetRef::to(b"a"), Bytes::from_static(b"b")).await;
     assert!(matches!(target, Err(PublishError::Mismatch { .. })));
-    assert!(!bench.store().join("devices").exists() && !bench.store().join("targets").exists());
+    assert!(!site.store().join("devices").exists() && !site.store().join("targets").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_that_the_root_does_not_list_are_refused_at_the_start() {
-    let (ours, other) = (Bench::new().await, Bench::new().await);
-    let foreign = OnlineKeys::load(&other.dir.path().join("online")).expect("keys");
+    let (ours, other) = (Installation::new().await, Installation::new().await);
+    let foreign = other.keys();
     let objects = Objects::in_directory(&ours.store()).expect("a store");
     assert!(matches!(Publisher::open(objects, foreign).await, Err(PublishError::ForeignKey { .. })));
     std::fs::remove_file(ours.store().join("root/1.root.json")).expect("removed");

@@ -1,0 +1,97 @@
+//! Approvals, Holds and Resumes.
+
+use bellwether_schemas::CommitId;
+
+use super::*;
+
+/// Approves the wave `broad` of gateways at `commit`; the file is named after `path`.
+fn approve(story: &mut Story, path: &str, fleet: &str, commit: &CommitId) {
+    let spec = format!("{{fleet: {fleet}, commit: {commit}, open: [broad], reason: looks well}}");
+    story.say(&format!("approvals/{path}.yaml"), &spec).land();
+}
+
+fn is_open(story: &Story) -> bool {
+    let open = story.declared.approved(&name("gateways"), |commit| story.history.number_of(commit));
+    assert!(open.iter().all(|wave| wave.as_str() == "broad"), "{open:?}");
+    !open.is_empty()
+}
+
+#[test]
+fn an_approval_opens_gates_for_the_inputs_at_its_commit() {
+    let mut story = begin();
+    let introduction = story.head();
+    story.put("files/motd", "second").land();
+    let template = story.head();
+
+    approve(&mut story, "old", "gateways", &introduction);
+    assert!(!is_open(&story), "other inputs were in force there");
+    approve(&mut story, "other", "others", &template);
+    assert!(!is_open(&story), "it is for another fleet");
+    approve(&mut story, "unknown", "gateways", &name("9f3c2ab000000000000000000000000000000001"));
+    assert!(!is_open(&story), "its commit is not in the history");
+    approve(&mut story, "template", "gateways", &template);
+    assert!(is_open(&story));
+
+    story.put("files/motd", "eighth").land();
+    assert!(!is_open(&story), "what was approved is not what rolls out");
+    story.put("files/motd", "second").land();
+    assert!(is_open(&story), "equal inputs are the same target");
+    story.remove("approvals/template.yaml").land();
+    assert!(!is_open(&story), "taken back");
+}
+
+#[test]
+fn an_approval_may_name_a_later_landing_with_equal_inputs() {
+    let mut story = begin();
+    story.put("README.md", "read on").land();
+    let later = story.head();
+    approve(&mut story, "later", "gateways", &later);
+    assert!(is_open(&story));
+}
+
+#[test]
+fn an_approval_of_a_landing_without_the_fleet_opens_nothing() {
+    let mut story = begin();
+    story.remove(GATEWAYS).land();
+    let without = story.head();
+    story.say(GATEWAYS, SPEC).land();
+    approve(&mut story, "without", "gateways", &without);
+    assert!(!is_open(&story));
+}
+
+#[test]
+fn a_hold_stops_the_fleets_that_it_names() {
+    let held = |path: &str, text: &str| {
+        let mut story = begin();
+        story.put(path, text).land();
+        ["gateways", "others"].map(|fleet| story.declared.holds(&name(fleet)).count())
+    };
+    let hold = |spec| crate::testing::manifest("holds/stop.yaml", spec);
+    assert_eq!(held("holds/stop.yaml", &hold("{fleets: [gateways], reason: r}")), [1, 0]);
+    assert_eq!(held("holds/stop.yaml", &hold("{all: true, reason: r}")), [1, 1]);
+    assert_eq!(held("holds/stop.yaml", &hold("{fleets: [gateway], reason: r}")), [0, 0]);
+    // Whoever wrote these meant to stop something.
+    assert_eq!(held("holds/stop.yaml", "broken"), [1, 1]);
+    assert_eq!(held("holds/stop.yaml", &hold("{fleets: [], reason: r}")), [1, 1]);
+    assert_eq!(held("holds/deep/stop.yaml", "kind: Hold"), [1, 1]);
+    assert_eq!(held("holds/README.md", "about holds"), [0, 0]);
+}
+
+#[test]
+fn a_resume_knows_the_landing_that_brought_it() {
+    let mut story = begin();
+    let path = "resumes/edge.yaml";
+    let since = |story: &Story| {
+        let resumes = story.declared.resumes().map(|at| (at.since, at.resume.reason.clone()));
+        resumes.collect::<Vec<_>>()
+    };
+    story.say(path, "{devices: [edge-1], reason: first}").land();
+    story.put("README.md", "read on").land();
+    assert_eq!(since(&story), [(2, "first".to_owned())]);
+    story.say(path, "{devices: [edge-1], reason: again}").land();
+    assert_eq!(since(&story), [(4, "again".to_owned())]);
+    story.put(path, "broken").land();
+    assert_eq!(since(&story), [(4, "again".to_owned())]);
+    story.remove(path).land();
+    assert_eq!(since(&story), []);
+}
