@@ -14,3 +14,8 @@ pub mod store;
 mod testing;
 pub mod tick;
 pub mod world;
+
+/// Judging a history makes and drops many small things on all cores: a twelfth faster than with the C library's allocator.
+/// Every program that contains the reconciler has it; the agent's does not.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,6 +1,7 @@
 //! Git object ids and SHA-256 digests, as bytes with their hexadecimal text.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ fn from_lower_hex(text: &str, into: &mut [u8]) -> bool {
 }
 
 /// A git object id: 20 bytes (SHA-1) or 32 bytes (SHA-256).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ObjectId {
     length: u8,
@@ -50,6 +51,13 @@ impl ObjectId {
     /// The first seven hexadecimal digits, as git shows a commit where there is little room.
     pub fn short(&self) -> String {
         hex::encode(&self.bytes[..4])[..7].to_owned()
+    }
+}
+
+/// By its bytes alone: ids of both lengths are not mixed, and maps of ids are asked for every object of a history.
+impl Hash for ObjectId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.bytes);
     }
 }
 

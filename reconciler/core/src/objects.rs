@@ -170,12 +170,10 @@ fn hash(kind: ObjectKind, content: &[u8], id_length: usize) -> Option<ObjectId> 
 
 /// The SHA-1 of both together; `None` where they bear the marks of a collision attack.
 fn sha1(header: &[u8], content: &[u8]) -> Option<ObjectId> {
-    use sha1_checked::Digest as _;
-    let mut hasher = sha1_checked::Sha1::new();
+    let mut hasher = sha1dc::Hasher::new();
     hasher.update(header);
     hasher.update(content);
-    let result = hasher.try_finalize();
-    if result.has_collision() { None } else { ObjectId::from_bytes(result.hash()) }
+    ObjectId::from_bytes(hasher.finalize().ok()?.as_bytes())
 }
 
 /// The SHA-1 id of an object with this content, for programs that write objects and for tests.

@@ -19,7 +19,7 @@ pub(super) const LARGE_OBJECT: usize = 2 * ObjectKind::Blob.limit();
 /// Memory that one object may take at all: the longest one twice while deltas are applied, and the deltas.
 pub(super) const LARGE_READ: usize = 3 * LARGE_OBJECT;
 /// Bytes of decoded pack entries that all threads together keep, where each processor has one.
-const KEPT: usize = 64 << 20;
+const KEPT: usize = 16 << 20;
 /// A longer entry is not kept.
 const SMALL: usize = 1 << 20;
 

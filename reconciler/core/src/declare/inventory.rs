@@ -40,13 +40,15 @@ pub enum Subject {
 }
 
 /// The devices that git knows.
+///
+/// Each landing may have an inventory of its own that is kept, and most change one part of it: the others are shared.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     enrollments: BTreeMap<EnrollmentName, Arc<Labels>>,
-    entries: BTreeMap<EntryKey, EntryFacts>,
-    devices: BTreeMap<DeviceName, Arc<Device>>,
+    entries: Arc<BTreeMap<EntryKey, EntryFacts>>,
+    devices: Arc<BTreeMap<DeviceName, Arc<Device>>>,
     /// How many entries name each device.
-    named: BTreeMap<DeviceName, usize>,
+    named: Arc<BTreeMap<DeviceName, usize>>,
     admissions: Arc<Admissions>,
 }
 
@@ -173,15 +175,16 @@ impl Inventory {
             revoked,
         });
         let facts = EntryFacts { device: token.device.clone(), labels: token.labels.clone() };
+        let named = Arc::make_mut(&mut self.named);
         if let Some(device) = &facts.device {
-            *self.named.entry(device.clone()).or_default() += 1;
+            *named.entry(device.clone()).or_default() += 1;
         }
-        if let Some(EntryFacts { device: Some(before), .. }) = self.entries.insert(key, facts)
-            && let Some(count) = self.named.get_mut(&before)
+        if let Some(EntryFacts { device: Some(before), .. }) = Arc::make_mut(&mut self.entries).insert(key, facts)
+            && let Some(count) = named.get_mut(&before)
         {
             *count -= 1;
             if *count == 0 {
-                self.named.remove(&before);
+                named.remove(&before);
             }
         }
     }
@@ -190,13 +193,13 @@ impl Inventory {
     pub(super) fn state_device(&mut self, name: &DeviceName, manifest: Option<&Device>) {
         match manifest {
             None => {
-                self.devices.remove(name);
+                Arc::make_mut(&mut self.devices).remove(name);
             }
             Some(device) => {
                 if let Some(revoked) = device.revoked {
                     Arc::make_mut(&mut self.admissions).set_revoked(name.clone(), revoked);
                 }
-                self.devices.insert(name.clone(), Arc::new(device.clone()));
+                Arc::make_mut(&mut self.devices).insert(name.clone(), Arc::new(device.clone()));
             }
         }
     }

@@ -7,6 +7,7 @@ mod inventory;
 #[cfg(test)]
 mod tests;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -331,7 +332,7 @@ impl Declared {
 
     /// Finds the fleets whose inputs differ from those at the first parent, and gives them their new template commit.
     fn take_inputs(&mut self, touched: &Touched, parent: &Arc<Inventory>) {
-        let subjects = if touched.fleets.is_empty() { BTreeSet::new() } else { self.inventory.subjects() };
+        let subjects = OnceCell::new();
         // What they are now; none where there is no such subject any more.
         let changed: Vec<(&Subject, Option<Facts>)> = touched
             .subjects
@@ -350,8 +351,8 @@ impl Declared {
             };
             let known = self.fleets.get(&name);
             let members = match known {
-                Some(line) if !touched.fleets.contains(&name) => line.members_after(&changed),
-                _ => members(&fleet, &self.inventory, &subjects),
+                Some(line) if line.target.fleet.selector == fleet.selector => line.members_after(&changed),
+                _ => members(&fleet, &self.inventory, subjects.get_or_init(|| self.inventory.subjects())),
             };
             let sources = self.sources(&fleet);
             let inputs = inputs(&blob, &sources, &members);

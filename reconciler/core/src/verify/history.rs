@@ -28,7 +28,7 @@ pub(super) struct Reach {
 
 const REACH: Reach = Reach { landings: 100_000, commits: 1_000_000 };
 /// Landings of which the changes are in memory while they are judged.
-const BATCH: usize = 1_024;
+const BATCH: usize = 4_096;
 
 /// What the reconciler's configuration pins: the first trusted commit, and the policy in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -27,7 +27,8 @@ pub struct VerifiedLanding {
     number: u64,
     parent: Option<CommitId>,
     tree: ObjectId,
-    signers: BTreeSet<PersonName>,
+    /// Sorted.
+    signers: Box<[PersonName]>,
     spoken: Option<Timestamp>,
     policy: PolicyAt,
     summary: String,
@@ -195,9 +196,10 @@ impl<'a> Case<'a> {
     }
 
     /// Everybody who stands for a path, and the signer.
-    fn signers(&self) -> BTreeSet<PersonName> {
+    fn signers(&self) -> Box<[PersonName]> {
         let others = self.credits.wrote.iter().chain(&self.credits.endorsed).flatten();
-        others.chain(self.signer.as_ref().ok()).cloned().collect()
+        let people: BTreeSet<&PersonName> = others.chain(self.signer.as_ref().ok()).collect();
+        people.into_iter().cloned().collect()
     }
 }
 
@@ -297,7 +299,7 @@ pub(crate) fn judge_introduction(
         number,
         parent: commit.parents.first().copied(),
         tree: commit.tree,
-        signers: BTreeSet::from([signer]),
+        signers: Box::from([signer]),
         spoken: Some(commit.committed),
         policy: PolicyAt { blob, policy },
         summary: commit.summary,

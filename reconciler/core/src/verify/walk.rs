@@ -12,7 +12,7 @@ use super::signature::{Keys, Proof, prove_with};
 use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
 
 /// Commits, and bytes of them, that are in memory while their signatures are checked.
-const BLOCK: (usize, usize) = (1_024, 4 << 20);
+const BLOCK: (usize, usize) = (8_192, 8 << 20);
 /// Commits that one core checks in a row.
 const RUN: usize = 32;
 /// Bytes of commits that are kept until their turn.

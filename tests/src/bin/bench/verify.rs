@@ -167,10 +167,15 @@ pub(crate) fn clone(options: &Clone) -> anyhow::Result<()> {
     let (mut history, tip, objects, _) = first_clone(&mirror, &introduction)?;
     let advanced = history.advance(&objects, &tip, Timestamp::now());
     anyhow::ensure!(advanced.stop.is_none(), "{:?}", advanced.stop);
+    println!("{}", peak()?);
+    Ok(())
+}
+
+/// The most memory that this process ever used, in KiB (proc(5), `VmHWM`).
+fn peak() -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel counts memory")?;
-    println!("{}", peak.trim().trim_end_matches(" kB"));
-    Ok(())
+    Ok(peak.trim().trim_end_matches(" kB").parse()?)
 }
 
 fn peak_of_a_clone(source: &Path, dir: &Path, introduction: &Introduction) -> anyhow::Result<u64> {

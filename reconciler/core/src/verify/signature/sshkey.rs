@@ -13,7 +13,7 @@ pub(super) const RSA_BITS: std::ops::RangeInclusive<usize> = 3072..=4096;
 
 /// A public key of a kind that counts, as the bytes of its canonical encoding.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SigningKey(Vec<u8>);
+pub struct SigningKey(Arc<[u8]>);
 
 /// A key that was decoded from those bytes.
 pub(super) enum Decoded {
@@ -80,13 +80,13 @@ impl SigningKey {
     /// Reads the canonical encoding of a key of a kind that counts.
     pub(super) fn decode(bytes: &[u8]) -> Result<(Self, Decoded), String> {
         if let Some(point) = bytes.strip_prefix(ED25519).and_then(|point| point.try_into().ok()) {
-            return Ok((Self(bytes.to_vec()), Decoded::Ed25519(ed25519(point)?)));
+            return Ok((Self(bytes.into()), Decoded::Ed25519(ed25519(point)?)));
         }
         let key = PublicKey::from_bytes(bytes).map_err(|error| format!("the key cannot be read ({error})"))?;
         if key.to_bytes().ok().as_deref() != Some(bytes) {
             return Err("the key is not in its canonical form".to_owned());
         }
-        Ok((Self(bytes.to_vec()), classify(key.key_data())?))
+        Ok((Self(bytes.into()), classify(key.key_data())?))
     }
 
     /// What makes the key one key, whatever form it is listed in: the point, or the modulus.
@@ -96,7 +96,7 @@ impl SigningKey {
             Ok((_, Decoded::SkEcdsa(key, _))) => key.to_encoded_point(false).as_bytes().to_vec(),
             Ok((_, Decoded::Other(KeyData::Ecdsa(key)))) => key.as_sec1_bytes().to_vec(),
             Ok((_, Decoded::Other(KeyData::Rsa(key)))) => key.n.as_positive_bytes().unwrap_or_default().to_vec(),
-            _ => self.0.clone(),
+            _ => self.0.to_vec(),
         }
     }
 }
