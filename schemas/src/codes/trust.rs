@@ -128,7 +128,7 @@ codes! { TRUST:
         "Sign with a key that is not revoked, and list that in trust/policy.yaml.";
     FROZEN = "BW-0242", "nobody has signed anything for longer than the policy allows",
         "The newest signed commit is older than maxSilence. The git server may be keeping new commits back, or nobody has worked.",
-        "Compare the branch with a clone of somebody who pushed. If nothing is kept back, sign a heartbeat: git commit --allow-empty -S -m Heartbeat, and push.";
+        "Compare the branch with a clone of somebody who pushed. If nothing is kept back, sign a heartbeat: git commit --allow-empty -S -m Heartbeat on the branch itself, and push. Through a merge button an empty branch says nothing: there, endorse or sign a branch that changes a path, or land one with bellwether land.";
     REWOUND = "BW-0243", "the accepted head is missing from the branch",
         "The branch verifies but does not contain what was accepted: a force-push, or a git server restored from a backup. Nothing is offered meanwhile.",
         "Push the missing commits back. If they are to be given up: land a policy with abandons: ACCEPTED-HEAD and a higher version, signed as the abandoned policy's rules for trust/** ask.";
@@ -141,6 +141,9 @@ codes! { TRUST:
     SQUASH_OR_REBASE = "BW-0247", "commits look as a squash or rebase button makes them",
         "They have one parent and are signed by nobody of the policy before them, so the verifier refuses the branch at the first of them. Squash and rebase buttons make such commits; so does committing without -S.",
         "Turn squash and rebase off on the hosting service. Commits that are not pushed can be signed: git rebase --exec 'git commit --amend --no-edit -S' COMMIT.";
+    KEY_EXPIRES = "BW-0248", "an OpenPGP key of the policy ends by its own date",
+        "The certificate in the policy says until when its signing keys are valid. That date decides nothing here, but gpg does not sign with a key that has expired.",
+        "Set a later date with gpg --quick-set-expire, export the key again, and land the new copy: bellwether trust add PERSON --openpgp FILE. Or sign with another key.";
     USER_PRESENCE = "BW-0251", "a security token signed without a touch",
         "A key on a FIDO token counts only if somebody touched the token for the signature; otherwise malware could sign while it is plugged in.",
         "Make the key without -O no-touch-required, list it in trust/policy.yaml, and sign the commit again.";
