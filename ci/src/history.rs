@@ -17,8 +17,10 @@ use crate::repo::{WorkingCopy, git};
 
 /// A refusal as the command tells it.
 pub(crate) fn refused(refusal: Refusal) -> Failure {
-    let place = refusal.path.as_ref().map(|path| format!(", {path}")).unwrap_or_default();
-    let rule = refusal.rule.as_ref().map(|rule| format!(", rule {rule}")).unwrap_or_default();
+    // Most reasons name path and rule themselves.
+    let untold = |part: &Option<String>| part.clone().filter(|part| !refusal.why.contains(part.as_str()));
+    let place = untold(&refusal.path).map(|path| format!(", {path}")).unwrap_or_default();
+    let rule = untold(&refusal.rule).map(|rule| format!(", rule {rule}")).unwrap_or_default();
     let message = format!("landing {}{place}{rule}: {}", refusal.commit.short(), refusal.why);
     Failure::finding(refusal.code, message).hint(refusal.hint)
 }
@@ -121,6 +123,7 @@ pub(crate) struct HistoryOptions {
 impl Verifier {
     /// For the history that leads to `tip`.
     pub(crate) fn of(copy: &WorkingCopy, tip: &CommitId, options: &HistoryOptions) -> Result<Self, Failure> {
+        copy.require_whole_history()?;
         let (introduction, named) = match &options.introduction {
             Some(text) => pinned(copy, copy.resolve("--introduction", text)?)?,
             None => first_with_policy(copy.git(), tip)?,

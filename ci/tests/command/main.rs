@@ -7,6 +7,7 @@ mod demo;
 mod init;
 mod land;
 mod mistakes;
+mod signing;
 mod team;
 mod tokens;
 mod trust;
