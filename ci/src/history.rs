@@ -11,6 +11,7 @@ use bellwether_core::verify::{
 use bellwether_schemas::manifest::AnyManifest;
 use bellwether_schemas::{CommitId, ObjectId, PersonName, Sha256Digest, codes, yaml};
 use clap::Args;
+use jiff::Timestamp;
 
 use crate::failure::Failure;
 use crate::repo::{WorkingCopy, git};
@@ -130,6 +131,14 @@ impl Verifier {
         };
         let branch = options.branch.clone().unwrap_or(named);
         Ok(Self { objects: Objects::of(copy.git()), introduction, branch })
+    }
+
+    /// How far the line that leads to `tip` counts. No clock is asked.
+    pub(crate) fn accepted(&self, tip: &CommitId) -> Result<CommitId, Failure> {
+        let introduced = VerifiedHistory::introduce(&self.objects, &self.introduction, &self.branch);
+        let (mut history, _) = introduced.map_err(refused)?;
+        let advanced = history.advance(&self.objects, tip, Timestamp::MIN);
+        Ok(advanced.landings.last().map_or(self.introduction.commit, |landing| *landing.id()))
     }
 
     /// Verifies everything up to `head`, which is taken for accepted: no clock is asked.

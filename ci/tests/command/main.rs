@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test may end where it stands")]
 
+mod check;
 mod decisions;
 mod demo;
 mod init;
