@@ -14,7 +14,7 @@ codes! { TRUST:
         "Make the commit again with git, and sign it.";
     COMMIT_UNSIGNED = "BW-0204", "a landing has no signature",
         "Each commit on the first-parent line must be signed by a person of the policy. Squash and rebase buttons make commits that nobody signed.",
-        "Sign it: git commit --amend --no-edit -S, then push; turn squash and rebase buttons off.";
+        "Sign it before it is pushed: git commit --amend --no-edit -S. If the server has it, leave it out: git switch --detach ACCEPTED && git merge -s ours --no-ff -S -m Repair BRANCH. Turn squash and rebase buttons off.";
     SIGNATURE_UNSUPPORTED = "BW-0205", "a signature or key is of a kind that does not count",
         "Supported are SSH and OpenPGP signatures by Ed25519, ECDSA P-256 or P-384, and RSA of 3072 to 4096 bits, all with SHA-2; SSH keys on FIDO tokens (sk-ssh-ed25519, sk-ecdsa-sha2-nistp256); and gitsign.",
         "Sign with such a key, for example: git config gpg.format ssh, git config user.signingKey KEY.pub; and list it in trust/policy.yaml.";
@@ -32,7 +32,7 @@ codes! { TRUST:
         "Add a rule for the path to trust/policy.yaml in a landing before this one, or move the file.";
     SIGNER_NOT_IN_ROLE = "BW-0210", "the signer may not change a path",
         "Every rule that matches a changed path must hold, and nobody who counts for the path is in the role of one of them.",
-        "Let a member of the role sign the landing, or split it by who may change what. bellwether trust explain COMMIT shows who counts.";
+        "Let a member of the role endorse the branch (bellwether trust endorse), land it or sign the landing, or split it by who may change what. bellwether trust explain COMMIT shows who counts.";
     TREE_ENTRY = "BW-0211", "a tree holds an entry whose name is not taken",
         "Names that are no UTF-8, longer than 255 bytes, hold a separator, or control or invisible characters can mean something else on another system.",
         "Rename the file.";
