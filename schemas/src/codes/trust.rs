@@ -14,7 +14,7 @@ codes! { TRUST:
         "Make the commit again with git, and sign it.";
     COMMIT_UNSIGNED = "BW-0204", "a landing has no signature",
         "Each commit on the first-parent line must be signed by a person of the policy. Squash and rebase buttons make commits that nobody signed.",
-        "Sign it before it is pushed: git commit --amend --no-edit -S. If the server has it, leave it out: git switch --detach ACCEPTED && git merge -s ours --no-ff -S -m Repair BRANCH. Turn squash and rebase buttons off.";
+        "Sign it before it is pushed: git commit --amend --no-edit -S. If the server has it, leave it out: git switch --detach ACCEPTED && git merge -s ours --no-ff -S -m Repair BRANCH && git push origin HEAD:BRANCH. Turn squash and rebase buttons off.";
     SIGNATURE_UNSUPPORTED = "BW-0205", "a signature or key is of a kind that does not count",
         "Supported are SSH and OpenPGP signatures by Ed25519, ECDSA P-256 or P-384, and RSA of 3072 to 4096 bits, all with SHA-2; SSH keys on FIDO tokens (sk-ssh-ed25519, sk-ecdsa-sha2-nistp256); and gitsign.",
         "Sign with such a key, for example: git config gpg.format ssh, git config user.signingKey KEY.pub; and list it in trust/policy.yaml.";
