@@ -50,7 +50,7 @@ impl Signer {
             Some(author) => split_author(author)?,
             None => configured_identity(&copy.config())?,
         };
-        Ok(Self { name, email, means })
+        Ok(Self { name: trimmed(&name), email: trimmed(&email), means })
     }
 
     /// The public key as an `authorized_keys` line without comment, for a first policy.
@@ -99,5 +99,10 @@ fn configured_identity(config: &gix::config::Snapshot<'_>) -> Result<(String, St
 
 /// Whether a name or address can stand in a commit's header.
 fn fits(text: &str) -> bool {
-    !text.trim().is_empty() && !text.contains(['<', '>', '\n', '\r', '\0'])
+    !trimmed(text).is_empty() && !text.contains(['<', '>', '\n', '\r', '\0'])
+}
+
+/// A name or address as git writes it: without what git takes for dirt at its ends (`strbuf_addstr_without_crud`, ident.c).
+fn trimmed(text: &str) -> String {
+    text.trim_matches(|c: char| c <= ' ' || ".,:;<>\"\\'".contains(c)).to_owned()
 }

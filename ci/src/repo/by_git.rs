@@ -90,8 +90,7 @@ impl WorkingCopy {
             Some(key) => format!("echo test | ssh-keygen -Y sign -n git -f {key}"),
             None => "git commit-tree -S -m test $(git write-tree)".to_owned(),
         };
-        failure
-            .hint(format!("Nothing was changed. See it fail by itself: {by_hand}. Or pass another SSH key: --key FILE"))
+        failure.hint(format!("Nothing was changed. See it fail by itself: {by_hand}. Or pass an SSH key: --key FILE"))
     }
 
     /// Refuses a draft that git signed, unless a person or a bot of the policy did: nobody has looked at what git signs

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ExportArgs, output: Output) -> Result<(), Failure> {
     let written = if args.write { Some(write(&copy, &signers.text)?) } else { None };
     match (output, &written) {
         (Output::Json, _) => output::json(&serde_json::json!({
-            "format": "allowed-signers", "content": signers.text, "file": written, "left_out": signers.left_out,
+            "format": "allowed-signers", "content": signers.text, "file": written, "leftOut": signers.left_out,
         })),
         (Output::Text, Some(file)) => output::line(format!(
             "Wrote {}, and set gpg.ssh.allowedSignersFile to it.\nTry it: git log --show-signature",

@@ -39,7 +39,10 @@ fn refused(team: &Team, ran: &Ran, expected: &[&str]) {
 #[test]
 fn git_signs_with_rsa_keys_whether_passed_or_configured() {
     let team = with_another(&["-t", "rsa", "-b", "3072"]);
-    counts(&team, &team.ada(&[&HOLD[..], &["--key", "../other"]].concat()));
+    // git leaves the last dot of a name away.
+    let author = ["--key", "../other", "--author", "Ada Lovelace Jr. <ada@example.com>"];
+    counts(&team, &team.ada(&[&HOLD[..], &author].concat()));
+    assert_eq!(team.sandbox.git(&["log", "-1", "--format=%an"]).trim(), "Ada Lovelace Jr");
     team.bob_writes("soak");
     team.sandbox.git(&["config", "user.signingkey", "../other.pub"]);
     team.sandbox.git(&["switch", "-q", "soak"]);
