@@ -7,6 +7,7 @@ use bellwether_schemas::name::ManifestName;
 use bellwether_schemas::{codes, yaml};
 use clap::Args;
 
+use crate::committed;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::repo::{Edit, WorkingCopy};
@@ -72,7 +73,7 @@ pub(crate) fn carry_out(
     output: Output,
 ) -> Result<(), Failure> {
     let committed = if options.commit {
-        let signer = Signer::find(&options.sign, &copy.config())?;
+        let signer = Signer::find(&options.sign, copy)?;
         Some(copy.commit(edits, summary, &signer)?)
     } else {
         copy.write(edits)?;
@@ -99,7 +100,7 @@ pub(crate) fn carry_out(
     }
     let paths: Vec<_> = edits.iter().map(|edit| edit.path.as_str()).collect();
     output::note(match committed {
-        Some(commit) => format!("Committed as {}, signed. It counts when it is pushed: git push", commit.short()),
+        Some(commit) => format!("Committed as {}, signed. {}", commit.short(), committed::next(copy, &commit)),
         None => {
             let paths = paths.join(" ");
             format!(

@@ -11,14 +11,17 @@ use bellwether_core::verify::{
 use bellwether_schemas::manifest::AnyManifest;
 use bellwether_schemas::{CommitId, ObjectId, PersonName, Sha256Digest, codes, yaml};
 use clap::Args;
+use jiff::Timestamp;
 
 use crate::failure::Failure;
 use crate::repo::{WorkingCopy, git};
 
 /// A refusal as the command tells it.
 pub(crate) fn refused(refusal: Refusal) -> Failure {
-    let place = refusal.path.as_ref().map(|path| format!(", {path}")).unwrap_or_default();
-    let rule = refusal.rule.as_ref().map(|rule| format!(", rule {rule}")).unwrap_or_default();
+    // Most reasons name path and rule themselves.
+    let untold = |part: &Option<String>| part.clone().filter(|part| !refusal.why.contains(part.as_str()));
+    let place = untold(&refusal.path).map(|path| format!(", {path}")).unwrap_or_default();
+    let rule = untold(&refusal.rule).map(|rule| format!(", rule {rule}")).unwrap_or_default();
     let message = format!("landing {}{place}{rule}: {}", refusal.commit.short(), refusal.why);
     Failure::finding(refusal.code, message).hint(refusal.hint)
 }
@@ -121,12 +124,21 @@ pub(crate) struct HistoryOptions {
 impl Verifier {
     /// For the history that leads to `tip`.
     pub(crate) fn of(copy: &WorkingCopy, tip: &CommitId, options: &HistoryOptions) -> Result<Self, Failure> {
+        copy.require_whole_history()?;
         let (introduction, named) = match &options.introduction {
             Some(text) => pinned(copy, copy.resolve("--introduction", text)?)?,
             None => first_with_policy(copy.git(), tip)?,
         };
         let branch = options.branch.clone().unwrap_or(named);
         Ok(Self { objects: Objects::of(copy.git()), introduction, branch })
+    }
+
+    /// How far the line that leads to `tip` counts. No clock is asked.
+    pub(crate) fn accepted(&self, tip: &CommitId) -> Result<CommitId, Failure> {
+        let introduced = VerifiedHistory::introduce(&self.objects, &self.introduction, &self.branch);
+        let (mut history, _) = introduced.map_err(refused)?;
+        let advanced = history.advance(&self.objects, tip, Timestamp::MIN);
+        Ok(advanced.landings.last().map_or(self.introduction.commit, |landing| *landing.id()))
     }
 
     /// Verifies everything up to `head`, which is taken for accepted: no clock is asked.

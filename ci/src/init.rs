@@ -44,7 +44,7 @@ pub(crate) fn run(args: &InitArgs, output: Output) -> Result<(), Failure> {
     prepare_folder(&args.dir)?;
     let copy = WorkingCopy::create(&args.dir, &args.branch)?;
     let result = (|| {
-        let signer = Signer::find(&args.sign, &copy.config())?;
+        let signer = Signer::find(&args.sign, &copy)?;
         let person = match &args.person {
             Some(person) => person.clone(),
             None => person_from(&signer.name)?,
@@ -92,20 +92,16 @@ fn configure_signing(copy: &WorkingCopy, signer: &Signer, person: &PersonName, k
     std::fs::write(&allowed, format!("{} namespaces=\"git\" {key}\n", signer.email))
         .map_err(|e| failure::file("cannot write", &allowed, &e))?;
     let allowed = std::path::absolute(&allowed).map_err(|e| failure::file("cannot find", &allowed, &e))?;
-    let utf8 = |path: &Path| {
-        path.to_str().map(str::to_owned).ok_or_else(|| {
-            Failure::new(
-                codes::USAGE,
-                format!("{} is not UTF-8, which git's configuration needs ({person})", path.display()),
-            )
-        })
+    let odd = || {
+        let message = format!("a path is not UTF-8, which git's configuration needs ({person})");
+        Failure::new(codes::USAGE, message)
     };
     copy.configure(&[
         ("user.name", &signer.name),
         ("user.email", &signer.email),
         ("gpg.format", "ssh"),
-        ("gpg.ssh.allowedSignersFile", &utf8(&allowed)?),
-        ("user.signingkey", &utf8(&signer.key_file)?),
+        ("gpg.ssh.allowedSignersFile", allowed.to_str().ok_or_else(odd)?),
+        ("user.signingkey", &signer.setting().ok_or_else(odd)?),
         ("commit.gpgsign", "true"),
     ])
 }

@@ -14,8 +14,8 @@ use crate::repo::{WorkingCopy, git};
 use crate::sign::{SignOptions, Signer};
 
 const EXAMPLES: &str = "Examples:
-  git switch main && git pull --ff-only && bellwether land their-branch && git push
-  bellwether land origin/their-branch
+  git switch main && git pull --ff-only && bellwether land origin/their-branch && git push
+  bellwether land my-branch
   bellwether land 9f3c2ab -m \"Say good morning everywhere\"
 
 You stand for what lands, beside whoever wrote it and whoever endorsed it. Nothing is landed that the policy would
@@ -40,14 +40,15 @@ pub(crate) struct LandArgs {
 pub(crate) fn run(args: &LandArgs, output: Output) -> Result<(), Failure> {
     let copy = WorkingCopy::discover(&args.repo)?;
     let onto = copy.branch()?;
+    copy.require_quiet()?;
     let tip = copy.resolve("BRANCH", &args.branch)?;
     let head = copy.resolve("HEAD", "HEAD")?;
     refuse_landed(&copy, &head, &tip, args)?;
-    let signer = Signer::find(&args.sign, &copy.config())?;
+    let signer = Signer::find(&args.sign, &copy)?;
 
     let verifier = Verifier::of(&copy, &head, &HistoryOptions::default())?;
     let mut history = verifier.up_to(&head).inspect_err(|_| {
-        output::note(format!("{onto} itself does not count, so nothing can be landed on it:"));
+        output::aside(output, format!("{onto} itself does not count, so nothing can be landed on it:"));
     })?;
     let changes = match history.plan_merge(&verifier.objects, &tip) {
         Ok(changes) => changes,
@@ -72,7 +73,39 @@ pub(crate) fn run(args: &LandArgs, output: Output) -> Result<(), Failure> {
     }
     copy.land_changes(&draft, &changes, &signer)?;
     report(&explained, &changes, &onto, args, output);
+    if output == Output::Text {
+        output::note(next(&copy, &onto, history.policy().branch(), &head));
+    }
     Ok(())
+}
+
+/// What is left to do.
+fn next(copy: &WorkingCopy, onto: &str, watched: &str, head: &CommitId) -> String {
+    if onto != watched {
+        return format!(
+            "This is {onto}, and the policy is for {watched}. It counts when {watched} is at it: git push origin \
+             HEAD:{watched}"
+        );
+    }
+    if is_behind(copy, onto, head) != Some(true) {
+        return "It counts when it is pushed: git push".to_owned();
+    }
+    format!(
+        "origin/{onto} has commits that {onto} lacks, so git push would be refused. Do not merge them into it, which would \
+         make what is accepted a side line: git reset --hard HEAD~1 && git pull --ff-only, and land again."
+    )
+}
+
+/// Whether the server's branch, as far as this clone knows it, has commits that `head` lacks.
+fn is_behind(copy: &WorkingCopy, branch: &str, head: &CommitId) -> Option<bool> {
+    let mut theirs = copy.git().try_find_reference(&format!("refs/remotes/origin/{branch}")).ok()??;
+    let theirs = CommitId::from_bytes(theirs.peel_to_id().ok()?.as_bytes())?;
+    copy.is_ancestor(&theirs, head).ok().map(|has_theirs| !has_theirs)
+}
+
+/// A branch as it is named in a working copy: what git switch takes.
+fn local(branch: &str) -> &str {
+    branch.strip_prefix("origin/").unwrap_or(branch)
 }
 
 /// Refuses what the current branch has already, and what has nothing in common with it.
@@ -94,8 +127,8 @@ fn conflict(paths: &[String], onto: &str, args: &LandArgs) -> Failure {
     let list: String = paths.iter().map(|path| format!("\n    {}", printable(path))).collect();
     let message = format!("{onto} and {branch} both changed, since the branch began:{list}");
     Failure::finding(codes::MERGE_CONFLICT, message).hint(format!(
-        "Resolve it on the branch: git switch {branch} && git merge -S {onto}, then git switch {onto} && bellwether land \
-         {branch}"
+        "Resolve it on the branch: git switch {0} && git merge -S {onto}, then git switch {onto} && bellwether land {0}",
+        local(branch)
     ))
 }
 
@@ -111,7 +144,7 @@ fn missing(explained: &Explanation, policy: &Policy, args: &LandArgs) -> String 
          land it themselves.",
         others.join(", "),
         rule.role,
-        args.branch,
+        local(&args.branch),
     )
 }
 
@@ -143,5 +176,4 @@ fn report(explained: &Explanation, changes: &[PathChange], onto: &str, args: &La
         let people: Vec<_> = people.iter().map(|person| person.as_str()).collect();
         output::line(format!("  {}  ({})", printable(&path.path), people.join(", ")));
     }
-    output::note("It counts when it is pushed: git push");
 }

@@ -3,6 +3,7 @@
 //! Every change it makes is an edit of manifests, signed with `--commit`; nothing here talks to a write API.
 
 mod approve;
+mod committed;
 mod decision;
 mod demo;
 mod device;

@@ -24,6 +24,13 @@ pub(crate) fn note(text: impl AsRef<str>) {
     let _closed = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
 }
 
+/// The same before a failure may follow, which alone stands on stderr where JSON was asked for.
+pub(crate) fn aside(output: Output, text: impl AsRef<str>) {
+    if output == Output::Text {
+        note(text);
+    }
+}
+
 /// Prints one JSON document.
 pub(crate) fn json(value: &impl Serialize) {
     line(serde_json::to_string_pretty(value).expect("what the command prints has text keys only"));

@@ -1,5 +1,6 @@
 //! A git working copy: reads manifests, writes them, and makes signed commits of exactly what was changed.
 
+mod by_git;
 mod commit;
 mod merge;
 
@@ -39,8 +40,8 @@ impl WorkingCopy {
         if !here.is_dir() {
             return Err(Failure::new(codes::NOT_A_REPOSITORY, format!("{} is not a folder", here.display())));
         }
-        let repo = gix::discover(dir).map_err(|e| {
-            let message = format!("{} lies in no git working copy", shown(dir).display());
+        let repo = gix::discover(real(&here)).map_err(|e| {
+            let message = format!("{} lies in no git working copy", here.display());
             Failure::new(codes::NOT_A_REPOSITORY, message).because(&e)
         })?;
         Self::of(repo)
@@ -56,12 +57,12 @@ impl WorkingCopy {
         let head = repo.git_dir().join("HEAD");
         std::fs::write(&head, format!("ref: refs/heads/{branch}\n"))
             .map_err(|e| failure::file("cannot write", &head, &e))?;
-        Self::of(gix::open(dir).map_err(|e| git(&format!("cannot open {}", dir.display()), &e))?)
+        Self::of(gix::open(real(dir)).map_err(|e| git(&format!("cannot open {}", dir.display()), &e))?)
     }
 
     fn of(repo: gix::Repository) -> Result<Self, Failure> {
         let root = repo.workdir().map(Path::to_path_buf).ok_or_else(|| {
-            let message = format!("{} is a bare repository, which has no files to edit", repo.git_dir().display());
+            let message = format!("{} is a bare repository, which has no working copy", repo.git_dir().display());
             Failure::new(codes::NOT_A_REPOSITORY, message).hint("Clone it, and run the command in the clone.")
         })?;
         Ok(Self { repo, root })
@@ -82,8 +83,55 @@ impl WorkingCopy {
     /// The branch that commits go to.
     pub(crate) fn branch(&self) -> Result<String, Failure> {
         let name = self.repo.head_name().map_err(|e| git("cannot read HEAD", &e))?;
-        name.map(|name| name.shorten().to_string())
-            .ok_or_else(|| Failure::new(codes::GIT_FAILED, "HEAD is on no branch").hint("git switch main"))
+        name.map(|name| name.shorten().to_string()).ok_or_else(|| {
+            Failure::new(codes::GIT_FAILED, "HEAD is on no branch").hint(
+                "Switch to the branch that the commit is for, such as git switch main; or begin one here: git switch \
+                 --create NAME",
+            )
+        })
+    }
+
+    /// Refuses to commit where no branch would follow, or into what another git command has begun.
+    pub(crate) fn require_quiet(&self) -> Result<(), Failure> {
+        if let Some(begun) = self.repo.state() {
+            let message = format!("git is in the middle of something ({begun:?}) in {}", self.root.display());
+            return Err(Failure::new(codes::GIT_BUSY, message));
+        }
+        let lock = self.repo.index_path().with_extension("lock");
+        if lock.exists() {
+            return Err(Failure::new(codes::GIT_BUSY, format!("{} is there", lock.display()))
+                .hint("Another git command works here: wait for its end. If none does, remove that file."));
+        }
+        self.branch().map(drop)
+    }
+
+    /// Whether `commit` leads to `ancestor`, through any parents.
+    pub(crate) fn is_ancestor(&self, ancestor: &CommitId, commit: &CommitId) -> Result<bool, Failure> {
+        let [ancestor, commit] = [ancestor, commit].map(|id| gix::ObjectId::from_bytes_or_panic(id.as_bytes()));
+        let bases = self.repo.merge_bases_many(commit, &[ancestor]);
+        let bases = bases.map_err(|e| git("the branches cannot be compared", &e))?;
+        Ok(bases.iter().any(|base| base.detach() == ancestor))
+    }
+
+    /// Whether the clone has an object.
+    pub(crate) fn has(&self, id: &CommitId) -> bool {
+        self.repo.has_object(gix::ObjectId::from_bytes_or_panic(id.as_bytes()))
+    }
+
+    /// Whether the clone lacks what lies behind its oldest commits.
+    pub(crate) fn is_shallow(&self) -> bool {
+        self.repo.is_shallow().unwrap_or_default()
+    }
+
+    /// Refuses a clone without its oldest commits: what is verified is verified from the introduction on.
+    pub(crate) fn require_whole_history(&self) -> Result<(), Failure> {
+        if !self.is_shallow() {
+            return Ok(());
+        }
+        let message = format!("{} is a shallow clone, which lacks older commits", self.root.display());
+        Err(Failure::new(codes::REPOSITORY_SHALLOW, message).hint(
+            "git fetch --unshallow. In CI ask for the whole history: fetch-depth: 0 (GitHub), GIT_DEPTH: 0 (GitLab).",
+        ))
     }
 
     /// The newest commit, if there is any.
@@ -97,13 +145,31 @@ impl WorkingCopy {
 
     /// The commit that `text`, the value of `option`, names: an id, also a short one, a branch, a tag, `HEAD~1`.
     pub(crate) fn resolve(&self, option: &str, text: &str) -> Result<CommitId, Failure> {
-        let unknown = |e: &(dyn std::error::Error + 'static)| {
-            Failure::finding(codes::NO_SUCH_OBJECT, format!("{option}: {text} names no commit"))
-                .because(e)
-                .hint("Name a commit, tag or branch that is there: git log --oneline")
-        };
-        let id = self.repo.rev_parse_single(format!("{text}^{{commit}}").as_str()).map_err(|e| unknown(&e))?;
-        Ok(CommitId::from_bytes(id.detach().as_slice()).expect("a git id has 20 or 32 bytes"))
+        if text == "HEAD" && self.head()?.is_none() {
+            let message = format!("the branch {} has no commit yet", self.branch()?);
+            return Err(Failure::finding(codes::NO_SUCH_OBJECT, message)
+                .hint("Switch to a branch that has one: git branch --all. Or begin: bellwether trust init --commit"));
+        }
+        let found = self.repo.rev_parse_single(format!("{text}^{{commit}}").as_str());
+        match found {
+            Ok(id) => Ok(CommitId::from_bytes(id.detach().as_slice()).expect("a git id has 20 or 32 bytes")),
+            Err(e) => Err(self.unknown(option, text, &e)),
+        }
+    }
+
+    fn unknown(&self, option: &str, text: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+        let failure = Failure::finding(codes::NO_SUCH_OBJECT, format!("{option}: {text} names no commit"));
+        let remote = format!("refs/remotes/origin/{text}");
+        if self.repo.try_find_reference(&remote).is_ok_and(|found| found.is_some()) {
+            return failure.hint(format!("The server has such a branch: name it origin/{text}"));
+        }
+        if self.is_shallow() {
+            return failure.hint("This clone is shallow and may lack it: git fetch --unshallow");
+        }
+        // A short id may stand for several commits; of a name there is no more to say.
+        let is_id = text.bytes().all(|c| c.is_ascii_hexdigit());
+        let failure = if is_id { failure.because(error) } else { failure };
+        failure.hint("Name a commit, tag or branch that is there: git log --oneline")
     }
 
     /// The content of a file in the working tree; `None` when it is not there.
@@ -160,6 +226,11 @@ impl WorkingCopy {
 /// git's files cannot be used.
 pub(crate) fn git(what: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
     Failure::new(codes::GIT_FAILED, what.to_owned()).because(error)
+}
+
+/// A path without links and `..`, as far as it is there.
+fn real(dir: &Path) -> PathBuf {
+    dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf())
 }
 
 /// A path as people know it: `.` says nothing in a message.

@@ -1,17 +1,20 @@
 //! The engineer's signing key and identity, from options or from git's configuration.
 
-use std::path::{Path, PathBuf};
+mod key;
+
+use std::path::PathBuf;
 
 use bellwether_schemas::codes;
 use clap::Args;
-use ssh_key::{Algorithm, PrivateKey};
+use ssh_key::{PrivateKey, PublicKey};
 
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
+use crate::repo::WorkingCopy;
 
 /// Options of every subcommand that can make a signed commit.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct SignOptions {
-    /// SSH private key to sign with [default: git's user.signingkey]
+    /// SSH private key to sign with [default: as git is configured: gpg.format, user.signingkey]
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
     /// Author of the commit, "Name <mail>" [default: git's user.name and user.email]
@@ -19,104 +22,60 @@ pub(crate) struct SignOptions {
     pub(crate) author: Option<String>,
 }
 
-/// Who commits, and the key that signs.
+/// Who commits, and what signs.
 pub(crate) struct Signer {
     pub(crate) name: String,
     pub(crate) email: String,
-    pub(crate) key: PrivateKey,
-    pub(crate) key_file: PathBuf,
+    pub(crate) means: Means,
+}
+
+/// What signs.
+pub(crate) enum Means {
+    /// This command, with a key that it has read from a file.
+    Key { key: Box<PrivateKey>, file: PathBuf },
+    /// git and ssh-keygen, with the SSH key that `setting`, a value of `user.signingkey`, names.
+    Ssh { setting: String, public: Option<PublicKey> },
+    /// git, as it is configured: OpenPGP, gitsign.
+    Configured,
 }
 
 impl Signer {
     /// Finds key and identity: options first, then git's configuration.
-    pub(crate) fn find(options: &SignOptions, config: &gix::config::Snapshot<'_>) -> Result<Self, Failure> {
-        let key_file = match &options.key {
-            Some(file) => file.clone(),
-            None => configured_key(config)?,
+    pub(crate) fn find(options: &SignOptions, copy: &WorkingCopy) -> Result<Self, Failure> {
+        let means = match &options.key {
+            Some(file) => key::from_file(file)?,
+            None => key::configured(copy)?,
         };
-        let key = load_key(&key_file)?;
         let (name, email) = match &options.author {
             Some(author) => split_author(author)?,
-            None => configured_identity(config)?,
+            None => configured_identity(&copy.config())?,
         };
-        let key_file = std::path::absolute(&key_file).map_err(|e| failure::file("cannot find", &key_file, &e))?;
-        Ok(Self { name, email, key, key_file })
+        Ok(Self { name: trimmed(&name), email: trimmed(&email), means })
     }
 
-    /// The public key as an `authorized_keys` line without comment.
+    /// The public key as an `authorized_keys` line without comment, for a first policy.
     pub(crate) fn public_key(&self) -> Result<String, Failure> {
-        let mut public = self.key.public_key().clone();
+        let public = match &self.means {
+            Means::Key { key, .. } => Some(key.public_key()),
+            Means::Ssh { public, .. } => public.as_ref(),
+            Means::Configured => None,
+        };
+        let mut public = public.cloned().ok_or_else(|| {
+            Failure::new(codes::NO_SIGNING_KEY, "a first policy is written for an SSH key, and git signs with another")
+                .hint("Pass an SSH key: --key FILE. Add your own then: bellwether trust add NAME --openpgp FILE")
+        })?;
         public.set_comment("");
-        public.to_openssh().map_err(|e| unusable(&self.key_file).because(&e))
+        public.to_openssh().map_err(|e| Failure::new(codes::KEY_UNUSABLE, "the key cannot be written").because(&e))
     }
-}
 
-fn configured_key(config: &gix::config::Snapshot<'_>) -> Result<PathBuf, Failure> {
-    let missing = || Failure::new(codes::NO_SIGNING_KEY, "no --key, and git's configuration names no SSH signing key");
-    let Some(value) = config.string("user.signingkey") else { return Err(missing()) };
-    let format = config.string("gpg.format").map(|format| format.to_string());
-    if format.as_deref() != Some("ssh") {
-        let found = format.unwrap_or_else(|| "openpgp (git's default)".to_owned());
-        return Err(Failure::new(codes::NO_SIGNING_KEY, format!("git's gpg.format is {found}, expected ssh")));
-    }
-    let text = value.to_string();
-    if text.starts_with("key::") || is_public_line(text.as_bytes()) {
-        return Err(Failure::new(
-            codes::KEY_UNUSABLE,
-            "git's user.signingkey is a key held by an SSH agent, which is not supported yet",
-        )
-        .hint(
-            "Pass the private key's file with --key, or write the manifest without --commit and run git commit -S.",
-        ));
-    }
-    let path = config.trusted_path("user.signingkey").ok().flatten().ok_or_else(missing)?;
-    // git lets the setting name the public half; the private half stands beside it (git-config, user.signingKey).
-    Ok(if path.extension().is_some_and(|extension| extension == "pub") { path.with_extension("") } else { path })
-}
-
-fn load_key(file: &Path) -> Result<PrivateKey, Failure> {
-    let text = std::fs::read(file).map_err(|e| {
-        let failure = failure::file("cannot read the signing key", file, &e);
-        match e.kind() {
-            std::io::ErrorKind::NotFound => failure.hint(format!(
-                "Name the file of a private key that is there, or make one: ssh-keygen -t ed25519 -f {}",
-                file.display()
-            )),
-            _ => failure,
+    /// The value of git's `user.signingkey` that lets plain git sign with the same key.
+    pub(crate) fn setting(&self) -> Option<String> {
+        match &self.means {
+            Means::Key { file, .. } => file.to_str().map(str::to_owned),
+            Means::Ssh { setting, .. } => Some(setting.clone()),
+            Means::Configured => None,
         }
-    })?;
-    if is_public_line(&text) {
-        let private = file.with_extension("");
-        return Err(unusable(file)
-            .hint(format!("This is the public half of a key. Pass the private half: --key {}", private.display())));
     }
-    let key = PrivateKey::from_openssh(&text).map_err(|e| unusable(file).because(&e))?;
-    if matches!(key.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256) {
-        let message = format!("{} is a handle of a security token, which this command cannot ask", file.display());
-        return Err(Failure::new(codes::KEY_UNUSABLE, message)
-            .hint("Its signatures count: write the manifest without --commit and run git commit -S."));
-    }
-    if !key.is_encrypted() {
-        return Ok(key);
-    }
-    let Some(passphrase_file) = std::env::var_os("BELLWETHER_KEY_PASSPHRASE_FILE").map(PathBuf::from) else {
-        return Err(Failure::new(codes::KEY_ENCRYPTED, format!("{} has a passphrase", file.display())));
-    };
-    let passphrase = std::fs::read_to_string(&passphrase_file)
-        .map_err(|e| failure::file("cannot read the passphrase from", &passphrase_file, &e))?;
-    key.decrypt(passphrase.trim_end_matches(['\r', '\n']).as_bytes()).map_err(|e| {
-        let message = format!("the passphrase in {} does not open {}", passphrase_file.display(), file.display());
-        Failure::new(codes::KEY_ENCRYPTED, message).because(&e)
-    })
-}
-
-/// Whether a text begins as the line of a public key.
-fn is_public_line(text: &[u8]) -> bool {
-    [&b"ssh-"[..], b"ecdsa-", b"sk-"].iter().any(|start| text.starts_with(start))
-}
-
-fn unusable(file: &Path) -> Failure {
-    Failure::new(codes::KEY_UNUSABLE, format!("{} is not a usable OpenSSH private key", file.display()))
 }
 
 fn split_author(author: &str) -> Result<(String, String), Failure> {
@@ -140,5 +99,10 @@ fn configured_identity(config: &gix::config::Snapshot<'_>) -> Result<(String, St
 
 /// Whether a name or address can stand in a commit's header.
 fn fits(text: &str) -> bool {
-    !text.trim().is_empty() && !text.contains(['<', '>', '\n', '\r', '\0'])
+    !trimmed(text).is_empty() && !text.contains(['<', '>', '\n', '\r', '\0'])
+}
+
+/// A name or address as git writes it: without what git takes for dirt at its ends (`strbuf_addstr_without_crud`, ident.c).
+fn trimmed(text: &str) -> String {
+    text.trim_matches(|c: char| c <= ' ' || ".,:;<>\"\\'".contains(c)).to_owned()
 }

@@ -8,6 +8,7 @@ use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, Seconds, Sha256Dig
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
+use crate::committed;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::repo::{Edit, WorkingCopy};
@@ -105,7 +106,7 @@ pub(crate) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure>
         return Err(Failure::new(codes::USAGE, "--device names one device, and --count asks for several tokens"));
     }
     let copy = WorkingCopy::discover(&args.repo)?;
-    let signer = if args.commit { Some(Signer::find(&args.sign, &copy.config())?) } else { None };
+    let signer = if args.commit { Some(Signer::find(&args.sign, &copy)?) } else { None };
     let path = format!("enrollments/{}.yaml", args.enrollment);
     let tokens = mint_all(args)?;
     let edit = append(&copy, &path, &tokens)?;
@@ -124,7 +125,9 @@ pub(crate) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure>
         Output::Text => tokens.iter().for_each(|token| output::line(&token.secret)),
     }
     output::note(match committed {
-        Some(commit) => format!("Its hash is in {path}, committed as {}. Push it: git push", commit.short()),
+        Some(commit) => {
+            format!("Its hash is in {path}, committed as {}. {}", commit.short(), committed::next(&copy, &commit))
+        }
         None => format!(
             "Its hash is in {path}. It counts when that is committed, signed, and pushed: git add {path} && git commit -S {path} && git push"
         ),

@@ -16,7 +16,7 @@ use crate::failure::{self, Failure};
 use crate::init::{self, Introduction};
 use crate::output;
 use crate::repo::{Edit, WorkingCopy, git};
-use crate::sign::Signer;
+use crate::sign::{Means, Signer};
 use crate::token::{self, TokenFor};
 use crate::token_edit;
 
@@ -94,7 +94,7 @@ fn make_signer(file: &Path) -> Result<Signer, Failure> {
     });
     let key = made.map_err(|e| failed(format!("the signing key {} could not be made", file.display())).because(&e))?;
     let (name, email) = ("Demo Engineer".to_owned(), "engineer@demo.example".to_owned());
-    Ok(Signer { name, email, key, key_file: file.to_path_buf() })
+    Ok(Signer { name, email, means: Means::Key { key: Box::new(key), file: file.to_path_buf() } })
 }
 
 /// Pushes as the user will, and makes the bare repository the upstream, so that plain `git push` works.

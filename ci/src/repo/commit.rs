@@ -1,6 +1,7 @@
 //! Signed commits: drafted as an object that no branch leads to yet, so that it can be judged, and then landed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use bellwether_schemas::{CommitId, codes};
 use gix::bstr::{BStr, BString, ByteSlice as _};
@@ -10,7 +11,7 @@ use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
 
 use super::{Edit, WorkingCopy, git};
 use crate::failure::Failure;
-use crate::sign::Signer;
+use crate::sign::{Means, Signer};
 
 /// A signed commit that is not on the branch yet.
 #[derive(Debug)]
@@ -18,6 +19,16 @@ pub(crate) struct Draft {
     commit: gix::ObjectId,
     parent: Option<gix::ObjectId>,
     summary: String,
+}
+
+/// The commit that is to be made.
+pub(super) struct Order<'a> {
+    pub(super) tree: gix::ObjectId,
+    pub(super) parents: &'a [gix::ObjectId],
+    /// Without a line's end.
+    pub(super) message: &'a str,
+    /// Author's and committer's date, in seconds since 1970.
+    pub(super) seconds: i64,
 }
 
 /// What a commit shall have at each path; `None` is absence.
@@ -32,14 +43,25 @@ pub(super) struct Blob {
 
 impl Draft {
     pub(crate) fn id(&self) -> CommitId {
-        CommitId::from_bytes(self.commit.as_slice()).expect("a git id has 20 or 32 bytes")
+        commit_id(&self.commit)
     }
+
+    /// What the branch is at, if it has a commit.
+    pub(super) fn parent(&self) -> Option<CommitId> {
+        self.parent.as_ref().map(commit_id)
+    }
+}
+
+fn commit_id(id: &gix::ObjectId) -> CommitId {
+    CommitId::from_bytes(id.as_slice()).expect("a git id has 20 or 32 bytes")
 }
 
 impl WorkingCopy {
     /// Writes `edits`, and commits exactly them on top of the current branch, signed. Other changes stay as they are.
     pub(crate) fn commit(&self, edits: &[Edit], message: &str, signer: &Signer) -> Result<CommitId, Failure> {
+        self.require_quiet()?;
         let draft = self.draft_edits(edits, message, signer)?;
+        self.require_counting_signature(&draft, signer)?;
         self.land_edits(&draft, edits, signer)?;
         Ok(draft.id())
     }
@@ -60,8 +82,12 @@ impl WorkingCopy {
 
     /// Moves the current branch to the commit that `edits` were drafted as, and writes them.
     pub(crate) fn land_edits(&self, draft: &Draft, edits: &[Edit], signer: &Signer) -> Result<(), Failure> {
-        self.write(edits)?;
         self.move_branch(draft, signer)?;
+        self.write(edits).map_err(|failure| {
+            failure.hint(
+                "The commit is made. git status shows the files that do not follow it; git restore FILE mends them.",
+            )
+        })?;
         self.update_index(&self.write_blobs(edits)?)
     }
 
@@ -73,11 +99,23 @@ impl WorkingCopy {
         message: &str,
         signer: &Signer,
     ) -> Result<Draft, Failure> {
-        let raw = signed_commit(tree, parents, message, signer)?;
-        let commit = gix::objs::Write::write_buf(&self.repo.objects, gix::objs::Kind::Commit, &raw)
-            .map_err(|e| git("cannot write the commit", &e))?;
+        let order = Order { tree, parents, message: message.trim_end(), seconds: jiff::Timestamp::now().as_second() };
+        let unsigned = unsigned_commit(&order, signer);
+        let commit = match &signer.means {
+            Means::Key { key, file } => self.sign(&unsigned, key, file)?,
+            Means::Ssh { setting, .. } => self.let_git_sign(&order, &unsigned, signer, Some(setting))?,
+            Means::Configured => self.let_git_sign(&order, &unsigned, signer, None)?,
+        };
         let summary = message.lines().next().unwrap_or_default().to_owned();
         Ok(Draft { commit, parent: parents.first().copied(), summary })
+    }
+
+    fn sign(&self, unsigned: &str, key: &ssh_key::PrivateKey, file: &Path) -> Result<gix::ObjectId, Failure> {
+        let raw = bellwether_core::verify::sign_commit(unsigned.as_bytes(), key).map_err(|e| {
+            Failure::new(codes::KEY_UNUSABLE, format!("cannot sign with {}", file.display())).because(&e)
+        })?;
+        gix::objs::Write::write_buf(&self.repo.objects, gix::objs::Kind::Commit, &raw)
+            .map_err(|e| git("cannot write the commit", &e))
     }
 
     fn write_blobs(&self, edits: &[Edit]) -> Result<Blobs, Failure> {
@@ -169,17 +207,9 @@ impl WorkingCopy {
     }
 }
 
-fn signed_commit(
-    tree: gix::ObjectId,
-    parents: &[gix::ObjectId],
-    message: &str,
-    signer: &Signer,
-) -> Result<Vec<u8>, Failure> {
-    let person = format!("{} <{}> {} +0000", signer.name, signer.email, jiff::Timestamp::now().as_second());
-    let parents: String = parents.iter().map(|id| format!("parent {id}\n")).collect();
-    let unsigned = format!("tree {tree}\n{parents}author {person}\ncommitter {person}\n\n{}\n", message.trim_end());
-    bellwether_core::verify::sign_commit(unsigned.as_bytes(), &signer.key).map_err(|e| {
-        let message = format!("cannot sign with {}", signer.key_file.display());
-        Failure::new(codes::KEY_UNUSABLE, message).because(&e)
-    })
+/// A commit object's content without a signature.
+fn unsigned_commit(order: &Order<'_>, signer: &Signer) -> String {
+    let person = format!("{} <{}> {} +0000", signer.name, signer.email, order.seconds);
+    let parents: String = order.parents.iter().map(|id| format!("parent {id}\n")).collect();
+    format!("tree {}\n{parents}author {person}\ncommitter {person}\n\n{}\n", order.tree, order.message)
 }

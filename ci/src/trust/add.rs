@@ -16,7 +16,8 @@ use crate::repo::WorkingCopy;
 const EXAMPLES: &str = "Examples:
   bellwether trust add bob --ssh-key bob.pub --role admins --commit && git push
   bellwether trust add bob --ssh-key \"ssh-ed25519 AAAA… bob@laptop\"       (a second key)
-  bellwether trust add eve --openpgp eve.asc --role admins               (gpg --armor --export eve > eve.asc)
+  bellwether trust add eve --openpgp eve.asc --role admins               (gpg --armor --export eve > eve.asc; again
+                                                                          after each change of the key)
   bellwether trust add kim --gitsign kim@example.com --issuer https://accounts.google.com --role admins
   bellwether trust add updater --bot --ssh-key updater.pub               (a program: it may write and never counts)
 
@@ -61,7 +62,7 @@ pub(crate) fn run(args: &AddArgs, output: Output) -> Result<(), Failure> {
     let copy = WorkingCopy::discover(&args.change.repo)?;
     let mut change = PolicyChange::open(&copy)?;
     let keys = new_keys(args)?;
-    refuse_known(&change, &keys)?;
+    refuse_known(&change, &keys, &args.person)?;
     let is_new = !change.policy().people.contains_key(&args.person);
     if is_new {
         add_person(&mut change, args, &keys)?;
@@ -108,15 +109,17 @@ fn new_keys(args: &AddArgs) -> Result<Vec<NewKey>, Failure> {
     Ok(found)
 }
 
-/// A key belongs to one person, and stands there once.
-fn refuse_known(change: &PolicyChange, new: &[NewKey]) -> Result<(), Failure> {
+/// A key belongs to one person, and stands there once. Of one's own OpenPGP key a newer copy may come.
+fn refuse_known(change: &PolicyChange, new: &[NewKey], person: &PersonName) -> Result<(), Failure> {
     for (at, key) in new.iter().enumerate() {
         let name = key.name();
         let owner =
             change.policy().people.iter().find(|(_, person)| {
                 keys::of(person).iter().any(|known| known.kind == key.kind() && known.name == name)
             });
-        if let Some((owner, _)) = owner {
+        if let Some((owner, _)) = owner
+            && (owner != person || change.older_copy(person, key).is_none())
+        {
             return Err(Failure::finding(codes::KEY_LISTED, format!("the key {name} is {owner}'s already"))
                 .hint("A key belongs to one person, once. A new one: ssh-keygen -t ed25519 -f ~/.ssh/fleet"));
         }
@@ -147,8 +150,16 @@ fn add_keys(change: &mut PolicyChange, args: &AddArgs, keys: &[NewKey]) -> Resul
         return Err(Failure::new(codes::USAGE, message).hint("Write bot: true beside the keys in trust/policy.yaml."));
     }
     for key in keys {
+        // The older copy keeps its place in the list while the newer one is added behind it.
+        let older = change.older_copy(&args.person, key);
         change.add_key(&args.person, key)?;
-        change.say(format!("{} signs with {} too", args.person, named(key)));
+        match older {
+            Some(at) => {
+                change.remove_key(&args.person, key.kind(), at)?;
+                change.say(format!("{} of {}: this copy is in force now", named(key), args.person));
+            }
+            None => change.say(format!("{} signs with {} too", args.person, named(key))),
+        }
     }
     Ok(())
 }

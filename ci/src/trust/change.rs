@@ -1,14 +1,14 @@
 //! One change of `trust/policy.yaml`: made in the text and in the typed policy at once, and written only if both agree.
 
-use bellwether_core::verify::{Fault, POLICY_PATH, Policy, SIGSTORE_ROOT_PATH};
+use bellwether_core::verify::{POLICY_PATH, Policy, SIGSTORE_ROOT_PATH};
 use bellwether_schemas::manifest::{AnyManifest, Person, PolicyRule, TrustPolicy};
 use bellwether_schemas::{CommitId, PersonName, RoleName, codes, yaml};
 
 use super::ChangeOptions;
 use super::keys::{KeyKind, NewKey};
 use super::written::{field, item, person_entry};
+use crate::committed;
 use crate::failure::Failure;
-use crate::history::{HistoryOptions, Verifier, parents, refused};
 use crate::output::{self, Output};
 use crate::repo::{Edit, WorkingCopy};
 use crate::sign::Signer;
@@ -75,6 +75,14 @@ impl PolicyChange {
         })?;
         key.add_to(self.policy.people.get_mut(name).expect("whoever gets a key is there"));
         Ok(())
+    }
+
+    /// The place of another copy of an OpenPGP key among those of a person, if it is one that differs.
+    pub(super) fn older_copy(&self, name: &PersonName, key: &NewKey) -> Option<usize> {
+        let NewKey::Openpgp(armour) = key else { return None };
+        let listed = &self.policy.people.get(name)?.openpgp;
+        let is_copy = |other: &String| NewKey::Openpgp(other.clone()).name() == key.name();
+        listed.iter().position(is_copy).filter(|at| listed[*at].trim() != armour.trim())
     }
 
     pub(super) fn remove_key(&mut self, name: &PersonName, kind: KeyKind, at: usize) -> Result<(), Failure> {
@@ -182,9 +190,12 @@ impl Finished {
         }
         self.done.iter().for_each(output::line);
         output::line(format!("{POLICY_PATH} has version {} now.", self.version));
-        // What keeps the commit from being judged is told by trust check; the commit is made.
-        let refusal = committed.as_ref().and_then(|commit| refusal(copy, commit).ok().flatten());
-        output::note(next(committed.as_ref(), refusal.as_ref()));
+        output::note(match committed {
+            Some(commit) => format!("Committed as {}, signed. {}", commit.short(), committed::next(copy, &commit)),
+            None => format!(
+                "It counts when it is committed, signed, and pushed: git diff {POLICY_PATH}, git commit -S {POLICY_PATH}, git push"
+            ),
+        });
         Ok(())
     }
 }
@@ -200,37 +211,8 @@ pub(super) fn save(
         copy.write(edits)?;
         return Ok(None);
     }
-    let signer = Signer::find(&options.sign, &copy.config())?;
+    let signer = Signer::find(&options.sign, copy)?;
     copy.commit(edits, message, &signer).map(Some)
-}
-
-/// Why a commit on the watched branch does not count by itself, if it does not: a policy may ask two people for a change.
-fn refusal(copy: &WorkingCopy, commit: &CommitId) -> Result<Option<Fault>, Failure> {
-    let verifier = Verifier::of(copy, commit, &HistoryOptions::default())?;
-    let Some(parent) = parents(copy, commit)?.first().copied() else { return Ok(None) };
-    if copy.branch()? != verifier.branch {
-        return Ok(None);
-    }
-    let mut history = verifier.up_to(&parent)?;
-    Ok(history.explain(&verifier.objects, commit).map_err(refused)?.refusal)
-}
-
-fn next(committed: Option<&CommitId>, refusal: Option<&Fault>) -> String {
-    match (committed, refusal) {
-        (Some(commit), None) => {
-            format!("Committed as {}, signed. It counts when it is pushed: git push", commit.short())
-        }
-        (Some(commit), Some(fault)) => format!(
-            "Committed as {}, signed. Pushed as it is, it would be refused ({}): {}. Put it on a branch, let another person of \
-             the role endorse it (bellwether trust endorse), and land it (bellwether land BRANCH).",
-            commit.short(),
-            fault.code,
-            fault.why
-        ),
-        (None, _) => format!(
-            "It counts when it is committed, signed, and pushed: git diff {POLICY_PATH}, git commit -S {POLICY_PATH}, git push"
-        ),
-    }
 }
 
 /// The rules that name `role`, with their place in the policy.

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use bellwether_core::verify::{ENDORSES, POLICY_PATH, Policy};
 use bellwether_schemas::{CommitId, PersonName, codes};
 use clap::Args;
+use gix::bstr::ByteSlice as _;
 
 use crate::failure::Failure;
 use crate::get::printable;
-use crate::history::{policy_at, signed_by, summary_of};
+use crate::history::{parents, policy_at, signed_by, summary_of};
 use crate::output::{self, Output};
 use crate::repo::{WorkingCopy, git};
 use crate::sign::{SignOptions, Signer};
@@ -51,7 +52,8 @@ pub(crate) fn run(args: &EndorseArgs, output: Output) -> Result<(), Failure> {
         )));
     }
     let branch = copy.branch()?;
-    let signer = Signer::find(&args.sign, &copy.config())?;
+    copy.require_quiet()?;
+    let signer = Signer::find(&args.sign, &copy)?;
     let target = Target::of(&copy, head)?;
     let summary = summary_of(&copy, &endorsed)?;
     let message = format!("Endorse {}: {summary}\n\n{ENDORSES}: {endorsed}", endorsed.short());
@@ -63,10 +65,12 @@ pub(crate) fn run(args: &EndorseArgs, output: Output) -> Result<(), Failure> {
     })?;
     let mainline = target.policy.branch();
     if branch == mainline {
-        output::note(format!(
-            "Note: this is {mainline} itself. An endorsement counts in a branch that is merged into it."
-        ));
+        output::aside(
+            output,
+            format!("Note: this is {mainline} itself. An endorsement counts in a branch that is merged into it."),
+        );
     } else {
+        refuse_twice(&copy, &endorsed, &target, &person)?;
         target.refuse_own(&copy, head, &person)?;
     }
     copy.move_branch(&draft, &signer)?;
@@ -77,11 +81,26 @@ pub(crate) fn run(args: &EndorseArgs, output: Output) -> Result<(), Failure> {
         return Ok(());
     }
     output::line(format!("{person} endorses {} ({}) on branch {branch}.", endorsed.short(), printable(&summary)));
-    output::note(format!(
-        "Committed as {}, signed. Push it: git push. Then use the merge button, or: git switch {mainline} && bellwether land {branch}",
-        draft.id().short()
-    ));
+    let then = match branch == mainline {
+        true => String::new(),
+        false => format!(" Then use the merge button, or: git switch {mainline} && bellwether land {branch}"),
+    };
+    output::note(format!("Committed as {}, signed. Push it: git push.{then}", draft.id().short()));
     Ok(())
+}
+
+/// Refuses to endorse one's own endorsement.
+fn refuse_twice(copy: &WorkingCopy, endorsed: &CommitId, target: &Target, person: &PersonName) -> Result<(), Failure> {
+    let Some(below) = parents(copy, endorsed)?.first().copied() else { return Ok(()) };
+    let commit = copy.git().find_commit(gix::ObjectId::from_bytes_or_panic(endorsed.as_bytes()));
+    let commit = commit.map_err(|e| git("the newest commit cannot be read", &e))?;
+    let says_so = commit.message_raw_sloppy().lines().any(|line| line == format!("{ENDORSES}: {below}").as_bytes());
+    if !says_so || signed_by(copy, endorsed, &target.policy)?.as_ref() != Ok(person) {
+        return Ok(());
+    }
+    let message = format!("{person} endorsed {} already, and nothing came after that", below.short());
+    Err(Failure::finding(codes::NOT_ENDORSABLE, message)
+        .hint("Push it: git push. Whether it is enough is said when it is landed: bellwether land BRANCH"))
 }
 
 /// Where the endorsed work is to go: the watched branch as far as this clone knows it.

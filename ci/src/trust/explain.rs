@@ -40,10 +40,9 @@ pub(crate) fn run(args: &ExplainArgs, output: Output) -> Result<(), Failure> {
         return introduction(&copy, &verifier, &place, output);
     }
     let parent = parents(&copy, &landing)?.first().copied().ok_or_else(|| before(&landing, &verifier))?;
-    let mut history = verifier
-        .up_to(&parent)
-        .inspect_err(|_| output::note(format!("{} is on top of a landing that does not count:", landing.short())))?;
-    let explained = history.explain(&verifier.objects, &landing).map_err(refused)?;
+    let mut history = verifier.up_to(&parent).inspect_err(|_| output::aside(output, on_top(&place)))?;
+    let mut explained = history.explain(&verifier.objects, &landing).map_err(refused)?;
+    explained.refusal = explained.refusal.or_else(|| place.refusal(&verifier.branch));
     match output {
         Output::Json => output::json(&as_json(&explained, &place)),
         Output::Text => {
@@ -63,7 +62,17 @@ enum Place {
     /// A merge brought it.
     Landed { commit: CommitId, by: CommitId },
     /// The branch does not have it.
-    Elsewhere(CommitId),
+    Elsewhere { commit: CommitId, reaches: Reaches },
+}
+
+/// How a commit that the watched branch does not have leads to the tip of that branch, or to where it counts.
+enum Reaches {
+    /// Along first parents: it can be pushed.
+    Tip,
+    /// Only through another parent.
+    Otherwise(CommitId),
+    /// Not at all: the branch went on without it.
+    Nothing,
 }
 
 impl Place {
@@ -87,17 +96,37 @@ impl Place {
             }
         }
         let own = first_parents(copy, &commit, |id| *id == verifier.introduction.commit)?;
-        let reaches = own.last().map_or(Ok(Vec::new()), |last| parents(copy, last))?;
-        match reaches.first() {
-            Some(_) => Ok(Self::Elsewhere(commit)),
-            None => Err(before(&commit, verifier)),
+        let begins = own.last().map_or(Ok(Vec::new()), |last| parents(copy, last))?;
+        if begins.is_empty() {
+            return Err(before(&commit, verifier));
         }
+        let is_on_line = |id: &CommitId| own.contains(id) || *id == verifier.introduction.commit;
+        if is_on_line(&tip) {
+            return Ok(Self::Elsewhere { commit, reaches: Reaches::Tip });
+        }
+        // What does not count of the branch may well become a side line.
+        let accepted = verifier.accepted(&tip)?;
+        let reaches = if is_on_line(&accepted) {
+            Reaches::Tip
+        } else if copy.is_ancestor(&accepted, &commit)? {
+            Reaches::Otherwise(accepted)
+        } else {
+            Reaches::Nothing
+        };
+        Ok(Self::Elsewhere { commit, reaches })
+    }
+
+    /// Why a landing that would count is refused all the same.
+    fn refusal(&self, branch: &str) -> Option<Fault> {
+        let Self::Elsewhere { reaches: Reaches::Otherwise(tip), .. } = self else { return None };
+        let why = format!("it reaches {}, to which {branch} is accepted, only through another parent", tip.short());
+        Some(Fault { code: codes::HEAD_OFF_LINE, path: None, rule: None, why })
     }
 
     /// What is judged.
     const fn landing(&self) -> &CommitId {
         match self {
-            Self::Landing(id) | Self::Elsewhere(id) | Self::Landed { by: id, .. } => id,
+            Self::Landing(id) | Self::Elsewhere { commit: id, .. } | Self::Landed { by: id, .. } => id,
         }
     }
 }
@@ -111,6 +140,18 @@ fn watched(copy: &WorkingCopy, branch: &str) -> Result<Option<CommitId>, Failure
         }
     }
     Ok(None)
+}
+
+/// What is said where something does not count already below what is explained.
+fn on_top(place: &Place) -> String {
+    let landing = place.landing().short();
+    match place {
+        Place::Elsewhere { .. } => format!(
+            "The branch does not have {landing}. Pushed as it is, each commit of it would be a landing, and one below it would not \
+             count. What a merge of it is worth says bellwether land, or explain of the merge:"
+        ),
+        _ => format!("{landing} is on top of a landing that does not count:"),
+    }
 }
 
 fn before(commit: &CommitId, verifier: &Verifier) -> Failure {
@@ -161,7 +202,7 @@ fn as_json(explained: &Explanation, place: &Place) -> serde_json::Value {
     let (landed, pushed) = match place {
         Place::Landing(_) => (None, true),
         Place::Landed { commit, .. } => (Some(commit), true),
-        Place::Elsewhere(_) => (None, false),
+        Place::Elsewhere { .. } => (None, false),
     };
     serde_json::json!({
         "commit": explained.commit, "landing": explained.landing, "policyVersion": explained.policy_version,
@@ -177,7 +218,12 @@ fn as_text(explained: &Explanation, place: &Place, policy: &Policy, summary: &st
     let intro = match place {
         Place::Landing(_) => String::new(),
         Place::Landed { commit, .. } => format!("{} is no landing; {name} landed it.\n\n", commit.short()),
-        Place::Elsewhere(_) => "The branch does not have it; this is what would come of pushing it.\n\n".to_owned(),
+        Place::Elsewhere { reaches: Reaches::Nothing, .. } => {
+            "The branch does not have it, and has gone on without it: it can \
+            only be merged. This is how it counts on a line of its own.\n\n"
+                .to_owned()
+        }
+        Place::Elsewhere { .. } => "The branch does not have it; this is what would come of pushing it.\n\n".to_owned(),
     };
     let merge = match &explained.merge {
         MergeKind::None => "no".to_owned(),

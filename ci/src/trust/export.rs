@@ -25,7 +25,7 @@ git then says who signed. Whether that person could do what the commit does, onl
 /// The forms in which keys are exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// What git's gpg.ssh.allowedSignersFile names (ssh-keygen, ALLOWED SIGNERS)
+    // What git's gpg.ssh.allowedSignersFile names (ssh-keygen, ALLOWED SIGNERS).
     AllowedSigners,
 }
 
@@ -33,7 +33,7 @@ enum Format {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ExportArgs {
-    /// The form
+    /// The form: what git's gpg.ssh.allowedSignersFile names
     #[arg(long, value_enum, default_value = "allowed-signers")]
     format: Format,
     /// Write it into the clone's .git/, and let git use it
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ExportArgs, output: Output) -> Result<(), Failure> {
     let written = if args.write { Some(write(&copy, &signers.text)?) } else { None };
     match (output, &written) {
         (Output::Json, _) => output::json(&serde_json::json!({
-            "format": "allowed-signers", "content": signers.text, "file": written, "left_out": signers.left_out,
+            "format": "allowed-signers", "content": signers.text, "file": written, "leftOut": signers.left_out,
         })),
         (Output::Text, Some(file)) => output::line(format!(
             "Wrote {}, and set gpg.ssh.allowedSignersFile to it.\nTry it: git log --show-signature",
@@ -76,6 +76,9 @@ fn policies(copy: &WorkingCopy, all: bool) -> Result<Vec<TrustPolicy>, Failure> 
         Failure::finding(codes::NOT_A_REPOSITORY, format!("no commit here has {POLICY_PATH}"))
             .hint("Write a first policy: bellwether trust init")
     };
+    if all {
+        copy.require_whole_history()?;
+    }
     let mut texts = Vec::new();
     let mut next = copy.head()?;
     let unreadable = |e: gix::Error| git("the history cannot be read", &e);
@@ -122,8 +125,8 @@ impl Signers {
 }
 
 fn write(copy: &WorkingCopy, text: &str) -> Result<PathBuf, Failure> {
-    let file = copy.git().common_dir().join("allowed_signers");
-    let file = std::path::absolute(&file).map_err(|e| failure::file("cannot find", &file, &e))?;
+    let folder = copy.git().common_dir();
+    let file = folder.canonicalize().map_err(|e| failure::file("cannot find", folder, &e))?.join("allowed_signers");
     let path = file.to_str().ok_or_else(|| {
         Failure::new(codes::USAGE, format!("{} is not UTF-8, which git's configuration needs", file.display()))
     })?;

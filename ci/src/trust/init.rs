@@ -40,7 +40,7 @@ pub(crate) fn run(args: &TrustInitArgs, output: Output) -> Result<(), Failure> {
         return Err(Failure::finding(codes::ALREADY_THERE, format!("{POLICY_PATH} is there already"))
             .hint("Show it: bellwether trust show. Add people: bellwether trust add PERSON --ssh-key FILE.pub"));
     }
-    let signer = Signer::find(&args.change.sign, &copy.config())?;
+    let signer = Signer::find(&args.change.sign, &copy)?;
     let person = match &args.person {
         Some(person) => person.clone(),
         None => person_from(&signer.name)?,
@@ -56,6 +56,7 @@ pub(crate) fn run(args: &TrustInitArgs, output: Output) -> Result<(), Failure> {
     let policy_sha256 = Sha256Digest::of(edits[0].after.as_deref().unwrap_or_default());
 
     let commit = if args.change.commit {
+        copy.require_quiet()?;
         let draft =
             copy.draft_edits(&edits, &format!("Say who may sign what\n\n{person} may sign everything."), &signer)?;
         // A tree that the verifier does not take, with symbolic links in it for example, introduces nothing.

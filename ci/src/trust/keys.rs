@@ -108,7 +108,12 @@ pub(super) fn ssh_from(value: &str) -> Result<NewKey, Failure> {
     let (Some(line), None) = (lines.next(), lines.next()) else {
         return Err(taken("expected one public key").hint("Pass --ssh-key once for each key."));
     };
-    SigningKey::from_line(line).map_err(|why| taken(&why))?;
+    SigningKey::from_line(line).map_err(|why| match PublicKey::from_openssh(line) {
+        Ok(_) => taken(&why).hint(
+            "What counts: Ed25519 (ssh-keygen -t ed25519 -f ~/.ssh/fleet), ECDSA on P-256 and P-384, RSA from 3072 bits on.",
+        ),
+        Err(_) => taken(&why),
+    })?;
     Ok(NewKey::Ssh(line.to_owned()))
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bellwether_core::verify::{POLICY_PATH, Policy, SIGSTORE_ROOT_PATH};
+use bellwether_core::verify::{ExpiringKey, POLICY_PATH, Policy, SIGSTORE_ROOT_PATH};
 use bellwether_schemas::codes;
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
 use bellwether_schemas::manifest::{Kind, TrustPolicy};
@@ -28,19 +28,37 @@ pub(super) fn problems(root: &Path, text: &[u8], manifest: &TrustPolicy, now: Ti
             return faults.iter().map(shown).collect();
         }
     };
-    expiry(&policy, now).into_iter().chain(not_raised(root, text, &policy)).collect()
+    let keys = policy.expiring_keys().filter_map(|key| key_expiry(&key, now));
+    expiry(policy.expires(), now).into_iter().chain(keys).chain(not_raised(root, text, &policy)).collect()
 }
 
-fn expiry(policy: &Policy, now: Timestamp) -> Option<Diagnostic> {
-    let left = policy.expires().duration_since(now);
+fn expiry(expires: Timestamp, now: Timestamp) -> Option<Diagnostic> {
+    let left = expires.duration_since(now);
     if left > SOON {
         return None;
     }
     let (severity, verb) =
         if left.is_positive() { (Severity::Warning, "expires") } else { (Severity::Error, "has expired") };
-    let message = format!("the policy {verb} at {}", policy.expires());
+    let message = format!("the policy {verb} at {expires}");
     let problem = Diagnostic::error(codes::POLICY_EXPIRED, POLICY_PATH, message);
     Some(Diagnostic { severity, ..problem }.hint("set a later expires and raise version; until then landings wait"))
+}
+
+/// An OpenPGP key that ends soon by its own date. It counts on; gpg signs with it no longer.
+fn key_expiry(key: &ExpiringKey, now: Timestamp) -> Option<Diagnostic> {
+    let ExpiringKey { person, fingerprint, expires } = key;
+    let left = expires.duration_since(now);
+    if left > SOON {
+        return None;
+    }
+    let verb = if left.is_positive() { "expires" } else { "expired" };
+    let message =
+        format!("the OpenPGP key {fingerprint} of {person} {verb} at {expires}, and then gpg does not sign with it");
+    let problem = Diagnostic::error(codes::KEY_EXPIRES, POLICY_PATH, message).hint(format!(
+        "gpg --quick-set-expire {fingerprint} 2y '*' && gpg --quick-set-expire {fingerprint} 2y && gpg --armor --export \
+         {fingerprint} > {person}.asc && bellwether trust add {person} --openpgp {person}.asc"
+    ));
+    Some(Diagnostic { severity: Severity::Warning, ..problem })
 }
 
 /// The policy differs from the last commit's, and its version is not higher.
@@ -71,4 +89,41 @@ fn committed(root: &Path) -> Option<Vec<u8>> {
     let repo = gix::open(root).ok()?;
     let entry = repo.head_commit().ok()?.tree().ok()?.lookup_entry_by_path(POLICY_PATH).ok()??;
     Some(entry.object().ok()?.detach().data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+    fn days_before(expires: Timestamp, days: i32, judge: impl Fn(Timestamp) -> Option<Diagnostic>) -> Option<String> {
+        let found = judge(expires - DAY * days)?;
+        Some(format!("{:?} {} {}", found.severity, found.code, found.message))
+    }
+
+    #[test]
+    fn a_policy_warns_thirty_days_before_it_expires() {
+        let expires = "2030-06-01T00:00:00Z".parse().expect("a time stamp");
+        let said = |days| days_before(expires, days, |now| expiry(expires, now));
+        assert_eq!(said(31), None);
+        assert_eq!(said(30).as_deref(), Some("Warning BW-0221 the policy expires at 2030-06-01T00:00:00Z"));
+        assert_eq!(said(0).as_deref(), Some("Error BW-0221 the policy has expired at 2030-06-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn an_openpgp_key_warns_before_and_after_it_expires_and_is_never_an_error() {
+        let expires = "2030-06-01T00:00:00Z".parse().expect("a time stamp");
+        let key = ExpiringKey { person: "ada".parse().expect("a name"), fingerprint: "C0FFEE".into(), expires };
+        let said = |days| days_before(expires, days, |now| key_expiry(&key, now));
+        assert_eq!(said(31), None);
+        let text = |verb| {
+            format!(
+                "Warning BW-0248 the OpenPGP key C0FFEE of ada {verb} at 2030-06-01T00:00:00Z, and then gpg does not sign \
+                 with it"
+            )
+        };
+        assert_eq!(said(30), Some(text("expires")));
+        assert_eq!(said(-400), Some(text("expired")));
+    }
 }

@@ -24,6 +24,10 @@ pub(super) fn warning(root: &Path) -> Result<Option<Diagnostic>, Failure> {
     while found.len() < LOOKED_AT {
         // A merge may be clean and need no signature; what has no policy before it introduces the rest.
         let [parent] = parents(&copy, &at)?[..] else { break };
+        // A shallow clone, as CI makes it, ends somewhere.
+        if !copy.has(&parent) {
+            break;
+        }
         let Some(Ok(policy)) = policy_at(&copy, &parent)? else { break };
         match signed_by(&copy, &at, &policy)? {
             Ok(_) => break,
@@ -39,17 +43,25 @@ pub(super) fn warning(root: &Path) -> Result<Option<Diagnostic>, Failure> {
     };
     let title = summary_of(&copy, newest)?;
     let message = format!("nobody of the policy signed {} ({title:?}){more}: {}", newest.short(), fault.why);
-    let by_hand = !is_pushed(&copy, newest)? && committer_is_author(&copy, newest)?;
+    let pushed = is_pushed(&copy, newest)?;
+    let buttons = "squash and rebase buttons make such commits: turn them off on the hosting service, and merge with a merge \
+                   commit";
     let again = match found.len() {
         1 => "git commit --amend --no-edit -S".to_owned(),
         _ => format!("git rebase --exec \"git commit --amend --no-edit -S\" {}", at.short()),
     };
-    let hint = match by_hand {
-        true => format!("sign before you push: {again}; who may sign is shown by bellwether trust show"),
-        false => format!(
-            "squash and rebase buttons make such commits: turn them off on the hosting service, and merge with a merge \
-             commit. Repair the branch: {again}, then git push --force-with-lease"
-        ),
+    let hint = if !pushed && committer_is_author(&copy, newest)? {
+        format!("sign before you push: {again}; who may sign is shown by bellwether trust show")
+    } else if !pushed {
+        format!("{buttons}. Sign before you push: {again}")
+    } else {
+        format!(
+            "{buttons}. Leave them out: git switch --detach {} && git merge -s ours --no-ff -S -m Repair {2} && git push origin \
+             HEAD:{}. Then commit again, signed, what was good in them: git checkout {2} -- PATHS",
+            at.short(),
+            copy.branch()?,
+            newest.short(),
+        )
     };
     let problem = Diagnostic::error(codes::SQUASH_OR_REBASE, POLICY_PATH, message).hint(hint);
     Ok(Some(Diagnostic { severity: Severity::Warning, ..problem }))

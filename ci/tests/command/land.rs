@@ -135,3 +135,40 @@ fn branches_of_a_server_and_ids_land_too_and_others_are_told() {
     team.sandbox.git(&["switch", "-q", "main"]);
     refused(&team.ada(&["land", "more"]), 1, &["main itself does not count", "BW-0204"]);
 }
+
+#[test]
+fn a_branch_of_the_server_is_named_as_it_is() {
+    let team = Team::new();
+    team.bob_writes("soak");
+    team.sandbox.git(&["update-ref", "refs/remotes/origin/soak", "soak"]);
+    team.sandbox.git(&["branch", "-qD", "soak"]);
+    refused(&team.ada(&["land", "soak"]), 1, &["BW-0733", "name it origin/soak"]);
+    let alone = team.bob(&["land", "origin/soak"]);
+    refused(&alone, 1, &["BW-0236", "git switch soak && bellwether trust endorse"]);
+    team.sandbox.replace("rollouts/edge.yaml", "soak: 15m", "soak: 30m");
+    team.sandbox.git(&["commit", "-qam", "Soak differently"]);
+    team.sandbox.git(&["branch", "-q", "twice"]);
+    team.sandbox.git(&["reset", "-q", "--hard", "HEAD~1"]);
+    assert_eq!(team.ada(&["land", "origin/soak"]).code, Some(0));
+    refused(&team.ada(&["land", "twice"]), 1, &["BW-0275", "git switch twice && git merge -S main"]);
+}
+
+#[test]
+fn what_is_landed_where_it_cannot_be_pushed_says_so() {
+    let team = Team::new();
+    team.bob_writes("soak");
+    let before = team.head();
+    team.sandbox.git(&["switch", "-qc", "other"]);
+    let aside = team.ada(&["land", "soak"]);
+    assert!(aside.code == Some(0) && aside.err.contains("git push origin HEAD:main"), "{}", aside.err);
+    let hold = team.ada(&["hold", "--all", "--reason", "smoke", "--commit"]);
+    assert!(hold.err.contains("It counts when main has it") && hold.err.contains("land other"), "{}", hold.err);
+
+    team.sandbox.git(&["switch", "-q", "main"]);
+    team.sandbox.git(&["commit", "-q", "--allow-empty", "-m", "Meanwhile"]);
+    team.sandbox.git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
+    team.sandbox.git(&["reset", "-q", "--hard", &before]);
+    let behind = team.ada(&["land", "soak"]);
+    let mends = ["origin/main has commits that main lacks", "git reset --hard HEAD~1 && git pull --ff-only"];
+    assert!(behind.code == Some(0) && mends.iter().all(|text| behind.err.contains(text)), "{}", behind.err);
+}

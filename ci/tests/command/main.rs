@@ -2,11 +2,13 @@
 
 #![allow(clippy::expect_used, reason = "a test may end where it stands")]
 
+mod check;
 mod decisions;
 mod demo;
 mod init;
 mod land;
 mod mistakes;
+mod signing;
 mod team;
 mod tokens;
 mod trust;

@@ -80,3 +80,72 @@ fn every_subcommand_teaches_with_an_example() {
         );
     }
 }
+
+#[test]
+fn nothing_is_written_where_a_commit_would_get_in_the_way() {
+    let sandbox = Sandbox::with_repository();
+    let hold = ["hold", "--all", "--reason", "smoke", "--commit"];
+    let commands = [&hold[..], &["trust", "endorse"], &["land", "side"]];
+    let before = sandbox.git(&["rev-parse", "HEAD"]);
+    let unchanged = || {
+        assert_eq!(sandbox.git(&["rev-parse", "HEAD"]), before);
+        assert_eq!(sandbox.git(&["status", "--short", "holds"]), "");
+    };
+    sandbox.git(&["switch", "-qc", "side"]);
+    sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good morning");
+    sandbox.git(&["commit", "-qam", "Say good morning"]);
+    sandbox.git(&["switch", "-q", "main"]);
+
+    sandbox.git(&["merge", "-q", "--no-commit", "--no-ff", "side"]);
+    for command in commands {
+        says(&sandbox, command, 2, &["BW-0739", "Merge", "git status"]);
+    }
+    unchanged();
+    sandbox.git(&["merge", "--abort"]);
+
+    let lock = sandbox.repository().join(".git/index.lock");
+    std::fs::write(&lock, "").expect("a file");
+    for command in commands {
+        says(&sandbox, command, 2, &["BW-0739", "index.lock", "remove that file"]);
+    }
+    std::fs::remove_file(&lock).expect("it is there");
+
+    let lock = sandbox.repository().join(".git/refs/heads/main.lock");
+    std::fs::write(&lock, "").expect("a file");
+    says(&sandbox, &hold, 2, &["BW-0730", "main.lock"]);
+    std::fs::remove_file(&lock).expect("it is there");
+    unchanged();
+
+    sandbox.git(&["switch", "-q", "--detach"]);
+    for command in commands {
+        says(&sandbox, command, 2, &["BW-0724", "HEAD is on no branch", "git switch --create NAME"]);
+    }
+    unchanged();
+}
+
+#[test]
+fn places_are_named_in_full() {
+    let sandbox = Sandbox::with_repository();
+    let root = sandbox.repository().canonicalize().expect("it is there");
+    sandbox.git(&["worktree", "add", "-q", "../tree"]);
+    let tree = sandbox.dir.path().join("tree");
+    for place in [root.join("fleets"), tree.clone()] {
+        let ran = sandbox.bellwether_in(&place, &["trust", "export", "--write"]);
+        let file = root.join(".git/allowed_signers");
+        assert!(
+            ran.code == Some(0) && ran.out.contains(&format!("Wrote {},", file.display())),
+            "{}{}",
+            ran.out,
+            ran.err
+        );
+    }
+    std::fs::remove_file(tree.join("trust/policy.yaml")).expect("it is there");
+    let ran = sandbox.bellwether_in(&tree.join("fleets"), &["trust", "remove", "ada"]);
+    let file = tree.canonicalize().expect("it is there").join("trust/policy.yaml");
+    assert!(ran.code == Some(2) && ran.err.contains(&format!("{} does not exist", file.display())), "{}", ran.err);
+    sandbox.git(&["init", "-q", "--bare", "../server.git"]);
+    let bare = sandbox.dir.path().join("server.git").canonicalize().expect("it is there");
+    let ran = sandbox.bellwether_in(&bare, &["trust", "check"]);
+    let said = format!("{} is a bare repository", bare.display());
+    assert!(ran.code == Some(2) && ran.err.contains(&said) && ran.err.contains("Clone it"), "{}", ran.err);
+}

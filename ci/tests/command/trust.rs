@@ -239,6 +239,7 @@ fn an_endorsement_and_the_merge_button_make_two() {
     let ran = team.ada(&["trust", "endorse"]);
     insta::assert_snapshot!(steady(&format!("{}{}", ran.out, ran.err)));
     team.sandbox.git(&["verify-commit", "HEAD"]);
+    refused(&team.ada(&["trust", "endorse"]), 1, &["BW-0274", "ada endorsed", "already", "git push"]);
     let trailer = team.sandbox.git(&["log", "-1", "--format=%(trailers:key=Endorses,valueonly)"]);
     assert_eq!(trailer.trim(), endorsed);
     assert_eq!(team.sandbox.git(&["diff", "--stat", "HEAD~1"]), "");

@@ -22,14 +22,14 @@ codes! { ENVIRONMENT:
         "An object, reference, index or setting of the working copy cannot be read or written.",
         "Mend what the message names; git fsck and git status say more.";
     NO_SIGNING_KEY = "BW-0725", "no signing key is configured",
-        "Only signed commits count, and neither --key nor git's user.signingkey names an SSH key.",
+        "Only signed commits count, and neither --key nor git's configuration (gpg.format, user.signingkey) names a key.",
         "ssh-keygen -t ed25519 -f ~/.ssh/fleet, then pass --key ~/.ssh/fleet (or: git config gpg.format ssh; git config user.signingkey ~/.ssh/fleet).";
     KEY_UNUSABLE = "BW-0726", "the signing key cannot be used",
-        "The file is no OpenSSH private key, or is of a kind that cannot sign here.",
+        "The file is no private key, or git, which signs with everything but Ed25519 and ECDSA keys in files, could not sign with it.",
         "Make one: ssh-keygen -t ed25519 -f ~/.ssh/fleet, and pass --key ~/.ssh/fleet.";
     KEY_ENCRYPTED = "BW-0727", "the signing key has a passphrase",
-        "The command never asks for secrets and takes none from arguments.",
-        "Write the passphrase into a file that only you can read, and set BELLWETHER_KEY_PASSPHRASE_FILE to its path; or write the manifest without --commit and run git commit -S.";
+        "The command takes no secrets from arguments, and nobody is there whom ssh-keygen could ask: no terminal and no SSH agent.",
+        "Run it in a terminal, add the key to an agent (ssh-add), or write the passphrase into a file that only you can read, and set BELLWETHER_KEY_PASSPHRASE_FILE to its path.";
     NO_IDENTITY = "BW-0728", "name and e-mail for commits are not known",
         "A commit names its author, and git's user.name and user.email are not set.",
         "git config --global user.name \"Your Name\" && git config --global user.email you@example.com, or pass --author \"Your Name <you@example.com>\".";
@@ -63,4 +63,7 @@ codes! { ENVIRONMENT:
     NOT_UP_TO_DATE = "BW-0738", "not every device is up to date",
         "The time ran out before every device ran its target; each device's reason is shown.",
         "Read the reasons: bellwether why DEVICE.";
+    GIT_BUSY = "BW-0739", "another git operation is under way",
+        "A merge, rebase, cherry-pick or the like is not finished, or another git command holds the index: a commit made now would get in its way.",
+        "Finish or abort it, as git status says, and run the command again.";
 }

@@ -14,7 +14,7 @@ codes! { TRUST:
         "Make the commit again with git, and sign it.";
     COMMIT_UNSIGNED = "BW-0204", "a landing has no signature",
         "Each commit on the first-parent line must be signed by a person of the policy. Squash and rebase buttons make commits that nobody signed.",
-        "Sign it: git commit --amend --no-edit -S, then push; turn squash and rebase buttons off.";
+        "Sign it before it is pushed: git commit --amend --no-edit -S. If the server has it, leave it out: git switch --detach ACCEPTED && git merge -s ours --no-ff -S -m Repair BRANCH && git push origin HEAD:BRANCH. Turn squash and rebase buttons off.";
     SIGNATURE_UNSUPPORTED = "BW-0205", "a signature or key is of a kind that does not count",
         "Supported are SSH and OpenPGP signatures by Ed25519, ECDSA P-256 or P-384, and RSA of 3072 to 4096 bits, all with SHA-2; SSH keys on FIDO tokens (sk-ssh-ed25519, sk-ecdsa-sha2-nistp256); and gitsign.",
         "Sign with such a key, for example: git config gpg.format ssh, git config user.signingKey KEY.pub; and list it in trust/policy.yaml.";
@@ -32,7 +32,7 @@ codes! { TRUST:
         "Add a rule for the path to trust/policy.yaml in a landing before this one, or move the file.";
     SIGNER_NOT_IN_ROLE = "BW-0210", "the signer may not change a path",
         "Every rule that matches a changed path must hold, and nobody who counts for the path is in the role of one of them.",
-        "Let a member of the role sign the landing, or split it by who may change what. bellwether trust explain COMMIT shows who counts.";
+        "Let a member of the role endorse the branch (bellwether trust endorse), land it or sign the landing, or split it by who may change what. bellwether trust explain COMMIT shows who counts.";
     TREE_ENTRY = "BW-0211", "a tree holds an entry whose name is not taken",
         "Names that are no UTF-8, longer than 255 bytes, hold a separator, or control or invisible characters can mean something else on another system.",
         "Rename the file.";
@@ -128,7 +128,7 @@ codes! { TRUST:
         "Sign with a key that is not revoked, and list that in trust/policy.yaml.";
     FROZEN = "BW-0242", "nobody has signed anything for longer than the policy allows",
         "The newest signed commit is older than maxSilence. The git server may be keeping new commits back, or nobody has worked.",
-        "Compare the branch with a clone of somebody who pushed. If nothing is kept back, sign a heartbeat: git commit --allow-empty -S -m Heartbeat, and push.";
+        "Compare the branch with a clone of somebody who pushed. If nothing is kept back, sign a heartbeat: git commit --allow-empty -S -m Heartbeat on the branch itself, and push. Through a merge button an empty branch says nothing: there, endorse or sign a branch that changes a path, or land one with bellwether land.";
     REWOUND = "BW-0243", "the accepted head is missing from the branch",
         "The branch verifies but does not contain what was accepted: a force-push, or a git server restored from a backup. Nothing is offered meanwhile.",
         "Push the missing commits back. If they are to be given up: land a policy with abandons: ACCEPTED-HEAD and a higher version, signed as the abandoned policy's rules for trust/** ask.";
@@ -141,6 +141,9 @@ codes! { TRUST:
     SQUASH_OR_REBASE = "BW-0247", "commits look as a squash or rebase button makes them",
         "They have one parent and are signed by nobody of the policy before them, so the verifier refuses the branch at the first of them. Squash and rebase buttons make such commits; so does committing without -S.",
         "Turn squash and rebase off on the hosting service. Commits that are not pushed can be signed: git rebase --exec 'git commit --amend --no-edit -S' COMMIT.";
+    KEY_EXPIRES = "BW-0248", "an OpenPGP key of the policy ends by its own date",
+        "The certificate in the policy says until when its signing keys are valid. That date decides nothing here, but gpg does not sign with a key that has expired.",
+        "Set a later date with gpg --quick-set-expire, export the key again, and land the new copy: bellwether trust add PERSON --openpgp FILE. Or sign with another key.";
     USER_PRESENCE = "BW-0251", "a security token signed without a touch",
         "A key on a FIDO token counts only if somebody touched the token for the signature; otherwise malware could sign while it is plugged in.",
         "Make the key without -O no-touch-required, list it in trust/policy.yaml, and sign the commit again.";

@@ -107,8 +107,9 @@ pub fn condition_advice(condition: &Condition, branch: &str) -> Option<Advice> {
         )),
         Condition::Frozen { .. } => Some(Advice::run(
             "Compare the branch on the git server with the clone of somebody who pushed: it may be keeping commits back. If \
-             it is not, sign a heartbeat and push it:",
-            "git commit --allow-empty -S -m Heartbeat && git push".to_owned(),
+             it is not, sign a heartbeat on the branch itself. An empty branch behind a merge button says nothing; one that \
+             changes a path and is signed or endorsed does:",
+            format!("git switch {branch} && git commit --allow-empty -S -m Heartbeat && git push"),
         )),
         Condition::Unreachable { .. } => {
             Some(Advice::words("It is tried again by itself. See whether address, network and credentials are right."))
@@ -185,5 +186,16 @@ mod tests {
         let said = condition_advice(&stalled, "main").expect("advice");
         assert!(said.text.contains("git commit --amend"), "{said:?}");
         assert_eq!(condition_advice(&Condition::Verified, "main"), None);
+    }
+
+    #[test]
+    fn a_heartbeat_is_pushed_to_the_branch_itself() {
+        let since = "2026-01-01T00:00:00Z".parse().expect("a time stamp");
+        let frozen = Condition::Frozen { since, max_silence: "30d".parse().expect("a duration") };
+        let said = condition_advice(&frozen, "live").expect("advice");
+        assert!(said.text.contains("behind a merge button says nothing"), "{}", said.text);
+        assert!(
+            said.command.is_some_and(|command| command.starts_with("git switch live && git commit --allow-empty -S"))
+        );
     }
 }

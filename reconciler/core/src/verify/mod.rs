@@ -37,5 +37,5 @@ pub use policy::{POLICY_PATH, Policy, RuleOutcome, SIGSTORE_ROOT_PATH};
 pub use refusal::{Fault, Refusal};
 pub use reset::Reset;
 pub use sign::{SignError, attach_signature, sign_commit};
-pub use signature::{SigningKey, check_signature};
+pub use signature::{ExpiringKey, SigningKey, check_signature};
 pub use tree::{EntryMode, PathChange, TreeEntry};

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::commit::Commit;
 use super::refusal::Fault;
-use super::signature::{Keyring, Proof};
+use super::signature::{ExpiringKey, Keyring, Proof};
 use super::tree::{Node, Trees};
 use crate::objects::{self, ObjectKind};
 
@@ -146,6 +146,12 @@ impl Policy {
     /// When a head with this policy stops being accepted.
     pub const fn expires(&self) -> Timestamp {
         self.manifest.expires
+    }
+
+    /// The OpenPGP certificates in it that end by a date of their own, for whoever wants to warn: no date decides whether a
+    /// signature counts.
+    pub fn expiring_keys(&self) -> impl Iterator<Item = ExpiringKey> + '_ {
+        self.keyring.expiring()
     }
 
     /// The manifest it was made from.

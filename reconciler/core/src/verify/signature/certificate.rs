@@ -14,7 +14,8 @@ use pgp::packet::{
 };
 use pgp::ser::Serialize as _;
 use pgp::types::{
-    EcdsaPublicParams, EddsaLegacyPublicParams, Fingerprint, KeyDetails, KeyVersion, Mpi, PublicParams, Tag, Timestamp,
+    Duration, EcdsaPublicParams, EddsaLegacyPublicParams, Fingerprint, KeyDetails, KeyVersion, Mpi, PublicParams, Tag,
+    Timestamp,
 };
 
 use super::openpgp::{check_strength, names};
@@ -33,6 +34,8 @@ pub(super) struct Key {
     pub(super) standing: Standing,
     /// What makes the key one key, whatever form it is listed in; none if it cannot sign.
     pub(super) material: Option<Vec<u8>>,
+    /// When it expires, by the signature that says what it may do. For warnings only.
+    expires: Option<jiff::Timestamp>,
 }
 
 #[derive(Debug, Clone)]
@@ -103,6 +106,15 @@ impl Certificate {
         Err(format!("no key of it may sign commits: the primary key {}", why.unwrap_or("cannot")))
     }
 
+    /// When the last of its keys that may sign expires, if each does. For warnings only: no date decides.
+    pub(super) fn expires(&self) -> Option<jiff::Timestamp> {
+        let primary = self.keys.first().and_then(|key| key.expires);
+        let signing = self.keys.iter().filter(|key| key.standing == Standing::Signs);
+        // A subkey ends with its primary key.
+        let ends = signing.map(|key| key.expires.into_iter().chain(primary).min());
+        ends.collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
     fn read(bytes: &[u8]) -> Result<Self, String> {
         let mut packets = PacketParser::new(bytes);
         let Some(Ok(Packet::PublicKey(primary))) = packets.next() else {
@@ -154,23 +166,34 @@ struct Subkey {
 
 /// The newest of the self-signatures that say what a key may do. Of two of the same second, the one that says less.
 #[derive(Default)]
-struct Newest(Option<(Timestamp, Result<(), String>)>);
+struct Newest(Option<Said>);
+
+/// What a self-signature says about a key.
+struct Said {
+    created: Timestamp,
+    may_sign: Result<(), String>,
+    /// For how long, from the key's own creation on.
+    lives: Option<Duration>,
+}
 
 impl Newest {
     fn offer(&mut self, signature: &Signature, says: impl FnOnce() -> Result<(), String>) {
         let Some(created) = signature.created() else { return };
         match &self.0 {
-            Some((newest, found)) if *newest > created || (*newest == created && found.is_err()) => {}
-            _ => self.0 = Some((created, says())),
+            Some(said) if said.created > created || (said.created == created && said.may_sign.is_err()) => {}
+            _ => self.0 = Some(Said { created, may_sign: says(), lives: signature.key_expiration_time() }),
         }
     }
 
-    fn standing(self, none: &str) -> Standing {
-        match self.0 {
-            Some((_, Ok(()))) => Standing::Signs,
-            Some((_, Err(why))) => Standing::No(why),
-            None => Standing::No(none.to_owned()),
-        }
+    /// What the key may do, and for how long from its creation on.
+    fn standing(self, none: &str) -> (Standing, Option<Duration>) {
+        let Some(said) = self.0 else { return (Standing::No(none.to_owned()), None) };
+        let standing = match said.may_sign {
+            Ok(()) => Standing::Signs,
+            Err(why) => Standing::No(why),
+        };
+        // RFC 9580, 5.2.3.13: zero is never.
+        (standing, said.lives.filter(|lives| lives.as_secs() > 0))
     }
 }
 
@@ -218,17 +241,19 @@ impl Parts {
 
     fn judge(self, primary: PublicKey) -> Certificate {
         let revoked = self.revoked;
-        let key = |public: Public, own_revoked: bool, standing: Standing| {
-            let material = match &public {
-                Public::Primary(key) => material(key.public_params()),
-                Public::Subkey(key) => material(key.public_params()),
+        let key = |public: Public, own_revoked: bool, (standing, lives): (Standing, Option<Duration>)| {
+            let (material, created) = match &public {
+                Public::Primary(key) => (material(key.public_params()), key.created_at()),
+                Public::Subkey(key) => (material(key.public_params()), key.created_at()),
             };
             let standing = match (standing, &material) {
                 _ if revoked || own_revoked => Standing::Revoked,
                 (Standing::Signs, Err(why)) => Standing::No(why.clone()),
                 (standing, _) => standing,
             };
-            Key { public, standing, material: material.ok() }
+            let expires = lives.map(|lives| i64::from(created.as_secs()) + i64::from(lives.as_secs()));
+            let expires = expires.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+            Key { public, standing, material: material.ok(), expires }
         };
         let unsigned = "has no self-signature with SHA-2 that says what it may do";
         let mut keys = vec![key(Public::Primary(primary), false, self.flags.standing(unsigned))];

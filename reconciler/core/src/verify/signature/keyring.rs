@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bellwether_schemas::manifest::{GitsignIdentity, Person};
 use bellwether_schemas::{PersonName, codes};
+use jiff::Timestamp;
 
 use super::super::commit::Commit;
 use super::super::policy::{POLICY_PATH, SIGSTORE_ROOT_PATH};
@@ -12,6 +13,17 @@ use super::super::refusal::Fault;
 use super::certificate::{Certificate, Key, Standing};
 use super::gitsign::{self, SigstoreRoot};
 use super::{Proof, SigningKey, invalid, openpgp, unsigned, unsupported};
+
+/// An OpenPGP certificate of a policy that ends by its own date. That decides nothing here; `gpg` signs with it no longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiringKey {
+    /// Whose it is.
+    pub person: PersonName,
+    /// The fingerprint of its primary key, as `gpg --list-keys` shows it.
+    pub fingerprint: String,
+    /// When the last of its keys that may sign expires.
+    pub expires: Timestamp,
+}
 
 /// Whose key is whose.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +77,14 @@ impl Keyring {
             (Proof::Deferred, Some(text)) if openpgp::is(text) => self.openpgp_signer(text, &commit.payload),
             (Proof::Deferred, Some(text)) => self.gitsign_signer(text, &commit.payload),
         }
+    }
+
+    /// The OpenPGP certificates that end by a date of their own.
+    pub(crate) fn expiring(&self) -> impl Iterator<Item = ExpiringKey> + '_ {
+        self.openpgp.iter().filter_map(|(person, certificate)| {
+            let fingerprint = certificate.keys.first()?.fingerprint().to_string().to_uppercase();
+            Some(ExpiringKey { person: person.clone(), fingerprint, expires: certificate.expires()? })
+        })
     }
 
     /// Whether this person has any key or identity that could sign.

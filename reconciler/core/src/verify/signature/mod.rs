@@ -25,6 +25,7 @@ use bellwether_schemas::codes;
 use super::commit::Commit;
 use super::refusal::Fault;
 
+pub use keyring::ExpiringKey;
 pub(crate) use keyring::Keyring;
 pub(crate) use sshkey::Keys;
 pub use sshkey::SigningKey;

@@ -27,7 +27,9 @@ struct Maker {
     revocations: Vec<SignatureType>,
     /// A newer binding that takes the flag away.
     outdated: bool,
-    expired: bool,
+    /// For how many seconds each key is valid by its own word.
+    lives: Option<u32>,
+    sub_lives: Option<u32>,
 }
 
 fn kinds() -> Vec<(KeyVersion, KeyType)> {
@@ -94,7 +96,8 @@ impl Maker {
             back,
             revocations,
             outdated: false,
-            expired: false,
+            lives: None,
+            sub_lives: None,
         }
     }
 
@@ -108,9 +111,7 @@ impl Maker {
         let public = self.primary.public_key();
         public.to_writer_with_header(&mut bytes).expect("memory");
         let mut says = vec![SubpacketData::SignatureCreationTime(at(1)), flags(self.primary_signs)];
-        if self.expired {
-            says.push(SubpacketData::KeyExpirationTime(Duration::from_secs(1)));
-        }
+        says.extend(self.lives.map(|lives| SubpacketData::KeyExpirationTime(Duration::from_secs(lives))));
         if self.revocations.contains(&SignatureType::KeyRevocation) {
             let says = vec![SubpacketData::SignatureCreationTime(at(9))];
             let revocation = config(&self.primary, SignatureType::KeyRevocation, self.hash, says);
@@ -138,6 +139,7 @@ impl Maker {
 
     fn bind(&self, seconds: u32, sign: bool) -> Signature {
         let mut says = vec![SubpacketData::SignatureCreationTime(at(seconds)), flags(sign)];
+        says.extend(self.sub_lives.map(|lives| SubpacketData::KeyExpirationTime(Duration::from_secs(lives))));
         says.extend(self.back.clone().map(|back| SubpacketData::EmbeddedSignature(Box::new(back))));
         config(&self.primary, SignatureType::SubkeyBinding, self.hash, says)
             .sign_subkey_binding(&self.primary, self.primary.public_key(), &Password::empty(), self.sub.public_key())
@@ -286,11 +288,32 @@ fn revoked_keys_do_not_count() {
 
 #[test]
 fn dates_never_decide() {
-    let made = Maker { expired: true, ..Maker::v4() };
+    let made = Maker { lives: Some(1), sub_lives: Some(1), ..Maker::v4() };
     assert_eq!(made.verdicts(), [Ok("ada".to_owned()), Ok("ada".to_owned())]);
     let expired = vec![SubpacketData::SignatureExpirationTime(Duration::from_secs(1))];
     let signature = sign_as(&made.sub, SignatureType::Binary, HashAlgorithm::Sha512, expired);
     assert_eq!(signer(&made.keyring().expect("a certificate"), &signature).as_deref(), Ok("ada"));
+}
+
+#[test]
+fn a_certificate_ends_with_the_last_key_that_may_sign() {
+    let ends = |made: &Maker| {
+        let keyring = made.keyring().expect("it may stand in a policy");
+        keyring.expiring().next().map(|key| key.expires.as_second() - i64::from(at(0).as_secs()))
+    };
+    assert_eq!(ends(&Maker::v4()), None, "no date is set");
+    let made = Maker { lives: Some(100), ..Maker::v4() };
+    assert_eq!(ends(&made), Some(100), "the subkey has none, and ends with the primary key");
+    let made = Maker { sub_lives: Some(50), ..Maker::v4() };
+    assert_eq!(ends(&made), None, "the primary key signs for ever");
+    let made = Maker { primary_signs: false, sub_lives: Some(50), ..Maker::v4() };
+    assert_eq!(ends(&made), Some(50));
+    let made = Maker { primary_signs: false, lives: Some(40), sub_lives: Some(50), ..Maker::v4() };
+    assert_eq!(ends(&made), Some(40));
+    let made = Maker { lives: Some(0), ..Maker::v4() };
+    assert_eq!(ends(&made), None, "zero is never");
+    let made = Maker { lives: Some(100), revocations: vec![SignatureType::KeyRevocation], ..Maker::v4() };
+    assert_eq!(ends(&made), None, "a revoked key has ended");
 }
 
 #[test]
