@@ -130,11 +130,7 @@ pub fn read(source: &dyn ObjectSource, id: &ObjectId, kind: ObjectKind) -> Resul
 }
 
 /// Reads an object of `kind`, and checks kind and length. Whoever uses it must [`check`] the hash before what it says counts.
-pub(crate) fn unchecked(
-    source: &dyn ObjectSource,
-    id: &ObjectId,
-    kind: ObjectKind,
-) -> Result<Vec<u8>, ObjectError> {
+pub(crate) fn unchecked(source: &dyn ObjectSource, id: &ObjectId, kind: ObjectKind) -> Result<Vec<u8>, ObjectError> {
     let (found, content) = source.raw(id)?;
     if found != kind {
         return Err(ObjectError::WrongKind { id: *id, found: found.word(), expected: kind.word() });

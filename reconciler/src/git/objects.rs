@@ -120,7 +120,8 @@ impl ObjectSource for MirrorObjects {
         if name.kind() != self.small.shared.objects.object_hash() {
             return Err(ObjectError::Missing(*id));
         }
-        let found = self.small.of_this_thread().repo.try_find_header(name).map_err(|why| unreadable(super::chain(&why)))?;
+        let found =
+            self.small.of_this_thread().repo.try_find_header(name).map_err(|why| unreadable(super::chain(&why)))?;
         let found = found.ok_or(ObjectError::Missing(*id))?;
         Ok((kind(id, found.kind())?, usize::try_from(found.size()).unwrap_or(usize::MAX)))
     }
