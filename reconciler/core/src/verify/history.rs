@@ -24,9 +24,11 @@ pub(super) struct Reach {
     pub(super) landings: usize,
     /// Commits beyond what is accepted, whatever parents lead to them.
     pub(super) commits: usize,
+    /// Bytes of commits that are kept until their turn.
+    pub(super) kept: usize,
 }
 
-const REACH: Reach = Reach { landings: 100_000, commits: 1_000_000 };
+pub(super) const REACH: Reach = Reach { landings: 100_000, commits: 1_000_000, kept: 64 << 20 };
 /// Landings of which the changes are in memory while they are judged.
 const BATCH: usize = 4_096;
 
@@ -117,7 +119,7 @@ impl VerifiedHistory {
     ) -> Result<(Self, Vec<Arc<VerifiedLanding>>), Refusal> {
         let (mut history, _) = Self::introduce(objects, introduction, branch)?;
         // What was accepted bit by bit is no longer than it is.
-        let way = history.way_to(objects, *head, usize::MAX)?;
+        let way = history.way_to(objects, *head, Reach { landings: usize::MAX, ..REACH })?;
         if way.met.as_ref() != Some(history.head()) {
             return Err(history.off_introduction(*head));
         }
@@ -153,7 +155,7 @@ impl VerifiedHistory {
         now: Timestamp,
         reach: Reach,
     ) -> Advanced {
-        let way = match self.way_to(objects, *tip, reach.landings) {
+        let way = match self.way_to(objects, *tip, reach) {
             Ok(way) => way,
             Err(refusal) => return stopped(refusal),
         };
@@ -266,12 +268,12 @@ impl VerifiedHistory {
         self.policies.branch()
     }
 
-    /// The way back from `tip` to our line, which must not be longer than `limit`. A commit of our own line leads only to
+    /// The way back from `tip` to our line, which must not be out of reach. A commit of our own line leads only to
     /// older ones of it: the head, once missed, does not come any more.
-    fn way_to(&self, objects: &dyn ObjectSource, tip: CommitId, limit: usize) -> Result<Way, Refusal> {
-        let way = walk(objects, tip, limit, &|id| self.number_of(id).is_some())?;
+    fn way_to(&self, objects: &dyn ObjectSource, tip: CommitId, reach: Reach) -> Result<Way, Refusal> {
+        let way = walk(objects, tip, reach, &|id| self.number_of(id).is_some())?;
         way.ok_or_else(|| {
-            let accepted = self.head().short();
+            let (limit, accepted) = (reach.landings, self.head().short());
             let why = format!("more than {limit} landings lie between it and what is accepted ({accepted})");
             Fault::new(codes::TOO_MANY_LANDINGS, why).at(tip)
         })

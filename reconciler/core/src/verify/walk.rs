@@ -7,6 +7,7 @@ use bellwether_schemas::{CommitId, ObjectId};
 use rayon::prelude::*;
 
 use super::commit::{Commit, Skeleton};
+use super::history::Reach;
 use super::refusal::{Fault, Refusal};
 use super::signature::{Keys, Proof, prove_with};
 use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
@@ -15,8 +16,6 @@ use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
 const BLOCK: (usize, usize) = (8_192, 8 << 20);
 /// Commits that one core checks in a row.
 const RUN: usize = 32;
-/// Bytes of commits that are kept until their turn.
-const KEPT: usize = 64 << 20;
 
 /// A commit on the way, whose bytes have its id as their hash.
 #[derive(Debug)]
@@ -38,18 +37,18 @@ pub(crate) struct Way {
     pub(crate) met: Option<CommitId>,
 }
 
-/// Walks from `tip` to the first commit that `wanted` holds of; none where more than `limit` lie before it.
+/// Walks from `tip` to the first commit that `wanted` holds of; none where that is out of reach.
 ///
 /// # Errors
 /// A commit cannot be read, or not even its parents can be understood.
 pub(crate) fn walk(
     objects: &dyn ObjectSource,
     tip: CommitId,
-    limit: usize,
+    reach: Reach,
     wanted: &(dyn Fn(&CommitId) -> bool + Sync),
 ) -> Result<Option<Way>, Refusal> {
-    let mut walker = Walker { objects, wanted, at: Some(tip), left: limit };
-    let room = AtomicUsize::new(KEPT);
+    let mut walker = Walker { objects, wanted, at: Some(tip), left: reach.landings };
+    let room = AtomicUsize::new(reach.kept);
     let mut steps = Vec::new();
     let mut block = walker.block()?;
     while !block.is_empty() {

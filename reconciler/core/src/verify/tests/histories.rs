@@ -5,7 +5,7 @@ use bellwether_schemas::codes;
 use std::sync::Arc;
 
 use super::*;
-use crate::verify::history::Reach;
+use crate::verify::history::{REACH, Reach};
 
 #[test]
 fn commits_before_the_introduction_are_counted_and_not_judged() {
@@ -87,6 +87,30 @@ fn the_first_refusal_stops_and_what_came_before_counts() {
 }
 
 #[test]
+fn a_long_line_counts_up_to_its_refusal_however_much_of_it_is_kept() {
+    let (mut repository, mut history, first) = Repository::introduced();
+    let mut line = vec![*first.id()];
+    for number in 2..200_usize {
+        repository.put(FLEET, format!("v{number}"));
+        let signer = match number {
+            150 => None,
+            _ if number % 2 == 0 => Some(ADA),
+            _ => Some(BOB),
+        };
+        line.push(repository.commit(&[line[line.len() - 1]], signer));
+    }
+    let tip = line[line.len() - 1];
+    // Nothing, some commits, and all.
+    for kept in [0, 20_000, usize::MAX] {
+        let judged = history.judge_within(&repository.objects, &tip, NOW, Reach { kept, ..REACH });
+        let ids: Vec<_> = judged.landings.iter().map(|landing| *landing.id()).collect();
+        assert!(ids == line[1..149], "kept {kept}: {}", ids.len());
+        assert!(matches!(&judged.stop, Some(Stop::Refused(r)) if r.commit == line[149]), "{:?}", judged.stop);
+        assert_eq!(history.head(), first.id());
+    }
+}
+
+#[test]
 fn a_head_off_the_first_parent_line_is_refused() {
     let (mut repository, mut history, first) = Repository::introduced();
     repository.put(FLEET, "v2");
@@ -164,7 +188,7 @@ fn unsigned(repository: &mut Repository, base: CommitId, count: usize) -> Vec<Co
 #[test]
 fn a_tip_that_is_out_of_reach_is_refused_before_anything_is_judged() {
     let (mut repository, mut history, first) = Repository::introduced();
-    let reach = Reach { landings: 3, commits: 5 };
+    let reach = Reach { landings: 3, commits: 5, ..REACH };
     let line = unsigned(&mut repository, *first.id(), 4);
     let refusal = history.judge_within(&repository.objects, &line[4], NOW, reach);
     assert_eq!(assert_refused(&refusal, codes::TOO_MANY_LANDINGS).commit, line[4]);
@@ -191,7 +215,7 @@ fn a_branch_aside_is_read_no_further_than_one_ahead() {
     assert_accepted(&history.advance(&repository.objects, &second, NOW), &[second]);
     let line = unsigned(&mut repository, *first.id(), 6);
     let mut code = |tip: usize, landings: usize, commits: usize| {
-        let reach = Reach { landings, commits };
+        let reach = Reach { landings, commits, ..REACH };
         match history.judge_within(&repository.objects, &line[tip], NOW, reach).stop {
             Some(Stop::Refused(refusal)) => refusal.code,
             other => panic!("{other:?}"),
@@ -204,7 +228,7 @@ fn a_branch_aside_is_read_no_further_than_one_ahead() {
     // Whatever second parents lead to counts too.
     let side = unsigned(&mut repository, *first.id(), 6);
     let merge = repository.commit(&[*first.id(), side[6]], Some(BOB));
-    let far = history.judge_within(&repository.objects, &merge, NOW, Reach { landings: 9, commits: 5 });
+    let far = history.judge_within(&repository.objects, &merge, NOW, Reach { landings: 9, commits: 5, ..REACH });
     assert_refused(&far, codes::TOO_MANY_LANDINGS);
 }
 
