@@ -9,7 +9,7 @@ use super::landing::{Case, judge};
 use super::merge::{Merge, clean_changes};
 use super::policy::RuleOutcome;
 use super::refusal::{Fault, Refusal};
-use super::tree::{Node, PathChange, Trees};
+use super::tree::{Difference, PathChange, Trees};
 use crate::objects::ObjectSource;
 
 /// How a landing was judged.
@@ -120,16 +120,7 @@ impl VerifiedHistory {
         let mut trees = Trees { objects, cache: &mut self.trees };
         let branch = Branch::read(&mut trees, &self.line, *tip, &side)?;
         let differences = clean_changes(&mut trees, &self.line, &branch)?;
-        let file = |node: Option<Node>| match node {
-            Some(Node::File(entry)) => Some(entry),
-            Some(Node::Folder(_) | Node::Odd { .. }) | None => None,
-        };
-        let change = |found: super::tree::Difference| {
-            let path = String::from_utf8(found.path);
-            path.map(|path| PathChange { path, before: file(found.before), after: file(found.after) })
-        };
-        let changes: Result<_, _> = differences.into_iter().map(change).collect();
-        changes.map_err(|_| Fault::new(bellwether_schemas::codes::TREE_ENTRY, "a path of the branch is not UTF-8"))
+        differences.into_iter().map(Difference::into_change).collect()
     }
 }
 

@@ -209,6 +209,24 @@ pub(crate) struct Difference {
     pub(crate) after: Option<Node>,
 }
 
+impl Difference {
+    /// The same where only files count. What `before` has and `after` lacks may be odd: a landing may be compared before its
+    /// turn, with one that nobody has judged.
+    ///
+    /// # Errors
+    /// The path is not UTF-8.
+    pub(crate) fn into_change(self) -> Result<PathChange, Fault> {
+        let file = |node: Option<Node>| match node {
+            Some(Node::File(entry)) => Some(entry),
+            Some(Node::Folder(_) | Node::Odd { .. }) | None => None,
+        };
+        let path = String::from_utf8(self.path).map_err(|error| {
+            Fault::new(codes::TREE_ENTRY, "has a name that is not UTF-8").path(name::shown(error.as_bytes()))
+        })?;
+        Ok(PathChange { path, before: file(self.before), after: file(self.after) })
+    }
+}
+
 impl Trees<'_> {
     pub(crate) fn read(&mut self, id: &ObjectId) -> Result<Arc<Tree>, Fault> {
         if let Some(tree) = self.cache.trees.get(id) {
@@ -256,19 +274,7 @@ impl Trees<'_> {
         self.diff_folder(&mut walk, &[], before, Some(after), 0)?;
         // `a-b` stands before `a/b`, although the folder `a` stands before the file `a-b`.
         walk.found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        let file = |node: Option<Node>| match node {
-            Some(Node::File(entry)) => Some(entry),
-            Some(Node::Folder(_) | Node::Odd { .. }) | None => None,
-        };
-        // What `before` had and `after` lacks may be odd: before its turn a landing follows one that nobody has judged.
-        let odd = |error: std::string::FromUtf8Error| {
-            Fault::new(codes::TREE_ENTRY, "has a name that is not UTF-8").path(name::shown(error.as_bytes()))
-        };
-        let change = |found: Difference| {
-            let path = String::from_utf8(found.path).map_err(odd)?;
-            Ok(PathChange { path, before: file(found.before), after: file(found.after) })
-        };
-        walk.found.into_iter().map(change).collect()
+        walk.found.into_iter().map(Difference::into_change).collect()
     }
 
     /// Every path at which two trees differ, whatever they hold; at most `limit` entries are looked at.
