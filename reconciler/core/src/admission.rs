@@ -216,6 +216,11 @@ impl Admissions {
         self.named.get(device)
     }
 
+    /// The devices whose entry is one of this enrollment, also where it names another device by now.
+    pub fn devices_of(&self, enrollment: &EnrollmentName) -> impl Iterator<Item = &DeviceName> {
+        self.named.iter().filter(move |(_, (name, _))| name == enrollment).map(|(device, _)| device)
+    }
+
     /// The hash of the token of an entry: the first one that a landing stated.
     pub fn token_of(&self, entry: &(EnrollmentName, EntryId)) -> Option<&Sha256Digest> {
         self.entries.get(entry).map(|entry| &entry.token)

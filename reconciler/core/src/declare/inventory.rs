@@ -130,7 +130,8 @@ impl Inventory {
             None => self.unnamed(key, entry),
         };
         let generated = self.devices.keys().filter(|device| generated_from(device).as_ref() == Some(enrollment));
-        entries.filter_map(of_entry).chain(generated.cloned().map(Subject::Device)).collect()
+        let devices = generated.chain(self.admissions.devices_of(enrollment)).cloned().map(Subject::Device);
+        entries.filter_map(of_entry).chain(devices).collect()
     }
 
     /// Whether there is such a subject.

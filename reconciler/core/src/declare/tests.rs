@@ -86,7 +86,7 @@ fn numbers(mut seed: u64) -> impl FnMut(u64) -> u64 {
 
 #[test]
 fn members_are_kept_as_if_they_were_looked_for_anew() {
-    for seed in 0..6 {
+    for seed in 0..12 {
         let mut story = begin();
         let mut next = numbers(seed);
         let generated = "factory-0123456789abcdef";
@@ -111,6 +111,13 @@ fn members_are_kept_as_if_they_were_looked_for_anew() {
                         story.say(&path, &spec[usize::try_from(next(2)).expect("small")]);
                     }
                 }
+            }
+            if next(3) == 0 {
+                let (site, n) = (sites[usize::try_from(next(3)).expect("small")], next(3));
+                let spec = format!(
+                    "{{selector: {{matchLabels: {{site: {site}}}}}, vars: {{n: {n}}}, template: {{probes: none}}}}"
+                );
+                story.say("fleets/others.yaml", &spec);
             }
             story.land();
             let declared = &story.declared;
