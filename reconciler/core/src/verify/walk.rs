@@ -84,14 +84,18 @@ struct Raw {
 
 impl Walker<'_> {
     /// The next commits, newest first; none at the end of the way. What they say of their parents is believed: a later
-    /// check of their hash ends the whole walk if it fails.
+    /// check of their hash ends the whole walk if it fails. So what cannot be read ends a block, and is told only behind
+    /// one that was checked: damaged bytes may have led there.
     fn block(&mut self) -> Result<Vec<Raw>, Refusal> {
         let (mut block, mut bytes) = (Vec::new(), 0);
         while let Some(id) = self.at.filter(|at| self.left > 0 && !(self.wanted)(at)) {
             if block.len() == BLOCK.0 || bytes >= BLOCK.1 {
                 break;
             }
-            let raw = self.read(id).map_err(|fault| fault.at(id))?;
+            let raw = match self.read(id) {
+                Err(_) if !block.is_empty() => break,
+                raw => raw.map_err(|fault| fault.at(id))?,
+            };
             self.left -= 1;
             self.at = raw.skeleton.parents.first().copied();
             bytes += raw.content.len();

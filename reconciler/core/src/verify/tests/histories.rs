@@ -5,6 +5,7 @@ use bellwether_schemas::codes;
 use std::sync::Arc;
 
 use super::*;
+use crate::objects::{MemoryObjects, ObjectError, ObjectKind, ObjectSource};
 use crate::verify::history::{REACH, Reach};
 
 #[test]
@@ -108,6 +109,38 @@ fn a_long_line_counts_up_to_its_refusal_however_much_of_it_is_kept() {
         assert!(matches!(&judged.stop, Some(Stop::Refused(r)) if r.commit == line[149]), "{:?}", judged.stop);
         assert_eq!(history.head(), first.id());
     }
+}
+
+#[test]
+fn damaged_bytes_are_told_as_such_wherever_they_lead() {
+    /// A source in which the bytes of one commit name another parent.
+    struct Led<'a>(&'a MemoryObjects, CommitId, CommitId, CommitId);
+    impl ObjectSource for Led<'_> {
+        fn raw(&self, id: &CommitId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
+            let (kind, content) = self.0.raw(id)?;
+            if *id != self.1 {
+                return Ok((kind, content));
+            }
+            let text = String::from_utf8(content).expect("a commit is text");
+            Ok((kind, text.replacen(&self.2.to_string(), &self.3.to_string(), 1).into_bytes()))
+        }
+    }
+    let (mut repository, mut history, first) = Repository::introduced();
+    repository.put(FLEET, "v2");
+    let second = repository.commit(&[*first.id()], Some(ADA));
+    let blob = crate::objects::object_id(ObjectKind::Blob, b"v2");
+    let nothing = crate::objects::object_id(ObjectKind::Blob, b"nobody has this");
+    for elsewhere in [blob, nothing, second] {
+        let led = Led(&repository.objects, second, *first.id(), elsewhere);
+        match history.advance(&led, &second, NOW).stop {
+            Some(Stop::Refused(refusal)) => {
+                assert_eq!((refusal.code, refusal.commit), (codes::OBJECT_DAMAGED, second), "{refusal}");
+                assert!(!refusal.is_final_for_tip(), "the mirror may be mended");
+            }
+            stop => panic!("{stop:?}"),
+        }
+    }
+    assert_accepted(&history.advance(&repository.objects, &second, NOW), &[second]);
 }
 
 #[test]
