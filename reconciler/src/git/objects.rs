@@ -97,7 +97,7 @@ impl ObjectSource for MirrorObjects {
         }
         // One look-up serves nearly all: the length that pack or file declares is held against the limit before it is inflated.
         let Handle { repo, buffer } = self.small.of_this_thread();
-        // Others of this object's chain of deltas are taken apart in it too: it grows once for all of them.
+        // Deltas are applied in it, which takes more room than the object: it grows once for many of them.
         let mut buffer = buffer.borrow_mut();
         let found = match repo.objects.try_find(&name, &mut buffer) {
             Ok(Some(found)) => kind(id, found.kind).and_then(|kind| match found.data.len() > kind.limit() {

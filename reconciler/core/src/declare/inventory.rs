@@ -134,12 +134,9 @@ impl Inventory {
         entries.filter_map(of_entry).chain(devices).collect()
     }
 
-    /// Whether there is such a subject.
-    pub(super) fn has_subject(&self, subject: &Subject) -> bool {
-        match subject {
-            Subject::Device(device) => self.named.contains_key(device) || self.devices.contains_key(device),
-            Subject::Unnamed(enrollment, _) => self.subjects_of(enrollment).contains(subject),
-        }
+    /// Whether the device is a subject.
+    pub(super) fn has_device(&self, device: &DeviceName) -> bool {
+        self.named.contains_key(device) || self.devices.contains_key(device)
     }
 
     /// The entries that a manifest lists with another token than they had before.

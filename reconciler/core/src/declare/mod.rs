@@ -320,7 +320,11 @@ impl Declared {
                     }
                     touched.subjects.extend(self.inventory.subjects_of(&name));
                     Arc::make_mut(&mut self.inventory).state_enrollment(&name, spec);
-                    touched.subjects.extend(self.inventory.subjects_of(&name));
+                    let after = self.inventory.subjects_of(&name);
+                    touched
+                        .unnamed
+                        .extend(after.iter().filter(|subject| matches!(subject, Subject::Unnamed(..))).cloned());
+                    touched.subjects.extend(after);
                 }
             }
             Some(Kind::Rollout) => {
@@ -338,7 +342,10 @@ impl Declared {
             .subjects
             .iter()
             .map(|subject| {
-                let is_there = self.inventory.has_subject(subject);
+                let is_there = match subject {
+                    Subject::Device(device) => self.inventory.has_device(device),
+                    Subject::Unnamed(..) => touched.unnamed.contains(subject),
+                };
                 (subject, is_there.then(|| self.inventory.subject_facts(subject)))
             })
             .collect();
@@ -409,6 +416,8 @@ struct Touched {
     files: BTreeSet<String>,
     /// Subjects whose facts may be others, or that came or went.
     subjects: BTreeSet<Subject>,
+    /// Those of them without a name that there are now.
+    unnamed: BTreeSet<Subject>,
 }
 
 struct Parsed {
