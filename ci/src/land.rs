@@ -92,7 +92,7 @@ fn next(copy: &WorkingCopy, onto: &str, watched: &str, head: &CommitId) -> Strin
     }
     format!(
         "origin/{onto} has commits that {onto} lacks, so git push would be refused. Do not merge them into it, which would \
-         make what is accepted a side line: git reset --hard HEAD~1 && git pull --ff-only, and land again."
+         make what is accepted a side line: git reset --keep HEAD~1 && git pull --ff-only, and land again."
     )
 }
 

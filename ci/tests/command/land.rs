@@ -169,6 +169,9 @@ fn what_is_landed_where_it_cannot_be_pushed_says_so() {
     team.sandbox.git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
     team.sandbox.git(&["reset", "-q", "--hard", &before]);
     let behind = team.ada(&["land", "soak"]);
-    let mends = ["origin/main has commits that main lacks", "git reset --hard HEAD~1 && git pull --ff-only"];
+    let mends = ["origin/main has commits that main lacks", "git reset --keep HEAD~1 && git pull --ff-only"];
     assert!(behind.code == Some(0) && mends.iter().all(|text| behind.err.contains(text)), "{}", behind.err);
+    assert_ne!(team.head(), before);
+    team.sandbox.git(&["reset", "-q", "--keep", "HEAD~1"]);
+    assert_eq!(team.head(), before, "the advice takes the landing back, and nothing else");
 }
