@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use bellwether_schemas::api::{DeviceView, Updated};
 use bellwether_schemas::codes;
 use clap::Args;
+use jiff::Timestamp;
 
 use crate::failure::Failure;
 use crate::output::{self, Output};
@@ -73,7 +74,7 @@ fn check_programs() -> Result<(), Failure> {
 }
 
 fn show_rollout(args: &DemoArgs, output: Output, place: &Place, children: &mut Children) -> Result<(), Failure> {
-    let begun = Instant::now();
+    let (begun, since) = (Instant::now(), Timestamp::now());
     let page = start(place, children)?;
     let server = Server::connect(&page, None)?;
     let wanted = place.devices().count();
@@ -85,11 +86,12 @@ fn show_rollout(args: &DemoArgs, output: Output, place: &Place, children: &mut C
     loop {
         children.check()?;
         let devices: Vec<DeviceView> = server.get("devices")?;
-        let done = devices.len() >= wanted && devices.iter().all(is_up_to_date);
+        let current = devices.iter().filter(|device| is_up_to_date(device, since)).count();
+        let late = wanted.max(devices.len()) - current;
         if !args.once {
             screen.show(&devices, &server.get::<Vec<_>>("rollouts")?);
-        } else if done || begun.elapsed() > limit {
-            return finish(&devices, done, output);
+        } else if late == 0 || begun.elapsed() > limit {
+            return finish(&devices, late, output);
         }
         if children.wait(LOOK) {
             if args.once {
@@ -117,11 +119,12 @@ fn start(place: &Place, children: &mut Children) -> Result<url::Url, Failure> {
     ready.page.parse().map_err(|e| children::failed(format!("the page's address {:?} is none", ready.page)).because(&e))
 }
 
-fn is_up_to_date(device: &DeviceView) -> bool {
-    device.status.updated.status == Updated::UpToDate
+/// Whether it said so since then. What is known of a demo that goes on is as old as its stop.
+fn is_up_to_date(device: &DeviceView, since: Timestamp) -> bool {
+    device.status.updated.status == Updated::UpToDate && device.last_seen.is_some_and(|seen| seen >= since)
 }
 
-fn finish(devices: &[DeviceView], done: bool, output: Output) -> Result<(), Failure> {
+fn finish(devices: &[DeviceView], late: usize, output: Output) -> Result<(), Failure> {
     match output {
         Output::Json => {
             let devices: Vec<_> = devices.iter().map(result_of).collect();
@@ -129,15 +132,15 @@ fn finish(devices: &[DeviceView], done: bool, output: Output) -> Result<(), Fail
         }
         Output::Text => output::line(crate::get::devices(devices).to_string()),
     }
-    if done {
+    if late == 0 {
         return Ok(());
     }
-    let late = devices.iter().filter(|device| !is_up_to_date(device)).count();
-    Err(Failure::finding(codes::NOT_UP_TO_DATE, format!("{late} of {} devices are not up to date", devices.len())))
+    Err(Failure::finding(codes::NOT_UP_TO_DATE, format!("{late} of the demo's devices are not up to date")))
 }
 
 fn result_of(device: &DeviceView) -> serde_json::Value {
     serde_json::json!({
         "name": device.name, "version": device.version, "status": device.status, "reason": device.reason,
+        "lastSeen": device.last_seen,
     })
 }

@@ -65,8 +65,15 @@ fn one_that_was_stopped_half_made_is_made_anew_and_then_goes_on() {
     let second = sandbox.demo(&[]);
     assert!(second.code == Some(2) && second.err.contains("another bellwether demo is running"), "{}", second.err);
     held.unlock().expect("it was held");
-    let on = sandbox.demo(&[]);
+    let since = jiff::Timestamp::now();
+    let on = sandbox.demo(&["--output", "json"]);
     assert!(on.code == Some(0) && on.err.contains("Going on with the demo"), "{}", on.err);
+    // What it says is of now, not of the time before the stop.
+    let result: serde_json::Value = serde_json::from_str(&on.out).expect("JSON");
+    for device in result["devices"].as_array().expect("a list") {
+        let seen: jiff::Timestamp = device["lastSeen"].as_str().expect("it reported").parse().expect("a time");
+        assert!(seen >= since, "{device}");
+    }
 }
 
 #[test]

@@ -73,8 +73,9 @@ pub fn condition_sentence(condition: &Condition) -> String {
             )
         }
         Condition::Frozen { since, max_silence } => format!(
-            "Nobody has signed a commit since {since}, longer than the policy's maxSilence of {max_silence}. The accepted \
-             head stays in force."
+            "Nobody has signed a commit since {}, longer than the policy's maxSilence of {max_silence}. The accepted head \
+             stays in force.",
+            moment(since)
         ),
         Condition::Unreachable { why } => {
             format!("The repository cannot be reached: {why}. The accepted head stays in force.")
