@@ -103,7 +103,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::report(&error, &arguments, Cli::command()),
     };
-    match run(&cli) {
+    match run(&cli).and_then(|()| output::complete()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(cli.output),
     }

@@ -1,8 +1,15 @@
 //! How results are shown: text for people, JSON for programs; colours on a terminal only.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
+use bellwether_schemas::codes;
 use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Why standard output did not take something.
+static LOST: OnceLock<io::Error> = OnceLock::new();
 
 /// The form of what a subcommand prints.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -16,12 +23,29 @@ pub(crate) enum Output {
 
 /// Prints a line. A reader that went away (`| head`) ends the output, not the command.
 pub(crate) fn line(text: impl AsRef<str>) {
-    let _closed = writeln!(std::io::stdout().lock(), "{}", text.as_ref());
+    bytes(format!("{}\n", text.as_ref()).as_bytes());
+}
+
+/// Prints what has no lines.
+pub(crate) fn bytes(content: &[u8]) {
+    let mut out = io::stdout().lock();
+    match out.write_all(content).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => drop(LOST.set(error)),
+        Err(_) | Ok(()) => {}
+    }
+}
+
+/// Whether everything that was printed was taken, by a full disk for example.
+pub(crate) fn complete() -> Result<(), Failure> {
+    let Some(error) = LOST.get() else { return Ok(()) };
+    Err(Failure::new(codes::FILE_ACCESS, "what the command printed is incomplete: standard output did not take it")
+        .because(error)
+        .hint("The command itself has done its work. Make room where its output goes (df -h), before you ask again."))
 }
 
 /// Prints a note for people on stderr, where it does not get into a pipe.
 pub(crate) fn note(text: impl AsRef<str>) {
-    let _closed = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+    let _closed = writeln!(io::stderr().lock(), "{}", text.as_ref());
 }
 
 /// The same before a failure may follow, which alone stands on stderr where JSON was asked for.
@@ -43,12 +67,12 @@ pub(crate) struct Paint(bool);
 impl Paint {
     /// Colours where stdout is a terminal and `NO_COLOR` is not set.
     pub(crate) fn stdout() -> Self {
-        Self(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        Self(io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none())
     }
 
     /// Colours where stderr is a terminal and `NO_COLOR` is not set.
     pub(crate) fn stderr() -> Self {
-        Self(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        Self(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
     }
 
     pub(crate) fn red(self, text: &str) -> String {

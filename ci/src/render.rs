@@ -75,8 +75,7 @@ pub(crate) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
     match output {
         Output::Text => {
             // Exactly the bytes that are signed, so that a digest of the output is the digest of the spec.
-            use std::io::Write as _;
-            let _closed = std::io::stdout().lock().write_all(&rendered.canonical);
+            output::bytes(&rendered.canonical);
             note_invalid(&declared);
         }
         Output::Json => output::json(&serde_json::json!({

@@ -1,6 +1,9 @@
 //! Wrong usage and wrong surroundings: each says what, why and what to do, with a code, and ends with 2.
 
-use crate::Sandbox;
+use std::fs::File;
+use std::process::Stdio;
+
+use crate::{BELLWETHER, Ran, Sandbox};
 
 /// What the command says to `arguments`, in the repository.
 fn says(sandbox: &Sandbox, arguments: &[&str], exit: i32, expected: &[&str]) {
@@ -41,6 +44,24 @@ fn wrong_places_and_keys_are_named() {
     says(&sandbox, &["hold", "--name", "nope", "--release"], 1, &["BW-0733", "holds/nope.yaml"]);
     says(&sandbox, &["render", "kiosk-7", "--at", "nowhere"], 1, &["BW-0733", "git log --oneline"]);
     says(&sandbox, &["get", "devices", "--server", "http://127.0.0.1:1"], 2, &["BW-0735", "127.0.0.1:1"]);
+}
+
+/// Somebody who keeps what a command prints, a token or the allowed signers, must not believe that they have all of it.
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_a_full_disk_does_not_take_is_a_failure() {
+    let sandbox = Sandbox::with_repository();
+    for arguments in [&["trust", "export"][..], &["trust", "show", "--output", "json"]] {
+        let full = File::options().write(true).open("/dev/full").expect("Linux has it");
+        let mut command = sandbox.prepared(BELLWETHER, arguments, &sandbox.repository());
+        let ran = Ran::from(command.stdout(full).stderr(Stdio::piped()).output().expect("it runs"));
+        assert_eq!(ran.code, Some(2), "{arguments:?}: {}", ran.err);
+        assert!(
+            ran.err.contains("BW-0722") && ran.err.contains("No space left on device"),
+            "{arguments:?}: {}",
+            ran.err
+        );
+    }
 }
 
 #[test]
