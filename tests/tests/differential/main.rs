@@ -52,21 +52,30 @@ struct Case {
     raw: Vec<u8>,
 }
 
+/// After so many repetitions in a row, a mutation of one signer's commits has had its outcomes.
+const REPEATS: usize = 16;
+
 fn cases(payload: &[u8], signers: &[(&'static str, Signer)], wanted: usize) -> Vec<Case> {
     let text = String::from_utf8(payload.to_vec()).expect("text");
     let signed = |message: &str, signer| Signed::new(text.replace("Commit 1", message).into_bytes(), signer);
     let one: Vec<Signed<'_>> = signers.iter().map(|(_, signer)| signed("One commit", signer)).collect();
     let other: Vec<Signed<'_>> = signers.iter().map(|(_, signer)| signed("Another commit", signer)).collect();
     let mut numbers = Numbers(20_260_101);
-    let (mut cases, mut seen) = (Vec::new(), BTreeSet::new());
+    let (mut cases, mut seen, mut repeats) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
     // A mutation that has few outcomes gives what it has; the others go on until there are enough.
     while cases.len() < wanted {
         for ((signer, _), (one, next)) in signers.iter().zip(one.iter().zip(1..)) {
             for (mutation, mutate) in MUTATIONS {
+                let repeats: &mut usize = repeats.entry((*signer, *mutation)).or_default();
+                if *repeats >= REPEATS {
+                    continue;
+                }
+                *repeats += 1;
                 let other = &other[(next - numbers.below(2)) % other.len()];
                 if let Some(raw) = mutate(&mut numbers, one, other)
                     && seen.insert(raw.clone())
                 {
+                    *repeats = 0;
                     cases.push(Case { mutation, signer, raw });
                 }
             }
