@@ -88,6 +88,7 @@ pub(crate) const CLASSES: &[Class] = &[
             "insert bytes",
             "other line endings",
             "repeat a line",
+            "swap two lines",
             "the armour written otherwise",
             "the signature folded otherwise",
         ],
@@ -98,6 +99,12 @@ pub(crate) const CLASSES: &[Class] = &[
         &[codes::SIGNATURE_NOT_CANONICAL, codes::SIGNATURE_INVALID],
         &["a blob written otherwise", "flip a byte in the signature"],
         "what the format reserves is empty (PROTOCOL.sshsig); bytes that nobody reads are refused",
+    ),
+    class(
+        "ssh-keygen refuses versions of the format above its own only, and takes 0",
+        &[codes::SIGNATURE_UNSUPPORTED],
+        &["flip a byte in the signature", "flip a byte of the armour", "flip a byte"],
+        "the format has one version, 1 (PROTOCOL.sshsig), and a signature is written in one way",
     ),
 ];
 
