@@ -1,19 +1,19 @@
 //! The branch of a merge, path by path: which commit changed what.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bellwether_schemas::{CommitId, ObjectId, codes};
 
+use super::commit::Skeleton;
+use super::diff::{Budget, Difference, Trees};
 use super::line::{Line, SideCommit, read_skeleton};
 use super::refusal::Fault;
-use super::tree::Trees;
 
-/// Entries of trees that are looked at for one branch: a second or so.
-const MAX_COMPARED: usize = 100_000_000;
-/// Differences that are remembered of one branch, over all its commits.
-const MAX_DIFFERENCES: usize = 4_000_000;
-/// Bytes that the paths of one branch may have together.
+/// For all commits of one branch: a second or two.
+const BUDGET: Budget = Budget { entries: 100_000_000, names: 2_000_000, bytes: 128 << 20 };
+/// Bytes that the paths of one branch may have together, each counted once.
 const MAX_PATHS: usize = 32 << 20;
 
 /// A path of a branch, by its place in a table.
@@ -28,6 +28,8 @@ pub(crate) struct Branch {
     pub(crate) tip_tree: ObjectId,
     /// The newest landing that the branch has.
     pub(crate) fork: u64,
+    /// What comparing its commits has left to compare its tip.
+    pub(super) left: Budget,
 }
 
 #[derive(Debug)]
@@ -70,33 +72,32 @@ impl Branch {
     /// # Errors
     /// Something in it cannot be compared.
     pub(crate) fn read(trees: &mut Trees<'_>, line: &Line, tip: CommitId, side: &[SideCommit]) -> Result<Self, Fault> {
-        let mut reader = Reader { paths: PathTable::default(), compared: MAX_COMPARED, differences: MAX_DIFFERENCES };
+        let mut reader = Reader { trees, paths: PathTable::default(), left: BUDGET, line_trees: HashMap::new() };
         let places: HashMap<CommitId, usize> =
             side.iter().rev().enumerate().map(|(at, commit)| (commit.id, at)).collect();
         let mut commits = Vec::with_capacity(side.len());
         for commit in side.iter().rev() {
-            let Some(skeleton) = &commit.skeleton else {
-                let why = format!("commit {} of the branch cannot be read as git reads it", commit.id.short());
-                return Err(Fault::new(codes::COMMIT_MALFORMED, why));
-            };
-            let mut parents = Vec::with_capacity(skeleton.parents.len());
-            for parent in &skeleton.parents {
+            let tree = skeleton(commit)?.tree;
+            let mut parents = Vec::with_capacity(skeleton(commit)?.parents.len());
+            for parent in &skeleton(commit)?.parents {
                 let place = places.get(parent).copied();
-                let fork = match place {
-                    Some(place) => side[side.len() - 1 - place].fork,
-                    None => line.newest_landing(parent).unwrap_or(0),
+                let (fork, before) = match place.map(|place| &side[side.len() - 1 - place]) {
+                    Some(parent) => (parent.fork, skeleton(parent)?.tree),
+                    None => (line.newest_landing(parent).unwrap_or(0), reader.tree_of(*parent)?),
                 };
-                let tree = read_skeleton(trees.objects, *parent)?.tree;
-                parents.push(Parent { place, fork, differs: reader.differs(trees, Some(tree), skeleton.tree)? });
+                parents.push(Parent { place, fork, differs: reader.differs(Some(before), tree)? });
             }
             let all = match parents.is_empty() {
-                true => reader.differs(trees, None, skeleton.tree)?,
+                true => reader.differs(None, tree)?,
                 false => HashSet::new(),
             };
             commits.push(BranchCommit { id: commit.id, fork: commit.fork, parents, all });
         }
-        let fork = side.last().map(|commit| commit.fork).or_else(|| line.newest_landing(&tip)).unwrap_or(0);
-        Ok(Self { commits, paths: reader.paths, tip_tree: read_skeleton(trees.objects, tip)?.tree, fork })
+        let (fork, tip_tree) = match side.last() {
+            Some(tip) => (tip.fork, skeleton(tip)?.tree),
+            None => (line.newest_landing(&tip).unwrap_or(0), reader.tree_of(tip)?),
+        };
+        Ok(Self { commits, paths: reader.paths, tip_tree, fork, left: reader.left })
     }
 
     /// The number of its commits.
@@ -155,25 +156,38 @@ fn too_large(why: &str) -> Fault {
     Fault::new(codes::TREE_TOO_LARGE, format!("the branch cannot be compared: {why}"))
 }
 
-/// Compares trees, within limits for the whole branch.
-struct Reader {
-    paths: PathTable,
-    compared: usize,
-    differences: usize,
+fn skeleton(commit: &SideCommit) -> Result<&Skeleton, Fault> {
+    commit.skeleton.as_ref().ok_or_else(|| {
+        let why = format!("commit {} of the branch cannot be read as git reads it", commit.id.short());
+        Fault::new(codes::COMMIT_MALFORMED, why)
+    })
 }
 
-impl Reader {
-    fn differs(
-        &mut self,
-        trees: &mut Trees<'_>,
-        before: Option<ObjectId>,
-        after: ObjectId,
-    ) -> Result<HashSet<PathId>, Fault> {
-        let found = trees.differences(before, after, &mut self.compared)?;
-        self.differences = self
-            .differences
-            .checked_sub(found.len())
-            .ok_or_else(|| too_large(&format!("its commits differ at more than {MAX_DIFFERENCES} places")))?;
-        found.into_iter().map(|found| self.paths.take(found.path)).collect()
+/// Compares the trees of a branch, within limits for all of it.
+struct Reader<'r, 't> {
+    trees: &'r mut Trees<'t>,
+    paths: PathTable,
+    left: Budget,
+    /// The trees of the commits that the branch left the line at.
+    line_trees: HashMap<CommitId, ObjectId>,
+}
+
+impl Reader<'_, '_> {
+    /// The tree of a commit that the line reaches.
+    fn tree_of(&mut self, commit: CommitId) -> Result<ObjectId, Fault> {
+        Ok(match self.line_trees.entry(commit) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => *new.insert(read_skeleton(self.trees.objects, commit)?.tree),
+        })
+    }
+
+    fn differs(&mut self, before: Option<ObjectId>, after: ObjectId) -> Result<HashSet<PathId>, Fault> {
+        let mut differs = HashSet::new();
+        let mut take = |found: Difference| {
+            differs.insert(self.paths.take(found.path)?);
+            Ok(())
+        };
+        self.trees.differences(before, after, &mut self.left, &mut take)?;
+        Ok(differs)
     }
 }

@@ -227,7 +227,12 @@ pub(crate) fn printable(text: &str) -> String {
 pub(crate) struct Skeleton {
     pub(crate) tree: ObjectId,
     pub(crate) parents: Vec<CommitId>,
+    /// As how many commits it counts where they are limited: a large one as more than one.
+    pub(crate) weight: usize,
 }
+
+/// Bytes of a commit that count as one commit. One of git's with a signature has 1 to 4 KiB.
+const BYTES_OF_ONE: usize = 4 << 10;
 
 impl Skeleton {
     /// Reads tree and parents, as git does.
@@ -239,8 +244,13 @@ impl Skeleton {
         let parents = lines
             .map_while(|line| line.strip_prefix(b"parent "))
             .map(|id| parse_id(id, id_length).ok_or_else(|| malformed("the header parent holds no object id")))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { tree, parents })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { tree, parents, weight: (raw.len() / BYTES_OF_ONE).max(1) })
+    }
+
+    /// The same where all parents are followed.
+    pub(crate) fn cost(&self) -> usize {
+        self.weight.max(self.parents.len())
     }
 }
 

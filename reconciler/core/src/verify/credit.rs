@@ -7,14 +7,14 @@ use jiff::Timestamp;
 
 use super::branch::{Branch, BranchCommit, Parent, PathId};
 use super::commit::{Commit, trailer};
+use super::diff::PathChange;
 use super::landing::signer_of;
 use super::line::Line;
 use super::policy::Policy;
 use super::refusal::Fault;
-use super::tree::PathChange;
 use crate::objects::{self, ObjectKind, ObjectSource};
 
-/// Steps of who stands for which path, over all commits of a branch.
+/// Steps of who stands for which path, over all commits of a branch and all who endorse.
 const MAX_STEPS: usize = 10_000_000;
 /// Signatures that are checked for one branch.
 const MAX_SIGNATURES: usize = 20_000;
@@ -38,7 +38,7 @@ struct Author {
     signed: Timestamp,
 }
 
-/// The landed paths that a commit has as they landed, each with the endorsements on the way to it.
+/// The landed paths that a commit has as they landed, each with who endorsed it on the way there.
 type Landed = BTreeMap<usize, BTreeSet<usize>>;
 
 impl Credits {
@@ -69,7 +69,8 @@ impl Credits {
         let mut steps = 0;
         for (at, commit) in branch.commits.iter().enumerate() {
             let here = std::mem::take(&mut landed[at]);
-            steps += here.len() * commit.parents.len().max(1);
+            let known: usize = here.values().map(|endorsers| 1 + endorsers.len()).sum();
+            steps += known * commit.parents.len().max(1);
             if steps > MAX_STEPS {
                 return Err(Fault::new(codes::TREE_TOO_LARGE, "the branch has too many commits and paths to compare"));
             }
@@ -87,6 +88,7 @@ struct Walk<'a> {
     line: &'a Line,
     changes: &'a [PathChange],
     paths: Vec<Option<PathId>>,
+    /// Each once, with the newest date.
     endorsers: Vec<Author>,
     credits: Credits,
 }
@@ -101,30 +103,30 @@ impl Walk<'_> {
     ) -> Result<(), Fault> {
         let mut wrote: Vec<(usize, BTreeSet<usize>)> = Vec::new();
         let mut kept = Vec::new();
-        for (path, endorsements) in here {
+        for (path, endorsers) in here {
             let from = self.kept_from(commit, path);
             if !from.is_empty() {
-                kept.push((path, endorsements, from));
+                kept.push((path, endorsers, from));
             } else if !commit.parents.is_empty() || self.paths[path].is_some_and(|id| commit.wrote(id)) {
                 // A commit without parents did not write what it lacks.
-                wrote.push((path, endorsements));
+                wrote.push((path, endorsers));
             }
         }
         if !wrote.is_empty() {
             let author = authors.of(commit.id)?;
-            for (path, endorsements) in wrote {
-                self.credit(path, author.as_ref().map(|(author, _)| author), &endorsements);
+            for (path, endorsers) in wrote {
+                self.credit(path, author.as_ref().map(|(author, _)| author), &endorsers);
             }
         }
         if kept.is_empty() {
             return Ok(());
         }
-        let endorsement = self.endorsement(commit, authors)?;
-        for (path, mut endorsements, from) in kept {
-            endorsements.extend(endorsement);
+        let endorser = self.endorser(commit, authors)?;
+        for (path, mut endorsers, from) in kept {
+            endorsers.extend(endorser);
             for parent in from {
                 if let Some(place) = commit.parents[parent].place {
-                    landed[place].entry(path).or_default().extend(endorsements.iter().copied());
+                    landed[place].entry(path).or_default().extend(endorsers.iter().copied());
                 }
             }
         }
@@ -141,19 +143,23 @@ impl Walk<'_> {
         kept.map(|(at, _)| at).collect()
     }
 
-    /// The endorsement that a commit is: empty, of its only parent, by a person who counts.
-    fn endorsement(&mut self, commit: &BranchCommit, authors: &mut Authors<'_>) -> Result<Option<usize>, Fault> {
+    /// Who endorses by a commit that is an endorsement: empty, of its only parent, by a person who counts.
+    fn endorser(&mut self, commit: &BranchCommit, authors: &mut Authors<'_>) -> Result<Option<usize>, Fault> {
         let [parent] = commit.parents.as_slice() else { return Ok(None) };
         if !parent.differs.is_empty() || !authors.endorses(commit.id)? {
             return Ok(None);
         }
         let Some((author, true)) = authors.of(commit.id)? else { return Ok(None) };
-        self.endorsers.push(author);
-        Ok(Some(self.endorsers.len() - 1))
+        let known = self.endorsers.iter().position(|endorser| endorser.person == author.person);
+        match known {
+            Some(at) => self.endorsers[at].signed = self.endorsers[at].signed.max(author.signed),
+            None => self.endorsers.push(author),
+        }
+        Ok(known.or_else(|| self.endorsers.len().checked_sub(1)))
     }
 
-    fn credit(&mut self, path: usize, author: Option<&Author>, endorsements: &BTreeSet<usize>) {
-        let endorsers = endorsements.iter().map(|at| &self.endorsers[*at]);
+    fn credit(&mut self, path: usize, author: Option<&Author>, endorsers: &BTreeSet<usize>) {
+        let endorsers = endorsers.iter().map(|at| &self.endorsers[*at]);
         for endorser in endorsers {
             self.credits.endorsed[path].insert(endorser.person.clone());
             self.credits.spoken = self.credits.spoken.max(Some(endorser.signed));

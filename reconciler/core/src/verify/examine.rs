@@ -1,28 +1,28 @@
 //! What can be known about a landing before the landings before it are accepted: many are examined at the same time.
 //!
-//! Nothing that somebody who merely may push can make large is read here: nothing of a landing that nobody of the policy
-//! seems to have signed, and of the others only small changes. The rest is read when its turn comes, if it does.
+//! Whoever may push makes as many as they like, of which the first may be refused. So they are read within limits that
+//! all of a batch share, and nothing of a landing with one parent that nobody of the policy seems to have signed. The
+//! rest is read when its turn comes, if it does.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bellwether_schemas::{CommitId, ObjectId, PersonName};
 use rayon::prelude::*;
 
 use super::commit::Commit;
+use super::diff::{Budget, PathChange, TreeCache, Trees};
 use super::policy::Policy;
 use super::refusal::Fault;
 use super::signature::{Proof, prove};
-use super::tree::{PathChange, TreeCache, Trees};
 use super::walk::Step;
 use crate::objects::{self, ObjectKind, ObjectSource};
 
 /// Landings that one core examines in a row: each shares most trees with the one before.
 const RUN: usize = 64;
-/// Entries of trees that are looked at for one landing before its turn.
-const EARLY_ENTRIES: usize = 250_000;
-/// Changes that the landings of a batch have together before their turn.
-const EARLY_CHANGES: usize = 200_000;
+/// What comparing one landing may cost before its turn.
+const EARLY: Budget = Budget { entries: 250_000, names: 50_000, bytes: 4 << 20 };
+/// The same for all landings of a batch: a second or so, and some 50 MiB.
+const EARLY_BATCH: Budget = Budget { entries: 20_000_000, names: 200_000, bytes: 32 << 20 };
 
 /// A landing that was read.
 #[derive(Debug)]
@@ -67,7 +67,8 @@ impl Examined {
         trees: &mut Trees<'_>,
         parent: Option<&ObjectId>,
     ) -> Result<Vec<PathChange>, Fault> {
-        self.changes.take().map_or_else(|| trees.diff(parent.copied(), self.commit.tree), Ok)
+        let diff = || trees.diff(parent.copied(), self.commit.tree, &mut Budget::LANDING.clone());
+        self.changes.take().map_or_else(diff, Ok)
     }
 }
 
@@ -86,7 +87,7 @@ pub(crate) fn early(
     policy: &Arc<Policy>,
     batch: Vec<Step>,
 ) -> Vec<Early> {
-    let left = &AtomicUsize::new(EARLY_CHANGES);
+    let left = &Mutex::new(EARLY_BATCH);
     if batch.len() <= RUN {
         return Examiner { policy, left }.run(&mut Trees { objects, cache }, batch);
     }
@@ -117,8 +118,8 @@ fn read(objects: &dyn ObjectSource, id: CommitId) -> Result<(Commit, Proof), Fau
 #[derive(Clone, Copy)]
 struct Examiner<'a> {
     policy: &'a Arc<Policy>,
-    /// Changes that may still be held.
-    left: &'a AtomicUsize,
+    /// What the batch has left.
+    left: &'a Mutex<Budget>,
 }
 
 impl Examiner<'_> {
@@ -154,9 +155,12 @@ impl Examiner<'_> {
 
     /// The changes, where they are few.
     fn changes(self, trees: &mut Trees<'_>, parent: ObjectId, tree: ObjectId) -> Option<Vec<PathChange>> {
-        let changes = trees.diff_within(Some(parent), tree, EARLY_ENTRIES).ok()?;
-        let take = |left: usize| left.checked_sub(changes.len());
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
-        Some(changes)
+        let left = || self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let given = left().at_most(EARLY);
+        let mut rest = given;
+        let changes = trees.diff(Some(parent), tree, &mut rest).ok();
+        let mut left = left();
+        *left = left.less(given.less(rest));
+        changes
     }
 }

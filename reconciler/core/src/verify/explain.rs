@@ -3,13 +3,13 @@
 use bellwether_schemas::{CommitId, PersonName};
 
 use super::branch::Branch;
+use super::diff::{Difference, PathChange, Trees};
 use super::examine;
 use super::history::VerifiedHistory;
 use super::landing::{Case, judge};
 use super::merge::{Merge, clean_changes};
 use super::policy::RuleOutcome;
 use super::refusal::{Fault, Refusal};
-use super::tree::{Difference, PathChange, Trees};
 use crate::objects::ObjectSource;
 
 /// How a landing was judged.

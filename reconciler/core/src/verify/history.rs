@@ -6,13 +6,13 @@ use std::sync::Arc;
 use bellwether_schemas::{CommitId, Sha256Digest, codes};
 use jiff::Timestamp;
 
+use super::diff::{TreeCache, Trees};
 use super::examine::{self, Early};
 use super::landing::{VerifiedLanding, judge, judge_introduction};
 use super::line::{Line, read_skeleton};
 use super::policy::{POLICY_PATH, Policies, Policy};
 use super::refusal::{Fault, Refusal};
 use super::reset::{Reset, find_reset};
-use super::tree::{TreeCache, Trees};
 use super::walk::{Step, Way, walk};
 use crate::objects::ObjectSource;
 
@@ -323,19 +323,21 @@ impl VerifiedHistory {
     /// Whether the head is an ancestor of `tip` through any parents, of which at most `limit` are read.
     fn is_ancestor_of(&self, objects: &dyn ObjectSource, tip: CommitId, limit: usize) -> Result<bool, Refusal> {
         let mut seen = HashSet::from([tip]);
-        let mut open = vec![tip];
+        let (mut open, mut left) = (vec![tip], limit);
         while let Some(at) = open.pop() {
             if at == *self.head() {
                 return Ok(true);
             }
-            if seen.len() > limit {
-                let why = format!("more than {limit} commits lie between it and what is accepted");
-                return Err(Fault::new(codes::TOO_MANY_LANDINGS, why).at(tip));
-            }
             // What the head reaches does not lead to it.
-            if self.line.newest_landing(&at).is_none() {
-                open.extend(parents(objects, at)?.into_iter().filter(|parent| seen.insert(*parent)));
+            if self.line.newest_landing(&at).is_some() {
+                continue;
             }
+            let skeleton = read_skeleton(objects, at).map_err(|fault| fault.at(at))?;
+            left = left.checked_sub(skeleton.cost()).ok_or_else(|| {
+                let why = format!("more than {limit} commits lie between it and what is accepted");
+                Fault::new(codes::TOO_MANY_LANDINGS, why).at(tip)
+            })?;
+            open.extend(skeleton.parents.into_iter().filter(|parent| seen.insert(*parent)));
         }
         Ok(false)
     }
@@ -360,8 +362,4 @@ fn expired(newest: &VerifiedLanding, refusal: Option<&Refusal>) -> Refusal {
         why.push_str(&format!("; besides, {refusal}"));
     }
     Fault::new(codes::POLICY_EXPIRED, why).path(POLICY_PATH).at(*newest.id())
-}
-
-fn parents(objects: &dyn ObjectSource, id: CommitId) -> Result<Vec<CommitId>, Refusal> {
-    read_skeleton(objects, id).map(|skeleton| skeleton.parents).map_err(|fault| fault.at(id))
 }

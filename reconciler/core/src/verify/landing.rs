@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::commit::Commit;
 use super::credit::Credits;
+use super::diff::{PathChange, Trees};
 use super::examine::{self, Examined};
 use super::line::{Line, SideCommit};
 use super::merge::Merge;
@@ -15,7 +16,6 @@ use super::policy::{POLICY_PATH, Policies, Policy, SIGSTORE_ROOT_PATH};
 use super::refusal::Fault;
 use super::shape::{has_all_blobs, keeps_a_fleet, policy_blob};
 use super::signature::prove;
-use super::tree::{PathChange, Trees};
 
 /// Commits that one landing may bring beside itself. Everybody who may push can make commits.
 const MAX_SIDE: usize = 1_000_000;

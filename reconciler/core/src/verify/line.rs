@@ -108,7 +108,8 @@ impl Line {
         self.reached.get(commit).copied()
     }
 
-    /// The commits that `tips` reach and the line does not, parents before children; at most `limit`.
+    /// The commits that `tips` reach and the line does not, parents before children; so many that their [`Skeleton::cost`]
+    /// is within `limit`.
     ///
     /// # Errors
     /// One of them cannot be read now, or there are too many.
@@ -125,6 +126,7 @@ impl Line {
         let mut side: Vec<SideCommit> = Vec::new();
         let mut forks: HashMap<CommitId, u64> = HashMap::new();
         let mut open: Vec<Step> = tips.iter().rev().copied().map(Step::Enter).collect();
+        let mut left = limit;
         while let Some(step) = open.pop() {
             match step {
                 Step::Enter(id) => {
@@ -133,15 +135,16 @@ impl Line {
                     }
                     // 0 until its parents are known: nobody asks before.
                     forks.insert(id, 0);
-                    if forks.len() > limit {
-                        let why = format!("it brings more than {limit} commits");
-                        return Err(Fault::new(codes::TOO_MANY_LANDINGS, why));
-                    }
                     let skeleton = match read_skeleton(objects, id) {
                         Ok(skeleton) => Some(skeleton),
                         Err(fault) if fault.is_passing() => return Err(fault),
                         Err(_) => None,
                     };
+                    left = left.checked_sub(skeleton.as_ref().map_or(1, Skeleton::cost)).ok_or_else(|| {
+                        let why =
+                            format!("it brings more than {limit} commits, of which large ones count more than once");
+                        Fault::new(codes::TOO_MANY_LANDINGS, why)
+                    })?;
                     let parents = skeleton.as_ref().map(|skeleton| skeleton.parents.clone()).unwrap_or_default();
                     open.push(Step::Leave(id, skeleton));
                     open.extend(parents.into_iter().rev().map(Step::Enter));

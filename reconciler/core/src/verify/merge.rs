@@ -3,10 +3,11 @@
 use bellwether_schemas::{CommitId, codes};
 
 use super::branch::Branch;
+use super::diff::{Difference, PathChange, Trees};
 use super::line::{Line, SideCommit};
 use super::name;
 use super::refusal::Fault;
-use super::tree::{Difference, Node, PathChange, Trees};
+use super::tree::Node;
 
 /// How a landing came to its content.
 #[derive(Debug)]
@@ -69,9 +70,15 @@ pub(crate) fn clean_changes(trees: &mut Trees<'_>, line: &Line, branch: &Branch)
     }
     let head = *line.at(line.head_number()).expect("a line has a head");
     let head = super::line::read_skeleton(trees.objects, head)?.tree;
-    let mut differences = trees.differences(Some(head), branch.tip_tree, &mut usize::MAX.clone())?;
+    let mut differences = Vec::new();
     // What only the branch changed comes from it; all else is the head's, whatever the branch's tip has there.
-    differences.retain(|found| changed.contains(found.path.as_slice()));
+    let mut take = |found: Difference| {
+        if changed.contains(found.path.as_slice()) {
+            differences.push(found);
+        }
+        Ok(())
+    };
+    trees.differences(Some(head), branch.tip_tree, &mut branch.left.clone(), &mut take)?;
     differences.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(differences)
 }

@@ -9,6 +9,7 @@
 mod branch;
 mod commit;
 mod credit;
+mod diff;
 mod examine;
 mod explain;
 mod history;
@@ -30,6 +31,7 @@ mod tests;
 
 pub use commit::Commit;
 pub use credit::ENDORSES;
+pub use diff::PathChange;
 pub use explain::{Explanation, MergeKind, PathExplanation};
 pub use history::{Advanced, Introduction, Stop, VerifiedHistory};
 pub use landing::{VerifiedLanding, signer_of};
@@ -38,4 +40,4 @@ pub use refusal::{Fault, Refusal};
 pub use reset::Reset;
 pub use sign::{SignError, attach_signature, sign_commit};
 pub use signature::{ExpiringKey, SigningKey, check_signature};
-pub use tree::{EntryMode, PathChange, TreeEntry};
+pub use tree::{EntryMode, TreeEntry};

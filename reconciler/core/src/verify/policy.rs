@@ -14,9 +14,10 @@ use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
 
 use super::commit::Commit;
+use super::diff::Trees;
 use super::refusal::Fault;
 use super::signature::{ExpiringKey, Keyring, Proof};
-use super::tree::{Node, Trees};
+use super::tree::Node;
 use crate::objects::{self, ObjectKind};
 
 /// Where the policy stands in every landing.

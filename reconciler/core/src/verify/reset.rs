@@ -2,12 +2,12 @@
 
 use bellwether_schemas::{CommitId, codes};
 
+use super::diff::Trees;
 use super::examine;
 use super::history::VerifiedHistory;
 use super::landing::Case;
 use super::policy::POLICY_PATH;
 use super::refusal::{Fault, Refusal};
-use super::tree::Trees;
 use crate::objects::ObjectSource;
 
 /// Whether a branch that lacks the accepted head gives it up by a signed reset: a policy with `abandons: <accepted head>`.

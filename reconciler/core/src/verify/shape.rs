@@ -3,9 +3,10 @@
 use bellwether_schemas::manifest::Kind;
 use bellwether_schemas::{ObjectId, codes};
 
+use super::diff::{PathChange, Trees};
 use super::policy::POLICY_PATH;
 use super::refusal::Fault;
-use super::tree::{Node, PathChange, Trees};
+use super::tree::Node;
 use crate::objects::{self, ObjectKind, ObjectSource};
 
 /// The blob of the policy in `tree`, whose first parent's policy is `before`.

@@ -96,7 +96,11 @@ impl Walker<'_> {
                 Err(_) if !block.is_empty() => break,
                 raw => raw.map_err(|fault| fault.at(id))?,
             };
-            self.left -= 1;
+            let Some(left) = self.left.checked_sub(raw.skeleton.weight) else {
+                self.left = 0;
+                break;
+            };
+            self.left = left;
             self.at = raw.skeleton.parents.first().copied();
             bytes += raw.content.len();
             block.push(raw);

@@ -2,6 +2,7 @@
 
 mod histories;
 mod landings;
+mod limits;
 mod merges;
 mod mutations;
 mod policies;

@@ -4,7 +4,9 @@ use cms::content_info::{CmsVersion, ContentInfo};
 use cms::signed_data::{SignedData, SignerIdentifier, SignerInfo};
 use x509_cert::attr::{Attribute, Attributes};
 use x509_cert::der::asn1::{ObjectIdentifier, OctetString};
-use x509_cert::der::{Any, Decode as _, DecodeOwned, Encode as _};
+use x509_cert::der::oid::AssociatedOid as _;
+use x509_cert::der::{Any, Decode as _, DecodeOwned, Encode as _, Header, Length, Reader as _, SliceReader, Tag};
+use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use super::super::super::refusal::Fault;
@@ -17,6 +19,9 @@ const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113
 const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
 const SHA_256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 const ECDSA_WITH_SHA_256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
+
+/// Elements of a set. Each set that a signature needs has one or a few.
+const MAX_SET: usize = 32;
 
 /// What counts of a message that has the only form which is taken.
 pub(super) struct Message {
@@ -34,6 +39,7 @@ pub(super) struct Message {
 impl Message {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Fault> {
         let unreadable = |error| invalid(format!("the gitsign signature cannot be read ({error})"));
+        check_sets(bytes).map_err(unreadable)??;
         let outer = ContentInfo::from_der(bytes).map_err(unreadable)?;
         if outer.content_type != SIGNED_DATA {
             return Err(unsupported("the message is no CMS SignedData"));
@@ -63,6 +69,12 @@ impl Message {
         let [signer] = data.signer_infos.0.as_slice() else {
             return Err(unsupported("the gitsign signature must be by one signer"));
         };
+        for extension in certificate.tbs_certificate.extensions.iter().flatten() {
+            // The names of its subject are read too, and lie in a string of bytes.
+            if extension.extn_id == SubjectAltName::OID {
+                check_sets(extension.extn_value.as_bytes()).map_err(unreadable)??;
+            }
+        }
         names_certificate(signer, certificate)?;
         is_algorithm(&signer.digest_alg, SHA_256)?;
         is_algorithm(&signer.signature_algorithm, ECDSA_WITH_SHA_256)?;
@@ -83,6 +95,34 @@ impl Message {
             log_entry: log_entry(signer.unsigned_attrs.as_ref())?,
         })
     }
+}
+
+/// Refuses sets of many elements. The reader of DER sorts each set by insertion, before anything of it is known: an
+/// unsigned commit could keep it busy for minutes. Every constructed value that is no SEQUENCE may be a set by its tag.
+fn check_sets(bytes: &[u8]) -> x509_cert::der::Result<Result<(), Fault>> {
+    let mut reader = SliceReader::new(bytes)?;
+    let mut open: Vec<(Length, usize)> = Vec::new();
+    while !reader.is_finished() {
+        while open.last().is_some_and(|(end, _)| *end <= reader.position()) {
+            open.pop();
+        }
+        if let Some((_, left)) = open.last_mut() {
+            let Some(fewer) = left.checked_sub(1) else {
+                return Ok(Err(unsupported(format!(
+                    "a set in the gitsign signature has more than {MAX_SET} elements"
+                ))));
+            };
+            *left = fewer;
+        }
+        let header = Header::decode(&mut reader)?;
+        if header.tag.is_constructed() {
+            let elements = if header.tag == Tag::Sequence { usize::MAX } else { MAX_SET };
+            open.push(((reader.position() + header.length)?, elements));
+        } else {
+            reader.read_slice(header.length)?;
+        }
+    }
+    Ok(Ok(()))
 }
 
 fn names_certificate(signer: &SignerInfo, certificate: &x509_cert::Certificate) -> Result<(), Fault> {

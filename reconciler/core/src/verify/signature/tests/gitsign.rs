@@ -2,8 +2,11 @@
 
 use bellwether_schemas::manifest::{GitsignIdentity, Person};
 use bellwether_schemas::{Code, codes};
+use cms::cert::CertificateChoices;
+use cms::signed_data::{CertificateSet, SignedData};
 use sha2::{Digest as _, Sha256};
-use x509_cert::der::asn1::SetOfVec;
+use x509_cert::der::asn1::{OctetString, SetOfVec};
+use x509_cert::der::{Any, Encode as _, Tag, TagNumber};
 
 use super::authority::{EMAIL, Gitsign, ISSUED, ISSUER, Sigstore, attribute, octets, stranger};
 use super::{SIGNED, keyring_of, rearmed, signer, signer_over, unarmoured};
@@ -254,4 +257,50 @@ fn identities_need_a_root_that_is_one() {
     let ssh = Person { ssh: vec![crate::testing::key_line(crate::testing::ADA)], ..Person::default() };
     let fault = signer(&keyring_of(ssh, None).expect("a key"), &Gitsign::default().armoured()).expect_err("nobody's");
     assert_eq!(fault.code, codes::SIGNER_UNKNOWN);
+}
+
+/// A value of these bytes in DER.
+fn der(tag: Tag, content: &[u8]) -> Vec<u8> {
+    Any::new(tag, content).and_then(|any| any.to_der()).expect("it can be written")
+}
+
+fn context(number: u8) -> Tag {
+    Tag::ContextSpecific { constructed: true, number: TagNumber::new(number) }
+}
+
+/// The elements of a set, in the order that takes longest to sort.
+fn many() -> Vec<u8> {
+    let numbers = (0..60_000_u32).rev().map(u32::to_be_bytes);
+    numbers.flat_map(|number| der(Tag::Sequence, &der(Tag::OctetString, &number))).collect()
+}
+
+#[track_caller]
+fn assert_many_refused(armoured: &str) {
+    let fault = signer(&keyring(), armoured).expect_err("it does not count");
+    assert_eq!(fault.code, codes::SIGNATURE_UNSUPPORTED, "{fault}");
+    assert!(fault.why.contains("more than 32 elements"), "{fault}");
+}
+
+/// The reader sorts sets by insertion: each of these would take it minutes.
+#[test]
+fn a_set_of_many_elements_is_refused_before_it_is_read() {
+    let signed_data = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
+    for tag in [Tag::Set, context(0), context(1)] {
+        let data = der(Tag::Sequence, &[der(Tag::Integer, &[1]), der(tag, &many())].concat());
+        let message = der(Tag::Sequence, &[signed_data.to_vec(), der(context(0), &data)].concat());
+        assert_many_refused(&rearmed("SIGNED MESSAGE", 64, &message));
+    }
+    // The certificate's names are bytes of their own.
+    let names = |data: &mut SignedData| {
+        let certificates = data.certificates.take().expect("the signer's").0;
+        let [CertificateChoices::Certificate(certificate)] = certificates.as_slice() else { panic!("one certificate") };
+        let mut certificate = certificate.clone();
+        let name = der(Tag::Sequence, &der(context(4), &der(Tag::Sequence, &der(Tag::Set, &many()))));
+        let extensions = certificate.tbs_certificate.extensions.as_mut().expect("extensions");
+        let names = extensions.iter_mut().find(|found| found.extn_id.to_string() == "2.5.29.17").expect("names");
+        names.extn_value = OctetString::new(name).expect("it is short enough");
+        let certificates = SetOfVec::try_from(vec![CertificateChoices::Certificate(certificate)]).expect("one");
+        data.certificates = Some(CertificateSet(certificates));
+    };
+    assert_many_refused(&Gitsign { data: names, ..Gitsign::default() }.armoured());
 }
