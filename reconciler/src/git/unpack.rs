@@ -7,6 +7,8 @@ use gix::objs::Write as _;
 
 /// A pack with more objects stays as it is.
 const SMALL_PACK: u32 = 200;
+/// And so does one with more bytes, as they are without packing. A few hundred bytes can hold many MiB.
+const SMALL_BYTES: u64 = 16 << 20;
 
 /// Writes the objects of a small pack one by one, and removes the pack once they are on the disk.
 ///
@@ -16,6 +18,13 @@ pub(super) fn unpack_small(repo: &gix::Repository, index_path: &Path) -> Result<
     let index = gix::odb::pack::index::File::at(index_path, repo.object_hash())?;
     if index.num_objects() > SMALL_PACK {
         return Ok(());
+    }
+    let mut left = SMALL_BYTES;
+    for entry in index.iter() {
+        match left.checked_sub(repo.find_header(entry.oid)?.size()) {
+            Some(rest) => left = rest,
+            None => return Ok(()),
+        }
     }
     let dir = repo.objects.store_ref().path();
     let loose = gix::odb::loose::Store::at(dir, repo.object_hash());

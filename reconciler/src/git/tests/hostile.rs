@@ -393,6 +393,30 @@ fn hostile_sizes_are_refused_before_memory_is_spent_on_them() {
 }
 
 #[test]
+fn a_small_pack_of_large_objects_stays_a_pack() {
+    let source = Source::new();
+    let mirror = source.mirror(&source.work, "main");
+    let packs = || {
+        mirror.fetch(&NEVER).expect("fetched");
+        let folder = source.mirror_dir().join("objects/pack");
+        std::fs::read_dir(folder)
+            .expect("a folder")
+            .filter(|file| {
+                file.as_ref().expect("a file").path().extension().is_some_and(|extension| extension == "pack")
+            })
+            .count()
+    };
+    assert_eq!(packs(), 0);
+    let file = std::fs::File::create(source.work.join("large")).expect("a file");
+    file.set_len(17 << 20).expect("sparse");
+    source.git(&["add", "large"]);
+    source.commit("large");
+    assert_eq!(packs(), 1);
+    source.commit("small");
+    assert_eq!(packs(), 1);
+}
+
+#[test]
 fn hostile_bomb_ends_the_fetch_that_brings_it() {
     let source = Source::new();
     let first = source.id("HEAD");
