@@ -153,13 +153,14 @@ impl Repository {
 
     /// Whether this tip would be judged as it was last time. Whoever may push could make every look at the branch a long one.
     fn was_judged(&self, tip: &CommitId) -> bool {
-        let Some(required) = self.required().map(|landing| landing.commit) else { return false };
-        match &self.found {
-            // It was verified from the introduction when it was first seen, and no clock enters that.
-            Condition::Rewound { accepted, tip: known, .. } => (accepted, known) == (&required, tip),
-            Condition::Stalled { .. } => self.refused == Some((*tip, required)),
-            Condition::Verified | Condition::Frozen { .. } | Condition::Unreachable { .. } => false,
-        }
+        let required = self.required().map(|landing| landing.commit);
+        required.is_some_and(|required| self.refused == Some((*tip, required)))
+    }
+
+    /// Notes a tip that the head does not move to, and whether another look at it would find the same.
+    fn refuse(&mut self, tip: CommitId, is_final: bool) {
+        let required = self.required().filter(|_| is_final);
+        self.refused = required.map(|required| (tip, required.commit));
     }
 
     /// Accepts another history as a whole.
@@ -200,8 +201,7 @@ impl Repository {
         let (branch, branch_landings, reset) = match stop {
             None => return Ok(Condition::Verified),
             Some(Stop::Refused(refusal)) => {
-                let required = self.required().filter(|_| refusal.is_final_for_tip());
-                self.refused = required.map(|required| (tip, required.commit));
+                self.refuse(tip, refusal.is_final_for_tip());
                 return Ok(stalled(&refusal));
             }
             Some(Stop::Rewound { branch, branch_landings, reset }) => (branch, branch_landings, reset),
@@ -212,8 +212,14 @@ impl Repository {
                 *taken = self.replace(accepted, &branch_landings);
                 return Ok(Condition::Verified);
             }
-            Reset::Refused(refusal) => Some(format!("{} ({})", refusal.why, refusal.code)),
-            Reset::None => None,
+            Reset::Refused(refusal) => {
+                self.refuse(tip, refusal.is_final_for_tip());
+                Some(format!("{} ({})", refusal.why, refusal.code))
+            }
+            Reset::None => {
+                self.refuse(tip, true);
+                None
+            }
         };
         self.rewound = Some(*branch);
         let required = self.required().expect("only a head that was accepted can be missing");

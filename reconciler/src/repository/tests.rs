@@ -274,6 +274,10 @@ fn a_signed_reset_makes_the_branch_the_accepted_history() {
         hint: "",
     };
     let mut taken = Vec::new();
+    // Where an object is missing, it may come: the next look asks again.
+    let passing = Refusal { code: codes::OBJECT_MISSING, ..refusal.clone() };
+    repository.settle(reset, stop(Reset::Refused(passing)), at(0), &mut taken).expect("readable");
+    assert!(!repository.was_judged(&reset));
     let refused = repository.settle(reset, stop(Reset::Refused(refusal)), at(0), &mut taken).expect("readable");
     assert!(
         matches!(&refused, Condition::Rewound { accepted, reset: Some(why), .. }
@@ -281,6 +285,7 @@ fn a_signed_reset_makes_the_branch_the_accepted_history() {
         "{refused:?}"
     );
     assert_eq!((head_of(&repository), taken.len()), (Some(third), 0));
+    assert!(repository.was_judged(&reset) && !repository.was_judged(&first));
 
     let before = repository.head_record().expect("a head");
     let signed = repository.settle(reset, stop(Reset::Signed), at(0), &mut taken).expect("readable");
