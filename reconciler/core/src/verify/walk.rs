@@ -111,7 +111,13 @@ impl Walker<'_> {
     fn read(&self, id: CommitId) -> Result<Raw, Fault> {
         let content = objects::unchecked(self.objects, &id, ObjectKind::Commit)?;
         match Skeleton::parse(&content, id.as_bytes().len()) {
-            Ok(skeleton) => Ok(Raw { id, content, skeleton }),
+            Ok(skeleton) => {
+                // What would end the walk must be its own bytes.
+                if skeleton.weight > self.left {
+                    objects::check(&id, ObjectKind::Commit, &content)?;
+                }
+                Ok(Raw { id, content, skeleton })
+            }
             // Bytes that are not the object's say nothing about it.
             Err(fault) => Err(objects::check(&id, ObjectKind::Commit, &content).err().map_or(fault, Fault::from)),
         }

@@ -97,6 +97,21 @@ fn a_large_landing_counts_as_many() {
     assert_refused(&within, codes::COMMIT_UNSIGNED);
     let beyond = history.judge_within(&repository.objects, &tip, NOW, reach(16));
     assert_refused(&beyond, codes::TOO_MANY_LANDINGS);
+    // Bytes that are not the commit's own decide nothing: they may be mended.
+    let mut damaged = repository.objects.clone();
+    let (_, content) = damaged.remove(&large).expect("a commit");
+    let damaged = Damaged(damaged, large, [content, vec![b'y'; 1 << 16]].concat());
+    let refused = history.judge_within(&damaged, &tip, NOW, reach(16));
+    assert_eq!(assert_refused(&refused, codes::OBJECT_DAMAGED).commit, large);
+}
+
+/// Objects of which one commit has other bytes.
+struct Damaged(MemoryObjects, CommitId, Vec<u8>);
+
+impl ObjectSource for Damaged {
+    fn raw(&self, id: &ObjectId) -> Result<(ObjectKind, Vec<u8>), ObjectError> {
+        if *id == self.1 { Ok((ObjectKind::Commit, self.2.clone())) } else { self.0.raw(id) }
+    }
 }
 
 #[test]
