@@ -11,7 +11,7 @@ use super::diff::{Budget, Difference, Trees};
 use super::line::{Line, SideCommit, read_skeleton};
 use super::refusal::Fault;
 
-/// For all commits of one branch: a second for most, some seconds where its trees are as large as they may be.
+/// For all commits of one branch: seconds, and minutes where its trees are as large as they may be, since they are hashed.
 const BUDGET: Budget = Budget { entries: 50_000_000, names: 2_000_000, bytes: 128 << 20 };
 /// Bytes that the paths of one branch may have together, each counted once.
 const MAX_PATHS: usize = 32 << 20;
