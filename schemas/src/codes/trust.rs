@@ -40,7 +40,7 @@ codes! { TRUST:
         "Entries must be sorted, unique and complete, so that every program reads the same from them.",
         "Make the commit again with git.";
     TREE_TOO_LARGE = "BW-0213", "a tree is too large or too deep",
-        "At most 1,000,000 entries, 64 folders in depth and 4,096 bytes a path are read.",
+        "At most 1,000,000 entries, 64 folders in depth, 4,096 bytes a path and 64 MiB of changed paths are read. An entry with a long name counts once for each 64 bytes.",
         "Keep large or generated contents out of the repository.";
     NO_MANIFESTS = "BW-0214", "a landing has no manifest at all",
         "An empty tree would otherwise mean: remove everything everywhere.",
@@ -76,7 +76,7 @@ codes! { TRUST:
         "The branch reaches the accepted head only through a merge's other parent, so what was accepted would become a side line.",
         "Merge the other way round (the accepted head is the first parent), or rebase, and push.";
     TOO_MANY_LANDINGS = "BW-0225", "the branch has more new commits than are judged in one go",
-        "Between the branch's tip and what is accepted lie more than 100,000 landings, or more than 1,000,000 commits. Everybody who may push could make that many, so none is judged.",
+        "Between the branch's tip and what is accepted lie more than 100,000 landings, or more than 1,000,000 commits. A large one counts once for each 4 KiB, and beside a landing once for each parent. Everybody who may push could make that many, so none is judged.",
         "If they are meant, push them in parts, or pin a newer introduction; otherwise set the branch back.";
     COMMIT_NUL = "BW-0226", "a commit holds a NUL byte",
         "Some programs stop reading there, so they would see another commit than the one that was signed.",

@@ -103,7 +103,7 @@ pub(crate) const CLASSES: &[Class] = &[
     class(
         "ssh-keygen refuses versions of the format above its own only, and takes 0",
         &[codes::SIGNATURE_UNSUPPORTED],
-        &["flip a byte in the signature", "flip a byte of the armour", "flip a byte"],
+        &["flip a byte in the signature"],
         "the format has one version, 1 (PROTOCOL.sshsig), and a signature is written in one way",
     ),
 ];
