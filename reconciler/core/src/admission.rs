@@ -134,6 +134,29 @@ pub enum Admission {
     },
 }
 
+/// Tokens that nobody may use any more, since the records of which are spent were lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum VoidTokens {
+    /// None are.
+    #[default]
+    None,
+    /// Those that landings up to this one list.
+    UpTo(u64),
+    /// All, until a head is accepted.
+    All,
+}
+
+impl VoidTokens {
+    /// Whether a token is void that this landing was the first to list.
+    pub const fn covers(self, landing: u64) -> bool {
+        match self {
+            Self::None => false,
+            Self::UpTo(last) => landing <= last,
+            Self::All => true,
+        }
+    }
+}
+
 /// What a token allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenGrant {
