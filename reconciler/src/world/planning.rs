@@ -11,9 +11,10 @@ use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::{DeviceName, FleetName};
 use jiff::{SignedDuration, Timestamp};
 
+use super::records::{due, next_sequence};
 use super::{Device, Placement, World};
 use crate::repository::Repository;
-use crate::store::OfferRow;
+use crate::store::{OfferRow, RolloutRow};
 
 /// When a fleet is planned again that could not be.
 const PLAN_AGAIN: SignedDuration = SignedDuration::from_secs(10);
@@ -29,6 +30,7 @@ impl World {
         for fleet in gone {
             self.fleets.remove(&fleet);
             self.change.records.remove(&fleet);
+            self.records.remove(&fleet);
             self.change.removed.insert(fleet);
         }
         let names: Vec<FleetName> = declared.fleets().keys().cloned().collect();
@@ -139,6 +141,7 @@ impl World {
             holds: &holds,
             approved: &approved,
             record: self.fleets[name].record.as_ref(),
+            records_lost: self.void.covers(target.landing.number),
             condition: self.repository.condition(),
             limits: Limits { now, stale_after: self.timing.stale_after, serving_since: self.timing.serving_since },
         }))
@@ -150,10 +153,13 @@ impl World {
         }
         let state = self.fleets.get_mut(name).expect("a planned fleet has a state");
         if plan.changed {
+            state.sequence = next_sequence(state.sequence, now);
             let record = serde_json::to_value(&plan.record).expect("a record has string keys");
+            let row = RolloutRow { fleet: name.clone(), sequence: state.sequence, record };
             // A fleet that is back before its removal was stored is not removed.
             self.change.removed.remove(name);
-            self.change.records.insert(name.clone(), record);
+            self.records.add(row.clone(), due(state.record.as_ref(), &plan, now));
+            self.change.records.insert(name.clone(), row);
         }
         state.record = Some(plan.record.clone());
         state.wake_at = plan.wake_at;

@@ -82,6 +82,7 @@ async fn trying_again_puts_no_timeout_off() {
         site.later(SignedDuration::from_secs(60));
         let failure = Failure {
             version: None,
+            digest: None,
             kind: FailureKind::Transient,
             code: "BW-0001".to_owned(),
             message: "no route".to_owned(),
@@ -154,7 +155,7 @@ async fn a_history_that_replaces_another_does_not_take_over_its_stable() {
         site.pass(&[("edge-1", readable(runs(&bad)))]).await.expect("stored");
     }
     let loaded = site.stored().await;
-    assert_eq!(loaded.rollouts[0].1["stable"]["number"], 2, "{}", loaded.rollouts[0].1);
+    assert_eq!(loaded.rollouts[0].record["stable"]["number"], 2, "{}", loaded.rollouts[0].record);
 
     // Another landing 2 is the new introduction.
     let mut git = fork;
