@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bellwether_core::admission::Domain;
+use bellwether_core::admission::{Domain, VoidTokens};
 use bellwether_schemas::{Code, CommitId, codes};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -170,6 +170,7 @@ impl Reconciler {
             objects: objects.store().clone(),
             store: store.clone(),
             admissions: admissions_seen,
+            void_tokens: watch::channel(VoidTokens::None).1,
             views: views_seen,
             incoming: incoming_sender,
             enrolled: enrolled_sender,
