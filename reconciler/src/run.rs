@@ -181,6 +181,7 @@ impl Reconciler {
             objects: objects.store().clone(),
             store: store.clone(),
             admissions: admissions_seen,
+            void_tokens: watch::channel(VoidTokens::None).1,
             views: views_seen,
             incoming: incoming_sender,
             enrolled: enrolled_sender,
