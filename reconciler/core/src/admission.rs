@@ -136,29 +136,6 @@ pub enum Admission {
     },
 }
 
-/// Tokens that nobody may use any more, since the records of which are spent were lost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum VoidTokens {
-    /// None are.
-    #[default]
-    None,
-    /// Those that landings up to this one list.
-    UpTo(u64),
-    /// All, until a head is accepted.
-    All,
-}
-
-impl VoidTokens {
-    /// Whether a token is void that this landing was the first to list.
-    pub const fn covers(self, landing: u64) -> bool {
-        match self {
-            Self::None => false,
-            Self::UpTo(last) => landing <= last,
-            Self::All => true,
-        }
-    }
-}
-
 /// What a token allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenGrant {
@@ -185,14 +162,18 @@ pub enum VoidTokens {
 }
 
 impl VoidTokens {
+    /// Whether records are lost of what this landing was the first to list.
+    pub const fn covers(self, landing: u64) -> bool {
+        match self {
+            Self::None => false,
+            Self::UpTo(last) => landing <= last,
+            Self::All => true,
+        }
+    }
+
     /// Lets a grant through, unless its token is one of these.
     pub fn check(self, grant: TokenGrant) -> Result<TokenGrant, TokenRefusal> {
-        let is_void = match self {
-            Self::None => false,
-            Self::UpTo(landing) => grant.since <= landing,
-            Self::All => true,
-        };
-        if !is_void {
+        if !self.covers(grant.since) {
             return Ok(grant);
         }
         let TokenGrant { enrollment, entry, since, .. } = grant;
