@@ -162,14 +162,18 @@ pub enum VoidTokens {
 }
 
 impl VoidTokens {
+    /// Whether records are lost of what this landing was the first to list.
+    pub const fn covers(self, landing: u64) -> bool {
+        match self {
+            Self::None => false,
+            Self::UpTo(last) => landing <= last,
+            Self::All => true,
+        }
+    }
+
     /// Lets a grant through, unless its token is one of these.
     pub fn check(self, grant: TokenGrant) -> Result<TokenGrant, TokenRefusal> {
-        let is_void = match self {
-            Self::None => false,
-            Self::UpTo(landing) => grant.since <= landing,
-            Self::All => true,
-        };
-        if !is_void {
+        if !self.covers(grant.since) {
             return Ok(grant);
         }
         let TokenGrant { enrollment, entry, since, .. } = grant;
