@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use bellwether_schemas::CommitId;
 use bellwether_schemas::api::{Condition, DeviceView, RolloutState, RolloutView, Summary, Updated, WaitingOn};
@@ -15,6 +16,8 @@ use bellwether_tests::{Site, SiteBuilder};
 
 const PART: &str = env!("CARGO_BIN_EXE_part");
 const MESSAGE: &str = "/opt/bellwether/message";
+/// 200 agents report to one reconciler on whatever machine runs the tests.
+const PATIENCE: Duration = Duration::from_secs(180);
 /// Devices; of them 10 are in the fleet that halts.
 const DEVICES: usize = 200;
 const DATABASE: [&str; 3] = ["state.db", "state.db-wal", "state.db-shm"];
@@ -94,8 +97,13 @@ impl Great {
     /// Begins, with a copy of these files from before the third landing.
     fn begin_with_copy(paths: &[&str]) -> Self {
         let rollout = AT_ONCE.replace("FLEET", "edge");
-        let mut site =
-            SiteBuilder::new(PART, DEVICES).labels(labels).fleet(EDGE).rollout(&rollout).heartbeat(3).build();
+        let mut site = SiteBuilder::new(PART, DEVICES)
+            .patience(PATIENCE)
+            .labels(labels)
+            .fleet(EDGE)
+            .rollout(&rollout)
+            .heartbeat(5)
+            .build();
         let bob = site.path("bob");
         let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&bob).status();
         assert!(made.expect("ssh-keygen runs").success());
