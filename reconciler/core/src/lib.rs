@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod classify;
 pub mod declare;
+pub mod factory;
 pub mod objects;
 pub mod plan;
 pub mod render;
