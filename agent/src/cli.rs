@@ -1,4 +1,4 @@
-//! The command line: `enroll`, `run`, `status`.
+//! The command line: `enroll`, `run`, `status`, `check`.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -6,11 +6,13 @@ use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use bellwether_agent_core::check::Level;
 use bellwether_agent_core::{Frozen, Status};
 use bellwether_schemas::codes;
 use bellwether_schemas::report::Claim;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::check::{self, Subject};
 use crate::clock;
 use crate::config;
 use crate::enroll::{self, EnrollError, Invitation};
@@ -34,6 +36,8 @@ enum Command {
     Run(RunArgs),
     /// Show what runs, what the agent waits for and why.
     Status(StatusArgs),
+    /// Look at everything that the device needs, and say what to do. Changes nothing; works beside a running agent and without a network.
+    Check(CheckArgs),
 }
 
 #[derive(Debug, Args)]
@@ -78,6 +82,35 @@ struct StatusArgs {
     output: Output,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  bellwether-agent check                         # an enrolled device
+  bellwether-agent check --server https://bellwether.example.com:8440 --ca ca.crt
+                                                 # before enrollment: name, port, certificate, clock
+  bellwether-agent check --output json
+
+Exit codes: 0 everything is as it should be, 1 something is not, 2 the command was used wrongly.")]
+struct CheckArgs {
+    /// Where the agent keeps its state
+    #[arg(long, env = "BELLWETHER_STATE", default_value = "/var/lib/bellwether")]
+    state: PathBuf,
+    /// Directory that the device's paths begin at
+    #[arg(long, env = "BELLWETHER_ROOT", default_value = "/")]
+    root: PathBuf,
+    /// What this device allows; /etc/bellwether/agent.yaml if it is there
+    #[arg(long, env = "BELLWETHER_CONFIG")]
+    config: Option<PathBuf>,
+    /// Ask the enroll listener at this address too: https://host:port
+    #[arg(long, env = "BELLWETHER_SERVER")]
+    server: Option<String>,
+    /// The reconciler's CA; that of the enrollment if not given
+    #[arg(long, env = "BELLWETHER_CA")]
+    ca: Option<PathBuf>,
+    /// How to write it
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Text,
@@ -102,12 +135,13 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         }
     };
     let done = match cli.command {
-        Command::Enroll(args) => enroll_device(&args),
-        Command::Run(args) => run_agent(args),
-        Command::Status(args) => show_status(&args),
+        Command::Enroll(args) => enroll_device(&args).map(|()| ExitCode::SUCCESS),
+        Command::Run(args) => run_agent(args).map(|()| ExitCode::SUCCESS),
+        Command::Status(args) => show_status(&args).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => check_device(args),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(message) => {
             let explained = codes::explain(&message.code).map(|explanation| explanation.mend.to_owned());
             let mut err = std::io::stderr().lock();
@@ -187,6 +221,24 @@ fn show_status(args: &StatusArgs) -> Result<(), Message> {
     };
     let _ = writeln!(std::io::stdout(), "{text}");
     Ok(())
+}
+
+fn check_device(args: CheckArgs) -> Result<ExitCode, Message> {
+    let ca = args.ca.as_deref().map(read_text).transpose()?;
+    if args.server.is_some() && ca.is_none() && state_dir::load_identity(&args.state).ok().flatten().is_none() {
+        let text = "--server needs --ca on a device that is not enrolled: nothing else says whom to trust";
+        return Err(Message { code: codes::USAGE.to_string(), text: text.to_owned(), hint: None });
+    }
+    let CheckArgs { state, root, config, server, output, .. } = args;
+    let subject = Subject { state, root, config, server, ca };
+    let found = runtime()?.block_on(check::check(&subject));
+    let text = match output {
+        Output::Json => serde_json::to_string_pretty(&found).expect("a finding has string keys"),
+        Output::Text => found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    };
+    let _ = writeln!(std::io::stdout(), "{text}");
+    let fine = found.iter().all(|finding| finding.level == Level::Ok);
+    Ok(ExitCode::from(u8::from(!fine)))
 }
 
 /// Says whether nobody has signed anything for too long, by what the device holds and its clock: the reconciler, or what

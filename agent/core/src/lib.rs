@@ -4,6 +4,7 @@
 //! Nothing here reads a clock, a file or the network.
 
 mod allow;
+pub mod check;
 mod clock;
 mod durable;
 mod event;
