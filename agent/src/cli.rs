@@ -1,12 +1,13 @@
-//! The command line: `enroll`, `run`, `status`, `check`.
+//! The command line: `enroll`, `run`, `status`, `check`, `unit`.
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bellwether_agent_core::check::Level;
+use bellwether_agent_core::unit::{Installed, unit};
 use bellwether_agent_core::{Frozen, Status};
 use bellwether_schemas::codes;
 use bellwether_schemas::report::Claim;
@@ -17,6 +18,7 @@ use crate::clock;
 use crate::config;
 use crate::enroll::{self, EnrollError, Invitation};
 use crate::head;
+use crate::log;
 use crate::run::{self, RunError};
 use crate::state_dir::{self, StateDir, StateError};
 
@@ -38,6 +40,8 @@ enum Command {
     Status(StatusArgs),
     /// Look at everything that the device needs, and say what to do. Changes nothing; works beside a running agent and without a network.
     Check(CheckArgs),
+    /// Print the systemd unit to run as, sandboxed to what the configuration allows.
+    Unit(UnitArgs),
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +115,22 @@ struct CheckArgs {
     output: Output,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Example, after an edit of /etc/bellwether/agent.yaml:
+  bellwether-agent unit > /etc/systemd/system/bellwether-agent.service
+  systemctl daemon-reload && systemctl restart bellwether-agent")]
+struct UnitArgs {
+    /// What this device allows
+    #[arg(long, env = "BELLWETHER_CONFIG", default_value = check::CONFIG)]
+    config: PathBuf,
+    /// Directory that the device's paths begin at; the unit's paths begin there
+    #[arg(long, env = "BELLWETHER_ROOT", default_value = "/")]
+    root: PathBuf,
+    /// The agent's program
+    #[arg(long, default_value = "/usr/local/bin/bellwether-agent")]
+    program: String,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Text,
@@ -139,15 +159,17 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Command::Run(args) => run_agent(args).map(|()| ExitCode::SUCCESS),
         Command::Status(args) => show_status(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check_device(args),
+        Command::Unit(args) => print_unit(&args).map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,
         Err(message) => {
             let explained = codes::explain(&message.code).map(|explanation| explanation.mend.to_owned());
             let mut err = std::io::stderr().lock();
-            let _ = writeln!(err, "error[{}]: {}", message.code, message.text);
+            let prefix = log::prefix(tracing::Level::ERROR);
+            let _ = writeln!(err, "{prefix}error[{}]: {}", message.code, message.text);
             if let Some(hint) = message.hint.or(explained) {
-                let _ = writeln!(err, "  hint: {hint}");
+                let _ = writeln!(err, "{prefix}  hint: {hint}");
             }
             ExitCode::from(2)
         }
@@ -178,7 +200,7 @@ fn enroll_device(args: &EnrollArgs) -> Result<(), Message> {
 }
 
 fn run_agent(args: RunArgs) -> Result<(), Message> {
-    log_to_stderr();
+    log::begin();
     let message = |code: bellwether_schemas::Code, error: &(dyn Error + 'static)| Message {
         code: code.to_string(),
         text: chain(error),
@@ -239,6 +261,18 @@ fn check_device(args: CheckArgs) -> Result<ExitCode, Message> {
     let _ = writeln!(std::io::stdout(), "{text}");
     let fine = found.iter().all(|finding| finding.level == Level::Ok);
     Ok(ExitCode::from(u8::from(!fine)))
+}
+
+fn print_unit(args: &UnitArgs) -> Result<(), Message> {
+    let file = config::beneath(&args.root, &args.config);
+    let allowed = config::load(Some(&file)).map_err(|e| Message {
+        code: codes::AGENT_CONFIG.to_string(),
+        text: chain(&e),
+        hint: None,
+    })?;
+    let config = args.config.to_string_lossy();
+    let _ = write!(std::io::stdout(), "{}", unit(&allowed, Installed { program: &args.program, config: &config }));
+    Ok(())
 }
 
 /// Says whether nobody has signed anything for too long, by what the device holds and its clock: the reconciler, or what
@@ -311,18 +345,6 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Message {
 fn runtime() -> Result<tokio::runtime::Runtime, Message> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build();
     built.map_err(|e| Message { code: codes::AGENT_STATE.to_string(), text: e.to_string(), hint: None })
-}
-
-fn log_to_stderr() {
-    let filter = std::env::var("BELLWETHER_LOG").unwrap_or_else(|_| "info".to_owned());
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "info".into());
-    // A second call in one process (a test) keeps the first.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .try_init();
 }
 
 /// An error with its causes, each once.

@@ -12,6 +12,7 @@ mod machine;
 mod offer;
 mod problem;
 mod status;
+pub mod unit;
 
 pub use allow::Allowed;
 pub use clock::{Clock, trusted_now};

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bellwether_agent_core::check::{Finding, Room, certificate, room};
+use bellwether_agent_core::unit::{self, Installed};
 use bellwether_agent_core::{Allowed, Durable, Status};
 use bellwether_schemas::codes;
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use rustix::fs::{Access, access, statvfs};
 use serde::de::DeserializeOwned;
 
 use crate::apply::Applier;
+use crate::config::beneath;
 use crate::disk::{self, DiskError};
 use crate::identity::{Identity, life};
 use crate::state_dir;
@@ -121,7 +123,7 @@ pub(super) fn enrollment(device: &Device, is_to_come: bool, now: Timestamp) -> V
 
 /// Whether what the operator allows can be used: directories to place things in, programs to probe with.
 pub(super) fn allowed(root: &Path, allowed: &Allowed) -> Vec<Finding> {
-    let on_device = |path: &str| root.join(path.trim_start_matches('/'));
+    let on_device = |path: &str| beneath(root, Path::new(path));
     let directories = allowed.paths.iter().filter(|path| path.starts_with('/')).flat_map(|shown| {
         let path = on_device(shown);
         let unusable = |why: String| Finding::warn("allowed path", codes::ALLOWED_UNUSABLE, format!("{shown}: {why}"));
@@ -141,6 +143,23 @@ pub(super) fn allowed(root: &Path, allowed: &Allowed) -> Vec<Finding> {
         Some(Finding::warn("allowed program", codes::ALLOWED_UNUSABLE, found))
     });
     directories.chain(programs).collect()
+}
+
+/// Whether the unit that is installed lets the agent do what the configuration allows.
+pub(super) fn unit(root: &Path, config: &str, allowed: &Allowed) -> Option<Finding> {
+    const WHAT: &str = "systemd unit";
+    let file = Path::new("/etc/systemd/system/bellwether-agent.service");
+    let installed = std::fs::read_to_string(beneath(root, file)).ok()?;
+    let program = installed.lines().find_map(|line| line.strip_prefix("ExecStart=")?.split(' ').next());
+    let made = unit::unit(allowed, Installed { program: program.unwrap_or_default(), config });
+    let found = file.display();
+    Some(if made == installed {
+        Finding::ok(WHAT, format!("{found} is as the configuration wants it"))
+    } else {
+        let found = format!("{found} is not what this release makes of the configuration");
+        Finding::warn(WHAT, codes::ALLOWED_UNUSABLE, found)
+            .advise("bellwether-agent unit > /etc/systemd/system/bellwether-agent.service; systemctl daemon-reload; systemctl restart bellwether-agent. Edits of your own belong in a drop-in.")
+    })
 }
 
 fn room_at(what: &str, path: &Path) -> Vec<Finding> {

@@ -65,7 +65,8 @@ pub(crate) async fn check(subject: &Subject) -> Vec<Finding> {
 
 fn configuration(subject: &Subject) -> Vec<Finding> {
     const WHAT: &str = "configuration";
-    let path = subject.config.as_deref().or(Some(Path::new(CONFIG)).filter(|path| path.exists()));
+    let installed = config::beneath(&subject.root, Path::new(CONFIG));
+    let path = subject.config.as_deref().or(Some(installed.as_path()).filter(|path| path.exists()));
     let mut found = Vec::new();
     let allowed = match config::load(path) {
         Ok(allowed) => {
@@ -80,5 +81,7 @@ fn configuration(subject: &Subject) -> Vec<Finding> {
     };
     found.extend(allowlists(&allowed));
     found.extend(local::allowed(&subject.root, &allowed));
+    // The unit names the configuration of its own device.
+    found.extend(path.filter(|path| **path == *installed).and_then(|_| local::unit(&subject.root, CONFIG, &allowed)));
     found
 }
