@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bellwether_core::admission::{Domain, VoidTokens};
+use bellwether_core::admission::Domain;
 use bellwether_schemas::{Code, CommitId, codes};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -157,7 +157,7 @@ impl Reconciler {
 
         let admitted = world.repository.declared().map(|declared| declared.inventory().admissions().clone());
         let (admissions, admissions_seen) = watch::channel(admitted);
-        let (void, _void_seen) = watch::channel(VoidTokens::All);
+        let (void, void_seen) = watch::channel(publisher.void_tokens());
         let (views, views_seen) = watch::channel(Arc::new(world.views(&url, false, now)));
         let (incoming_sender, incoming) = mpsc::channel(BATCH);
         let (enrolled_sender, enrolled) = mpsc::channel(BATCH);
@@ -181,6 +181,7 @@ impl Reconciler {
             objects: objects.store().clone(),
             store: store.clone(),
             admissions: admissions_seen,
+            void_tokens: void_seen,
             views: views_seen,
             incoming: incoming_sender,
             enrolled: enrolled_sender,

@@ -269,15 +269,12 @@ async fn keep_spent(world: &mut World, outlets: &Outlets) {
 /// Once a head is accepted after records of spent tokens were lost, it says which tokens are void: those that were listed
 /// until then. Tells the listeners.
 async fn settle_void_tokens(world: &mut World, outlets: &Outlets) -> Result<(), TickError> {
-    let undecided = outlets.publisher.void_tokens().is_some_and(|void| void.up_to.is_none());
+    let undecided = outlets.publisher.void_tokens() == VoidTokens::All;
     let head = world.repository.head().filter(|_| *world.repository.condition() == Condition::Verified);
     if let Some(head) = head.filter(|_| undecided && !world.repository.lacks_anchor()) {
         outlets.publisher.store_void_tokens(Some(head.number)).await?;
     }
-    let void = outlets.publisher.void_tokens().map_or(VoidTokens::None, |void| match void.up_to {
-        Some(landing) => VoidTokens::UpTo(landing),
-        None => VoidTokens::All,
-    });
+    let void = outlets.publisher.void_tokens();
     world.void = void;
     outlets.void.send_if_modified(|told| std::mem::replace(told, void) != void);
     Ok(())

@@ -40,7 +40,7 @@ pub use head::SignedHead;
 pub use objects::{Objects, ObjectsError};
 pub use presented::{PresentedError, PresentedMetadata};
 pub use survey::{Enrolled, Survey, Surveyed};
-pub use void::VoidRecord;
+use void::VoidRecord;
 
 use objects::Flush;
 use write::in_parallel;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
 use serde::{Deserialize, Serialize};
 
+use bellwether_core::admission::VoidTokens;
 use bellwether_schemas::Sha256Digest;
 
 use crate::store::TokenRow;
@@ -17,7 +18,7 @@ use super::{Inner, Objects, PublishError, Publisher, layout, record};
 
 /// The `_type` of the record: the only value of its kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum VoidType {
+enum VoidType {
     /// A record of void tokens.
     #[default]
     #[serde(rename = "bellwether-void-tokens")]
@@ -27,19 +28,23 @@ pub enum VoidType {
 /// Which tokens are void.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct VoidRecord {
+pub(super) struct VoidRecord {
     /// What it is.
     #[serde(rename = "_type")]
-    pub kind: VoidType,
+    kind: VoidType,
     /// Those that landings up to this one list; all of them until a head is accepted after the loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub up_to: Option<u64>,
+    up_to: Option<u64>,
 }
 
 impl Publisher {
-    /// The record that the store holds; `None` where no record of spent tokens was ever lost.
-    pub fn void_tokens(&self) -> Option<VoidRecord> {
-        *self.inner.void()
+    /// Which tokens are void; none where no record of a spent token was ever lost.
+    pub fn void_tokens(&self) -> VoidTokens {
+        match *self.inner.void() {
+            None => VoidTokens::None,
+            Some(VoidRecord { up_to: Some(landing), .. }) => VoidTokens::UpTo(landing),
+            Some(VoidRecord { up_to: None, .. }) => VoidTokens::All,
+        }
     }
 
     /// Signs a record and writes it, durable when this returns. Tokens that are void stay so.
@@ -47,7 +52,7 @@ impl Publisher {
     /// # Errors
     /// When the store fails.
     pub async fn store_void_tokens(&self, up_to: Option<u64>) -> Result<(), PublishError> {
-        let held = self.void_tokens();
+        let held = *self.inner.void();
         let up_to = match held.map(|held| held.up_to) {
             // Undecided becomes decided, and a mark only rises.
             Some(Some(before)) => up_to.map(|up_to| up_to.max(before)),

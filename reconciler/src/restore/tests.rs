@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bellwether_core::admission::VoidTokens;
 use bellwether_schemas::report::{Claim, Report, Reported};
 use bellwether_schemas::targets::SignedOffer;
 use bellwether_schemas::{CommitId, Seconds, Sha256Digest, Version};
@@ -326,7 +327,7 @@ async fn a_lost_store_is_made_anew_and_tokens_that_may_be_spent_are_void() {
         let restored = site.restore(from).await.expect("restored");
         assert!(restored.new_store && restored.void_tokens);
         let publisher = site.installed.restarted().await.expect("the chain of roots is back");
-        assert_eq!(publisher.void_tokens().map(|void| void.up_to), Some(None), "until a head is accepted");
+        assert_eq!(publisher.void_tokens(), VoidTokens::All, "until a head is accepted");
         assert!(site.installed.store().join(format!("enrolled/{token}")).exists(), "and the token is spent");
         assert_eq!(names(&site.start().await.loaded.devices, true), ["edge-1"]);
     }
@@ -346,10 +347,10 @@ async fn with_nothing_left_only_keys_and_git_are_needed() {
     let publisher = site.installed.restarted().await.expect("a publisher");
     publisher.store_void_tokens(Some(4)).await.expect("stored");
     publisher.store_void_tokens(Some(3)).await.expect("stored");
-    assert_eq!(publisher.void_tokens().and_then(|void| void.up_to), Some(4));
+    assert_eq!(publisher.void_tokens(), VoidTokens::UpTo(4));
     site.restore(None).await.expect("again");
     let publisher = site.installed.restarted().await.expect("a publisher");
-    assert_eq!(publisher.void_tokens().and_then(|void| void.up_to), None, "what was spent since is not known either");
+    assert_eq!(publisher.void_tokens(), VoidTokens::All, "what was spent since is not known either");
 
     std::fs::remove_file(site.installed.dir.path().join("online/targets.pem")).expect("removed");
     let refused = site.restore(None).await.expect_err("keys are no state");

@@ -307,13 +307,13 @@ impl Device {
             return None;
         };
         let classification = self.classify(&reported, repository, blobs);
-        let (Some(declared), rewound) = (repository.declared(), repository.is_rewound()) else { return None };
         let nonce = match &reported {
             Reported::Readable(report) => Some(report.nonce.as_str()),
             Reported::Unreadable { nonce, .. } => nonce.as_deref(),
         };
         let who = Who { device: &self.row.name, labels: &self.facts.labels, nonce };
-        self.standing = standing(&classification, &who, declared.resumes(), rewound);
+        let resumes = repository.declared().into_iter().flat_map(Declared::resumes);
+        self.standing = standing(&classification, &who, resumes, repository.is_rewound());
         match &self.standing {
             // One fetch comes before the first pause; a device that is paused stays so under a new head.
             Standing::Paused(pause) => {

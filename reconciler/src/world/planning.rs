@@ -22,8 +22,12 @@ const PLAN_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 impl World {
     /// Plans every fleet for which something happened, and records what follows.
     pub fn plan(&mut self, domain: &Domain, now: Timestamp) {
-        let Some(head) = self.repository.head() else { return };
         self.exclude(domain);
+        let Some(head) = self.repository.head() else {
+            // Nothing is accepted, but a branch that was set back pauses those that are ahead of it.
+            let touched = std::mem::take(&mut self.touched);
+            return self.explain(&touched);
+        };
         let declared = self.repository.declared().expect("there is a head, so something is declared");
         let gone: Vec<FleetName> =
             self.fleets.keys().filter(|fleet| !declared.fleets().contains_key(*fleet)).cloned().collect();
@@ -169,11 +173,13 @@ impl World {
 
     /// Gives the devices that are in no plan their reason.
     fn explain(&mut self, touched: &BTreeSet<DeviceName>) {
+        let is_declared = self.repository.declared().is_some();
         for name in touched {
             let device = self.devices.get_mut(name).expect("only known devices are touched");
             let excluded = device.row.paused.clone();
             match (&device.placement, excluded) {
                 (_, Some(reason)) => device.reason = Some(reason),
+                (_, None) if !is_declared => device.reason = None,
                 (Placement::Orphaned, None) => device.reason = Some(WaitingOn::Orphaned),
                 (Placement::Overlap(fleets), None) => {
                     device.reason = Some(WaitingOn::Overlap { fleets: fleets.clone() });

@@ -249,3 +249,41 @@ async fn without_a_verified_head_nobody_is_told_to_go_on() {
     site.pass(&[("edge-1", readable(applying))]).await.expect("stored");
     assert_eq!(site.world.answer(&name).len(), 1, "with one it is");
 }
+
+#[tokio::test]
+async fn a_branch_that_was_set_back_pauses_who_is_ahead_also_where_nothing_is_accepted() {
+    let mut git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let before = git.clone();
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let first = site.offer("edge-1").expect("an offer");
+    site.pass(&[("edge-1", readable(runs(&first)))]).await.expect("stored");
+    git.land(&[("fleets/edge.yaml", &fleet("two"))]);
+    site.fetch(&git);
+    site.pass(&[("edge-1", readable(runs(&first)))]).await.expect("stored");
+    let second = site.offer("edge-1").expect("an offer");
+    let head = site.world.repository.head_record().map(|record| crate::store::HeadRow::from(&record));
+    assert!(head.as_ref().is_some_and(|head| head.landing == 2));
+
+    // Database and mirror are lost; the store names a head that the branch does not have.
+    let mut lost = Site::open(&before, Loaded::default()).await;
+    let timing = lost.world.timing;
+    let objects = crate::repository::SharedObjects::new(before.objects.clone());
+    let mut repository = crate::repository::Repository::new(objects, lost.introduction, "main");
+    repository.restore(None, head, lost.now);
+    lost.world = crate::world::World::new(repository, timing, Loaded::default()).expect("readable");
+    lost.fetch(&before);
+    assert!(lost.world.repository.is_rewound() && lost.world.repository.head().is_none());
+    lost.pass(&[("edge-1", readable(runs(&second))), ("edge-2", readable(runs(&first)))]).await.expect("stored");
+    lost.fetch(&before);
+    lost.pass(&[]).await.expect("stored");
+    let paused = |site: &Site, name: &str| site.device(name).row.paused.clone();
+    let commit = Some(second.version.commit);
+    assert!(
+        matches!(paused(&lost, "edge-1"), Some(bellwether_schemas::api::WaitingOn::Paused { commit: found, .. }) if found == commit)
+    );
+    assert_eq!(paused(&lost, "edge-2"), None);
+    lost.fetch(&git);
+    lost.pass(&[]).await.expect("stored");
+    assert_eq!(paused(&lost, "edge-1"), None, "the missing commit is back");
+}
