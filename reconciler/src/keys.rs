@@ -162,6 +162,17 @@ impl OnlineKeys {
 /// The signed first root, beside the online keys: the reconciler publishes it, and devices pin it.
 pub const ROOT_JSON: &str = "1.root.json";
 
+/// The name of the file of a root beside the online keys.
+pub fn root_file(version: NonZeroU64) -> String {
+    format!("{version}.root.json")
+}
+
+/// The version in the name of such a file; `None` for other files.
+pub fn version_of_root_file(name: &str) -> Option<NonZeroU64> {
+    let version = name.strip_suffix(".root.json")?.parse().ok()?;
+    (root_file(version) == name).then_some(version)
+}
+
 /// Makes the root key in `root_dir` and the online keys in `online_dir`, and signs the first root (1 of 1) with it.
 ///
 /// # Errors

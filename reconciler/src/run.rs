@@ -14,7 +14,7 @@ use crate::config::{Config, ConfigError};
 use crate::git::{self, FetchError, Mirror};
 use crate::keys::{KeyError, OnlineKeys};
 use crate::pki::{Authority, AuthorityError};
-use crate::publish::{Objects, ObjectsError, PublishError, Publisher, SLICE};
+use crate::publish::{Objects, ObjectsError, PublishError, Publisher, SLICE, publish_roots};
 use crate::repository::{Repository, SharedObjects};
 use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
 use crate::store::{AcceptError, HeadRow, InstanceError, PlanError, Store, StoreError, check_instance};
@@ -116,6 +116,9 @@ impl Reconciler {
         let store = Store::open(&config.state).await?;
         let objects = Objects::in_directory(&config.store)?;
         check_instance(&store, objects.store().as_ref()).await?;
+        for version in publish_roots(&objects, &config.keys).await? {
+            tracing::info!(%version, "published a root");
+        }
         let publisher = Publisher::open(objects.clone(), OnlineKeys::load(&config.keys)?).await?;
         let authority = Arc::new(Authority::load(&config.ca)?);
 

@@ -66,4 +66,7 @@ codes! { PUBLISH:
     REPOSITORY_ACCESS = "BW-0525", "a file that opens the way to the repository cannot be used",
         "repositoryAccess in the configuration names a token, certificate, key or list of hosts; the file is missing, empty, or can be read by others.",
         "Mend the file that the message names. It is read again with the next fetch.";
+    ROOT_DIFFERS = "BW-0526", "store and keys have different roots",
+        "A version of the TUF root is in the store and beside the online keys, and the two are not the same file: they belong to different installations, or two people made the same next root.",
+        "Configure the keys directory that belongs to this store. Where a root was made twice, remove the file beside the keys that was not published, and make it again on top of the newest.";
 }
