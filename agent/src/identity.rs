@@ -1,5 +1,6 @@
 //! Who the device is: key, certificate, and where its reconciler listens.
 
+use bellwether_schemas::lives::is_renewal_due;
 use bellwether_schemas::name::DeviceName;
 use jiff::Timestamp;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -17,7 +18,7 @@ pub(crate) struct Identity {
     pub(crate) key: String,
     /// PEM.
     pub(crate) certificate: String,
-    /// The only CA that servers are trusted by, PEM.
+    /// The only authorities that servers are trusted by, PEM: one, or two while the reconciler replaces its own.
     pub(crate) ca: String,
     /// `https://host:port` of the `devices` listener.
     pub(crate) devices: String,
@@ -63,15 +64,16 @@ impl Identity {
     /// Whether two thirds of the certificate's life are over, so that it shall be renewed. A certificate that cannot be read shall be, too.
     pub(crate) fn is_renewable(&self, now: Timestamp) -> bool {
         let Some((from, until)) = validity(&self.certificate) else { return true };
-        now.as_second() >= from + (until - from) / 3 * 2
+        is_renewal_due(from, until, now)
     }
 }
 
-fn validity(pem: &str) -> Option<(i64, i64)> {
+fn validity(pem: &str) -> Option<(Timestamp, Timestamp)> {
     let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
     let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
     let validity = certificate.validity();
-    Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
+    let time = |seconds| Timestamp::from_second(seconds).ok();
+    Some((time(validity.not_before.timestamp())?, time(validity.not_after.timestamp())?))
 }
 
 #[cfg(test)]

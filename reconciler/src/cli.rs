@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Advertise, CONFIG_FILE, Config, IntroductionConfig, Listen};
+use crate::config::{Advertise, CONFIG_FILE, Config, IntroductionConfig, Listen, default_renew_grace};
 use crate::git::Access;
 use crate::keys::ROOT_JSON;
 use crate::pki::{Authority, ServerName};
@@ -210,6 +210,7 @@ impl Init {
             poll: Seconds::new(30),
             heartbeat: self.heartbeat,
             stale_after: None,
+            renew_grace: default_renew_grace(),
             webhook_secret_file: None,
         })
     }

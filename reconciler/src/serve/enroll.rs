@@ -28,7 +28,7 @@ use super::problem::{Class, Problem};
 use super::spent::{Spend, SpentTokens, Use};
 use super::views::Views;
 use super::webhook::WEBHOOK_PATH;
-use crate::pki::{Authority, Peer, RequestedKey};
+use crate::pki::{AuthorityWatch, Peer, RequestedKey};
 
 /// Bytes of a request that are read.
 const MAX_BODY: usize = 64 * 1024;
@@ -55,7 +55,7 @@ pub struct Enrolled {
 }
 
 pub(super) struct Enroll {
-    pub(super) authority: Arc<Authority>,
+    pub(super) authority: AuthorityWatch,
     pub(super) domain: Domain,
     pub(super) advertise: Advertise,
     pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
@@ -218,7 +218,8 @@ impl Enroll {
         key: &RequestedKey,
         facts: BTreeMap<String, String>,
     ) -> Result<EnrollResponse, Problem> {
-        let certificate = self.authority.issue(key, &used.identity, used.at).map_err(|error| {
+        let authority = self.authority.borrow().clone();
+        let certificate = authority.issue(key, &used.identity, used.at).map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, device = %used.identity.device, "cannot issue");
             failed("the certificate could not be signed; the token stays spent")
         })?;

@@ -3,6 +3,7 @@
 //! In: rows of the domain. Out: the same rows, after any crash as of the last acknowledged transaction.
 //! Writers take the write lock at `BEGIN`, so that reading and then writing in one transaction cannot fail half-way.
 
+mod certificates;
 mod devices;
 mod events;
 mod heads;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+pub use certificates::CertificateRow;
 pub use heads::AcceptError;
 pub use instance::{InstanceError, check_instance, declare_instance};
 pub use plans::{PlanChange, PlanError, PlanId};

@@ -39,6 +39,12 @@ codes! { AGENT:
     TLS_TIME = "BW-0616", "the server's certificate is not valid at this time",
         "By the device's clock the certificate is not valid yet or not any more: a clock is far off, or the certificate ran out.",
         "Compare the times in the message, and set the clock that is wrong. If both are right, the reconciler needs a new certificate.";
+    ROOT_FOREIGN = "BW-0617", "the root that this device pins is not one of this reconciler's",
+        "The reconciler's next root is not signed by the keys that this device trusts: the repository was set up anew with other keys, or something else answers.",
+        "If the keys were made anew, enroll the device again with the reconciler's root: bellwether-agent enroll. The device keeps what it runs.";
+    AUTHORITIES_REFUSED = "BW-0618", "authorities that the reconciler named were not taken over",
+        "None of them vouches for the certificate of the server that named them, so with them alone the device could not come back.",
+        "Look at ca.crt and server.crt of the reconciler: bellwether-reconciler certs. The device goes on with the authorities that it trusts.";
     METADATA_REFUSED = "BW-0620", "signed metadata was refused",
         "The metadata that the device was given does not verify: signature, version, expiry, hash or form.",
         "If the clock is right and this lasts, look at the reconciler's store and keys. The device keeps what it runs.";
