@@ -7,6 +7,7 @@ pub mod keys;
 pub mod pki;
 pub mod publish;
 pub mod repository;
+pub mod restore;
 pub mod run;
 pub mod serve;
 pub mod store;

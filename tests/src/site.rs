@@ -93,6 +93,15 @@ impl SiteBuilder {
         }
     }
 
+    /// With further labels, by the number of a device, from 1 on.
+    #[must_use]
+    pub fn labels(mut self, labels: impl Fn(usize) -> Vec<(&'static str, &'static str)>) -> Self {
+        for (index, (_, known)) in self.devices.iter_mut().enumerate() {
+            known.extend(labels(index + 1).into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
+        }
+        self
+    }
+
     /// With another fleet manifest.
     #[must_use]
     pub fn fleet(mut self, yaml: &str) -> Self {
@@ -257,6 +266,14 @@ impl Site {
         said
     }
 
+    /// Runs another command of the reconciler on its configuration, to its end; what it said.
+    pub fn reconciler_command(&self, command: &str, more: &[&str]) -> (bool, String) {
+        let config = text(&self.path("reconciler/reconciler.yaml"));
+        let arguments = [&["reconciler", command, "--config", &config], more].concat();
+        let (status, said) = Process::run(&self.program, &arguments);
+        (status.success(), said)
+    }
+
     /// Kills the reconciler at once.
     pub fn kill_reconciler(&mut self) {
         self.reconciler = None;
@@ -286,10 +303,18 @@ impl Site {
     pub fn enroll_all(&self) {
         // The token is known once the reconciler accepted the introduction.
         self.wait_repository("the introduction is accepted", |repository| repository.head.is_some());
-        for device in &self.devices {
-            let (done, said) = self.enroll(device, &self.tokens[&device.name]);
-            assert!(done, "{said}");
-        }
+        // Most of the time each waits for another process.
+        let share = self.devices.len().div_ceil(8).max(1);
+        std::thread::scope(|scope| {
+            for devices in self.devices.chunks(share) {
+                scope.spawn(move || {
+                    for device in devices {
+                        let (done, said) = self.enroll(device, &self.tokens[&device.name]);
+                        assert!(done, "{said}");
+                    }
+                });
+            }
+        });
     }
 
     /// Enrolls a device with a token.
@@ -363,6 +388,12 @@ impl Site {
     /// Waits until the devices are as a test expects; panics with everything known when they never are.
     pub fn wait_devices(&self, what: &str, is: impl Fn(&[DeviceView]) -> bool) -> Vec<DeviceView> {
         self.wait(what, || Some(self.views()).filter(|views| !views.is_empty() && is(views)))
+    }
+
+    /// Waits until the rollout of a fleet is as a test expects.
+    pub fn wait_rollout_of(&self, fleet: &str, what: &str, is: impl Fn(&RolloutView) -> bool) -> RolloutView {
+        let of_fleet = |view: &RolloutView| view.fleet.as_str() == fleet && is(view);
+        self.wait(what, || self.get::<Vec<RolloutView>>("rollouts")?.into_iter().find(of_fleet))
     }
 
     /// Waits until the rollout is as a test expects.

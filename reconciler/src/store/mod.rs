@@ -19,9 +19,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 
 pub use certificates::CertificateRow;
 pub use heads::AcceptError;
-pub use instance::{InstanceError, check_instance, declare_instance};
+pub use instance::{
+    Instance, InstanceError, adopt_instance, check_instance, declare_instance, instance_of, is_empty, name_objects,
+};
 pub use plans::{PlanChange, PlanError, PlanId};
-pub use rows::{DeviceRow, EventRow, HeadRow, LandingRow, OfferRow, OfferedRow, StoredEvent};
+pub use rows::{DeviceRow, EventRow, HeadRow, LandingRow, OfferRow, OfferedRow, RolloutRow, StoredEvent};
 pub use tokens::TokenRow;
 
 /// How long a writer waits for another one.
@@ -94,7 +96,7 @@ pub struct Loaded {
     /// Every offer that was ever signed, by device and rank.
     pub offered: Vec<OfferedRow>,
     /// The rollout records, by fleet.
-    pub rollouts: Vec<(bellwether_schemas::FleetName, serde_json::Value)>,
+    pub rollouts: Vec<RolloutRow>,
     /// The plan in force.
     pub plan: PlanId,
     /// The newest events, newest first.
@@ -150,6 +152,26 @@ impl Store {
             plan: self.newest_plan().await?,
             events: self.load_events().await?,
         })
+    }
+
+    /// Copies everything into an empty database.
+    ///
+    /// # Errors
+    /// When either fails.
+    pub async fn copy_into(&self, target: &Self) -> Result<(), StoreError> {
+        let file = self.pool.connect_options().get_filename().display().to_string();
+        let mut connection = target.pool.acquire().await.map_err(failed("open a database to copy into"))?;
+        let attach = sqlx::query("ATTACH DATABASE $1 AS source").bind(file);
+        attach.execute(&mut *connection).await.map_err(failed("open a database to copy from"))?;
+        for table in
+            ["meta", "head", "landings", "devices", "offers", "rollouts", "plans", "events", "tokens", "certificates"]
+        {
+            let copy = sqlx::AssertSqlSafe(format!("INSERT INTO main.{table} SELECT * FROM source.{table}"));
+            sqlx::query(copy).execute(&mut *connection).await.map_err(failed("copy a table"))?;
+        }
+        let detach = sqlx::query("DETACH DATABASE source").execute(&mut *connection).await;
+        detach.map_err(failed("close a database that was copied"))?;
+        Ok(())
     }
 
     /// Closes the database, after all that runs on it.

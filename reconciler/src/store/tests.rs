@@ -69,6 +69,10 @@ fn offered(text: &str, revision: u32) -> OfferedRow {
     OfferedRow { device: name(text), version, fleet, template: commit(6), digest, offered_at: at(3) }
 }
 
+fn rollout(sequence: u64) -> RolloutRow {
+    RolloutRow { fleet: "edge".parse().expect("a name"), sequence, record: serde_json::json!({"stable": null}) }
+}
+
 fn event(message: &str) -> EventRow {
     let kind = "offered".to_owned();
     EventRow { at: at(5), kind, device: Some(name("a")), fleet: None, code: None, message: message.to_owned() }
@@ -102,7 +106,7 @@ async fn everything_comes_back_after_a_restart() {
     let (dir, store) = open().await;
     store.accept_head(None, &head(2), &[landing(1), landing(2)]).await.expect("accepted");
     let change = PlanChange {
-        records: BTreeMap::from([("edge".parse().expect("a name"), serde_json::json!({"stable": null}))]),
+        records: BTreeMap::from([("edge".parse().expect("a name"), rollout(1_790_000_000))]),
         devices: vec![device("b"), device("a")],
         offers: vec![offered("a", 0), offered("a", 1)],
         events: vec![event("first"), event("second")],
@@ -116,7 +120,7 @@ async fn everything_comes_back_after_a_restart() {
     assert_eq!(loaded.landings, [landing(1), landing(2)]);
     assert_eq!(loaded.devices, [device("a"), device("b")]);
     assert_eq!(loaded.offered, change.offers);
-    assert_eq!(loaded.rollouts, change.records.into_iter().collect::<Vec<_>>());
+    assert_eq!(loaded.rollouts, [rollout(1_790_000_000)]);
     assert_eq!(loaded.plan, plan);
     let messages: Vec<_> = loaded.events.iter().map(|stored| stored.event.message.as_str()).collect();
     assert_eq!(messages, ["second", "first"]);
@@ -223,11 +227,13 @@ async fn other_databases_are_refused_by_their_address() {
 async fn database_and_object_store_name_each_other() {
     let ((_a, store), (_b, other)) = (open().await, open().await);
     let (objects, empty) = (InMemory::new(), InMemory::new());
-    let code = |result: Result<String, InstanceError>| result.expect_err("refused").code();
+    let code = |result: Result<Instance, InstanceError>| result.expect_err("refused").code();
     assert_eq!(code(check_instance(&store, &objects).await), codes::NOT_INITIALISED);
     declare_instance(&store, &objects, "blue").await.expect("declared");
-    assert_eq!(check_instance(&store, &objects).await.expect("they belong together"), "blue");
-    assert_eq!(code(check_instance(&other, &objects).await), codes::DATABASE_EMPTY);
+    let known = check_instance(&store, &objects).await.expect("they belong together");
+    assert_eq!(known, Instance::Known("blue".to_owned()));
+    let lost = check_instance(&other, &objects).await.expect("a database that was lost");
+    assert_eq!(lost, Instance::DatabaseLost("blue".to_owned()));
     assert_eq!(code(check_instance(&store, &empty).await), codes::OBJECT_STORE_EMPTY);
     let taken = declare_instance(&other, &objects, "green").await.expect_err("the object store is in use");
     assert_eq!(taken.code(), codes::STORE_IN_USE);

@@ -34,6 +34,7 @@ impl Bench {
             sessions: Arc::default(),
             views: watch::channel(Arc::default()).0,
             admissions: watch::channel(None).0,
+            void: watch::channel(VoidTokens::None).0,
             domain: "example.org".parse().expect("a domain"),
             url: String::new(),
         };

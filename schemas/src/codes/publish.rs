@@ -69,4 +69,13 @@ codes! { PUBLISH:
     ROOT_DIFFERS = "BW-0526", "store and keys have different roots",
         "A version of the TUF root is in the store and beside the online keys, and the two are not the same file: they belong to different installations, or two people made the same next root.",
         "Configure the keys directory that belongs to this store. Where a root was made twice, remove the file beside the keys that was not published, and make it again on top of the newest.";
+    RECORDS_BEHIND = "BW-0530", "the database was lost, or is older than what is in the store or on devices",
+        "The database was deleted, or it or the store was put back from a copy. What git, the store and devices know better is taken from them, and devices that have a version are waited for.",
+        "Nothing: devices take part again as they report. If nobody put a copy back, find out who did. What only the lost records knew is listed in docs/backup-restore.md.";
+    BACKUP_FAILED = "BW-0531", "the backup could not be made",
+        "The place of the backup exists already or cannot be written, or the database or the store failed.",
+        "Mend what the message names, and name a new folder with --to.";
+    RESTORE_REFUSED = "BW-0532", "nothing could be restored",
+        "A reconciler still runs on this state, the database that is there is not empty, the backup is not one or is another reconciler's, or the keys are not there.",
+        "Do what the message says; nothing was changed. Keys and the certificate authority are secrets of their own: put them back first.";
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use bellwether_schemas::manifest::{Rollout, WaveMembers};
+use bellwether_schemas::report::FailureKind;
 use bellwether_schemas::{DeviceName, Sha256Digest};
 
-use super::record::{MemberRecord, RolloutRecord};
+use super::record::{FailureNote, MemberRecord, RolloutRecord};
 use super::standing::{Row, Sheet, Standing};
 use super::{FleetInput, Member};
 
@@ -29,6 +30,7 @@ pub(super) fn carry<'a>(input: &'a FleetInput<'a>) -> Sheet<'a> {
             target: input.target,
             stable: old.stable,
             rollout: old.rollout.clone(),
+            rebuilt: old.rebuilt,
             waves: old.waves.clone(),
             halted: old.halted.clone(),
             members: BTreeMap::new(),
@@ -37,6 +39,7 @@ pub(super) fn carry<'a>(input: &'a FleetInput<'a>) -> Sheet<'a> {
             target: input.target,
             stable: None,
             rollout: input.rollout.clone(),
+            rebuilt: input.records_lost,
             waves: Vec::new(),
             halted: None,
             members: BTreeMap::new(),
@@ -44,6 +47,7 @@ pub(super) fn carry<'a>(input: &'a FleetInput<'a>) -> Sheet<'a> {
     };
     if turn != Turn::Continue {
         record.rollout = input.rollout.clone();
+        record.rebuilt &= input.record.is_none();
         record.waves.clear();
         record.halted = None;
     }
@@ -98,6 +102,7 @@ fn note(member: &Member, known: Option<MemberRecord>, turn: Turn, record: &Rollo
                 before: stable.filter(|_| stable != target),
                 select: first_select(&record.rollout, member),
                 joined: record.stable.is_some() && !record.is_complete(),
+                failed: failed_before(member, record),
                 ..MemberRecord::default()
             }
         }
@@ -118,10 +123,18 @@ fn note(member: &Member, known: Option<MemberRecord>, turn: Turn, record: &Rollo
                 select: first_select(&record.rollout, member),
                 joined: known.is_none() && record.stable.is_some(),
                 follows: left,
+                failed: failed_before(member, record),
                 ..MemberRecord::default()
             }
         }
     }
+}
+
+/// The failure at this very content that a device tells of, where no record can: what failed on it is not tried again.
+fn failed_before(member: &Member, record: &RolloutRecord) -> Option<FailureNote> {
+    let failure = member.observed.failure.as_ref().filter(|failure| failure.kind != FailureKind::Transient)?;
+    let target = digest(&member.target).filter(|target| record.rebuilt && failure.digest == Some(*target))?;
+    (!member.observed.runs(target)).then_some(FailureNote { version: failure.version?, silent: false })
 }
 
 fn digest(rendered: &Result<Sha256Digest, String>) -> Option<Sha256Digest> {

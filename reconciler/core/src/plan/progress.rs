@@ -155,6 +155,10 @@ fn blocked(sheet: &Sheet<'_>, placement: &Placement) -> Option<WaitingOn> {
         return sheet.stop();
     }
     let place = sheet.open_waves();
+    // Nothing is decided by the few that reported first.
+    if sheet.rows.iter().any(|row| row.is_awaited(&sheet.input.limits)) {
+        return Some(WaitingOn::AwaitingReconnect);
+    }
     if place == sheet.all_waves() || is_skipped(sheet, placement, place) {
         return None;
     }

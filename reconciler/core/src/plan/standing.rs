@@ -111,6 +111,11 @@ impl Row<'_> {
         self.member.observed.paused.is_some()
     }
 
+    /// Whether it is expected back: records were lost, and devices had no time yet to report.
+    pub(super) fn is_awaited(&self, timing: &Timing) -> bool {
+        self.member.observed.paused == Some(WaitingOn::AwaitingReconnect) && timing.now < timing.grace_end()
+    }
+
     pub(super) fn target(&self) -> Option<Sha256Digest> {
         self.member.target.as_ref().ok().copied()
     }
@@ -146,7 +151,7 @@ impl Row<'_> {
         let note = |version: Version, silent| Some(FailureNote { version, silent });
         let is_due = self.runs_since(rules.waves).is_some_and(|since| rules.is_due(since));
         if self.is_paused() {
-            return Standing::Out;
+            return if self.is_awaited(&rules.timing) { Standing::Pending } else { Standing::Out };
         }
         if self.member.target.is_err() {
             return Standing::RenderError;
@@ -291,6 +296,7 @@ impl<'a> Sheet<'a> {
             let waits = row.contact == Contact::Silent || timeout.is_some();
             [(!settled).then_some(silence), timeout, waits.then(|| limits.grace_end())].into_iter().flatten()
         });
-        soaks.chain(rows).filter(|at| *at > limits.now).min()
+        let awaited = self.rows.iter().any(|row| row.is_awaited(&limits)).then(|| limits.grace_end());
+        soaks.chain(rows).chain(awaited).filter(|at| *at > limits.now).min()
     }
 }

@@ -32,6 +32,7 @@ struct World {
     authority: watch::Sender<Arc<Authority>>,
     bound: Bound,
     admissions: watch::Sender<Option<Arc<Admissions>>>,
+    void_tokens: watch::Sender<VoidTokens>,
     views: watch::Sender<Arc<Views>>,
     enrolled: mpsc::Receiver<Enrolled>,
     incoming: Option<mpsc::Receiver<Incoming>>,
@@ -62,6 +63,7 @@ fn entry(n: u8, id: &str, device: Option<&str>) -> Entry {
         expires: "2100-01-01T00:00:00Z".parse().expect("a time"),
         device: device.map(|name| name.parse().expect("a name")),
         revoked: false,
+        since: 1,
     }
 }
 
@@ -99,6 +101,7 @@ impl World {
         let mut all = Admissions::default();
         entries.into_iter().for_each(|entry| all.insert(entry));
         let (admissions, admissions_seen) = watch::channel(Some(Arc::new(all)));
+        let (void_tokens, void_tokens_seen) = watch::channel(VoidTokens::None);
         let (views, views_seen) = watch::channel(Arc::default());
         let (incoming_sender, incoming) = mpsc::channel(64);
         let (enrolled_sender, enrolled) = mpsc::channel(64);
@@ -109,6 +112,7 @@ impl World {
             objects,
             store,
             admissions: admissions_seen,
+            void_tokens: void_tokens_seen,
             views: views_seen,
             incoming: incoming_sender,
             enrolled: enrolled_sender,
@@ -124,6 +128,7 @@ impl World {
             authority,
             bound,
             admissions,
+            void_tokens,
             views,
             enrolled,
             incoming: Some(incoming),
