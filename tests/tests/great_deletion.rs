@@ -214,10 +214,10 @@ impl Great {
         let online = |view: &DeviceView| !self.offline.contains(&view.name.to_string());
         site.wait_devices("everybody who is there takes part again", |views| {
             views.len() >= DEVICES - self.offline.len()
-                && views.iter().filter(|view| online(view)).all(|view| match view.status.summary.status {
-                    Summary::Online | Summary::Error => true,
-                    _ => false,
-                })
+                && views
+                    .iter()
+                    .filter(|view| online(view))
+                    .all(|view| matches!(view.status.summary.status, Summary::Online | Summary::Error))
         });
         self.wait_middle("the rollouts stand where they stood");
         for view in site.views().iter().filter(|view| !online(view)) {
