@@ -10,12 +10,14 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
+use bellwether_core::admission::Admissions;
 use bellwether_core::plan::{Advice, device_advice};
 use bellwether_schemas::api::{
-    ClaimKind, CommitView, Condition, DeviceView, MissingCommit, RepositoryView, RolloutState, RolloutView, Stand,
-    Summary, Updated,
+    ClaimKind, CommitView, Condition, DeviceView, MissingCommit, RepositoryView, RequestView, RolloutState,
+    RolloutView, Stand, Summary, Updated,
 };
 use bellwether_schemas::select::DeviceSelector;
+use bellwether_schemas::{EnrollmentName, Sha256Digest};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
@@ -25,6 +27,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::problem::Problem;
+use super::requests::Requests;
 use super::sessions::Sessions;
 use super::updates::get_only;
 use super::views::Views;
@@ -44,7 +47,15 @@ pub(super) struct Page {
     views: watch::Receiver<Arc<Views>>,
     sessions: Arc<Sessions>,
     webhook: Arc<Calls>,
+    waiting: Waiting,
     devices_json: Arc<Mutex<Option<DevicesJson>>>,
+}
+
+/// What tells of devices that wait for a person to approve their key.
+#[derive(Clone)]
+pub(super) struct Waiting {
+    pub(super) requests: Arc<Requests>,
+    pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
 }
 
 /// All devices as JSON, and the snapshot that they are of.
@@ -54,8 +65,22 @@ struct DevicesJson {
 }
 
 impl Page {
-    pub(super) fn new(views: watch::Receiver<Arc<Views>>, sessions: Arc<Sessions>, webhook: Arc<Calls>) -> Self {
-        Self { views, sessions, webhook, devices_json: Arc::default() }
+    pub(super) fn new(
+        views: watch::Receiver<Arc<Views>>,
+        sessions: Arc<Sessions>,
+        webhook: Arc<Calls>,
+        waiting: Waiting,
+    ) -> Self {
+        Self { views, sessions, webhook, waiting, devices_json: Arc::default() }
+    }
+
+    /// The devices that wait for a person to approve their key.
+    pub(super) fn requests(&self) -> Vec<RequestView> {
+        let admissions = self.waiting.admissions.borrow().clone();
+        let awaits = |enrollment: &EnrollmentName, key: &Sha256Digest| {
+            admissions.as_ref().is_some_and(|admissions| admissions.awaits_approval(enrollment, key))
+        };
+        self.waiting.requests.list(awaits, Timestamp::now())
     }
 
     /// All devices as JSON: made once for each snapshot, however many ask.
@@ -109,7 +134,7 @@ async fn ready(State(page): State<Page>) -> Result<&'static str, Problem> {
 }
 
 async fn metrics_text(State(page): State<Page>) -> Response {
-    let text = metrics::render(&page.views(), &page.sessions, &page.webhook);
+    let text = metrics::render(&page.views(), page.requests().len(), &page.sessions, &page.webhook);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
@@ -129,6 +154,7 @@ struct Filter {
 #[template(path = "overview.html")]
 struct Overview<'a> {
     views: &'a Views,
+    requests: &'a [RequestView],
     attention: Vec<Attention<'a>>,
     q: &'a str,
     /// Why `q` is no selector, although it has operators.
@@ -159,11 +185,11 @@ struct Missing<'a> {
 
 async fn overview(State(page): State<Page>, filter: Result<Query<Filter>, QueryRejection>) -> Response {
     let q = filter.map(|Query(filter)| filter.q).unwrap_or_default();
-    let views = page.views();
-    render(&overview_of(&views, q.trim()))
+    let (views, requests) = (page.views(), page.requests());
+    render(&overview_of(&views, &requests, q.trim()))
 }
 
-fn overview_of<'a>(views: &'a Views, q: &'a str) -> Overview<'a> {
+fn overview_of<'a>(views: &'a Views, requests: &'a [RequestView], q: &'a str) -> Overview<'a> {
     let search = DeviceSelector::search(q);
     let matches = |device: &&DeviceView| match &search {
         Ok(Some(selector)) => selector.matches(device),
@@ -180,7 +206,8 @@ fn overview_of<'a>(views: &'a Views, q: &'a str) -> Overview<'a> {
     let summaries = Summary::ALL.iter().map(|word| (*word, summed(*word)));
     let updates = Updated::ALL.iter().map(|word| (*word, of(*word)));
     Overview {
-        attention: attention(views),
+        attention: attention(views, requests),
+        requests,
         q,
         fault: search.as_ref().err().map(ToString::to_string),
         devices,

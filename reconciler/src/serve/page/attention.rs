@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_core::plan::{Advice, advice, condition_advice, missing_advice};
 use bellwether_schemas::DeviceName;
-use bellwether_schemas::api::{Condition, DeviceView, RolloutState, WaitingOn};
+use bellwether_schemas::api::{Condition, DeviceView, RequestView, RolloutState, WaitingOn};
 
 use super::words;
 use crate::serve::Views;
@@ -35,8 +35,35 @@ pub(super) struct Attention<'a> {
 }
 
 /// Everything that waits for people.
-pub(super) fn attention(views: &Views) -> Vec<Attention<'_>> {
-    repository(views).into_iter().chain(rollouts(views)).chain(missing(views)).chain(devices(views)).collect()
+pub(super) fn attention<'a>(views: &'a Views, asked: &[RequestView]) -> Vec<Attention<'a>> {
+    let wait = repository(views).into_iter().chain(rollouts(views)).chain(missing(views)).chain(devices(views));
+    wait.chain(requests(asked)).collect()
+}
+
+/// Devices that wait for a person to approve their key.
+fn requests<'a>(asked: &[RequestView]) -> Option<Attention<'a>> {
+    let first = asked.first()?;
+    let RequestView { fingerprint, enrollment, .. } = first;
+    let (what, whose) = match asked.len() {
+        1 => ("One device waits for approval".to_owned(), "its key"),
+        number => (format!("{number} devices wait for approval"), "the key that waits longest"),
+    };
+    Some(Attention {
+        class: "wait",
+        what,
+        devices: Vec::new(),
+        more: 0,
+        why: format!("The fingerprint of {whose} is {fingerprint}, for enrollment {enrollment}.").into(),
+        search: None,
+        advice: Some(Advice {
+            text: "Compare it with what the device shows. Then approve it, and push; or leave it, if nobody of yours \
+                   waits: it is forgotten once it is not asked for any more."
+                .to_owned(),
+            command: Some(format!(
+                "bellwether device approve {fingerprint} --enrollment {enrollment} --commit && git push"
+            )),
+        }),
+    })
 }
 
 fn repository(views: &Views) -> Option<Attention<'_>> {
