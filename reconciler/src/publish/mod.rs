@@ -6,7 +6,6 @@
 mod check;
 mod head;
 mod layout;
-mod lock;
 mod objects;
 mod presented;
 mod read;

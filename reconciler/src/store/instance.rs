@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use bellwether_schemas::{Code, codes};
 
+use super::database::query;
 use super::{Store, StoreError, failed};
 
 /// Where the object store says which database it belongs to.
@@ -93,10 +94,10 @@ pub async fn declare_instance(store: &Store, objects: &dyn ObjectStore, instance
         }
         Err(error) => return Err(error.into()),
     }
-    sqlx::query("INSERT INTO meta (key, value) VALUES ($1, $2)")
+    query("INSERT INTO meta (key, value) VALUES ($1, $2)")
         .bind(KEY)
         .bind(instance)
-        .execute(store.pool())
+        .execute(store.database())
         .await
         .map_err(failed("name the store"))?;
     Ok(())
@@ -118,8 +119,9 @@ pub async fn check_instance(store: &Store, objects: &dyn ObjectStore) -> Result<
 }
 
 async fn in_database(store: &Store) -> Result<Option<String>, StoreError> {
-    let value = sqlx::query_scalar("SELECT value FROM meta WHERE key = $1").bind(KEY);
-    value.fetch_optional(store.pool()).await.map_err(failed("read which store it belongs to"))
+    let row = query("SELECT value FROM meta WHERE key = $1").bind(KEY).fetch_optional(store.database()).await;
+    let value = row.and_then(|row| row.map_or(Ok(None), |row| row.text("value")));
+    value.map_err(failed("read which store it belongs to"))
 }
 
 async fn in_objects(objects: &dyn ObjectStore) -> Result<Option<String>, InstanceError> {

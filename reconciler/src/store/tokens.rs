@@ -4,6 +4,7 @@ use bellwether_core::admission::{Domain, Identity};
 use bellwether_schemas::Sha256Digest;
 use jiff::Timestamp;
 
+use super::database::{Row, query};
 use super::rows::Columns;
 use super::{Store, StoreError, failed};
 
@@ -28,8 +29,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn token(&self, hash: &Sha256Digest, domain: &Domain) -> Result<Option<TokenRow>, StoreError> {
-        let row = sqlx::query("SELECT * FROM tokens WHERE hash = $1").bind(hash.to_string());
-        let row = row.fetch_optional(self.pool()).await.map_err(failed("read a token"))?;
+        let row = query("SELECT * FROM tokens WHERE hash = $1").bind(hash.to_string());
+        let row = row.fetch_optional(self.database()).await.map_err(failed("read a token"))?;
         row.map(|row| read(&row, domain)).transpose()
     }
 
@@ -38,8 +39,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn enrolled(&self, domain: &Domain) -> Result<Vec<TokenRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM tokens WHERE certificate IS NOT NULL ORDER BY at, hash");
-        let rows = rows.fetch_all(self.pool()).await.map_err(failed("read who enrolled"))?;
+        let rows = query("SELECT * FROM tokens WHERE certificate IS NOT NULL ORDER BY at, hash");
+        let rows = rows.fetch_all(self.database()).await.map_err(failed("read who enrolled"))?;
         rows.iter().map(|row| read(row, domain)).collect()
     }
 
@@ -48,7 +49,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn save_token(&self, row: &TokenRow) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO tokens (hash, fingerprint, device, enrollment, entry, certificate, at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7) \
              ON CONFLICT (hash) DO UPDATE SET certificate = COALESCE(tokens.certificate, excluded.certificate) \
@@ -61,14 +62,14 @@ impl Store {
         .bind(row.identity.entry.as_str())
         .bind(row.certificate.as_deref())
         .bind(row.at.to_string())
-        .execute(self.pool())
+        .execute(self.database())
         .await
         .map_err(failed("record a token as used"))?;
         Ok(())
     }
 }
 
-fn read(row: &sqlx::sqlite::SqliteRow, domain: &Domain) -> Result<TokenRow, StoreError> {
+fn read(row: &Row, domain: &Domain) -> Result<TokenRow, StoreError> {
     let columns = Columns::new(row, "tokens", "hash");
     Ok(TokenRow {
         hash: columns.parsed("hash")?,

@@ -140,7 +140,7 @@ async fn the_same_key_gets_the_same_certificate_again_and_another_key_none() {
 }
 
 async fn forget(world: &World) {
-    sqlx::query("DELETE FROM tokens").execute(world.shared.store.pool()).await.expect("deleted");
+    world.shared.store.run("DELETE FROM tokens").await;
 }
 
 #[tokio::test]
