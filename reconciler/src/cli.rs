@@ -8,16 +8,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bellwether_schemas::{CommitId, Seconds, Sha256Digest};
+use bellwether_schemas::{Code, CommitId, Seconds, Sha256Digest};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
+
+mod state;
+use state::{Backup, Restore};
 
 use crate::config::{Advertise, CONFIG_FILE, Config, IntroductionConfig, Listen};
 use crate::git::Access;
 use crate::keys::ROOT_JSON;
 use crate::pki::{Authority, ServerName};
 use crate::publish::{Objects, publish_root};
+use crate::restore::{BackupError, RestoreError};
 use crate::run::{Reconciler, RunError};
 use crate::store::{Store, StoreError, check_address, declare_instance};
 
@@ -38,6 +42,10 @@ enum Command {
     Init(Box<Init>),
     /// Runs the reconciler until SIGINT or SIGTERM.
     Run(Run),
+    /// Copies the state into a new folder, also while the reconciler runs.
+    Backup(Backup),
+    /// Brings the state back from a backup, or from what is left of it.
+    Restore(Restore),
 }
 
 /// What `--help` says about `--state`.
@@ -125,7 +133,7 @@ struct Run {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Output {
+pub(crate) enum Output {
     Text,
     Json,
 }
@@ -145,6 +153,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
             match cli.command {
                 Command::Init(init) => init.run().await,
                 Command::Run(run) => run.run().await,
+                Command::Backup(backup) => backup.run().await,
+                Command::Restore(restore) => restore.run().await,
             }
         });
         // A fetch from a host that fell silent must not hold the end up.
@@ -154,11 +164,17 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let code = error.downcast_ref::<RunError>().map(|error| format!("[{}]", error.code())).unwrap_or_default();
+            let code = code_of(&error).map(|code| format!("[{code}]")).unwrap_or_default();
             let _ = writeln!(std::io::stderr(), "error{code}: {error:#}");
             ExitCode::from(2)
         }
     }
+}
+
+fn code_of(error: &anyhow::Error) -> Option<Code> {
+    let of_run = error.downcast_ref::<RunError>().map(RunError::code);
+    let of_backup = || error.downcast_ref::<BackupError>().map(BackupError::code);
+    of_run.or_else(of_backup).or_else(|| error.downcast_ref::<RestoreError>().map(RestoreError::code))
 }
 
 impl Init {

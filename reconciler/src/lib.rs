@@ -8,6 +8,7 @@ mod lock;
 pub mod pki;
 pub mod publish;
 pub mod repository;
+pub mod restore;
 pub mod run;
 pub mod serve;
 pub mod store;

@@ -1,5 +1,6 @@
 //! `bellwether-reconciler run`: opens everything, then runs a pass whenever something happened.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,8 +15,9 @@ use crate::config::{Config, ConfigError};
 use crate::git::{self, FetchError, Mirror};
 use crate::keys::{KeyError, OnlineKeys};
 use crate::pki::{Authority, AuthorityError};
-use crate::publish::{Objects, ObjectsError, PublishError, Publisher, SLICE};
+use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE};
 use crate::repository::{Repository, SharedObjects};
+use crate::restore::{self, RecoverError, Start};
 use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
 use crate::store::{
     AcceptError, HeadRow, InstanceError, PlanError, StateLock, StateLockError, Store, StoreError, check_instance,
@@ -67,6 +69,8 @@ pub enum RunError {
     Head(#[source] TickError),
     #[error("the database cannot be understood")]
     Record(#[from] UnreadableRecord),
+    #[error("database and store cannot be brought together")]
+    Recover(#[from] RecoverError),
 }
 
 impl RunError {
@@ -79,6 +83,8 @@ impl RunError {
             Self::Store(error) => error.code(),
             Self::Lock(error) => error.code(),
             Self::Record(_) | Self::Conflict(_) | Self::Head(_) => codes::DATABASE_FAILED,
+            Self::Recover(RecoverError::Publish(error)) => error.code(),
+            Self::Recover(RecoverError::Store(_) | RecoverError::Plan(_)) => codes::DATABASE_FAILED,
             Self::Objects(_) => codes::OBJECT_STORE_FAILED,
             Self::Instance(error) => error.code(),
             Self::Keys(error) => error.code(),
@@ -123,7 +129,7 @@ impl Reconciler {
 
         let store = Store::open(&config.state).await?;
         let objects = Objects::in_directory(&config.store)?;
-        check_instance(&store, objects.store().as_ref()).await?;
+        let instance = check_instance(&store, objects.store().as_ref()).await?;
         let publisher = Publisher::open(objects.clone(), OnlineKeys::load(&config.keys)?).await?;
         let authority = Arc::new(Authority::load(&config.ca)?);
 
@@ -135,7 +141,8 @@ impl Reconciler {
         )?;
         let mut repository =
             Repository::new(SharedObjects::new(mirror.objects()?), config.introduction(), &config.branch);
-        let loaded = store.load_all().await?;
+        let Start { loaded, checked, fleets } = restore::start(&store, &publisher, &domain, &instance, now).await?;
+        let rollouts = loaded.rollouts.clone();
         let record = publisher.head().map(|head| HeadRow::from(&head.record));
         let unstored = repository.restore(loaded.head.clone(), record, now);
         let timing = Timing { heartbeat: config.heartbeat, stale_after: config.stale_after(), serving_since: now };
@@ -147,14 +154,18 @@ impl Reconciler {
         for row in store.enrolled(&domain).await? {
             world.enrolled_before(&row.identity, now);
         }
-        let damaged = publisher.check(world.expected()).await?;
-        world.republish(damaged.into_iter().map(|(device, damage)| {
-            tracing::warn!(%device, %damage, "the device's metadata is published again");
-            device
+        world.republish(checked.into_iter().filter_map(|Checked { device, damage, .. }| {
+            tracing::warn!(%device, damage = %damage?, "the device's metadata is published again");
+            Some(device)
         }));
+        let written: BTreeMap<_, _> = fleets.iter().map(|record| (&record.fleet, record.sequence)).collect();
+        for row in rollouts.into_iter().filter(|row| written.get(&row.fleet) != Some(&row.sequence)) {
+            world.rewrite_record(row, now);
+        }
 
         let admitted = world.repository.declared().map(|declared| declared.inventory().admissions().clone());
         let (admissions, admissions_seen) = watch::channel(admitted);
+        let (void, void_seen) = watch::channel(publisher.void_tokens());
         let (views, views_seen) = watch::channel(Arc::new(world.views(&url, false, now)));
         let (incoming_sender, incoming) = mpsc::channel(BATCH);
         let (enrolled_sender, enrolled) = mpsc::channel(BATCH);
@@ -178,6 +189,7 @@ impl Reconciler {
             objects: objects.store().clone(),
             store: store.clone(),
             admissions: admissions_seen,
+            void_tokens: void_seen,
             views: views_seen,
             incoming: incoming_sender,
             enrolled: enrolled_sender,
@@ -188,7 +200,7 @@ impl Reconciler {
         // Where the branch stood last is looked at before anything is planned: a rewound one is not forgotten by a restart.
         let mirrored = mirror.tip()?.map(|tip| (tip, world.repository.objects()));
         let fetched = fetcher(mirror, config, asked, shutdown.clone());
-        let outlets = Outlets { store, publisher, sessions, views, admissions, domain, url };
+        let outlets = Outlets { store, publisher, sessions, views, admissions, void, domain, url };
         let inputs = Inputs { incoming, enrolled, fetched, fetch_now };
         Ok(Self { bound, world, outlets, inputs, mirrored, shutdown, lock })
     }
@@ -273,8 +285,8 @@ impl Reconciler {
     async fn renew(&mut self) {
         let now = Timestamp::now();
         let mut due = self.outlets.publisher.renew_due(now);
-        // What is to be published anew is not renewed as it was.
-        due.retain(|device| !self.world.is_unpublished(device));
+        // What is to be published anew is not renewed as it was, and nothing is for a device that is waited for.
+        due.retain(|device| self.world.may_renew(device));
         // A fleet that was published at once expires at once; there are days left for all of it.
         due.truncate(SLICE);
         match self.outlets.publisher.renew(due, now).await {

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use bellwether_core::admission::{Admissions, Domain, Identity};
+use bellwether_core::admission::{Admissions, Domain, Identity, VoidTokens};
 use bellwether_core::render::Content;
+use bellwether_schemas::api::Condition;
 use bellwether_schemas::head::HeadRecord;
 use bellwether_schemas::report::{Directive, Reported};
 use bellwether_schemas::spec::DeviceSpec;
@@ -67,6 +68,8 @@ pub struct Outlets {
     pub views: watch::Sender<Arc<Views>>,
     /// Who may enroll and who may speak; none before a history is accepted and stored.
     pub admissions: watch::Sender<Option<Arc<Admissions>>>,
+    /// Which tokens are void.
+    pub void: watch::Sender<VoidTokens>,
     /// The name in certificates.
     pub domain: Domain,
     /// The repository's address, for people.
@@ -108,6 +111,7 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: &mut Inbox, now: 
         tracing::info!(condition = ?world.repository.condition(), "the clock moved the repository's condition");
     }
     store_head(world, &outlets.store, &outlets.publisher).await?;
+    settle_void_tokens(world, outlets).await?;
     announce_admissions(world, outlets);
     if let Some(record) = head_to_give(world, outlets) {
         outlets.sessions.announce_head(record);
@@ -118,25 +122,25 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: &mut Inbox, now: 
     }
     let mut replies = Vec::with_capacity(inbox.reports.len());
     for Observation { identity, at, reported, begins_session, presented, reply, .. } in inbox.reports.drain(..) {
+        let known = world.known_metadata(&identity.device).max(outlets.publisher.signed_version(&identity.device));
+        if presented.as_ref().is_some_and(|held| held.metadata_version > known) {
+            world.records_are_behind(&identity.device, at);
+        }
         world.observe(&identity, reported, presented, at);
         replies.push((identity.device, begins_session, reply));
     }
 
+    keep_spent(world, outlets).await;
     world.plan(&outlets.domain, now);
     let reporters: Vec<DeviceName> = replies.iter().map(|(device, ..)| device.clone()).collect();
     world.acknowledge(&reporters, now);
 
-    if let Some(change) = world.take_change() {
-        match outlets.store.commit_plan(world.plan, &change, now).await {
-            Ok(plan) => world.plan = plan,
-            Err(error) => {
-                world.keep_change(change);
-                return Err(error.into());
-            }
-        }
-    }
+    store_plan(world, outlets, now).await?;
 
-    let published = publish(world, outlets, now).await;
+    let published = match write_records(world, outlets, now).await {
+        Ok(()) => publish(world, outlets, now).await,
+        Err(error) => Err(error),
+    };
     for device in published.iter().flatten() {
         outlets.sessions.send(device, Directive::SpecAvailable);
     }
@@ -194,6 +198,8 @@ async fn take_presented_heads(
     let Some(record) = above.max_by_key(|record| record.rank()) else { return Ok(()) };
     tracing::warn!(commit = %record.commit, landing = record.landing, "a device holds a newer accepted head than is known of");
     publisher.store_head(record).await?;
+    // Whoever lost the head lost which tokens were spent as well.
+    publisher.store_void_tokens(Some(record.landing)).await?;
     let moved = tokio::task::block_in_place(|| world.repository.take_anchor(record, now));
     take_moved(world, moved);
     world.look_up_anchor();
@@ -220,6 +226,57 @@ pub async fn store_head(world: &mut World, store: &Store, publisher: &Publisher)
     store.accept_head(before.as_ref(), &head, &world.unstored).await?;
     world.unstored.clear();
     world.stored_head = Some(head);
+    Ok(())
+}
+
+/// Stores what was decided, in one transaction.
+async fn store_plan(world: &mut World, outlets: &Outlets, now: Timestamp) -> Result<(), TickError> {
+    let Some(change) = world.take_change() else { return Ok(()) };
+    // Before the database forgets it: what only the store has would be taken for news that the database lost.
+    let stored = match outlets.publisher.remove_fleets(&change.removed).await {
+        Ok(()) => outlets.store.commit_plan(world.plan, &change, now).await.map_err(TickError::from),
+        Err(error) => Err(error.into()),
+    };
+    match stored {
+        Ok(plan) => world.plan = plan,
+        Err(error) => {
+            world.keep_change(change);
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Writes rollout records to the store, before the offers that they allow.
+async fn write_records(world: &mut World, outlets: &Outlets, now: Timestamp) -> Result<(), TickError> {
+    let due = world.due_records(now);
+    if !due.is_empty() {
+        outlets.publisher.store_fleets(due).await?;
+        world.records_written();
+    }
+    Ok(())
+}
+
+/// Keeps tokens spent whose records may be lost: devices show certificates that were made with them.
+async fn keep_spent(world: &mut World, outlets: &Outlets) {
+    for token in world.take_proven_tokens() {
+        if let Err(error) = outlets.publisher.spend_again(&token).await {
+            tracing::error!(%token, %error, "a token that a device proves to be spent cannot be recorded so");
+        }
+    }
+}
+
+/// Once a head is accepted after records of spent tokens were lost, it says which tokens are void: those that were listed
+/// until then. Tells the listeners.
+async fn settle_void_tokens(world: &mut World, outlets: &Outlets) -> Result<(), TickError> {
+    let undecided = outlets.publisher.void_tokens() == VoidTokens::All;
+    let head = world.repository.head().filter(|_| *world.repository.condition() == Condition::Verified);
+    if let Some(head) = head.filter(|_| undecided && !world.repository.lacks_anchor()) {
+        outlets.publisher.store_void_tokens(Some(head.number)).await?;
+    }
+    let void = outlets.publisher.void_tokens();
+    world.void = void;
+    outlets.void.send_if_modified(|told| std::mem::replace(told, void) != void);
     Ok(())
 }
 

@@ -79,6 +79,9 @@ pub struct Failure {
     /// The version that failed; absent where it was not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
+    /// Digest of what failed, where that is known and not only its download broke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Sha256Digest>,
     /// How it ended.
     pub kind: FailureKind,
     /// A stable code, `BW-….`

@@ -165,6 +165,7 @@ impl From<Failure> for proto::FailureMessage {
             code: failure.code,
             message: failure.message,
             at: failure.at.to_string(),
+            digest: failure.digest.map(|digest| digest.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -189,6 +190,10 @@ impl TryFrom<proto::FailureMessage> for Failure {
         }
         Ok(Self {
             version: message.version.map(TryInto::try_into).transpose()?,
+            digest: match message.digest.as_str() {
+                "" => None,
+                digest => Some(parse("failure.digest", digest)?),
+            },
             kind,
             code: short("failure.code", message.code)?,
             message: message.message,
@@ -306,6 +311,7 @@ mod tests {
         let at = "2026-01-02T03:04:05Z".parse().expect("a time");
         let failure = Failure {
             version: Some(version),
+            digest: Some(crate::Sha256Digest::of(b"x")),
             kind: FailureKind::RolledBack,
             code: "BW-0601".into(),
             message: "probe failed\nexit 1".into(),

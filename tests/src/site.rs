@@ -39,6 +39,7 @@ pub struct SiteBuilder {
     heartbeat: u32,
     names: String,
     allow: Option<String>,
+    patience: Duration,
 }
 
 /// A fleet whose devices show a text, and that probes for it.
@@ -90,7 +91,24 @@ impl SiteBuilder {
             heartbeat: 1,
             names: "127.0.0.1,localhost".to_owned(),
             allow: None,
+            patience: PATIENCE,
         }
+    }
+
+    /// With further labels, by the number of a device, from 1 on.
+    #[must_use]
+    pub fn labels(mut self, labels: impl Fn(usize) -> Vec<(&'static str, &'static str)>) -> Self {
+        for (index, (_, known)) in self.devices.iter_mut().enumerate() {
+            known.extend(labels(index + 1).into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
+        }
+        self
+    }
+
+    /// With more time for what tests wait for: many devices share one machine.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// With another fleet manifest.
@@ -161,7 +179,8 @@ impl SiteBuilder {
             device
         });
         let devices = devices.collect();
-        let site = Site { engineer, introduction, tokens, devices, program, reconciler: None, addresses: None, dir };
+        let (reconciler, addresses, patience) = (None, None, self.patience);
+        let site = Site { engineer, introduction, tokens, devices, program, reconciler, addresses, patience, dir };
         site.init_reconciler(self.heartbeat, &self.names);
         site
     }
@@ -180,6 +199,7 @@ pub struct Site {
     program: PathBuf,
     reconciler: Option<Process>,
     addresses: Option<Addresses>,
+    patience: Duration,
     // Last, so that processes end before their folders go.
     dir: TempDir,
 }
@@ -257,6 +277,14 @@ impl Site {
         said
     }
 
+    /// Runs another command of the reconciler on its configuration, to its end; what it said.
+    pub fn reconciler_command(&self, command: &str, more: &[&str]) -> (bool, String) {
+        let config = text(&self.path("reconciler/reconciler.yaml"));
+        let arguments = [&["reconciler", command, "--config", &config], more].concat();
+        let (status, said) = Process::run(&self.program, &arguments);
+        (status.success(), said)
+    }
+
     /// Kills the reconciler at once.
     pub fn kill_reconciler(&mut self) {
         self.reconciler = None;
@@ -286,10 +314,18 @@ impl Site {
     pub fn enroll_all(&self) {
         // The token is known once the reconciler accepted the introduction.
         self.wait_repository("the introduction is accepted", |repository| repository.head.is_some());
-        for device in &self.devices {
-            let (done, said) = self.enroll(device, &self.tokens[&device.name]);
-            assert!(done, "{said}");
-        }
+        // Most of the time each waits for another process.
+        let share = self.devices.len().div_ceil(8).max(1);
+        std::thread::scope(|scope| {
+            for devices in self.devices.chunks(share) {
+                scope.spawn(move || {
+                    for device in devices {
+                        let (done, said) = self.enroll(device, &self.tokens[&device.name]);
+                        assert!(done, "{said}");
+                    }
+                });
+            }
+        });
     }
 
     /// Enrolls a device with a token.
@@ -365,6 +401,12 @@ impl Site {
         self.wait(what, || Some(self.views()).filter(|views| !views.is_empty() && is(views)))
     }
 
+    /// Waits until the rollout of a fleet is as a test expects.
+    pub fn wait_rollout_of(&self, fleet: &str, what: &str, is: impl Fn(&RolloutView) -> bool) -> RolloutView {
+        let of_fleet = |view: &RolloutView| view.fleet.as_str() == fleet && is(view);
+        self.wait(what, || self.get::<Vec<RolloutView>>("rollouts")?.into_iter().find(of_fleet))
+    }
+
     /// Waits until the rollout is as a test expects.
     pub fn wait_rollout(&self, what: &str, is: impl Fn(&RolloutView) -> bool) -> RolloutView {
         self.wait(what, || self.get::<Vec<RolloutView>>("rollouts")?.into_iter().find(|view| is(view)))
@@ -395,7 +437,7 @@ impl Site {
 
     /// Waits until something is there.
     pub fn wait<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.patience;
         loop {
             if let Some(found) = look() {
                 return found;

@@ -29,7 +29,8 @@ impl Problem {
     }
 
     pub(crate) fn failure(&self, version: Option<Version>, kind: FailureKind, at: Timestamp) -> Failure {
-        Failure { version, kind, code: self.code.to_string(), message: shortened(&self.message), at }
+        let (code, message) = (self.code.to_string(), shortened(&self.message));
+        Failure { version, digest: None, kind, code, message, at }
     }
 }
 

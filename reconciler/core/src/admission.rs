@@ -101,6 +101,8 @@ pub struct Entry {
     pub device: Option<DeviceName>,
     /// Whether certificates made with it are refused.
     pub revoked: bool,
+    /// The number of the landing that states it.
+    pub since: u64,
 }
 
 type EntryKey = (EnrollmentName, EntryId);
@@ -143,6 +145,40 @@ pub struct TokenGrant {
     pub entry: EntryId,
     /// The device that the entry names; without one the name is made from the key.
     pub device: Option<DeviceName>,
+    /// The number of the landing that listed the token first.
+    pub since: u64,
+}
+
+/// Which tokens allow nothing any more because nobody can say whether they are spent: the records were lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum VoidTokens {
+    /// None: the records are whole.
+    #[default]
+    None,
+    /// Those that this landing or an earlier one listed first.
+    UpTo(u64),
+    /// All that there are and will be.
+    All,
+}
+
+impl VoidTokens {
+    /// Whether records are lost of what this landing was the first to list.
+    pub const fn covers(self, landing: u64) -> bool {
+        match self {
+            Self::None => false,
+            Self::UpTo(last) => landing <= last,
+            Self::All => true,
+        }
+    }
+
+    /// Lets a grant through, unless its token is one of these.
+    pub fn check(self, grant: TokenGrant) -> Result<TokenGrant, TokenRefusal> {
+        if !self.covers(grant.since) {
+            return Ok(grant);
+        }
+        let TokenGrant { enrollment, entry, since, .. } = grant;
+        Err(TokenRefusal::Void { enrollment, entry, since })
+    }
 }
 
 /// Why a token allows nothing.
@@ -161,6 +197,19 @@ pub enum TokenRefusal {
         /// When it expired.
         expired: Timestamp,
     },
+    /// It was listed before the records of spent tokens were lost.
+    #[error(
+        "the token of entry {entry} of enrollment {enrollment}, listed since v{since}, is void: \
+         the records that say whether it is spent were lost"
+    )]
+    Void {
+        /// The Enrollment.
+        enrollment: EnrollmentName,
+        /// The entry.
+        entry: EntryId,
+        /// The landing that listed it first.
+        since: u64,
+    },
     /// Its entry or its device is revoked, or a newer entry names its device.
     #[error("{0}")]
     Revoked(String),
@@ -175,6 +224,7 @@ impl TokenRefusal {
         match self {
             Self::Unknown => codes::TOKEN_UNKNOWN,
             Self::Expired { .. } => codes::TOKEN_EXPIRED,
+            Self::Void { .. } => codes::TOKEN_VOID,
             Self::Revoked(_) => codes::TOKEN_REVOKED,
             Self::NoName(_) => codes::DEVICE_NAME_TAKEN,
         }
@@ -185,12 +235,12 @@ impl Admissions {
     /// Records what a landing states about an entry. Call it in the order of the history, within a landing in any
     /// fixed order. Stating an entry again does not make it the last-listed one of its device; naming another device
     /// does, for that device. An entry keeps the hash that it was first listed with: with another one, the certificate
-    /// that was made with the first would stay valid beside a second.
+    /// that was made with the first would stay valid beside a second. It keeps that landing's number, too.
     pub fn insert(&mut self, mut entry: Entry) {
         let key = (entry.enrollment.clone(), entry.id.clone());
         let before = self.entries.get(&key);
         if let Some(before) = before {
-            entry.token = before.token;
+            (entry.token, entry.since) = (before.token, before.since);
         }
         if let Some(device) = &entry.device
             && before.is_none_or(|before| before.device.as_ref() != Some(device))
@@ -287,7 +337,8 @@ impl Admissions {
             let (enrollment, entry_id) = (enrollment.clone(), id.clone());
             return Err(TokenRefusal::Expired { enrollment, entry: entry_id, expired: entry.expires });
         }
-        Ok(TokenGrant { enrollment: enrollment.clone(), entry: id.clone(), device: entry.device.clone() })
+        let (enrollment, device) = (enrollment.clone(), entry.device.clone());
+        Ok(TokenGrant { enrollment, entry: id.clone(), device, since: entry.since })
     }
 
     /// The name of the device that enrolls with this grant and a key of this hash (of its SubjectPublicKeyInfo).

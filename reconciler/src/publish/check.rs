@@ -30,6 +30,17 @@ pub struct Expected {
     pub floor: u64,
 }
 
+/// What was found of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// The device.
+    pub device: DeviceName,
+    /// What it finds, and the version of that; none where it cannot be read.
+    pub found: Option<(Binding, u64)>,
+    /// Why it must be published again, if it must.
+    pub damage: Option<Damage>,
+}
+
 /// Why a device must be published again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
@@ -66,27 +77,35 @@ pub(super) struct Repository {
 }
 
 impl Publisher {
-    /// Reads back what each device finds; returns those that must be published again, in order. Removes old files.
+    /// Reads back what each device finds, in order. Removes old files.
     ///
     /// # Errors
     /// When a part of the work ends unexpectedly.
-    pub async fn check(&self, devices: Vec<Expected>) -> Result<Vec<(DeviceName, Damage)>, PublishError> {
+    pub async fn check(&self, devices: Vec<Expected>) -> Result<Vec<Checked>, PublishError> {
         let inner = self.inner.clone();
         let found = in_parallel(devices, move |expected: Expected| {
             let inner = inner.clone();
-            async move {
-                let device = expected.binding.device.clone();
-                inner.check_device(expected).await.err().map(|damage| (device, damage))
-            }
+            async move { inner.check_device(expected).await }
         });
-        Ok(found.await?.into_iter().flatten().collect())
+        found.await
     }
 }
 
 impl Inner {
-    async fn check_device(&self, expected: Expected) -> Result<(), Damage> {
+    async fn check_device(&self, expected: Expected) -> Checked {
+        let device = expected.binding.device.clone();
+        match self.read_repository(&device).await {
+            Ok(found) => {
+                let damage = self.check_repository(&expected, &found).await.err();
+                let found = Some((found.unsigned.binding, found.version.get()));
+                Checked { device, found, damage }
+            }
+            Err(damage) => Checked { device, found: None, damage: Some(damage) },
+        }
+    }
+
+    async fn check_repository(&self, expected: &Expected, found: &Repository) -> Result<(), Damage> {
         let device = &expected.binding.device;
-        let found = self.read_repository(device).await?;
         for (name, target) in &found.unsigned.targets {
             self.check_target(name, target).await?;
         }

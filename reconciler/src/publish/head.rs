@@ -1,19 +1,17 @@
 //! The signed record of the accepted head, `head.json`: written before a head takes effect, and never taken as absent when
 //! it is damaged. What bears our signature counts as ours, whoever brings it; what does not counts for nothing.
 
-use std::num::NonZeroU64;
 use std::sync::{MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use object_store::{ObjectStoreExt as _, UpdateVersion};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use tough::schema::{Role, RoleType, Root, Signed};
+use serde::Deserialize as _;
+use tough::schema::{Root, Signed};
 
 use bellwether_schemas::head::{HeadRecord, MAX_HEAD};
 
 use super::presented::{PresentedError, verified};
+use super::record::{Record, sign};
 use super::{Inner, Objects, PublishError, Publisher, layout};
 
 /// A head record of ours, and its bytes.
@@ -25,28 +23,6 @@ pub struct SignedHead {
     pub bytes: Bytes,
     /// Whether the newest root lists the keys that signed it.
     is_current: bool,
-}
-
-/// What is signed: the record with every field that it has, also those of later releases. Its `_type` is the record's own;
-/// to the root it is something that the targets key signs.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-struct Envelope(Value);
-
-impl Role for Envelope {
-    const TYPE: RoleType = RoleType::Targets;
-
-    fn expires(&self) -> Timestamp {
-        Timestamp::MAX
-    }
-
-    fn version(&self) -> NonZeroU64 {
-        NonZeroU64::MIN
-    }
-
-    fn filename(&self, _: bool) -> String {
-        layout::head().to_string()
-    }
 }
 
 impl Publisher {
@@ -81,8 +57,7 @@ impl Publisher {
         {
             return Err(PublishError::OlderHead { held: held.commit, offered: record.commit });
         }
-        let value = serde_json::to_value(record).expect("a record has string keys");
-        let bytes: Bytes = self.inner.keys.targets.sign(Envelope(value)).into();
+        let bytes = sign(&self.inner.keys, record);
         self.inner.objects.replace(&layout::head(), bytes.clone(), version).await?;
         *self.inner.head() = Some(SignedHead { record: record.clone(), bytes, is_current: true });
         Ok(())
@@ -116,7 +91,7 @@ pub(super) async fn load(
 }
 
 fn read(roots: &[Root], bytes: &Bytes) -> Result<SignedHead, PresentedError> {
-    let signed: Signed<Envelope> = verified(roots, bytes)?;
+    let signed: Signed<Record> = verified(roots, bytes)?;
     let is_current = roots.last().is_some_and(|root| root.verify_role(&signed).is_ok());
     let record = HeadRecord::deserialize(&signed.signed.0).map_err(PresentedError::Malformed)?;
     Ok(SignedHead { record, bytes: bytes.clone(), is_current })

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use object_store::path::Path;
 
-use bellwether_schemas::{DeviceName, Sha256Digest};
+use bellwether_schemas::{DeviceName, FleetName, Sha256Digest};
 
 pub(super) fn root(version: NonZeroU64) -> Path {
     Path::from(format!("root/{version}.root.json"))
@@ -14,8 +14,38 @@ pub(super) fn head() -> Path {
     Path::from("head.json")
 }
 
+pub(super) fn fleets() -> Path {
+    Path::from("fleets")
+}
+
+pub(super) fn fleet(fleet: &FleetName) -> Path {
+    Path::from(format!("fleets/{fleet}.json"))
+}
+
+pub(super) fn void_tokens() -> Path {
+    Path::from("enrolled/void.json")
+}
+
 pub(super) fn target(digest: &Sha256Digest, name: &str) -> Path {
     Path::from(format!("targets/{digest}.{name}"))
+}
+
+pub(super) fn devices() -> Path {
+    Path::from("devices")
+}
+
+pub(super) fn enrolled() -> Path {
+    Path::from("enrolled")
+}
+
+/// The record that a token is spent, and by which key.
+pub(crate) fn spent(token: &Sha256Digest) -> Path {
+    Path::from(format!("enrolled/{token}"))
+}
+
+/// The certificate that came of a token.
+pub(crate) fn certificate(token: &Sha256Digest) -> Path {
+    Path::from(format!("enrolled/{token}.crt"))
 }
 
 pub(super) fn device(device: &DeviceName) -> Path {

@@ -4,12 +4,16 @@
 //! a crash at any point leaves a valid repository. It decides nothing about what is offered.
 
 mod check;
+mod fleets;
 mod head;
-mod layout;
+pub(crate) mod layout;
 mod objects;
 mod presented;
 mod read;
+mod record;
 mod sign;
+mod survey;
+mod void;
 mod write;
 
 use std::collections::{HashMap, HashSet};
@@ -29,10 +33,13 @@ use bellwether_schemas::{Code, CommitId, DeviceName, Sha256Digest, codes};
 
 use crate::keys::OnlineKeys;
 
-pub use check::{Damage, Expected};
+pub use check::{Checked, Damage, Expected};
+pub use fleets::{FleetRecord, FleetType};
 pub use head::SignedHead;
 pub use objects::{Objects, ObjectsError};
 pub use presented::{PresentedError, PresentedMetadata};
+pub use survey::{Enrolled, Survey, Surveyed};
+use void::VoidRecord;
 
 use objects::Flush;
 use write::in_parallel;
@@ -159,10 +166,14 @@ struct Inner {
     roots: Vec<Root>,
     /// What each device's newest metadata is, as far as it was published or checked since the start.
     newest: Mutex<HashMap<DeviceName, Newest>>,
+    /// The highest version that was signed for each device since the start, published or not.
+    signed: Mutex<HashMap<DeviceName, u64>>,
     /// Targets that were seen whole in the store since the start.
     stored: Mutex<HashSet<Sha256Digest>>,
     /// The newest record of the accepted head.
     head: Mutex<Option<SignedHead>>,
+    /// The record of void tokens.
+    void: Mutex<Option<VoidRecord>>,
 }
 
 /// The newest metadata of a device.
@@ -209,8 +220,9 @@ impl Publisher {
             }
         }
         let head = Mutex::new(head::load(&objects, &roots).await?.map(|(head, _)| head));
-        let (newest, stored) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { objects, keys, roots, newest, stored, head }) })
+        let void = Mutex::new(void::load(&objects, &roots).await?);
+        let (newest, signed, stored) = Default::default();
+        Ok(Self { inner: Arc::new(Inner { objects, keys, roots, newest, signed, stored, head, void }) })
     }
 
     /// Stores the content of a target; a target that is there stays.
@@ -253,6 +265,11 @@ impl Publisher {
         let mut outcome = self.inner.publish_unsigned(unsigned, now).await?;
         outcome.failed.extend(failed);
         Ok(outcome)
+    }
+
+    /// The highest version that was signed for a device since the start; 0 for none.
+    pub fn signed_version(&self, device: &DeviceName) -> u64 {
+        self.inner.signed().get(device).copied().unwrap_or(0)
     }
 
     /// Devices whose metadata should be signed again now, since it expires.

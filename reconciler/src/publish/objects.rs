@@ -102,6 +102,14 @@ impl Objects {
         store.put(path, content.into()).await.map(|_| ())
     }
 
+    /// Puts a file back that a backup has.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn restore(&self, path: &ObjectPath, content: Bytes) -> Result<(), PublishError> {
+        Ok(self.put(path, content, Flush::Each).await?)
+    }
+
     /// Writes a file that nobody reads yet; `false` when there is one of that name. A batch makes it of the file `spare`,
     /// which nobody needs any more, where there is one.
     pub(super) async fn put_new(

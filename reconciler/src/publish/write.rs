@@ -36,6 +36,10 @@ impl Inner {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn signed(&self) -> MutexGuard<'_, HashMap<DeviceName, u64>> {
+        self.signed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn stored(&self) -> MutexGuard<'_, HashSet<Sha256Digest>> {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,6 +92,7 @@ impl Inner {
             let version = sign::next_version(floor, now).ok_or_else(|| taken(NonZeroU64::MAX))?;
             let Triple { timestamp, snapshot, targets, renew_at } = sign::sign(&self.keys, device, version, now);
             let (targets_path, snapshot_path) = (layout::targets(name, version), layout::snapshot(name, version));
+            self.signed().insert(name.clone(), version.get());
             if self.objects.put_new(&targets_path, targets, old_targets.as_ref(), flush).await?
                 && self.objects.put_new(&snapshot_path, snapshot, old_snapshot.as_ref(), flush).await?
             {

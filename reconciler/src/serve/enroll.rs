@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use bellwether_core::admission::{Admissions, Domain, Identity, TokenRefusal};
+use bellwether_core::admission::{Admissions, Domain, Identity, TokenRefusal, VoidTokens};
 use bellwether_schemas::Sha256Digest;
 use bellwether_schemas::api::Condition;
 use bellwether_schemas::codes;
@@ -59,6 +59,7 @@ pub(super) struct Enroll {
     pub(super) domain: Domain,
     pub(super) advertise: Advertise,
     pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
+    pub(super) void: watch::Receiver<VoidTokens>,
     pub(super) views: watch::Receiver<Arc<Views>>,
     pub(super) spent: SpentTokens,
     pub(super) enrolled: mpsc::Sender<Enrolled>,
@@ -136,7 +137,7 @@ fn token_hash(token: &str) -> Result<Sha256Digest, Problem> {
 fn refused(refusal: &TokenRefusal) -> Problem {
     let class = match refusal {
         TokenRefusal::Unknown => Class::Unknown,
-        TokenRefusal::Expired { .. } | TokenRefusal::Revoked(_) => Class::Forbidden,
+        TokenRefusal::Expired { .. } | TokenRefusal::Void { .. } | TokenRefusal::Revoked(_) => Class::Forbidden,
         TokenRefusal::NoName(_) => Class::Taken,
     };
     Problem::new(class, refusal.code(), refusal.to_string())
@@ -190,10 +191,11 @@ impl Enroll {
         let _alone = self.locks[usize::from(token.as_bytes()[0]) % LOCKS].lock().await;
         // What the history says now: it may have changed during the wait.
         let admissions = self.admissions.borrow().clone().ok_or_else(|| self.no_history())?;
-        let grant = match admissions.token(&token, now) {
+        let void = *self.void.borrow();
+        let grant = match admissions.token(&token, now).and_then(|grant| void.check(grant)) {
             Ok(grant) => grant,
             // Whose answer was lost may still ask for it; nothing new is issued.
-            Err(refusal @ TokenRefusal::Expired { .. }) => {
+            Err(refusal @ (TokenRefusal::Expired { .. } | TokenRefusal::Void { .. })) => {
                 return match self.spent.look_up(&token, key.fingerprint()).await.map_err(store_failed)? {
                     Some(Spend::Issued(certificate)) => self.response(certificate),
                     Some(Spend::Fresh | Spend::Spent) | None => Err(refused(&refusal)),

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::admission::{Admissions, Domain};
+use bellwether_core::admission::{Admissions, Domain, VoidTokens};
 use bellwether_schemas::codes::{self, Code};
 use object_store::ObjectStore;
 use tokio::sync::{mpsc, watch};
@@ -102,6 +102,8 @@ pub struct Shared {
     pub store: Store,
     /// What the accepted history says on enrollment entries and devices; none before one is accepted and stored.
     pub admissions: watch::Receiver<Option<Arc<Admissions>>>,
+    /// Tokens that are void because the records of spent ones were lost.
+    pub void_tokens: watch::Receiver<VoidTokens>,
     /// What page and API show.
     pub views: watch::Receiver<Arc<Views>>,
     /// Reports to the loop.
@@ -244,6 +246,7 @@ fn enrollment(shared: &Shared, domain: &Domain, advertise: Advertise) -> enroll:
         domain: domain.clone(),
         advertise,
         admissions: shared.admissions.clone(),
+        void: shared.void_tokens.clone(),
         views: shared.views.clone(),
         spent: spent::SpentTokens::new(shared.objects.clone(), shared.store.clone(), domain.clone()),
         enrolled: shared.enrolled.clone(),

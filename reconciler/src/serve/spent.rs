@@ -11,6 +11,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use crate::pki::Peer;
+use crate::publish::layout;
 use crate::store::{Store, TokenRow};
 
 /// No record or certificate of ours is larger, in bytes.
@@ -62,7 +63,7 @@ impl SpentTokens {
         }
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let record = format!("{}\n", used.key).into_bytes();
-        match self.objects.put_opts(&record_path(&used.token), record.into(), options).await {
+        match self.objects.put_opts(&layout::spent(&used.token), record.into(), options).await {
             Ok(_) => {
                 self.cache(used, None).await;
                 Ok(Spend::Fresh)
@@ -87,18 +88,18 @@ impl SpentTokens {
         if let Some(known) = self.cached(token, key).await {
             return Ok(Some(known));
         }
-        let Some(record) = self.read(&record_path(token)).await? else { return Ok(None) };
+        let Some(record) = self.read(&layout::spent(token)).await? else { return Ok(None) };
         // A record that cannot be read was made by nobody we know: the token stays spent.
         if record.trim_end().parse().ok() != Some(*key) {
             return Ok(Some(Spend::Spent));
         }
-        Ok(Some(self.read(&certificate_path(token)).await?.map_or(Spend::Spent, Spend::Issued)))
+        Ok(Some(self.read(&layout::certificate(token)).await?.map_or(Spend::Spent, Spend::Issued)))
     }
 
     /// Records the certificate that came of a use.
     pub(super) async fn record(&self, used: &Use, certificate: &str) -> Result<(), object_store::Error> {
         let bytes = certificate.to_owned().into_bytes();
-        self.objects.put(&certificate_path(&used.token), bytes.into()).await?;
+        self.objects.put(&layout::certificate(&used.token), bytes.into()).await?;
         self.cache(used, Some(certificate.to_owned())).await;
         Ok(())
     }
@@ -126,7 +127,7 @@ impl SpentTokens {
     }
 
     async fn cache(&self, used: &Use, certificate: Option<String>) {
-        if let Err(error) = self.store.save_token(&used.row(certificate)).await {
+        if let Err(error) = self.store.save_tokens(&[used.row(certificate)]).await {
             tracing::warn!(%error, "the object store has the record of an enrollment, the database could not take it");
         }
     }
@@ -143,12 +144,4 @@ impl SpentTokens {
         // What is not text is no record of ours.
         Ok(Some(String::from_utf8(found.bytes().await?.to_vec()).unwrap_or_default()))
     }
-}
-
-fn record_path(token: &Sha256Digest) -> Path {
-    Path::from(format!("enrolled/{token}"))
-}
-
-fn certificate_path(token: &Sha256Digest) -> Path {
-    Path::from(format!("enrolled/{token}.crt"))
 }

@@ -81,7 +81,7 @@ pub(super) const TABLES: [Table; 9] = [
             ("offered_at", Text),
         ],
     },
-    Table { name: "rollouts", key: 1, columns: &[("fleet", Text), ("record", Text)] },
+    Table { name: "rollouts", key: 1, columns: &[("fleet", Text), ("record", Text), ("sequence", Number)] },
     Table { name: "plans", key: 1, columns: &[("id", Number), ("parent", Number), ("at", Text)] },
     Table {
         name: "events",

@@ -17,8 +17,17 @@ const KEY: &str = "instance";
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Instance {
+struct Name {
     instance: String,
+}
+
+/// How database and object store stand to each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Instance {
+    /// They belong together, under this name.
+    Known(String),
+    /// The object store has this name, and the database was lost: it is empty.
+    DatabaseLost(String),
 }
 
 /// Why database and object store cannot be used together.
@@ -78,22 +87,38 @@ impl InstanceError {
 /// # Errors
 /// When either is in use, or fails.
 pub async fn declare_instance(store: &Store, objects: &dyn ObjectStore, instance: &str) -> Result<(), InstanceError> {
-    if in_database(store).await?.is_some() {
+    if store.instance().await?.is_some() {
         return Err(InstanceError::NotNew { what: "the database" });
     }
+    name_objects(objects, instance).await?;
+    adopt_instance(store, instance).await?;
+    Ok(())
+}
+
+/// Gives an empty object store its name.
+///
+/// # Errors
+/// When it is in use, or fails.
+pub async fn name_objects(objects: &dyn ObjectStore, instance: &str) -> Result<(), InstanceError> {
+    let in_use = InstanceError::NotNew { what: "the object store" };
     if !is_empty(objects).await? {
-        return Err(InstanceError::NotNew { what: "the object store" });
+        return Err(in_use);
     }
-    let record = Instance { instance: instance.to_owned() };
+    let record = Name { instance: instance.to_owned() };
     let bytes = serde_json::to_vec(&record).expect("a struct of strings");
     let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
     match objects.put_opts(&Path::from(OBJECT), Bytes::from(bytes).into(), options).await {
-        Ok(_) => {}
-        Err(object_store::Error::AlreadyExists { .. }) => {
-            return Err(InstanceError::NotNew { what: "the object store" });
-        }
-        Err(error) => return Err(error.into()),
+        Ok(_) => Ok(()),
+        Err(object_store::Error::AlreadyExists { .. }) => Err(in_use),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// Has an empty database belong to the object store of this name: once everything that this remembers is in it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn adopt_instance(store: &Store, instance: &str) -> Result<(), StoreError> {
     query("INSERT INTO meta (key, value) VALUES ($1, $2)")
         .bind(KEY)
         .bind(instance)
@@ -103,39 +128,61 @@ pub async fn declare_instance(store: &Store, objects: &dyn ObjectStore, instance
     Ok(())
 }
 
-/// Checks at the start that database and object store belong together; returns their name.
+impl Store {
+    /// The store that the database belongs to; none for one that is new.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn instance(&self) -> Result<Option<String>, StoreError> {
+        let row = query("SELECT value FROM meta WHERE key = $1").bind(KEY).fetch_optional(self.database()).await;
+        let value = row.and_then(|row| row.map_or(Ok(None), |row| row.text("value")));
+        value.map_err(failed("read which store it belongs to"))
+    }
+
+    /// Whether nothing was ever stored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_empty(&self) -> Result<bool, StoreError> {
+        let loaded = self.load_all().await?;
+        Ok(self.instance().await?.is_none() && loaded.head.is_none() && loaded.devices.is_empty())
+    }
+}
+
+/// Checks at the start whether database and object store belong together.
 ///
 /// # Errors
-/// When one of them is empty or another's: then the records of versions and spent tokens would be missing.
-pub async fn check_instance(store: &Store, objects: &dyn ObjectStore) -> Result<String, InstanceError> {
-    match (in_database(store).await?, in_objects(objects).await?) {
-        (Some(database), Some(found)) if database == found => Ok(database),
+/// When the object store is empty, or another database's: then the records of spent tokens would be missing.
+pub async fn check_instance(store: &Store, objects: &dyn ObjectStore) -> Result<Instance, InstanceError> {
+    match (store.instance().await?, instance_of(objects).await?) {
+        (Some(database), Some(found)) if database == found => Ok(Instance::Known(database)),
         (Some(database), Some(objects)) => Err(InstanceError::Mismatch { database, objects }),
         (Some(_), None) => Err(InstanceError::EmptyObjectStore),
-        (None, Some(_)) => Err(InstanceError::EmptyDatabase),
+        (None, Some(found)) => Ok(Instance::DatabaseLost(found)),
         (None, None) if is_empty(objects).await? => Err(InstanceError::NotInitialised),
         (None, None) => Err(InstanceError::EmptyDatabase),
     }
 }
 
-async fn in_database(store: &Store) -> Result<Option<String>, StoreError> {
-    let row = query("SELECT value FROM meta WHERE key = $1").bind(KEY).fetch_optional(store.database()).await;
-    let value = row.and_then(|row| row.map_or(Ok(None), |row| row.text("value")));
-    value.map_err(failed("read which store it belongs to"))
-}
-
-async fn in_objects(objects: &dyn ObjectStore) -> Result<Option<String>, InstanceError> {
+/// The name of an object store; none for one that is new, or was lost.
+///
+/// # Errors
+/// When it fails, or its name cannot be read.
+pub async fn instance_of(objects: &dyn ObjectStore) -> Result<Option<String>, InstanceError> {
     let found = match objects.get(&Path::from(OBJECT)).await {
         Ok(found) => found.bytes().await?,
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let record: Instance = serde_json::from_slice(&found).map_err(InstanceError::Unreadable)?;
+    let record: Name = serde_json::from_slice(&found).map_err(InstanceError::Unreadable)?;
     Ok(Some(record.instance))
 }
 
-/// Whether the object store has nothing of ours.
-async fn is_empty(objects: &dyn ObjectStore) -> Result<bool, InstanceError> {
+/// Whether the object store has nothing at all.
+///
+/// # Errors
+/// When it fails.
+pub async fn is_empty(objects: &dyn ObjectStore) -> Result<bool, InstanceError> {
     let top = objects.list_with_delimiter(None).await?;
     Ok(top.objects.is_empty() && top.common_prefixes.is_empty())
 }

@@ -28,10 +28,12 @@ use database::{Database, Transaction};
 
 pub use address::{AddressError, check_address};
 pub use heads::AcceptError;
-pub use instance::{InstanceError, check_instance, declare_instance};
+pub use instance::{
+    Instance, InstanceError, adopt_instance, check_instance, declare_instance, instance_of, is_empty, name_objects,
+};
 pub use lock::{StateLock, StateLockError};
 pub use plans::{PlanChange, PlanError, PlanId};
-pub use rows::{DeviceRow, EventRow, HeadRow, LandingRow, OfferRow, OfferedRow, StoredEvent};
+pub use rows::{DeviceRow, EventRow, HeadRow, LandingRow, OfferRow, OfferedRow, RolloutRow, StoredEvent};
 pub use tokens::TokenRow;
 
 /// How long to wait for a connection, also to a server that does not answer.
@@ -158,7 +160,7 @@ pub struct Loaded {
     /// Every offer that was ever signed, by device and rank.
     pub offered: Vec<OfferedRow>,
     /// The rollout records, by fleet.
-    pub rollouts: Vec<(bellwether_schemas::FleetName, serde_json::Value)>,
+    pub rollouts: Vec<RolloutRow>,
     /// The plan in force.
     pub plan: PlanId,
     /// The newest events, newest first.

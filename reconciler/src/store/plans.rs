@@ -9,7 +9,7 @@ use bellwether_schemas::FleetName;
 use super::database::{On, query};
 use super::devices::{delete_offers, insert_offers, upsert_devices};
 use super::events::insert_events;
-use super::rows::{Columns, DeviceRow, EventRow, OfferedRow};
+use super::rows::{Columns, DeviceRow, EventRow, OfferedRow, RolloutRow, number};
 use super::{Store, StoreError, failed};
 
 /// How many plans are kept to look at.
@@ -39,7 +39,7 @@ pub enum PlanError {
 #[derive(Debug, Default)]
 pub struct PlanChange {
     /// Rollout records that changed.
-    pub records: BTreeMap<FleetName, serde_json::Value>,
+    pub records: BTreeMap<FleetName, RolloutRow>,
     /// Fleets whose record goes.
     pub removed: BTreeSet<FleetName>,
     /// Devices that changed, whole.
@@ -57,13 +57,17 @@ impl Store {
         newest_plan(self.database()).await.map(PlanId)
     }
 
-    pub(super) async fn load_rollouts(&self) -> Result<Vec<(FleetName, serde_json::Value)>, StoreError> {
+    pub(super) async fn load_rollouts(&self) -> Result<Vec<RolloutRow>, StoreError> {
         let rows = query("SELECT * FROM rollouts ORDER BY fleet").fetch_all(self.database()).await;
         rows.map_err(failed("read the rollouts"))?
             .iter()
             .map(|row| {
                 let columns = Columns::new(row, "rollouts", "fleet");
-                Ok((columns.parsed("fleet")?, columns.json("record")?))
+                Ok(RolloutRow {
+                    fleet: columns.parsed("fleet")?,
+                    sequence: columns.number("sequence")?,
+                    record: columns.json("record")?,
+                })
             })
             .collect()
     }
@@ -78,13 +82,14 @@ impl Store {
         if newest != parent.0 {
             return Err(PlanError::Conflict { parent, newest: PlanId(newest) });
         }
-        for (fleet, record) in &change.records {
+        for row in change.records.values() {
             query(
-                "INSERT INTO rollouts (fleet, record) VALUES ($1, $2) \
-                 ON CONFLICT (fleet) DO UPDATE SET record = excluded.record",
+                "INSERT INTO rollouts (fleet, sequence, record) VALUES ($1, $2, $3) \
+                 ON CONFLICT (fleet) DO UPDATE SET sequence = excluded.sequence, record = excluded.record",
             )
-            .bind(fleet.as_str())
-            .bind(record.to_string())
+            .bind(row.fleet.as_str())
+            .bind(number(row.sequence))
+            .bind(row.record.to_string())
             .execute(&mut transaction)
             .await
             .map_err(failed("store a rollout"))?;

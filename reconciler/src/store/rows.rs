@@ -124,6 +124,17 @@ pub struct OfferedRow {
     pub offered_at: Timestamp,
 }
 
+/// The rollout of a fleet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RolloutRow {
+    /// The fleet.
+    pub fleet: FleetName,
+    /// Rises with each record of the fleet.
+    pub sequence: u64,
+    /// A [`bellwether_core::plan::RolloutRecord`].
+    pub record: serde_json::Value,
+}
+
 /// Something that happened, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRow {

@@ -4,9 +4,9 @@ use bellwether_core::admission::{Domain, Identity};
 use bellwether_schemas::Sha256Digest;
 use jiff::Timestamp;
 
-use super::database::{Row, query};
+use super::database::{Row, query, query_rows};
 use super::rows::Columns;
-use super::{Store, StoreError, failed};
+use super::{ROWS_PER_STATEMENT, Store, StoreError, failed};
 
 /// A token that was used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,28 +44,42 @@ impl Store {
         rows.iter().map(|row| read(row, domain)).collect()
     }
 
-    /// Records a token as used, and its certificate once there is one. The key that used it first stays.
+    /// Every token that was used.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn save_token(&self, row: &TokenRow) -> Result<(), StoreError> {
-        query(
-            "INSERT INTO tokens (hash, fingerprint, device, enrollment, entry, certificate, at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) \
-             ON CONFLICT (hash) DO UPDATE SET certificate = COALESCE(tokens.certificate, excluded.certificate) \
-             WHERE tokens.fingerprint = excluded.fingerprint",
-        )
-        .bind(row.hash.to_string())
-        .bind(row.fingerprint.to_string())
-        .bind(row.identity.device.as_str())
-        .bind(row.identity.enrollment.as_str())
-        .bind(row.identity.entry.as_str())
-        .bind(row.certificate.as_deref())
-        .bind(row.at.to_string())
-        .execute(self.database())
-        .await
-        .map_err(failed("record a token as used"))?;
-        Ok(())
+    pub async fn tokens(&self, domain: &Domain) -> Result<Vec<TokenRow>, StoreError> {
+        let rows = query("SELECT * FROM tokens ORDER BY hash").fetch_all(self.database()).await;
+        rows.map_err(failed("read which tokens are spent"))?.iter().map(|row| read(row, domain)).collect()
+    }
+
+    /// Records tokens as used, and their certificates once there are any. The key that used one first stays.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn save_tokens(&self, tokens: &[TokenRow]) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
+        for chunk in tokens.chunks(ROWS_PER_STATEMENT) {
+            let rows = chunk.iter().map(|token| {
+                [
+                    token.hash.to_string().into(),
+                    token.fingerprint.to_string().into(),
+                    token.identity.device.as_str().into(),
+                    token.identity.enrollment.as_str().into(),
+                    token.identity.entry.as_str().into(),
+                    token.certificate.as_deref().into(),
+                    token.at.to_string().into(),
+                ]
+            });
+            let statement = query_rows(
+                "INSERT INTO tokens (hash, fingerprint, device, enrollment, entry, certificate, at)",
+                rows,
+                "ON CONFLICT (hash) DO UPDATE SET certificate = COALESCE(tokens.certificate, excluded.certificate) \
+                 WHERE tokens.fingerprint = excluded.fingerprint",
+            );
+            statement.execute(&mut transaction).await.map_err(failed("record tokens as used"))?;
+        }
+        transaction.commit().await.map_err(failed("commit tokens as used"))
     }
 }
 

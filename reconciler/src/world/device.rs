@@ -135,6 +135,29 @@ impl Device {
         }
     }
 
+    /// Whether anything names a version of it. A device without one is as good as new.
+    pub fn names_a_version(&self) -> bool {
+        let claims = self.report().is_some_and(|report| report.running.is_some() || report.applying.is_some());
+        claims || self.row.offer.is_some() || !self.offered.is_empty()
+    }
+
+    /// Takes an offer of ours that it presented and that is not remembered: records of it were lost. Returns what is to be
+    /// stored, and what need not be any more.
+    pub fn recall(&mut self, now: Timestamp) -> Option<(OfferedRow, Option<OfferedRow>)> {
+        let signed = self.presented.clone()?;
+        let key = (signed.version.commit, signed.version.revision);
+        if self.offered.contains_key(&key) {
+            return None;
+        }
+        let SignedOffer { fleet, version, template, digest, .. } = signed;
+        let offered = OfferedRow { device: self.row.name.clone(), version, fleet, template, digest, offered_at: now };
+        let forgotten = self.remember(offered.clone());
+        if self.row.offer.is_none() {
+            self.row.offer = self.offer_of_running();
+        }
+        Some((offered, forgotten))
+    }
+
     /// What it runs, as it says.
     pub fn running(&self) -> Option<&Claim> {
         self.report().and_then(|report| report.running.as_ref())
@@ -284,13 +307,13 @@ impl Device {
             return None;
         };
         let classification = self.classify(&reported, repository, blobs);
-        let (Some(declared), rewound) = (repository.declared(), repository.is_rewound()) else { return None };
         let nonce = match &reported {
             Reported::Readable(report) => Some(report.nonce.as_str()),
             Reported::Unreadable { nonce, .. } => nonce.as_deref(),
         };
         let who = Who { device: &self.row.name, labels: &self.facts.labels, nonce };
-        self.standing = standing(&classification, &who, declared.resumes(), rewound);
+        let resumes = repository.declared().into_iter().flat_map(Declared::resumes);
+        self.standing = standing(&classification, &who, resumes, repository.is_rewound());
         match &self.standing {
             // One fetch comes before the first pause; a device that is paused stays so under a new head.
             Standing::Paused(pause) => {
@@ -449,6 +472,10 @@ impl Device {
             }
             Some(Admission::Full) | None => {}
         }
+        // What it said before its records were lost judges it no more.
+        if self.row.awaiting_reconnect {
+            return Some(WaitingOn::AwaitingReconnect);
+        }
         match &self.standing {
             Standing::Paused(Pause { commit: Some(commit), .. })
                 if is_wanted(commit) && !self.is_paused_for(commit) =>
@@ -456,7 +483,6 @@ impl Device {
                 Some(WaitingOn::Lookup { commit: *commit })
             }
             Standing::Paused(pause) => Some(paused(pause.code.as_str(), pause.why.clone(), pause.commit)),
-            Standing::Normal { .. } if self.row.awaiting_reconnect => Some(WaitingOn::AwaitingReconnect),
             Standing::Normal { .. } => None,
         }
     }

@@ -8,7 +8,6 @@ use bellwether_schemas::{DeviceName, FleetName, Seconds};
 use jiff::Timestamp;
 
 use super::World;
-use crate::publish::Expected;
 use crate::store::{DeviceRow, EventRow, OfferRow, OfferedRow, PlanChange};
 
 /// Events that wait for a database that fails, at most.
@@ -178,16 +177,6 @@ impl World {
     /// Records that a device could not be published: it is tried again in a while.
     pub fn put_off(&mut self, device: DeviceName, now: Timestamp) {
         self.backlog.put_off(device, now);
-    }
-
-    /// What each device should find in the store.
-    pub fn expected(&self) -> Vec<Expected> {
-        let rows = self.devices.values().map(|device| &device.row).filter(|row| !row.awaiting_reconnect);
-        rows.map(|row| {
-            let offer = row.offer.as_ref().map(|offer| offer.signed.clone());
-            Expected { binding: Binding { device: row.name.clone(), offer }, floor: row.metadata_version }
-        })
-        .collect()
     }
 
     /// The heartbeat that devices are told.

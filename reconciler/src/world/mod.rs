@@ -7,12 +7,15 @@ mod device;
 mod execute;
 mod observe;
 mod planning;
+mod records;
 #[cfg(test)]
 mod tests;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use bellwether_core::admission::VoidTokens;
+use bellwether_core::declare::EntryKey;
 use bellwether_core::plan::RolloutRecord;
 use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Seconds};
@@ -22,9 +25,10 @@ use backlog::Backlog;
 pub use device::{Device, Placement};
 pub use execute::Publication;
 pub use observe::{Answer, PresentedOffer};
+use records::Unwritten;
 
 use crate::repository::Repository;
-use crate::store::{EventRow, HeadRow, LandingRow, Loaded, OfferedRow, PlanChange, PlanId};
+use crate::store::{EventRow, HeadRow, LandingRow, Loaded, OfferedRow, PlanChange, PlanId, RolloutRow};
 
 /// What decides when a device is stale and how often it reports.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +65,14 @@ pub struct World {
     unsaved: BTreeSet<DeviceName>,
     /// Devices whose signed targets are not what their row says.
     backlog: Backlog,
+    /// Rollout records that are stored, and not in the object store yet.
+    records: Unwritten,
+    /// Entries whose tokens are spent, as certificates prove that were not known of.
+    proven: BTreeSet<EntryKey>,
+    /// Tokens whose records are lost; and with them, the records of rollouts.
+    pub void: VoidTokens,
+    /// Whether database and store were found to be older than what devices hold.
+    is_behind: bool,
     /// Devices that were placed or judged since the last plan: only for them can an exclusion or a fleet be another.
     touched: BTreeSet<DeviceName>,
 }
@@ -69,6 +81,8 @@ pub struct World {
 #[derive(Default)]
 struct FleetState {
     record: Option<RolloutRecord>,
+    /// The number of that record.
+    sequence: u64,
     plan: Option<bellwether_core::plan::FleetPlan>,
     members: BTreeSet<DeviceName>,
     /// Whether something happened that its plan may depend on.
@@ -103,10 +117,10 @@ impl World {
             }
         }
         let mut fleets: BTreeMap<FleetName, FleetState> = BTreeMap::new();
-        for (fleet, record) in loaded.rollouts {
+        for RolloutRow { fleet, sequence, record } in loaded.rollouts {
             let record =
                 serde_json::from_value(record).map_err(|source| UnreadableRecord { fleet: fleet.clone(), source })?;
-            fleets.entry(fleet).or_default().record = Some(record);
+            fleets.insert(fleet, FleetState { record: Some(record), sequence, ..FleetState::default() });
         }
         let mut world = Self {
             repository,
@@ -122,6 +136,10 @@ impl World {
             change: PlanChange { forgotten, ..PlanChange::default() },
             unsaved: BTreeSet::new(),
             backlog: Backlog::default(),
+            records: Unwritten::default(),
+            proven: BTreeSet::new(),
+            void: VoidTokens::None,
+            is_behind: false,
             touched: BTreeSet::new(),
         };
         world.place_all();
@@ -138,9 +156,11 @@ impl World {
         devices.into_iter().for_each(|device| self.backlog.add(device));
     }
 
-    /// Whether what was decided for a device is not published yet.
-    pub fn is_unpublished(&self, device: &DeviceName) -> bool {
-        self.backlog.contains(device)
+    /// Whether the metadata of a device may be signed again as it is: it says what was decided, and the device is not waited
+    /// for.
+    pub fn may_renew(&self, device: &DeviceName) -> bool {
+        let is_awaited = self.devices.get(device).is_some_and(|device| device.row.awaiting_reconnect);
+        !is_awaited && !self.backlog.contains(device)
     }
 
     /// Whether there is more to publish at once.
@@ -185,7 +205,7 @@ impl World {
     /// When the world changes by itself next.
     pub fn wake_at(&self) -> Option<Timestamp> {
         let fleets = self.fleets.values().filter_map(|fleet| fleet.wake_at);
-        fleets.chain(self.backlog.retry_at()).chain(self.repository.freezes_at()).min()
+        fleets.chain(self.records.due_at()).chain(self.backlog.retry_at()).chain(self.repository.freezes_at()).min()
     }
 
     fn place_all(&mut self) {

@@ -1,11 +1,13 @@
 //! What devices say, taken into the world; and what they are told in return.
 
+use std::collections::BTreeSet;
+
 use bellwether_core::admission::Identity;
 use bellwether_core::classify::Standing;
-use bellwether_schemas::DeviceName;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::{Directive, Phase, Report, Reported};
 use bellwether_schemas::targets::SignedOffer;
+use bellwether_schemas::{DeviceName, Sha256Digest, codes};
 use jiff::Timestamp;
 
 use super::{Device, World};
@@ -47,11 +49,11 @@ impl World {
     }
 
     /// Makes sure that a device with a valid certificate is known. One that the database lost is known by its certificate.
-    fn admit(&mut self, identity: &Identity, now: Timestamp) {
+    fn admit(&mut self, identity: &Identity, now: Timestamp) -> bool {
         let name = &identity.device;
         let same = |row: &DeviceRow| row.enrollment == identity.enrollment && row.entry == identity.entry;
         match self.devices.get_mut(name) {
-            Some(device) if same(&device.row) => return,
+            Some(device) if same(&device.row) => return false,
             Some(device) => {
                 device.row.enrollment = identity.enrollment.clone();
                 device.row.entry = identity.entry.clone();
@@ -81,6 +83,45 @@ impl World {
         }
         self.place(name);
         self.unsaved.insert(name.clone());
+        true
+    }
+
+    /// The tokens that devices prove to be spent, by certificates that were not known of: the records of it may be lost.
+    pub fn take_proven_tokens(&mut self) -> BTreeSet<Sha256Digest> {
+        let Some(declared) = self.repository.declared() else { return BTreeSet::new() };
+        let admissions = declared.inventory().admissions();
+        std::mem::take(&mut self.proven).iter().filter_map(|entry| admissions.token_of(entry).copied()).collect()
+    }
+
+    /// The highest metadata version of ours that is known of a device.
+    pub fn known_metadata(&self, device: &DeviceName) -> u64 {
+        self.devices.get(device).map_or(0, |device| device.row.metadata_version)
+    }
+
+    /// A device holds what was signed after everything that is known: database and store were set back. Nobody else is judged
+    /// by them before reporting.
+    pub fn records_are_behind(&mut self, device: &DeviceName, now: Timestamp) {
+        if std::mem::replace(&mut self.is_behind, true) {
+            return;
+        }
+        let since = self.timing.serving_since;
+        let unheard =
+            |device: &Device| device.row.last_seen.is_none_or(|seen| seen < since) && device.names_a_version();
+        let names: Vec<DeviceName> =
+            self.devices.values().filter(|device| unheard(device)).map(|device| device.name().clone()).collect();
+        let message = format!(
+            "{device} holds metadata of ours that is newer than all records: {} devices are waited for",
+            names.len()
+        );
+        for name in names {
+            if let Some(device) = self.devices.get_mut(&name) {
+                device.row.awaiting_reconnect = true;
+            }
+            self.touched.insert(name.clone());
+            self.unsaved.insert(name);
+        }
+        let (kind, code) = ("restored".to_owned(), Some(codes::RECORDS_BEHIND.to_string()));
+        self.event(EventRow { at: now, kind, device: Some(device.clone()), fleet: None, code, message });
     }
 
     /// Takes a report. Who it is from comes from the certificate alone.
@@ -91,7 +132,9 @@ impl World {
         presented: Option<PresentedOffer>,
         now: Timestamp,
     ) {
-        self.admit(identity, now);
+        if self.admit(identity, now) {
+            self.proven.insert((identity.enrollment.clone(), identity.entry.clone()));
+        }
         let name = &identity.device;
         let Some(device) = self.devices.get_mut(name) else { return };
         if let Some(presented) = presented
@@ -119,6 +162,11 @@ impl World {
             Reported::Unreadable { .. } => None,
         };
         device.row.reported = Some(reported);
+        if let Some((offered, forgotten)) = device.recall(now) {
+            self.change.offers.push(offered);
+            self.change.forgotten.extend(forgotten);
+            self.unsaved.insert(name.clone());
+        }
         clock.into_iter().for_each(|event| self.event(event));
         if news || returned {
             self.unsaved.insert(name.clone());

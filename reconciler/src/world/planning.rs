@@ -11,9 +11,10 @@ use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::{DeviceName, FleetName};
 use jiff::{SignedDuration, Timestamp};
 
+use super::records::{due, next_sequence};
 use super::{Device, Placement, World};
 use crate::repository::Repository;
-use crate::store::OfferRow;
+use crate::store::{OfferRow, RolloutRow};
 
 /// When a fleet is planned again that could not be.
 const PLAN_AGAIN: SignedDuration = SignedDuration::from_secs(10);
@@ -21,14 +22,19 @@ const PLAN_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 impl World {
     /// Plans every fleet for which something happened, and records what follows.
     pub fn plan(&mut self, domain: &Domain, now: Timestamp) {
-        let Some(head) = self.repository.head() else { return };
         self.exclude(domain);
+        let Some(head) = self.repository.head() else {
+            // Nothing is accepted, but a branch that was set back pauses those that are ahead of it.
+            let touched = std::mem::take(&mut self.touched);
+            return self.explain(&touched);
+        };
         let declared = self.repository.declared().expect("there is a head, so something is declared");
         let gone: Vec<FleetName> =
             self.fleets.keys().filter(|fleet| !declared.fleets().contains_key(*fleet)).cloned().collect();
         for fleet in gone {
             self.fleets.remove(&fleet);
             self.change.records.remove(&fleet);
+            self.records.remove(&fleet);
             self.change.removed.insert(fleet);
         }
         let names: Vec<FleetName> = declared.fleets().keys().cloned().collect();
@@ -139,6 +145,7 @@ impl World {
             holds: &holds,
             approved: &approved,
             record: self.fleets[name].record.as_ref(),
+            records_lost: self.void.covers(target.landing.number),
             condition: self.repository.condition(),
             limits: Limits { now, stale_after: self.timing.stale_after, serving_since: self.timing.serving_since },
         }))
@@ -150,10 +157,13 @@ impl World {
         }
         let state = self.fleets.get_mut(name).expect("a planned fleet has a state");
         if plan.changed {
+            state.sequence = next_sequence(state.sequence, now);
             let record = serde_json::to_value(&plan.record).expect("a record has string keys");
+            let row = RolloutRow { fleet: name.clone(), sequence: state.sequence, record };
             // A fleet that is back before its removal was stored is not removed.
             self.change.removed.remove(name);
-            self.change.records.insert(name.clone(), record);
+            self.records.add(row.clone(), due(state.record.as_ref(), &plan, now));
+            self.change.records.insert(name.clone(), row);
         }
         state.record = Some(plan.record.clone());
         state.wake_at = plan.wake_at;
@@ -163,11 +173,13 @@ impl World {
 
     /// Gives the devices that are in no plan their reason.
     fn explain(&mut self, touched: &BTreeSet<DeviceName>) {
+        let is_declared = self.repository.declared().is_some();
         for name in touched {
             let device = self.devices.get_mut(name).expect("only known devices are touched");
             let excluded = device.row.paused.clone();
             match (&device.placement, excluded) {
                 (_, Some(reason)) => device.reason = Some(reason),
+                (_, None) if !is_declared => device.reason = None,
                 (Placement::Orphaned, None) => device.reason = Some(WaitingOn::Orphaned),
                 (Placement::Overlap(fleets), None) => {
                     device.reason = Some(WaitingOn::Overlap { fleets: fleets.clone() });

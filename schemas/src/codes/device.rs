@@ -39,6 +39,9 @@ codes! { DEVICE:
     ISSUE_FAILED = "BW-0317", "the certificate could not be issued",
         "Signing or recording the certificate failed on the reconciler; its log says why. The token stays spent.",
         "Mend the reconciler's store, then enroll with a new token.";
+    TOKEN_VOID = "BW-0318", "the token is void",
+        "The records of spent tokens were lost with the reconciler's store. Nobody can say whether a token that was listed before then is spent, so none of them is accepted.",
+        "Make a new one: bellwether token mint. Devices that are enrolled need none.";
     CERTIFICATE_FOREIGN = "BW-0330", "a certificate does not name a device of this reconciler",
         "The client certificate bears no identity of the form bellwether://<domain>/<enrollment>/<entry>/<device>, or another domain.",
         "Enroll the device here: bellwether-agent enroll.";

@@ -1,7 +1,7 @@
 //! A version from its first irreversible effect to its end: applied, probed, soaked, and final or undone.
 
 use bellwether_schemas::codes;
-use bellwether_schemas::report::{FailureKind, Health, Phase};
+use bellwether_schemas::report::{Failure, FailureKind, Health, Phase};
 use jiff::Timestamp;
 
 use super::{Machine, phase_of};
@@ -22,7 +22,8 @@ impl Machine {
     /// Nothing was changed, so there is nothing to undo: what ran goes on.
     fn give_up(&mut self, problem: &Problem, now: Timestamp) -> Vec<Effect> {
         let Some(attempt) = self.memory.attempt.take() else { return Vec::new() };
-        self.memory.failure = Some(problem.failure(Some(attempt.claim.version), FailureKind::Failed, now));
+        let failure = problem.failure(Some(attempt.claim.version), FailureKind::Failed, now);
+        self.memory.failure = Some(Failure { digest: Some(attempt.claim.digest), ..failure });
         self.memory.running = attempt.previous;
         self.phase = Phase::Idle;
         let mut effects = vec![Effect::Persist, Effect::Report];
@@ -78,7 +79,7 @@ impl Machine {
         if let Err(problem) = result {
             // What runs was healthy to the end; only the book-keeping is behind, and is tried again.
             (self.stuck, self.resting) = (true, true);
-            return self.note(&problem, FailureKind::Transient, None, now);
+            return self.note(problem.failure(None, FailureKind::Transient, now));
         }
         self.stuck = false;
         self.memory.attempt = None;
@@ -123,7 +124,7 @@ impl Machine {
             message = format!("{message}; it is being undone because of {}: {}", cause.code, cause.message);
         }
         let mut effects =
-            self.note(&Problem::lasting(codes::ROLLBACK_FAILED, message), FailureKind::Failed, version, now);
+            self.note(Problem::lasting(codes::ROLLBACK_FAILED, message).failure(version, FailureKind::Failed, now));
         effects.push(Effect::Report);
         effects
     }
@@ -166,6 +167,7 @@ impl Machine {
     fn roll_back(&mut self, problem: &Problem, now: Timestamp) -> Vec<Effect> {
         let Some(attempt) = self.memory.attempt.as_mut() else { return Vec::new() };
         let failure = problem.failure(Some(attempt.claim.version), FailureKind::RolledBack, now);
+        let failure = Failure { digest: Some(attempt.claim.digest), ..failure };
         attempt.cause = Some(failure.clone());
         self.memory.failure = Some(failure);
         self.step(Step::RollingBack)

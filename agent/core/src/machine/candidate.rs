@@ -26,7 +26,7 @@ impl Machine {
             (Judgement::Take, Some(found)) => effects.extend(self.take(found.0, found.1, now)),
             (Judgement::Refuse(refused), Some(found)) => {
                 self.drop_candidate();
-                effects.extend(self.refuse(&refused.problem(), found.0.version, now));
+                effects.extend(self.refuse(&refused.problem(), &found.0, now));
             }
             _ => {
                 if self.drop_candidate() {
@@ -47,7 +47,7 @@ impl Machine {
         }
         if let Err(problem) = self.allowed.check(&spec) {
             self.drop_candidate();
-            return self.refuse(&problem, offer.version, now);
+            return self.refuse(&problem, &offer, now);
         }
         if let Some(candidate) = self.candidate.as_mut().filter(|c| c.offer.digest == offer.digest) {
             // The same content under a new version or window: what is on disk stays good, what was asked does not.
@@ -67,7 +67,6 @@ impl Machine {
     pub(super) fn staged(&mut self, result: Result<(), Problem>, now: Timestamp) -> Vec<Effect> {
         self.busy = false;
         let Some(candidate) = self.candidate.as_mut() else { return Vec::new() };
-        let version = candidate.offer.version;
         match result {
             Ok(()) => {
                 candidate.stage = Stage::Ready;
@@ -76,11 +75,12 @@ impl Machine {
                 self.clear_transient()
             }
             Err(problem) => {
+                let offer = candidate.offer.clone();
                 self.drop_candidate();
                 if problem.transient {
-                    self.transient(&problem, Some(version), now)
+                    self.transient(&problem, Some(offer.version), now)
                 } else {
-                    self.refuse(&problem, version, now)
+                    self.refuse(&problem, &offer, now)
                 }
             }
         }
@@ -130,7 +130,7 @@ impl Machine {
         let closes = offer.not_after.filter(|closes| now >= *closes)?;
         self.drop_candidate();
         let why = format!("{} could be applied until {closes}", offer.version.long());
-        Some(self.refuse(&Problem::lasting(codes::WINDOW_PASSED, why), offer.version, now))
+        Some(self.refuse(&Problem::lasting(codes::WINDOW_PASSED, why), offer, now))
     }
 
     pub(super) fn next_of_candidate(&mut self, now: Timestamp) -> Vec<Effect> {

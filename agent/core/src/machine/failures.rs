@@ -1,6 +1,7 @@
 //! How problems are remembered and reported.
 
-use bellwether_schemas::report::FailureKind;
+use bellwether_schemas::report::{Failure, FailureKind};
+use bellwether_schemas::targets::SignedOffer;
 use bellwether_schemas::version::Version;
 use jiff::Timestamp;
 
@@ -10,8 +11,9 @@ use crate::problem::Problem;
 
 impl Machine {
     /// Reports an offer that could not be taken; said once, not at each pull.
-    pub(super) fn refuse(&mut self, problem: &Problem, version: Version, now: Timestamp) -> Vec<Effect> {
-        let mut effects = self.note(problem, FailureKind::Failed, Some(version), now);
+    pub(super) fn refuse(&mut self, problem: &Problem, offer: &SignedOffer, now: Timestamp) -> Vec<Effect> {
+        let failure = problem.failure(Some(offer.version), FailureKind::Failed, now);
+        let mut effects = self.note(Failure { digest: Some(offer.digest), ..failure });
         if !effects.is_empty() {
             effects.push(Effect::Report);
         }
@@ -25,7 +27,7 @@ impl Machine {
         let mut effects = Vec::new();
         // A real failure is worth more than the news that a download broke.
         if self.memory.failure.as_ref().is_none_or(|failure| failure.kind == FailureKind::Transient) {
-            effects = self.note(problem, FailureKind::Transient, version, now);
+            effects = self.note(problem.failure(version, FailureKind::Transient, now));
             if !effects.is_empty() {
                 effects.push(Effect::Report);
             }
@@ -34,14 +36,7 @@ impl Machine {
         effects
     }
 
-    pub(super) fn note(
-        &mut self,
-        problem: &Problem,
-        kind: FailureKind,
-        version: Option<Version>,
-        at: Timestamp,
-    ) -> Vec<Effect> {
-        let failure = problem.failure(version, kind, at);
+    pub(super) fn note(&mut self, failure: Failure) -> Vec<Effect> {
         let known = self.memory.failure.as_ref().is_some_and(|old| {
             (old.version, old.kind, &old.code, &old.message)
                 == (failure.version, failure.kind, &failure.code, &failure.message)

@@ -8,6 +8,7 @@ fn entry(id: &str, device: Option<&str>) -> Entry {
         expires: "2030-01-01T00:00:00Z".parse().expect("a time"),
         device: device.map(|name| name.parse().expect("a name")),
         revoked: false,
+        since: 1,
     }
 }
 
@@ -147,6 +148,27 @@ fn an_entry_keeps_the_hash_that_it_was_first_listed_with() {
     assert_eq!(code(all.admit(&identity("t1", "edge-1"))), Some(codes::CERTIFICATE_REVOKED));
     all.insert(Entry { token: fresh, ..entry("t2", Some("edge-1")) });
     assert_eq!(all.token(&fresh, now()).map(|grant| grant.entry.to_string()), Ok("t2".to_owned()));
+}
+
+#[test]
+fn tokens_are_void_up_to_the_landing_that_was_the_newest_when_their_records_were_lost() {
+    // Restating an entry, or naming another device by it, makes it no newer.
+    let again = Entry { since: 9, ..entry("old", Some("edge-1")) };
+    let all = admissions([entry("old", None), again, Entry { since: 8, ..entry("new", None) }]);
+    let ask = |id: &str, void: VoidTokens| {
+        let grant = all.token(&Sha256Digest::of(id.as_bytes()), now()).expect("a grant");
+        void.check(grant).map(|grant| grant.since).map_err(|refusal| refusal.code())
+    };
+    for (void, old, new) in [
+        (VoidTokens::None, Ok(1), Ok(8)),
+        (VoidTokens::UpTo(0), Ok(1), Ok(8)),
+        (VoidTokens::UpTo(1), Err(codes::TOKEN_VOID), Ok(8)),
+        (VoidTokens::UpTo(7), Err(codes::TOKEN_VOID), Ok(8)),
+        (VoidTokens::UpTo(8), Err(codes::TOKEN_VOID), Err(codes::TOKEN_VOID)),
+        (VoidTokens::All, Err(codes::TOKEN_VOID), Err(codes::TOKEN_VOID)),
+    ] {
+        assert_eq!((ask("old", void), ask("new", void)), (old, new), "{void:?}");
+    }
 }
 
 #[test]

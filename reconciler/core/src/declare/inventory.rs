@@ -153,15 +153,15 @@ impl Inventory {
     }
 
     /// Takes what a landing says about an enrollment; `None` when the file is gone, which says nothing about its entries.
-    pub(super) fn state_enrollment(&mut self, name: &EnrollmentName, manifest: Option<&Enrollment>) {
+    pub(super) fn state_enrollment(&mut self, name: &EnrollmentName, manifest: Option<&Enrollment>, landing: u64) {
         let Some(manifest) = manifest else { return };
         self.enrollments.insert(name.clone(), Arc::new(manifest.labels.clone()));
         for token in &manifest.tokens {
-            self.state_token(name, token);
+            self.state_token(name, token, landing);
         }
     }
 
-    fn state_token(&mut self, enrollment: &EnrollmentName, token: &Token) {
+    fn state_token(&mut self, enrollment: &EnrollmentName, token: &Token, landing: u64) {
         let key = (enrollment.clone(), token.id.clone());
         let revoked = token.revoked.unwrap_or_else(|| self.admissions.is_entry_revoked(&key));
         Arc::make_mut(&mut self.admissions).insert(admission::Entry {
@@ -171,6 +171,7 @@ impl Inventory {
             expires: token.expires,
             device: token.device.clone(),
             revoked,
+            since: landing,
         });
         let facts = EntryFacts { device: token.device.clone(), labels: token.labels.clone() };
         let named = Arc::make_mut(&mut self.named);
@@ -243,7 +244,7 @@ mod tests {
     #[test]
     fn labels_come_from_enrollment_then_entry_then_device() {
         let mut inventory = Inventory::default();
-        inventory.state_enrollment(&name("factory"), Some(&enrollment(vec![token("t1", Some("edge-1"))])));
+        inventory.state_enrollment(&name("factory"), Some(&enrollment(vec![token("t1", Some("edge-1"))])), 1);
         let facts = inventory.facts(&name("edge-1"), &name("factory"), &name("t1"));
         assert_eq!(facts.labels, labels(&[("site", "kiel"), ("from", "t1")]));
         let manifest = Device { labels: labels(&[("from", "device")]), ..Device::default() };
@@ -256,7 +257,11 @@ mod tests {
     fn a_device_is_placed_by_what_git_knew_of_it() {
         let mut inventory = Inventory::default();
         let factory = name("factory");
-        inventory.state_enrollment(&factory, Some(&enrollment(vec![token("t1", Some("edge-1")), token("t2", None)])));
+        inventory.state_enrollment(
+            &factory,
+            Some(&enrollment(vec![token("t1", Some("edge-1")), token("t2", None)])),
+            1,
+        );
         inventory.state_device(&name("other"), Some(&Device { labels: labels(&[("a", "b")]), ..Device::default() }));
         let placing = |device: &str, entry: &str| inventory.placing_labels(&name(device), &factory, &name(entry));
         let of = |entry: &str| Some(labels(&[("site", "kiel"), ("from", entry)]));
@@ -274,9 +279,9 @@ mod tests {
         let factory = name("factory");
         let mut revoked = token("t1", Some("edge-1"));
         revoked.revoked = Some(true);
-        inventory.state_enrollment(&factory, Some(&enrollment(vec![revoked, token("t2", None)])));
-        inventory.state_enrollment(&factory, Some(&enrollment(vec![token("t1", Some("edge-1"))])));
-        inventory.state_enrollment(&factory, None);
+        inventory.state_enrollment(&factory, Some(&enrollment(vec![revoked, token("t2", None)])), 1);
+        inventory.state_enrollment(&factory, Some(&enrollment(vec![token("t1", Some("edge-1"))])), 1);
+        inventory.state_enrollment(&factory, None, 1);
         let is_revoked = |id: &str| inventory.admissions().is_entry_revoked(&(factory.clone(), name(id)));
         assert!(is_revoked("t1") && !is_revoked("t2"));
         let kept = inventory.facts(&name("edge-1"), &factory, &name("t1"));

@@ -319,7 +319,7 @@ impl Declared {
                         slot.problems = problems;
                     }
                     touched.subjects.extend(self.inventory.subjects_of(&name));
-                    Arc::make_mut(&mut self.inventory).state_enrollment(&name, spec);
+                    Arc::make_mut(&mut self.inventory).state_enrollment(&name, spec, self.head.number);
                     let after = self.inventory.subjects_of(&name);
                     touched
                         .unnamed

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use bellwether_schemas::manifest::{Rollout, WaveMembers};
+use bellwether_schemas::report::FailureKind;
 use bellwether_schemas::{DeviceName, Sha256Digest};
 
-use super::record::{MemberRecord, RolloutRecord};
+use super::record::{FailureNote, MemberRecord, RolloutRecord};
 use super::standing::{Row, Sheet, Standing};
 use super::{FleetInput, Member};
 
@@ -29,6 +30,7 @@ pub(super) fn carry<'a>(input: &'a FleetInput<'a>) -> Sheet<'a> {
             target: input.target,
             stable: old.stable,
             rollout: old.rollout.clone(),
+            rebuilt: old.rebuilt,
             waves: old.waves.clone(),
             halted: old.halted.clone(),
             members: BTreeMap::new(),
@@ -37,6 +39,7 @@ pub(super) fn carry<'a>(input: &'a FleetInput<'a>) -> Sheet<'a> {
             target: input.target,
             stable: None,
             rollout: input.rollout.clone(),
+            rebuilt: input.records_lost,
             waves: Vec::new(),
             halted: None,
             members: BTreeMap::new(),
@@ -44,6 +47,7 @@ pub(super) fn carry<'a>(input: &'a FleetInput<'a>) -> Sheet<'a> {
     };
     if turn != Turn::Continue {
         record.rollout = input.rollout.clone();
+        record.rebuilt &= input.record.is_none();
         record.waves.clear();
         record.halted = None;
     }
@@ -60,10 +64,19 @@ pub(super) fn carry<'a>(input: &'a FleetInput<'a>) -> Sheet<'a> {
         }
     });
     let rows = rows.collect();
-    // Who left the fleet still counts in its wave: a failed canary is not mended by moving it away.
-    let stays = turn == Turn::Continue && !record.is_complete();
-    let departed = notes.into_iter().filter(|(_, note)| stays && note.wave.is_some()).collect();
-    Sheet { input, record, rows, departed, blocked: None }
+    // Who left the fleet still counts in its wave: a failed canary is not mended by moving it away. And whoever is not known of
+    // soon after a start may still come.
+    let goes_on = turn == Turn::Continue && !record.is_complete();
+    let is_early = input.limits.now < input.limits.grace_end();
+    let departed = notes.into_iter().filter_map(|(device, note)| match (goes_on && note.wave.is_some(), is_early) {
+        (true, _) => Some((device, note)),
+        (false, true) if turn == Turn::Continue => Some((device, note)),
+        (false, true) => Some((device, MemberRecord::default())),
+        (false, false) => None,
+    });
+    let departed: Vec<_> = departed.collect();
+    let unknown = !departed.is_empty();
+    Sheet { input, record, rows, departed, unknown, blocked: None }
 }
 
 fn turn(input: &FleetInput<'_>, notes: &BTreeMap<DeviceName, MemberRecord>) -> Turn {
@@ -98,6 +111,7 @@ fn note(member: &Member, known: Option<MemberRecord>, turn: Turn, record: &Rollo
                 before: stable.filter(|_| stable != target),
                 select: first_select(&record.rollout, member),
                 joined: record.stable.is_some() && !record.is_complete(),
+                failed: failed_before(member, record),
                 ..MemberRecord::default()
             }
         }
@@ -118,10 +132,18 @@ fn note(member: &Member, known: Option<MemberRecord>, turn: Turn, record: &Rollo
                 select: first_select(&record.rollout, member),
                 joined: known.is_none() && record.stable.is_some(),
                 follows: left,
+                failed: failed_before(member, record),
                 ..MemberRecord::default()
             }
         }
     }
+}
+
+/// The failure at this very content that a device tells of, where no record can: what failed on it is not tried again.
+fn failed_before(member: &Member, record: &RolloutRecord) -> Option<FailureNote> {
+    let failure = member.observed.failure.as_ref().filter(|failure| failure.kind != FailureKind::Transient)?;
+    let target = digest(&member.target).filter(|target| record.rebuilt && failure.digest == Some(*target))?;
+    (!member.observed.runs(target)).then_some(FailureNote { version: failure.version?, silent: false })
 }
 
 fn digest(rendered: &Result<Sha256Digest, String>) -> Option<Sha256Digest> {

@@ -80,6 +80,9 @@ pub struct FleetInput<'a> {
     pub approved: &'a BTreeSet<WaveName>,
     /// What the last plan recorded; `None` for a fleet that was never planned.
     pub record: Option<&'a RolloutRecord>,
+    /// Whether the records of rollouts were lost, in database and store: then what devices say of failures counts for a
+    /// rollout that begins without a record.
+    pub records_lost: bool,
     /// The repository's condition. While it is `Rewound`, nothing is offered and nothing is recorded.
     pub condition: &'a Condition,
     /// The times.

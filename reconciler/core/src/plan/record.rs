@@ -24,6 +24,9 @@ pub struct RolloutRecord {
     pub stable: Option<Landing>,
     /// The Rollout that judges: as it was when this rollout began, so that no later commit changes it.
     pub rollout: Rollout,
+    /// It was begun without the record that there was before: see [`FleetInput::records_lost`](super::FleetInput::records_lost).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rebuilt: bool,
     /// The waves that were opened or skipped: the first ones of the Rollout, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<WaveRecord>,

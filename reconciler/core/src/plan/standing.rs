@@ -50,6 +50,8 @@ pub(super) struct Sheet<'a> {
     pub(super) record: RolloutRecord,
     pub(super) rows: Vec<Row<'a>>,
     pub(super) departed: Vec<(DeviceName, MemberRecord)>,
+    /// Whether members are recorded that are no members now: they left, or are not known of yet.
+    pub(super) unknown: bool,
     /// Why the next wave is not open, once the waves have progressed.
     pub(super) blocked: Option<WaitingOn>,
 }
@@ -111,6 +113,11 @@ impl Row<'_> {
         self.member.observed.paused.is_some()
     }
 
+    /// Whether it is expected back: records were lost, and devices had no time yet to report.
+    pub(super) fn is_awaited(&self, timing: &Timing) -> bool {
+        self.member.observed.paused == Some(WaitingOn::AwaitingReconnect) && timing.now < timing.grace_end()
+    }
+
     pub(super) fn target(&self) -> Option<Sha256Digest> {
         self.member.target.as_ref().ok().copied()
     }
@@ -146,7 +153,7 @@ impl Row<'_> {
         let note = |version: Version, silent| Some(FailureNote { version, silent });
         let is_due = self.runs_since(rules.waves).is_some_and(|since| rules.is_due(since));
         if self.is_paused() {
-            return Standing::Out;
+            return if self.is_awaited(&rules.timing) { Standing::Pending } else { Standing::Out };
         }
         if self.member.target.is_err() {
             return Standing::RenderError;
@@ -227,6 +234,13 @@ impl<'a> Sheet<'a> {
         }
     }
 
+    /// Whether records were lost, and devices had no time yet to report: some may even be unknown.
+    pub(super) fn awaits_reconnect(&self) -> bool {
+        let limits = &self.input.limits;
+        let is_awaited = |row: &Row<'_>| row.is_awaited(limits);
+        limits.now < limits.grace_end() && (self.record.rebuilt || self.unknown || self.rows.iter().any(is_awaited))
+    }
+
     pub(super) fn wave(&self, place: usize) -> &Wave {
         &self.record.rollout.waves[place]
     }
@@ -291,6 +305,7 @@ impl<'a> Sheet<'a> {
             let waits = row.contact == Contact::Silent || timeout.is_some();
             [(!settled).then_some(silence), timeout, waits.then(|| limits.grace_end())].into_iter().flatten()
         });
-        soaks.chain(rows).filter(|at| *at > limits.now).min()
+        let awaited = self.awaits_reconnect().then(|| limits.grace_end());
+        soaks.chain(rows).chain(awaited).filter(|at| *at > limits.now).min()
     }
 }

@@ -2,8 +2,10 @@ use std::collections::HashMap;
 
 use bellwether_schemas::head::HeadType;
 use bellwether_schemas::{CommitId, codes};
+use jiff::Timestamp;
 use serde_json::json;
-use tough::schema::{Snapshot, Targets};
+use std::num::NonZeroU64;
+use tough::schema::{RoleType, Snapshot, Targets};
 
 use super::*;
 use crate::keys::{self, SigningKey};
@@ -32,8 +34,8 @@ fn record(policy_version: u64, landing: u64) -> HeadRecord {
     }
 }
 
-fn value(record: &HeadRecord) -> Envelope {
-    Envelope(serde_json::to_value(record).expect("JSON"))
+fn value(record: &HeadRecord) -> Record {
+    Record(serde_json::to_value(record).expect("JSON"))
 }
 
 #[tokio::test]
@@ -45,7 +47,7 @@ async fn a_record_is_found_again_and_is_signed_by_the_targets_key_alone() {
     assert_eq!((&head.record, &*head.bytes), (&record(1, 5), &*std::fs::read(site.head()).expect("written")));
     let again = site.restarted().await.expect("a publisher").head();
     assert_eq!(again, Some(head.clone()));
-    let signed: Signed<Envelope> = serde_json::from_slice(&head.bytes).expect("an envelope");
+    let signed: Signed<Record> = serde_json::from_slice(&head.bytes).expect("an envelope");
     let ids: Vec<_> = signed.signatures.iter().map(|signature| &signature.keyid).collect();
     assert_eq!(ids, [site.keys().targets.id()]);
 }
@@ -160,7 +162,7 @@ async fn a_damaged_or_forged_record_is_an_error_with_advice_and_never_absent() {
         ("signed by another installation", strangers.keys().targets.sign(value(&record(9, 9)))),
         ("signed by the key of another role", site.keys().snapshot.sign(value(&record(9, 9)))),
         ("too large", [vec![b' '; MAX_HEAD], good.clone()].concat()),
-        ("another type", site.keys().targets.sign(Envelope(json!({"_type": "targets", "landing": 1})))),
+        ("another type", site.keys().targets.sign(Record(json!({"_type": "targets", "landing": 1})))),
     ];
     for (what, bytes) in table {
         std::fs::write(site.head(), &bytes).expect("written");
@@ -200,7 +202,7 @@ async fn a_signature_over_a_role_is_none_over_a_record_and_the_other_way_round()
     let mut both = serde_json::to_value(self::record(1, 1)).expect("JSON");
     let fields = json!({"spec_version": "1.0.0", "version": 1, "expires": "2099-01-01T00:00:00Z", "targets": {}});
     both.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
-    let both = keys.targets.sign(Envelope(both));
+    let both = keys.targets.sign(Record(both));
     verified::<Targets>(&site.publisher.inner.roots, &both).expect_err("its type is signed");
 }
 

@@ -139,6 +139,23 @@ async fn the_same_key_gets_the_same_certificate_again_and_another_key_none() {
     assert_eq!(refused(world.enroll(&token(1), &new_key()).await).1, codes::TOKEN_SPENT.as_str());
 }
 
+#[tokio::test]
+async fn a_void_token_enrolls_nobody_but_whose_answer_was_lost() {
+    let world = World::start([entry(1, "t1", Some("edge-1")), entry(2, "t2", Some("edge-2"))]).await;
+    let key = new_key();
+    let first = world.enroll(&token(1), &key).await.expect("enrolled");
+    world.void_tokens.send_replace(VoidTokens::UpTo(1));
+    assert_eq!(world.enroll(&token(1), &key).await.expect("the same again"), first);
+    for n in [1, 2] {
+        let answer = refused(world.enroll(&token(n), &new_key()).await);
+        assert_eq!(answer, (403, codes::TOKEN_VOID.to_string()), "whether it was spent is not said");
+    }
+    world.say(|all| all.insert(Entry { since: 2, ..entry(3, "t3", Some("edge-3")) }));
+    world.enroll(&token(3), &new_key()).await.expect("listed after the loss");
+    world.void_tokens.send_replace(VoidTokens::None);
+    world.enroll(&token(2), &new_key()).await.expect("it was not spent by being refused");
+}
+
 async fn forget(world: &World) {
     world.shared.store.run("DELETE FROM tokens").await;
 }

@@ -28,6 +28,7 @@ struct World {
     shared: Shared,
     bound: Bound,
     admissions: watch::Sender<Option<Arc<Admissions>>>,
+    void_tokens: watch::Sender<VoidTokens>,
     views: watch::Sender<Arc<Views>>,
     enrolled: mpsc::Receiver<Enrolled>,
     incoming: Option<mpsc::Receiver<Incoming>>,
@@ -58,6 +59,7 @@ fn entry(n: u8, id: &str, device: Option<&str>) -> Entry {
         expires: "2100-01-01T00:00:00Z".parse().expect("a time"),
         device: device.map(|name| name.parse().expect("a name")),
         revoked: false,
+        since: 1,
     }
 }
 
@@ -94,6 +96,7 @@ impl World {
         let mut all = Admissions::default();
         entries.into_iter().for_each(|entry| all.insert(entry));
         let (admissions, admissions_seen) = watch::channel(Some(Arc::new(all)));
+        let (void_tokens, void_tokens_seen) = watch::channel(VoidTokens::None);
         let (views, views_seen) = watch::channel(Arc::default());
         let (incoming_sender, incoming) = mpsc::channel(64);
         let (enrolled_sender, enrolled) = mpsc::channel(64);
@@ -104,6 +107,7 @@ impl World {
             objects,
             store,
             admissions: admissions_seen,
+            void_tokens: void_tokens_seen,
             views: views_seen,
             incoming: incoming_sender,
             enrolled: enrolled_sender,
@@ -113,7 +117,18 @@ impl World {
         let shutdown = CancellationToken::new();
         let bound =
             start(settings(webhook_secret(dir.path())), shared.clone(), shutdown.clone()).await.expect("serving");
-        Self { dir, shared, bound, admissions, views, enrolled, incoming: Some(incoming), fetch_asked, shutdown }
+        Self {
+            dir,
+            shared,
+            bound,
+            admissions,
+            void_tokens,
+            views,
+            enrolled,
+            incoming: Some(incoming),
+            fetch_asked,
+            shutdown,
+        }
     }
 
     /// Changes what the history says; the first word is an accepted history.

@@ -15,7 +15,7 @@ on_each_database!(
 async fn numbers(store: &Store) -> Vec<u64> {
     let loaded = store.load_all().await.expect("loaded");
     let mut numbers: Vec<u64> = loaded.devices.iter().map(|device| device.metadata_version).collect();
-    numbers.extend(loaded.rollouts.iter().map(|(_, record)| record["plan"].as_u64().expect("a number")));
+    numbers.extend(loaded.rollouts.iter().map(|row| row.sequence));
     numbers.push(loaded.offered.len() as u64);
     numbers.push(loaded.events.first().map_or(0, |event| event.event.message.parse().expect("a number")));
     numbers.push(loaded.head.expect("a head").landing);
@@ -26,7 +26,7 @@ async fn numbers(store: &Store) -> Vec<u64> {
 fn numbered(plan: u64) -> PlanChange {
     let version = |text: &str| DeviceRow { metadata_version: plan, ..device(text) };
     PlanChange {
-        records: BTreeMap::from([("edge".parse().expect("a name"), serde_json::json!({ "plan": plan }))]),
+        records: BTreeMap::from([rollout_of("edge", plan)]),
         devices: (0..1_500).map(|number| version(&format!("d-{number}"))).collect(),
         offers: vec![offered("d-0", u32::try_from(plan).expect("small"))],
         events: vec![event(&plan.to_string())],
@@ -83,7 +83,7 @@ async fn fill(store: &Store, objects: &InMemory) {
     let landings: Vec<_> = (1..=3).map(landing).collect();
     store.accept_head(None, &head(3), &landings).await.expect("accepted");
     let change = PlanChange {
-        records: BTreeMap::from([("edge".parse().expect("a name"), serde_json::json!({"stable": null}))]),
+        records: BTreeMap::from([rollout_of("edge", 5)]),
         devices: (0..2_345).map(|number| device(&format!("d-{number}"))).collect(),
         offers: (0..2_000).map(|revision| offered("d-1", revision)).collect(),
         events: (0..1_001).map(|number| event(&number.to_string())).collect(),
@@ -97,7 +97,7 @@ async fn fill(store: &Store, objects: &InMemory) {
     let identity: Identity = "bellwether://example.org/plant/t1/edge-1".parse().expect("an identity");
     let (hash, fingerprint) = (Sha256Digest::of(b"token"), Sha256Digest::of(b"key"));
     let row = TokenRow { hash, fingerprint, identity, certificate: Some("PEM".to_owned()), at: at(1) };
-    store.save_token(&row).await.expect("recorded");
+    store.save_tokens(&[row]).await.expect("recorded");
 }
 
 async fn there_and_back_again_nothing_is_lost(place: Place) {
@@ -113,7 +113,8 @@ async fn there_and_back_again_nothing_is_lost(place: Place) {
     assert_eq!(format!("{before:?}"), format!("{after:?}"));
     let domain = "example.org".parse().expect("a domain");
     assert_eq!(store.enrolled(&domain).await.expect("read"), restored.enrolled(&domain).await.expect("read"));
-    assert_eq!(check_instance(&restored, &objects).await.expect("they belong together"), "blue");
+    let known = check_instance(&restored, &objects).await.expect("they belong together");
+    assert_eq!(known, Instance::Known("blue".to_owned()));
     // What goes on in it goes on as in the one that was lost: plans and events have the next numbers.
     let next = PlanChange { events: vec![event("next")], ..PlanChange::default() };
     restored.commit_plan(before.plan, &next, at(7)).await.expect("stored");

@@ -6,7 +6,7 @@ use bellwether_core::admission::Identity;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::{Report, Reported};
 use bellwether_schemas::targets::SignedOffer;
-use bellwether_schemas::{CommitId, DeviceName, Seconds, Sha256Digest, Version, codes};
+use bellwether_schemas::{CommitId, DeviceName, FleetName, Seconds, Sha256Digest, Version, codes};
 use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 
@@ -86,6 +86,15 @@ fn offered(text: &str, revision: u32) -> OfferedRow {
     OfferedRow { device: name(text), version, fleet, template: commit(6), digest, offered_at: at(3) }
 }
 
+fn rollout_of(fleet: &str, sequence: u64) -> (FleetName, RolloutRow) {
+    let fleet: FleetName = fleet.parse().expect("a name");
+    (fleet.clone(), RolloutRow { fleet, ..rollout(sequence) })
+}
+
+fn rollout(sequence: u64) -> RolloutRow {
+    RolloutRow { fleet: "edge".parse().expect("a name"), sequence, record: serde_json::json!({"stable": null}) }
+}
+
 fn event(message: &str) -> EventRow {
     let kind = "offered".to_owned();
     EventRow { at: at(5), kind, device: Some(name("a")), fleet: None, code: None, message: message.to_owned() }
@@ -118,7 +127,7 @@ async fn everything_comes_back_after_a_restart(place: Place) {
     let store = open(&place).await;
     store.accept_head(None, &head(2), &[landing(1), landing(2)]).await.expect("accepted");
     let change = PlanChange {
-        records: BTreeMap::from([("edge".parse().expect("a name"), serde_json::json!({"stable": null}))]),
+        records: BTreeMap::from([("edge".parse().expect("a name"), rollout(1_790_000_000))]),
         devices: vec![device("b"), device("a")],
         offers: vec![offered("a", 0), offered("a", 1)],
         events: vec![event("first"), event("second")],
@@ -132,7 +141,7 @@ async fn everything_comes_back_after_a_restart(place: Place) {
     assert_eq!(loaded.landings, [landing(1), landing(2)]);
     assert_eq!(loaded.devices, [device("a"), device("b")]);
     assert_eq!(loaded.offered, change.offers);
-    assert_eq!(loaded.rollouts, change.records.into_iter().collect::<Vec<_>>());
+    assert_eq!(loaded.rollouts, [rollout(1_790_000_000)]);
     assert_eq!(loaded.plan, plan);
     let messages: Vec<_> = loaded.events.iter().map(|stored| stored.event.message.as_str()).collect();
     assert_eq!(messages, ["second", "first"]);
@@ -240,7 +249,7 @@ async fn rows_come_in_the_order_of_their_bytes(place: Place) {
     let names = ["a-2", "a-b", "a-c", "a0", "aa", "ab", "b"];
     let shuffled = ["ab", "a-c", "b", "a0", "a-b", "aa", "a-2"];
     let change = PlanChange {
-        records: shuffled.iter().map(|fleet| (fleet.parse().expect("a name"), serde_json::json!({}))).collect(),
+        records: shuffled.iter().map(|fleet| rollout_of(fleet, 1)).collect(),
         devices: shuffled.iter().map(|name| device(name)).collect(),
         offers: shuffled.iter().map(|name| offered(name, 0)).collect(),
         ..PlanChange::default()
@@ -249,7 +258,7 @@ async fn rows_come_in_the_order_of_their_bytes(place: Place) {
     let loaded = store.load_all().await.expect("loaded");
     assert_eq!(loaded.devices.iter().map(|device| device.name.as_str()).collect::<Vec<_>>(), names);
     assert_eq!(loaded.offered.iter().map(|offer| offer.device.as_str()).collect::<Vec<_>>(), names);
-    assert_eq!(loaded.rollouts.iter().map(|(fleet, _)| fleet.as_str()).collect::<Vec<_>>(), names);
+    assert_eq!(loaded.rollouts.iter().map(|row| row.fleet.as_str()).collect::<Vec<_>>(), names);
 }
 
 async fn text_that_one_database_could_not_hold_does_not_keep_a_plan_from_being_stored(place: Place) {
@@ -289,7 +298,7 @@ async fn a_token_stays_with_the_key_that_used_it_first(place: Place) {
         (row(b"first", Some("one")), row(b"first", Some("one"))),
         (row(b"first", Some("other")), row(b"first", Some("one"))),
     ] {
-        store.save_token(&used).await.expect("recorded");
+        store.save_tokens(std::slice::from_ref(&used)).await.expect("recorded");
         assert_eq!(token().await, Some(known));
     }
     assert_eq!(store.enrolled(&identity.domain).await.expect("read"), [row(b"first", Some("one"))]);
@@ -329,11 +338,13 @@ async fn other_databases_are_refused_by_their_address() {
 async fn database_and_object_store_name_each_other(place: Place) {
     let (store, other) = (open(&place).await, Store::open(&place.another("other")).await.expect("a database"));
     let (objects, empty) = (InMemory::new(), InMemory::new());
-    let code = |result: Result<String, InstanceError>| result.expect_err("refused").code();
+    let code = |result: Result<Instance, InstanceError>| result.expect_err("refused").code();
     assert_eq!(code(check_instance(&store, &objects).await), codes::NOT_INITIALISED);
     declare_instance(&store, &objects, "blue").await.expect("declared");
-    assert_eq!(check_instance(&store, &objects).await.expect("they belong together"), "blue");
-    assert_eq!(code(check_instance(&other, &objects).await), codes::DATABASE_EMPTY);
+    let known = check_instance(&store, &objects).await.expect("they belong together");
+    assert_eq!(known, Instance::Known("blue".to_owned()));
+    let lost = check_instance(&other, &objects).await.expect("a database that was lost");
+    assert_eq!(lost, Instance::DatabaseLost("blue".to_owned()));
     assert_eq!(code(check_instance(&store, &empty).await), codes::OBJECT_STORE_EMPTY);
     let taken = declare_instance(&other, &objects, "green").await.expect_err("the object store is in use");
     assert_eq!(taken.code(), codes::STORE_IN_USE);

@@ -82,6 +82,7 @@ async fn trying_again_puts_no_timeout_off() {
         site.later(SignedDuration::from_secs(60));
         let failure = Failure {
             version: None,
+            digest: None,
             kind: FailureKind::Transient,
             code: "BW-0001".to_owned(),
             message: "no route".to_owned(),
@@ -154,7 +155,7 @@ async fn a_history_that_replaces_another_does_not_take_over_its_stable() {
         site.pass(&[("edge-1", readable(runs(&bad)))]).await.expect("stored");
     }
     let loaded = site.stored().await;
-    assert_eq!(loaded.rollouts[0].1["stable"]["number"], 2, "{}", loaded.rollouts[0].1);
+    assert_eq!(loaded.rollouts[0].record["stable"]["number"], 2, "{}", loaded.rollouts[0].record);
 
     // Another landing 2 is the new introduction.
     let mut git = fork;
@@ -247,4 +248,42 @@ async fn without_a_verified_head_nobody_is_told_to_go_on() {
     assert!(blind.world.answer(&name).is_empty());
     site.pass(&[("edge-1", readable(applying))]).await.expect("stored");
     assert_eq!(site.world.answer(&name).len(), 1, "with one it is");
+}
+
+#[tokio::test]
+async fn a_branch_that_was_set_back_pauses_who_is_ahead_also_where_nothing_is_accepted() {
+    let mut git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let before = git.clone();
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let first = site.offer("edge-1").expect("an offer");
+    site.pass(&[("edge-1", readable(runs(&first)))]).await.expect("stored");
+    git.land(&[("fleets/edge.yaml", &fleet("two"))]);
+    site.fetch(&git);
+    site.pass(&[("edge-1", readable(runs(&first)))]).await.expect("stored");
+    let second = site.offer("edge-1").expect("an offer");
+    let head = site.world.repository.head_record().map(|record| crate::store::HeadRow::from(&record));
+    assert!(head.as_ref().is_some_and(|head| head.landing == 2));
+
+    // Database and mirror are lost; the store names a head that the branch does not have.
+    let mut lost = Site::open(&before, Loaded::default()).await;
+    let timing = lost.world.timing;
+    let objects = crate::repository::SharedObjects::new(before.objects.clone());
+    let mut repository = crate::repository::Repository::new(objects, lost.introduction, "main");
+    repository.restore(None, head, lost.now);
+    lost.world = crate::world::World::new(repository, timing, Loaded::default()).expect("readable");
+    lost.fetch(&before);
+    assert!(lost.world.repository.is_rewound() && lost.world.repository.head().is_none());
+    lost.pass(&[("edge-1", readable(runs(&second))), ("edge-2", readable(runs(&first)))]).await.expect("stored");
+    lost.fetch(&before);
+    lost.pass(&[]).await.expect("stored");
+    let paused = |site: &Site, name: &str| site.device(name).row.paused.clone();
+    let commit = Some(second.version.commit);
+    assert!(
+        matches!(paused(&lost, "edge-1"), Some(bellwether_schemas::api::WaitingOn::Paused { commit: found, .. }) if found == commit)
+    );
+    assert_eq!(paused(&lost, "edge-2"), None);
+    lost.fetch(&git);
+    lost.pass(&[]).await.expect("stored");
+    assert_eq!(paused(&lost, "edge-1"), None, "the missing commit is back");
 }

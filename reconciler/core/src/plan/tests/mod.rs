@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod failures;
+mod lost;
 mod properties;
 mod rules;
 mod starts;
@@ -78,6 +79,7 @@ struct Sim {
     holds: Vec<HoldNote>,
     approved: Vec<&'static str>,
     condition: Condition,
+    records_lost: bool,
     record: Option<RolloutRecord>,
     head: u64,
     offers: u32,
@@ -97,6 +99,7 @@ impl Sim {
             holds: Vec::new(),
             approved: Vec::new(),
             condition: Condition::Verified,
+            records_lost: false,
             record: None,
             head: 1,
             offers: 0,
@@ -179,6 +182,7 @@ impl Sim {
             holds: &self.holds,
             approved: &approved,
             record: self.record.as_ref(),
+            records_lost: self.records_lost,
             condition: &self.condition,
             limits: Timing { now: self.now, stale_after: Seconds::new(STALE_AFTER), serving_since: self.serving_since },
         })
@@ -277,10 +281,11 @@ impl Sim {
         for name in names {
             let at = self.now;
             let observed = &mut self.device(name).observed;
-            let version = observed.applying.take().map(|claim| claim.version);
+            let claim = observed.applying.take();
+            let (version, digest) = claim.map(|claim| (claim.version, claim.digest)).unzip();
             observed.phase = Phase::RolledBack;
             let (code, message) = ("BW-0601".to_owned(), "probe web: connection refused".to_owned());
-            observed.failure = Some(Failure { version, kind: FailureKind::RolledBack, code, message, at });
+            observed.failure = Some(Failure { version, digest, kind: FailureKind::RolledBack, code, message, at });
         }
     }
 

@@ -1,0 +1,131 @@
+//! Records that were lost: what devices say takes their place, and nothing is decided before they had time to say it.
+
+use super::*;
+
+fn awaited(sim: &mut Sim, names: &[&str]) {
+    for name in names {
+        sim.device(name).observed.paused = Some(WaitingOn::AwaitingReconnect);
+    }
+}
+
+/// A process that begins now, with these records.
+fn restarted(sim: &mut Sim, record: Option<RolloutRecord>) {
+    sim.serving_since = sim.now;
+    sim.record = record;
+}
+
+const FOUR: [(&str, &str); 4] = [("a", "canary"), ("b", "canary"), ("c", "rest"), ("d", "rest")];
+
+#[test]
+fn nothing_moves_before_those_that_are_waited_for_had_time_to_report() {
+    let mut sim = Sim::settled(canary_then_rest(), &FOUR);
+    sim.commit(2, "two");
+    sim.plan();
+    sim.apply(&["a"]);
+    let record = sim.record.clone();
+    restarted(&mut sim, record);
+    awaited(&mut sim, &["b", "c", "d"]);
+    let plan = sim.plan();
+    assert!(sim.record.as_ref().unwrap().waves[0].completed_at.is_none(), "b may have failed");
+    assert_eq!(plan.decisions[&"b".parse().unwrap()].reason, Some(WaitingOn::AwaitingReconnect));
+    assert_eq!(plan.wake_at, Some(sim.now + SignedDuration::from_secs(STALE_AFTER.into())));
+
+    // Who does not come back in time is away like any other.
+    sim.pass(STALE_AFTER);
+    sim.set_online(&["a"], true);
+    sim.plan();
+    assert!(sim.record.as_ref().unwrap().waves[0].completed_at.is_some());
+}
+
+#[test]
+fn no_wave_opens_for_the_few_that_report_first() {
+    let mut sim = Sim::new(canary_then_rest(), &FOUR);
+    restarted(&mut sim, None);
+    awaited(&mut sim, &["b", "c", "d"]);
+    let plan = sim.plan();
+    assert_eq!(plan.view.reason, Some(WaitingOn::AwaitingReconnect));
+    assert!(sim.record.as_ref().unwrap().waves.is_empty());
+    sim.pass(STALE_AFTER);
+    sim.set_online(&["a"], true);
+    sim.plan();
+    assert_eq!(sim.record.as_ref().unwrap().waves.len(), 1);
+}
+
+#[test]
+fn a_fleet_of_which_one_device_is_known_passes_no_gate() {
+    let gated = || {
+        let mut rollout = canary_then_rest();
+        rollout.waves[1].gate = Gate::Manual;
+        rollout
+    };
+    let mut sim = Sim::settled(gated(), &FOUR);
+    sim.commit(2, "two");
+    sim.plan();
+    sim.apply(&["a", "b"]);
+    sim.plan();
+    let all = sim.devices.clone();
+    for records_lost in [false, true] {
+        let mut sim = sim.clone();
+        let record = sim.record.clone();
+        restarted(&mut sim, record.filter(|_| !records_lost));
+        sim.records_lost = records_lost;
+        sim.devices.retain(|name, _| name == "a");
+        assert_eq!(sim.plan().view.reason, Some(WaitingOn::AwaitingReconnect), "the others may come");
+        // The others are away for longer than anybody waits.
+        if records_lost {
+            sim.pass(STALE_AFTER);
+            sim.set_online(&["a"], true);
+            sim.plan();
+            let plan = sim.plan();
+            assert!(matches!(plan.view.reason, Some(WaitingOn::Gate { .. })), "{:?}", plan.view.reason);
+        }
+        sim.devices = all.clone();
+        sim.set_online(&["a", "b", "c", "d"], true);
+        let plan = sim.plan();
+        for name in ["c", "d"] {
+            let action = plan.decisions[&name.parse().unwrap()].action;
+            assert!(!matches!(action, Action::Offer { .. }), "{name} waits for the gate");
+        }
+        sim.approved = vec!["rest"];
+        sim.pass(STALE_AFTER);
+        sim.set_online(&["a", "b", "c", "d"], true);
+        let plan = sim.plan();
+        assert!(matches!(plan.decisions[&"c".parse().unwrap()].action, Action::Offer { .. }), "{:?}", plan.view);
+    }
+}
+
+#[test]
+fn without_records_a_failed_content_is_not_tried_again_and_the_rollout_halts_again() {
+    let mut sim = Sim::settled(canary_then_rest(), &FOUR);
+    sim.commit(2, "two");
+    sim.plan();
+    sim.apply(&["b"]);
+    sim.fail(&["a"]);
+    assert_eq!(sim.plan().view.state, RolloutState::Halted);
+    // Offers are gone with the store, the report stays.
+    for device in sim.devices.values_mut() {
+        device.observed.offer = None;
+    }
+    for records_lost in [false, true] {
+        let mut sim = sim.clone();
+        restarted(&mut sim, None);
+        sim.records_lost = records_lost;
+        let early = sim.plan();
+        assert_eq!(early.view.reason == Some(WaitingOn::AwaitingReconnect), records_lost);
+        sim.pass(STALE_AFTER);
+        sim.set_online(&["a", "b", "c", "d"], true);
+        let plan = sim.plan();
+        let is_offer = |plan: &FleetPlan| matches!(plan.decisions[&"a".parse().unwrap()].action, Action::Offer { .. });
+        // A fleet that begins for the first time takes no old failure for its own.
+        assert_eq!(is_offer(&early) || is_offer(&plan), !records_lost);
+        assert_eq!(plan.view.state == RolloutState::Halted, records_lost);
+    }
+    // Other content is tried, also of a rollout that begins as late as that.
+    restarted(&mut sim, None);
+    sim.records_lost = true;
+    sim.plan();
+    sim.commit(3, "three");
+    let plan = sim.plan();
+    assert!(matches!(plan.decisions[&"a".parse().unwrap()].action, Action::Offer { .. }));
+    assert!(!sim.record.as_ref().unwrap().rebuilt);
+}

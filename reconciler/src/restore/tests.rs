@@ -1,0 +1,382 @@
+//! Databases and stores that are gone, or older than they were.
+
+use std::path::{Path, PathBuf};
+
+use bellwether_core::admission::VoidTokens;
+use bellwether_schemas::report::{Claim, Report, Reported};
+use bellwether_schemas::targets::SignedOffer;
+use bellwether_schemas::{CommitId, Seconds, Sha256Digest, Version};
+use bytes::Bytes;
+
+use super::*;
+use crate::config::Config;
+use crate::pki::{Authority, RequestedKey};
+use crate::publish::{DeviceTargets, FleetType};
+use crate::store::{Instance, OfferRow, OfferedRow, RolloutRow, check_instance, declare_instance};
+use crate::testing::{Installation, idle};
+
+const SPEC: &[u8] = br#"{"apiVersion":"bellwether/v1"}"#;
+
+/// An installation with a database and an authority, as `init` makes them.
+struct Site {
+    installed: Installation,
+    store: Store,
+    authority: Authority,
+}
+
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+fn domain() -> Domain {
+    "example.org".parse().expect("a domain")
+}
+
+fn commit(number: u64) -> CommitId {
+    format!("{number:040x}").parse().expect("an id")
+}
+
+fn signed(landing: u64) -> SignedOffer {
+    SignedOffer {
+        fleet: "edge".parse().expect("a name"),
+        version: Version { landing, commit: commit(landing), revision: 0 },
+        template: commit(1),
+        digest: Sha256Digest::of(SPEC),
+        supersedes: None,
+        not_before: None,
+        not_after: None,
+        soak: Seconds::ZERO,
+    }
+}
+
+fn row(name: &str, offer: Option<SignedOffer>, metadata_version: u64) -> DeviceRow {
+    let offer = offer.map(|signed| OfferRow { signed, offered_at: now(), acknowledged_at: None });
+    DeviceRow {
+        name: name.parse().expect("a name"),
+        enrollment: "plant".parse().expect("a name"),
+        entry: name.parse().expect("an id"),
+        enrolled_at: now(),
+        reported: None,
+        last_seen: None,
+        last_progress: None,
+        offer,
+        paused: None,
+        awaiting_reconnect: false,
+        metadata_version,
+    }
+}
+
+impl Site {
+    async fn new() -> Self {
+        let installed = Installation::new().await;
+        // The root is published already; a store is new without it.
+        std::fs::remove_dir_all(installed.store()).expect("removed");
+        let store = Store::open(&database(&installed)).await.expect("a database");
+        let objects = installed.objects();
+        declare_instance(&store, objects.store().as_ref(), "blue").await.expect("declared");
+        crate::publish::publish_root(&objects, &installed.root).await.expect("a root");
+        let ca = installed.dir.path().join("ca");
+        Authority::init(&ca, &["localhost".parse().expect("a name")], now()).expect("an authority");
+        let authority = Authority::load(&ca).expect("an authority");
+        Self { installed, store, authority }
+    }
+
+    async fn publish(&self, device: &str, offer: Option<SignedOffer>) -> u64 {
+        let spec = offer.is_some().then(|| Bytes::from_static(SPEC));
+        let binding = Binding { device: device.parse().expect("a name"), offer };
+        let targets = DeviceTargets { binding, spec, targets: Vec::new(), contents: Vec::new(), floor: 0 };
+        let done = self.installed.publisher.publish(vec![targets], now()).await.expect("published");
+        done.versions[0].1
+    }
+
+    /// Has a device enroll; returns the hash of its token.
+    async fn enroll(&self, device: &str) -> Sha256Digest {
+        let token = Sha256Digest::of(device.as_bytes());
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+        let request = rcgen::CertificateParams::default().serialize_request(&pair).expect("a request");
+        let key = RequestedKey::from_der(request.der()).expect("a key");
+        let identity: Identity =
+            format!("bellwether://example.org/plant/{device}/{device}").parse().expect("an identity");
+        let certificate = Some(self.authority.issue(&key, &identity, now()).expect("issued"));
+        let row = TokenRow { hash: token, fingerprint: *key.fingerprint(), identity, certificate, at: now() };
+        self.installed.publisher.keep_tokens(vec![row]).await.expect("recorded");
+        token
+    }
+
+    async fn store_record(&self, sequence: u64) {
+        let record = FleetRecord {
+            kind: FleetType::Rollout,
+            fleet: "edge".parse().expect("a name"),
+            sequence,
+            record: serde_json::json!({ "of": sequence }),
+        };
+        self.installed.publisher.store_fleets(vec![record]).await.expect("stored");
+    }
+
+    async fn save(&self, change: PlanChange) {
+        let plan = self.store.load_all().await.expect("loaded").plan;
+        self.store.commit_plan(plan, &change, now()).await.expect("stored");
+    }
+
+    async fn lose_database(&mut self) {
+        self.store.close().await;
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(self.installed.dir.path().join(format!("state.db{end}")));
+        }
+        self.store = Store::open(&database(&self.installed)).await.expect("a database");
+    }
+
+    fn lose_store(&self) {
+        std::fs::remove_dir_all(self.installed.store()).expect("removed");
+    }
+
+    async fn start(&self) -> Start {
+        let objects = self.installed.objects();
+        let publisher = self.installed.restarted().await.expect("a publisher");
+        let instance = check_instance(&self.store, objects.store().as_ref()).await.expect("they belong together");
+        start(&self.store, &publisher, &domain(), &instance, now()).await.expect("started")
+    }
+
+    fn config(&self) -> Config {
+        let dir = self.installed.dir.path();
+        let text = format!(
+            "repository: /srv/fleet.git\ndomain: example.org\nkeys: online\nintroduction:\n  commit: {}\n  policySha256: {}\n",
+            commit(1),
+            Sha256Digest::of(b"policy")
+        );
+        std::fs::write(dir.join("reconciler.yaml"), text).expect("written");
+        Config::load(&dir.join("reconciler.yaml")).expect("a configuration")
+    }
+
+    async fn restore(&mut self, from: Option<&Path>) -> Result<Restored, RestoreError> {
+        self.store.close().await;
+        let restored = restore(&self.config(), from, now()).await;
+        self.store = Store::open(&database(&self.installed)).await.expect("a database");
+        restored
+    }
+
+    async fn back_up(&self, name: &str) -> PathBuf {
+        let to = self.installed.dir.path().join(name);
+        back_up(&self.store, self.installed.objects().store().as_ref(), &to, now()).await.expect("a backup");
+        to
+    }
+}
+
+fn database(installed: &Installation) -> String {
+    format!("sqlite://{}", installed.dir.path().join("state.db").display())
+}
+
+fn names(rows: &[DeviceRow], awaited: bool) -> Vec<&str> {
+    rows.iter().filter(|row| row.awaiting_reconnect == awaited).map(|row| row.name.as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_database_is_filled_from_the_store() {
+    let mut site = Site::new().await;
+    let token = site.enroll("edge-1").await;
+    site.enroll("edge-2").await;
+    site.publish("edge-1", Some(signed(3))).await;
+    let version = site.publish("edge-1", Some(signed(5))).await;
+    site.publish("edge-2", None).await;
+    site.store_record(17).await;
+    site.lose_database().await;
+
+    let Start { loaded, checked, fleets } = site.start().await;
+    assert_eq!((names(&loaded.devices, true), names(&loaded.devices, false)), (vec!["edge-1"], vec!["edge-2"]));
+    let edge = &loaded.devices[0];
+    assert_eq!(edge.offer.as_ref().map(|offer| offer.signed.clone()), Some(signed(5)));
+    assert_eq!((edge.metadata_version, edge.entry.as_str()), (version, "edge-1"));
+    let offered: Vec<u64> = loaded.offered.iter().map(|offered| offered.version.landing).collect();
+    assert_eq!(offered, [3, 5], "also what it may still run");
+    assert_eq!(
+        loaded.rollouts,
+        [RolloutRow { fleet: fleets[0].fleet.clone(), sequence: 17, record: serde_json::json!({"of": 17}) }]
+    );
+    assert!(
+        checked.iter().all(|checked| checked.device.as_str() == "edge-2" && checked.damage.is_none()),
+        "{checked:?}"
+    );
+    assert!(site.store.token(&token, &domain()).await.expect("read").expect("a token").certificate.is_some());
+
+    // What was recovered is as good as what was never lost; a device reports in between.
+    let mut reported = edge.clone();
+    reported.awaiting_reconnect = false;
+    site.save(PlanChange { devices: vec![reported], ..PlanChange::default() }).await;
+    let again = site.start().await;
+    assert_eq!(names(&again.loaded.devices, true), Vec::<&str>::new());
+    assert!(again.checked.iter().all(|checked| checked.damage.is_none()), "{:?}", again.checked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_in_the_middle_of_a_recovery_is_a_loss_still() {
+    let mut site = Site::new().await;
+    site.enroll("edge-1").await;
+    site.publish("edge-1", Some(signed(3))).await;
+    site.lose_database().await;
+    recover(&site.store, &site.installed.publisher, &domain(), "lost", now()).await.expect("recovered");
+    // The name was not written yet.
+    let Start { loaded, .. } = site.start().await;
+    assert_eq!(names(&loaded.devices, true), ["edge-1"]);
+    assert_eq!(loaded.offered.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_set_back_is_told_from_a_crash() {
+    let site = Site::new().await;
+    site.publish("edge-1", Some(signed(3))).await;
+    let version = site.publish("edge-1", Some(signed(5))).await;
+    let other = site.publish("edge-2", Some(signed(3))).await;
+    let rollout =
+        |sequence| RolloutRow { fleet: "edge".parse().expect("a name"), sequence, record: serde_json::json!({}) };
+    let save = async |offer, known, sequence: u64| {
+        let rows = vec![row("edge-1", Some(offer), known), row("edge-2", Some(signed(3)), other)];
+        let records = [(rollout(0).fleet, rollout(sequence))].into();
+        site.save(PlanChange { devices: rows, records, ..PlanChange::default() }).await;
+        site.start().await
+    };
+    site.store_record(7).await;
+
+    // Published, and the number of that not stored: the start knows it, and nobody is waited for.
+    let started = save(signed(5), version - 1, 7).await;
+    assert_eq!(names(&started.loaded.devices, true), Vec::<&str>::new());
+    assert_eq!(started.loaded.devices[0].metadata_version, version);
+    // Decided and stored, and not published: it is published.
+    let started = save(signed(6), version, 8).await;
+    assert_eq!(names(&started.loaded.devices, true), Vec::<&str>::new());
+    assert!(started.checked[0].damage.is_some() && started.checked[1].damage.is_none());
+    // What is published is news to the database.
+    let started = save(signed(4), version - 1, 7).await;
+    assert_eq!(names(&started.loaded.devices, true), ["edge-1", "edge-2"], "whoever else was set back with it");
+    assert_eq!(started.loaded.devices[0].offer.as_ref().map(|offer| offer.signed.clone()), Some(signed(5)));
+    // So is the record of a rollout.
+    let started = save(signed(5), version, 6).await;
+    assert_eq!(names(&started.loaded.devices, true), ["edge-1", "edge-2"]);
+    assert_eq!(started.loaded.rollouts[0].record, serde_json::json!({ "of": 7 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_claims_a_version_is_waited_for_though_nothing_was_signed_for_it() {
+    let site = Site::new().await;
+    site.store_record(7).await;
+    let claim = Claim { version: signed(3).version, template: commit(1), digest: Sha256Digest::of(SPEC) };
+    let claims = Reported::Readable(Report { running: Some(claim), ..idle() });
+    let rows = vec![DeviceRow { reported: Some(claims), ..row("edge-1", None, 0) }, row("edge-2", None, 0)];
+    site.save(PlanChange { devices: rows, ..PlanChange::default() }).await;
+    let Start { loaded, .. } = site.start().await;
+    assert_eq!((names(&loaded.devices, true), names(&loaded.devices, false)), (vec!["edge-1"], vec!["edge-2"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_brings_back_what_it_holds_and_the_store_what_is_newer() {
+    let mut site = Site::new().await;
+    site.enroll("edge-1").await;
+    let version = site.publish("edge-1", Some(signed(3))).await;
+    let offered = OfferedRow {
+        device: "edge-1".parse().expect("a name"),
+        version: signed(3).version,
+        fleet: signed(3).fleet,
+        template: signed(3).template,
+        digest: signed(3).digest,
+        offered_at: now(),
+    };
+    let devices = vec![row("edge-1", Some(signed(3)), version), row("edge-9", None, 0)];
+    site.save(PlanChange { devices, offers: vec![offered], ..PlanChange::default() }).await;
+    let backup = site.back_up("backup").await;
+    // A device enrolls, and another offer is made, after it.
+    let late = site.enroll("edge-2").await;
+    let newer = site.publish("edge-1", Some(signed(5))).await;
+    site.publish("edge-2", Some(signed(5))).await;
+
+    let refused = site.restore(Some(&backup)).await.expect_err("there is a database");
+    assert!(matches!(&refused, RestoreError::InUse(_)) && refused.code() == codes::RESTORE_REFUSED, "{refused:?}");
+    site.lose_database().await;
+    let restored = site.restore(Some(&backup)).await.expect("restored");
+    assert_eq!((restored.recovered.devices, restored.recovered.awaited), (3, 2));
+    assert!(!restored.new_store && !restored.void_tokens, "the store knows what was spent since");
+    let Start { loaded, .. } = site.start().await;
+    assert_eq!(
+        (names(&loaded.devices, true), names(&loaded.devices, false)),
+        (vec!["edge-1", "edge-2"], vec!["edge-9"])
+    );
+    assert_eq!(loaded.devices[0].metadata_version, newer);
+    assert_eq!(loaded.devices[0].offer.as_ref().map(|offer| offer.signed.version.landing), Some(5));
+    assert!(site.store.token(&late, &domain()).await.expect("read").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_store_is_made_anew_and_tokens_that_may_be_spent_are_void() {
+    let mut site = Site::new().await;
+    let token = site.enroll("edge-1").await;
+    let version = site.publish("edge-1", Some(signed(3))).await;
+    let kept = TokenRow {
+        hash: token,
+        fingerprint: Sha256Digest::of(b"a key"),
+        identity: "bellwether://example.org/plant/edge-1/edge-1".parse().expect("an identity"),
+        certificate: None,
+        at: now(),
+    };
+    site.store.save_tokens(&[kept]).await.expect("stored");
+    site.save(PlanChange { devices: vec![row("edge-1", Some(signed(3)), version)], ..PlanChange::default() }).await;
+    let backup = site.back_up("backup").await;
+
+    for from in [None, Some(backup.as_path())] {
+        site.lose_store();
+        if from.is_some() {
+            site.lose_database().await;
+        }
+        let restored = site.restore(from).await.expect("restored");
+        assert!(restored.new_store && restored.void_tokens);
+        let publisher = site.installed.restarted().await.expect("the chain of roots is back");
+        assert_eq!(publisher.void_tokens(), VoidTokens::All, "until a head is accepted");
+        assert!(site.installed.store().join(format!("enrolled/{token}")).exists(), "and the token is spent");
+        assert_eq!(names(&site.start().await.loaded.devices, true), ["edge-1"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_nothing_left_only_keys_and_git_are_needed() {
+    let mut site = Site::new().await;
+    site.lose_store();
+    site.lose_database().await;
+    let restored = site.restore(None).await.expect("restored");
+    assert_eq!((restored.recovered.devices, restored.new_store, restored.void_tokens), (0, true, true));
+    let objects = site.installed.objects();
+    let instance = check_instance(&site.store, objects.store().as_ref()).await.expect("they belong together");
+    assert!(matches!(instance, Instance::Known(_)));
+    // A mark that is set is never taken back.
+    let publisher = site.installed.restarted().await.expect("a publisher");
+    publisher.store_void_tokens(Some(4)).await.expect("stored");
+    publisher.store_void_tokens(Some(3)).await.expect("stored");
+    assert_eq!(publisher.void_tokens(), VoidTokens::UpTo(4));
+    site.restore(None).await.expect("again");
+    let publisher = site.installed.restarted().await.expect("a publisher");
+    assert_eq!(publisher.void_tokens(), VoidTokens::All, "what was spent since is not known either");
+
+    std::fs::remove_file(site.installed.dir.path().join("online/targets.pem")).expect("removed");
+    let refused = site.restore(None).await.expect_err("keys are no state");
+    assert_eq!(refused.code(), codes::KEY_UNREADABLE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_whole_or_not_there_and_is_of_one_store() {
+    let mut site = Site::new().await;
+    let backup = site.back_up("backup").await;
+    let objects = site.installed.objects();
+    let taken = back_up(&site.store, objects.store().as_ref(), &backup, now()).await.expect_err("it is there");
+    assert!(matches!(taken, BackupError::Exists(_)));
+    let nowhere = site.installed.dir.path().join("no/such/folder");
+    let _ = std::fs::write(site.installed.dir.path().join("no"), "in the way");
+    back_up(&site.store, objects.store().as_ref(), &nowhere, now()).await.expect_err("no room");
+
+    site.lose_database().await;
+    let mut other = Site::new().await;
+    other.lose_database().await;
+    std::fs::write(other.installed.store().join("instance.json"), r#"{"instance":"green"}"#).expect("written");
+    let refused = other.restore(Some(&backup)).await.expect_err("another's");
+    assert!(matches!(refused, RestoreError::Other { .. }), "{refused:?}");
+    for (file, text) in [("backup.json", "{\"format\":9}"), ("backup.json", "")] {
+        std::fs::write(backup.join(file), text).expect("written");
+        let refused = site.restore(Some(&backup)).await.expect_err("no backup");
+        assert!(matches!(refused, RestoreError::Backup(BackupError::Form { .. })), "{refused:?}");
+    }
+}

@@ -1,0 +1,419 @@
+//! The great deletion: 200 devices in the middle of a rollout, some offline, some failed, beside a fleet that halted. Then the
+//! database is lost, or the store, or both, or old copies take their place, or git is set back; and the fleet comes back.
+//!
+//! What must hold each time is in `docs/reliability.md`.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use bellwether_schemas::CommitId;
+use bellwether_schemas::api::{Condition, DeviceView, RolloutState, RolloutView, Summary, Updated, WaitingOn};
+use bellwether_tests::site::{policy, stalled_by, token_hash};
+use bellwether_tests::{Site, SiteBuilder};
+
+const PART: &str = env!("CARGO_BIN_EXE_part");
+const MESSAGE: &str = "/opt/bellwether/message";
+/// 200 agents report to one reconciler on whatever machine runs the tests.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// Devices; of them 10 are in the fleet that halts.
+const DEVICES: usize = 200;
+const DATABASE: [&str; 3] = ["state.db", "state.db-wal", "state.db-shm"];
+
+const EDGE: &str = "\
+apiVersion: bellwether/v1
+kind: Fleet
+metadata:
+  name: edge
+spec:
+  selector:
+    matchLabels: {part: edge}
+  template:
+    files:
+      - {path: /opt/bellwether/message, content: \"message 1 for {{ device.name }}\\n\"}
+    probes:
+      - {file: {path: /opt/bellwether/message}, attempts: 1}
+";
+
+const WAVES: &str = "\
+apiVersion: bellwether/v1
+kind: Rollout
+metadata:
+  name: FLEET
+spec:
+  waves:
+    - {name: canary, select: {matchLabels: {ring: canary}}, soak: 0s}
+    - {name: early, percent: 30, soak: 0s, maxFailureRate: 50%}
+    - {name: broad, percent: 100, soak: 0s, gate: manual, maxFailureRate: 50%}
+";
+
+const AT_ONCE: &str = "\
+apiVersion: bellwether/v1
+kind: Rollout
+metadata:
+  name: FLEET
+spec:
+  waves:
+    - {name: all, percent: 100, soak: 0s}
+";
+
+/// What is on a device, with what changes when it is placed again.
+type Placed = (String, u64);
+
+/// A site in the middle of a rollout.
+struct Great {
+    site: Site,
+    third: CommitId,
+    /// What was on each device.
+    placed: BTreeMap<String, Placed>,
+    /// Devices whose agent does not run.
+    offline: Vec<String>,
+    /// Devices on which the third landing failed.
+    failed: Vec<String>,
+}
+
+/// The labels of a device: the last ten are in the fleet that halts, and one in 8 of the others fails at the third landing.
+fn labels(number: usize) -> Vec<(&'static str, &'static str)> {
+    let part = if number > DEVICES - 10 { "halting" } else { "edge" };
+    let proof = if number % 8 == 7 { "missing" } else { "message" };
+    let mut labels = vec![("part", part), ("proof", proof)];
+    if number == DEVICES || (2..=5).contains(&number) {
+        labels.push(("ring", "canary"));
+    }
+    labels
+}
+
+fn key_of(site: &Site, name: &str) -> String {
+    std::fs::read_to_string(site.path(&format!("{name}.pub"))).expect("a key").trim().to_owned()
+}
+
+impl Great {
+    fn begin() -> Self {
+        Self::begin_with_copy(&[])
+    }
+
+    /// Begins, with a copy of these files from before the third landing.
+    fn begin_with_copy(paths: &[&str]) -> Self {
+        let rollout = AT_ONCE.replace("FLEET", "edge");
+        let mut site = SiteBuilder::new(PART, DEVICES)
+            .patience(PATIENCE)
+            .labels(labels)
+            .fleet(EDGE)
+            .rollout(&rollout)
+            .heartbeat(5)
+            .build();
+        let bob = site.path("bob");
+        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&bob).status();
+        assert!(made.expect("ssh-keygen runs").success());
+        site.start_reconciler();
+
+        // The second landing lets Bob in, brings the other fleet, and has the next rollouts go in waves; the third lets him go.
+        let alone = policy(&site.engineer.public_key(), 2);
+        let both = alone.replace("  roles:", &format!("    bob:\n      ssh: [\"{}\"]\n  roles:", key_of(&site, "bob")));
+        site.engineer.write("trust/policy.yaml", &both.replace("members: [alice]", "members: [alice, bob]"));
+        let halting = EDGE.replace("name: edge", "name: halting").replace("part: edge", "part: halting");
+        site.engineer.write("fleets/halting.yaml", &halting);
+        site.engineer.write("rollouts/halting.yaml", &AT_ONCE.replace("FLEET", "halting"));
+        site.land("Introduce the other fleet");
+        site.enroll_all();
+        for device in &mut site.devices {
+            device.start();
+        }
+        site.wait_devices("everybody runs the first message", |views| {
+            views.len() == DEVICES && views.iter().all(|v| v.status.updated.status == Updated::UpToDate)
+        });
+        for fleet in ["edge", "halting"] {
+            site.wait_rollout_of(fleet, "it is complete", |rollout| rollout.state == RolloutState::Complete);
+        }
+        site.engineer.write("trust/policy.yaml", &alone.replace("version: 2", "version: 3"));
+        for fleet in ["edge", "halting"] {
+            site.engineer.write(&format!("rollouts/{fleet}.yaml"), &WAVES.replace("FLEET", fleet));
+        }
+        site.land("Let Bob go, and roll out in waves");
+
+        if !paths.is_empty() {
+            site.kill_reconciler();
+            put(&site, "reconciler", "copy", paths);
+            site.start_reconciler();
+        }
+
+        // Some are away before the next message comes.
+        let offline: Vec<String> = (1..=DEVICES).filter(|n| n % 20 == 9).map(|n| format!("edge-{n}")).collect();
+        for name in &offline {
+            site.device_mut(name).kill();
+        }
+        for name in &offline {
+            site.wait_summary(name, Summary::Stale);
+        }
+        let probes = "probes:\n      - {file: {path: \"/opt/bellwether/{{ labels.proof }}\"}, attempts: 1}";
+        for (fleet, to) in [("edge", probes), ("halting", &probes.replace("{{ labels.proof }}", "nothing"))] {
+            let path = format!("fleets/{fleet}.yaml");
+            site.engineer.replace(&path, "message 1", "message 2");
+            site.engineer.replace(&path, "probes:\n      - {file: {path: /opt/bellwether/message}, attempts: 1}", to);
+        }
+        let third = site.land("Say message 2");
+        let mut great = Self { site, third, placed: BTreeMap::new(), offline, failed: Vec::new() };
+        great.wait_middle("the rollout waits in its middle, and the other one halts");
+        great.placed = great.placed_now();
+        let is_failed = |view: &&DeviceView| view.status.updated.status == Updated::Failed;
+        great.failed = great.site.views().iter().filter(is_failed).map(|view| view.name.to_string()).collect();
+        assert!(great.failed.len() >= 2, "{:?}", great.failed);
+        let message_2 = great.placed.values().filter(|(text, _)| text.contains("message 2")).count();
+        assert!((20..120).contains(&message_2), "{message_2} devices have the second message");
+        great
+    }
+
+    /// Waits until the rollout stands before its gate, with its devices done, and the other fleet is halted.
+    fn wait_middle(&self, what: &str) {
+        let (third, site) = (self.third, &self.site);
+        let at_gate = |rollout: &RolloutView| {
+            rollout.commit == third
+                && matches!(&rollout.reason, Some(WaitingOn::Gate { wave, .. }) if wave.as_str() == "broad")
+        };
+        site.wait_rollout_of("edge", what, at_gate);
+        site.wait_rollout_of("halting", what, |rollout| {
+            rollout.commit == third && rollout.state == RolloutState::Halted
+        });
+    }
+
+    fn placed_now(&self) -> BTreeMap<String, Placed> {
+        let placed = |device: &bellwether_tests::Device| {
+            let file = device.root().join(MESSAGE.trim_start_matches('/'));
+            let inode = std::fs::metadata(&file).expect("it is placed").ino();
+            (device.name.clone(), (device.read(MESSAGE).expect("it is placed"), inode))
+        };
+        self.site.devices.iter().map(placed).collect()
+    }
+
+    /// Puts the copy in place.
+    fn set_back(&self, paths: &[&str]) {
+        put(&self.site, "copy", "reconciler", paths);
+    }
+
+    fn lose(&self, paths: &[&str]) {
+        for path in paths {
+            remove(&self.site.path("reconciler").join(path));
+        }
+    }
+
+    /// The fleet is what it was: nobody is placed anew or goes backwards, only those in `paused` are paused, whoever is away is
+    /// waited for.
+    fn is_back(&self, paused: &[&str]) {
+        let site = &self.site;
+        let online = |view: &DeviceView| !self.offline.contains(&view.name.to_string());
+        site.wait_devices("everybody who is there takes part again", |views| {
+            views.len() >= DEVICES - self.offline.len()
+                && views.iter().filter(|view| online(view)).all(|view| match view.status.summary.status {
+                    Summary::Online | Summary::Error => !paused.contains(&view.name.as_str()),
+                    Summary::ConflictPaused => paused.contains(&view.name.as_str()),
+                    _ => false,
+                })
+        });
+        self.wait_middle("the rollouts stand where they stood");
+        for view in site.views().iter().filter(|view| !online(view)) {
+            let status = view.status.summary.status;
+            assert!(matches!(status, Summary::AwaitingReconnect | Summary::Stale), "{view:?}");
+        }
+        assert_eq!(self.placed_now(), self.placed, "nobody was touched");
+        let is_failed = |view: &DeviceView| view.status.updated.status == Updated::Failed;
+        for view in site.views().iter().filter(|view| is_failed(view)) {
+            assert!(self.failed.contains(&view.name.to_string()), "{view:?}");
+        }
+    }
+
+    /// A spent token stays spent, and a removed key stays removed.
+    fn nothing_comes_back_that_was_ended(&self) {
+        let site = &self.site;
+        let (token, thief) = (&site.tokens["edge-12"], site.spare_device("thief"));
+        let (enrolled, said) = site.enroll(&thief, token);
+        assert!(!enrolled && (said.contains("BW-0314") || said.contains("BW-0318")), "{said}");
+
+        let key = site.path("bob");
+        let signing = format!("user.signingkey={}", key.display());
+        site.engineer.write("README.md", "Bob was here\n");
+        site.engineer.git(&["add", "--all"]);
+        site.engineer.git(&["-c", &signing, "commit", "--quiet", "--gpg-sign", "--message", "By Bob"]);
+        site.engineer.push();
+        let stalled = site.wait_repository("Bob's commit is refused", |r| stalled_by(r).is_some());
+        assert_eq!(stalled.head.map(|head| head.commit), Some(self.third));
+        site.engineer.reset(&self.third);
+        site.engineer.force_push(&self.third);
+        site.wait_repository("it is verified again", |r| r.condition == Condition::Verified);
+    }
+
+    /// The rollout goes on by one signed approval, to everybody but those that failed; who was away comes back.
+    fn goes_on(&mut self) {
+        for name in self.offline.clone() {
+            self.site.device_mut(&name).start();
+        }
+        let approval = format!(
+            "apiVersion: bellwether/v1\nkind: Approval\nmetadata:\n  name: go\nspec:\n  fleet: edge\n  commit: {}\n  open: \
+             [broad]\n  reason: it looks well\n",
+            self.third
+        );
+        self.site.engineer.write("approvals/go.yaml", &approval);
+        self.site.land("Open the gate");
+        let fails =
+            |name: &str| name.strip_prefix("edge-").and_then(|n| n.parse().ok()).is_some_and(|n: usize| n % 8 == 7);
+        let site = &self.site;
+        site.wait_devices("the second message reaches everybody whom it may", |views| {
+            let edge = views.iter().filter(|view| view.fleet.as_ref().is_some_and(|fleet| fleet.as_str() == "edge"));
+            let wanted =
+                |view: &DeviceView| if fails(view.name.as_str()) { Updated::Failed } else { Updated::UpToDate };
+            edge.clone().count() == DEVICES - 10 && edge.clone().all(|view| view.status.updated.status == wanted(view))
+        });
+        let after = self.placed_now();
+        for (name, (text, inode)) in &self.placed {
+            let (now, placed) = &after[name];
+            if text.contains("message 2") {
+                assert_eq!((now, placed), (text, inode), "{name} had it already");
+            }
+        }
+        let halted = site.wait_rollout_of("halting", "it stays halted", |r| r.state == RolloutState::Halted);
+        assert_eq!(halted.commit, self.third);
+    }
+}
+
+/// Puts files from one folder of the site into another, in place of what is there.
+fn put(site: &Site, from: &str, to: &str, paths: &[&str]) {
+    for path in paths {
+        let (from, to) = (site.path(from).join(path), site.path(to).join(path));
+        remove(&to);
+        copy(&from, &to);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        std::fs::create_dir_all(to).expect("a folder can be made");
+        for entry in std::fs::read_dir(from).expect("a folder can be read") {
+            let name = entry.expect("an entry").file_name();
+            copy(&from.join(&name), &to.join(&name));
+        }
+    } else if from.exists() {
+        std::fs::create_dir_all(to.parent().expect("a file has a folder")).expect("a folder can be made");
+        std::fs::copy(from, to).expect("a file can be copied");
+    }
+}
+
+fn remove(path: &Path) {
+    if path.is_dir() {
+        std::fs::remove_dir_all(path).expect("a folder can be removed");
+    } else if path.exists() {
+        std::fs::remove_file(path).expect("a file can be removed");
+    }
+}
+
+#[test]
+fn great_deletion_of_the_database() {
+    let mut great = Great::begin();
+    great.site.kill_reconciler();
+    great.lose(&[&DATABASE[..], &["mirror.git"]].concat());
+    great.site.start_reconciler();
+    great.is_back(&[]);
+    great.nothing_comes_back_that_was_ended();
+    great.goes_on();
+}
+
+#[test]
+fn great_deletion_of_the_store() {
+    let mut great = Great::begin();
+    great.site.kill_reconciler();
+    great.lose(&["store"]);
+    assert!(great.site.reconciler_refuses().contains("BW-0503"), "a store that is not mounted looks the same");
+    let (restored, said) = great.site.reconciler_command("restore", &[]);
+    assert!(restored && said.contains("void"), "{said}");
+    great.site.start_reconciler();
+    great.is_back(&[]);
+    great.nothing_comes_back_that_was_ended();
+    great.goes_on();
+}
+
+#[test]
+fn great_deletion_of_both() {
+    let mut great = Great::begin();
+    great.site.kill_reconciler();
+    great.lose(&[&DATABASE[..], &["mirror.git", "store"]].concat());
+    assert!(great.site.reconciler_refuses().contains("BW-0501"), "only a person says that it is not a new one");
+    let (restored, said) = great.site.reconciler_command("restore", &[]);
+    assert!(restored, "{said}");
+    great.site.start_reconciler();
+    great.is_back(&[]);
+    great.nothing_comes_back_that_was_ended();
+    // New tokens are minted as before.
+    let (spare, unused) = (great.site.spare_device("spare"), bellwether_tests::site::token("minted since"));
+    let entry =
+        format!("  tokens:\n    - {{id: spare, sha256: {}, expires: 2099-01-01T00:00:00Z}}\n", token_hash(&unused));
+    great.site.engineer.replace("enrollments/factory.yaml", "  tokens:\n", &entry);
+    great.site.land("A new token");
+    let (enrolled, said) = great.site.enroll(&spare, &unused);
+    assert!(enrolled, "one that was listed since counts: {said}");
+    great.goes_on();
+}
+
+#[test]
+fn great_deletion_and_an_old_copy_of_the_database() {
+    let mut great = Great::begin_with_copy(&DATABASE);
+    great.site.kill_reconciler();
+    great.set_back(&DATABASE);
+    great.site.start_reconciler();
+    great.is_back(&[]);
+    great.nothing_comes_back_that_was_ended();
+    great.goes_on();
+}
+
+#[test]
+fn great_deletion_and_an_old_copy_of_the_store() {
+    let mut great = Great::begin_with_copy(&["store"]);
+    great.site.kill_reconciler();
+    great.set_back(&["store"]);
+    great.site.start_reconciler();
+    great.is_back(&[]);
+    great.nothing_comes_back_that_was_ended();
+    great.goes_on();
+}
+
+#[test]
+fn great_deletion_and_old_copies_of_both() {
+    let paths = [&DATABASE[..], &["mirror.git", "store"]].concat();
+    let mut great = Great::begin_with_copy(&paths);
+    great.site.kill_reconciler();
+    great.set_back(&paths);
+    great.site.start_reconciler();
+    great.is_back(&[]);
+    great.nothing_comes_back_that_was_ended();
+    great.goes_on();
+}
+
+#[test]
+fn great_deletion_and_git_set_back() {
+    let mut great = Great::begin();
+    great.site.kill_reconciler();
+    great.lose(&[&DATABASE[..], &["mirror.git"]].concat());
+    let second: CommitId =
+        great.site.engineer.git(&["rev-parse", &format!("{}^", great.third)]).trim().parse().expect("git prints an id");
+    great.site.engineer.force_push(&second);
+    great.site.start_reconciler();
+    great.site.wait_repository("it is rewound", |r| matches!(r.condition, Condition::Rewound { .. }));
+    let ahead = |name: &str| great.placed[name].0.contains("message 2");
+    let views = great.site.wait_devices("those that are ahead are paused, and nobody else", |views| {
+        let online = |view: &&DeviceView| !great.offline.contains(&view.name.to_string());
+        views.len() >= DEVICES - great.offline.len()
+            && views.iter().filter(online).all(|view| {
+                let paused = view.status.summary.status == Summary::ConflictPaused;
+                let is_there = view.status.summary.status != Summary::AwaitingReconnect;
+                is_there && paused == ahead(view.name.as_str())
+            })
+    });
+    for view in views.iter().filter(|view| view.status.summary.status == Summary::ConflictPaused) {
+        assert!(view.why.contains(&great.third.to_string()), "the missing commit is named: {}", view.why);
+    }
+    assert_eq!(great.placed_now(), great.placed, "nobody goes backwards");
+
+    great.site.engineer.force_push(&great.third);
+    great.is_back(&[]);
+    great.nothing_comes_back_that_was_ended();
+    great.goes_on();
+}
