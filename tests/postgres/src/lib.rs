@@ -90,6 +90,15 @@ impl Server {
         self.url(name)
     }
 
+    /// Runs a statement in the database that is there from the beginning.
+    pub fn sql(&self, statement: &str) {
+        let mut command = Command::new(self.programs.path("psql"));
+        command.args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--host"]).arg(self.dir.path());
+        let ran = command.args(["--username", ROLE, "--dbname", "postgres", "--command", statement]).output();
+        let ran = ran.expect("psql starts");
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    }
+
     /// Changes a setting of postgresql.conf, from the next start on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.settings.push((name.to_owned(), value.to_owned()));
