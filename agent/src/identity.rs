@@ -70,16 +70,22 @@ impl KeyRequest {
 impl Identity {
     /// Whether two thirds of the certificate's life are over, so that it shall be renewed. A certificate that cannot be read shall be, too.
     pub(crate) fn is_renewable(&self, now: Timestamp) -> bool {
-        let Some((from, until)) = validity(&self.certificate) else { return true };
-        now.as_second() >= from + (until - from) / 3 * 2
+        let Some((from, until)) = life(&self.certificate) else { return true };
+        now >= from + until.duration_since(from) / 3 * 2
     }
 }
 
-fn validity(pem: &str) -> Option<(i64, i64)> {
-    let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
-    let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
+/// From when to when a certificate in PEM is valid.
+pub(crate) fn life(pem: &str) -> Option<(Timestamp, Timestamp)> {
+    life_of(&CertificateDer::from_pem_slice(pem.as_bytes()).ok()?)
+}
+
+/// From when to when a certificate is valid.
+pub(crate) fn life_of(certificate: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let validity = certificate.validity();
-    Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
+    let at = |time: x509_parser::time::ASN1Time| Timestamp::from_second(time.timestamp()).ok();
+    Some((at(validity.not_before)?, at(validity.not_after)?))
 }
 
 #[cfg(test)]

@@ -201,7 +201,7 @@ async fn open(tls: rustls::ClientConfig, host: &str, port: u16) -> std::io::Resu
     Ok(stream)
 }
 
-fn host_and_port(address: &str) -> Option<(&str, u16)> {
+pub(crate) fn host_and_port(address: &str) -> Option<(&str, u16)> {
     let authority = address.strip_prefix("https://")?.trim_end_matches('/');
     let (host, port) = authority.rsplit_once(':')?;
     let host = host.strip_prefix('[').and_then(|v6| v6.strip_suffix(']')).unwrap_or(host);

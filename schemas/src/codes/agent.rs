@@ -18,6 +18,18 @@ codes! { AGENT:
     CLOCK_BEHIND = "BW-0605", "the device's clock is behind",
         "The clock shows a time before this agent was built, or before the last time it could verify. That time is used instead.",
         "Set the clock; the agent goes on meanwhile.";
+    AGENT_STOPPED = "BW-0606", "the agent does not run",
+        "No process holds the lock of the state directory, so nothing keeps this device at what its targets say.",
+        "Start it: systemctl start bellwether-agent. If it ends again, its log says why: journalctl -u bellwether-agent.";
+    LITTLE_ROOM = "BW-0607", "a file system has little room",
+        "New contents are written beside the old ones before anything is switched, and a full disk stops that.",
+        "Make room (df -h, df -i); nothing that runs is harmed meanwhile.";
+    ALLOWED_UNUSABLE = "BW-0608", "something that the operator allows cannot be used",
+        "agent.yaml allows a directory that is not there or cannot be written to, or a program that is not there or cannot be run.",
+        "Make the directory or install the program, or take it out of agent.yaml.";
+    ANCHOR_FOREIGN = "BW-0609", "the pinned TUF root is not of this reconciler's chain",
+        "The reconciler has another root of the same number: its keys were made anew, or something else answers at this address. No update verifies, and the device keeps what it runs.",
+        "If the keys were made anew, enroll again with the new root and a new token: bellwether-agent enroll. Otherwise find out what answers.";
     SERVER_UNREACHABLE_AGENT = "BW-0610", "the reconciler cannot be reached",
         "No connection could be made: the address, the port, the network or a firewall.",
         "Check the address that the message names; the agent tries again by itself.";
