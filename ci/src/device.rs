@@ -1,5 +1,8 @@
 //! `bellwether device`: decisions about single devices.
 
+mod approve;
+mod revoke;
+
 use std::collections::BTreeSet;
 
 use bellwether_schemas::api::{DeviceView, WaitingOn};
@@ -28,8 +31,12 @@ it learns them from --server (or BELLWETHER_SERVER).";
 /// Subcommands of `device`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeviceCommand {
+    /// Let a device in that waits for approval, by the fingerprint of its key
+    Approve(approve::ApproveArgs),
     /// End the pause of devices by force: git overrules what they run
     Resume(ResumeArgs),
+    /// Refuse every certificate of a device, or let it in again
+    Revoke(revoke::RevokeArgs),
 }
 
 /// Options of `device resume`.
@@ -58,7 +65,14 @@ pub(crate) struct ResumeArgs {
 }
 
 pub(crate) fn run(command: &DeviceCommand, output: Output) -> Result<(), Failure> {
-    let DeviceCommand::Resume(args) = command;
+    match command {
+        DeviceCommand::Approve(args) => approve::run(args, output),
+        DeviceCommand::Resume(args) => resume(args, output),
+        DeviceCommand::Revoke(args) => revoke::run(args, output),
+    }
+}
+
+fn resume(args: &ResumeArgs, output: Output) -> Result<(), Failure> {
     let copy = WorkingCopy::discover(&args.decision.repo)?;
     let over = missing_commits(args)?;
     if over.is_empty() && args.devices.is_empty() {
