@@ -5,6 +5,7 @@
 mod check;
 mod decisions;
 mod demo;
+mod devices;
 mod fleet;
 mod init;
 mod land;

@@ -7,7 +7,6 @@ mod check;
 mod fleets;
 mod head;
 pub(crate) mod layout;
-mod lock;
 mod objects;
 mod presented;
 mod read;
