@@ -69,6 +69,7 @@ fn label_terms_mean_what_they_mean_in_kubernetes() {
         (" site = kiel , ring = canary ", true, false),
         ("site=kiel,ring=broad", false, false),
         ("site=kiel,site=oslo", false, false),
+        ("site=oslo,site=kiel", false, false),
         ("site!=kiel", false, true),
         ("site!=oslo", true, true),
         ("site in (oslo,kiel)", true, false),
