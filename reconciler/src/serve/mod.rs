@@ -6,6 +6,7 @@
 mod api;
 mod callers;
 mod devices;
+mod ends;
 mod enroll;
 mod limits;
 mod listen;
@@ -289,7 +290,8 @@ fn updates_router(shared: &Shared, callers: CallerCheck) -> axum::Router {
 }
 
 fn page_router(shared: &Shared, calls: Arc<webhook::Calls>) -> axum::Router {
-    page::router(page::Page::new(shared.views.clone(), shared.sessions.clone(), calls))
+    let ends = ends::ends(shared.authority.clone(), shared.publisher.clone());
+    page::router(page::Page::new(shared.views.clone(), shared.sessions.clone(), calls, ends))
 }
 
 #[cfg(test)]

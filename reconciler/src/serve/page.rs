@@ -22,6 +22,7 @@ use http::header::{
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::ends::{End, Ends, near};
 use super::problem::Problem;
 use super::sessions::Sessions;
 use super::updates::get_only;
@@ -42,6 +43,7 @@ pub(super) struct Page {
     views: watch::Receiver<Arc<Views>>,
     sessions: Arc<Sessions>,
     webhook: Arc<Calls>,
+    ends: Ends,
     devices_json: Arc<Mutex<Option<DevicesJson>>>,
 }
 
@@ -52,8 +54,13 @@ struct DevicesJson {
 }
 
 impl Page {
-    pub(super) fn new(views: watch::Receiver<Arc<Views>>, sessions: Arc<Sessions>, webhook: Arc<Calls>) -> Self {
-        Self { views, sessions, webhook, devices_json: Arc::default() }
+    pub(super) fn new(
+        views: watch::Receiver<Arc<Views>>,
+        sessions: Arc<Sessions>,
+        webhook: Arc<Calls>,
+        ends: Ends,
+    ) -> Self {
+        Self { views, sessions, webhook, ends, devices_json: Arc::default() }
     }
 
     /// All devices as JSON: made once for each snapshot, however many ask.
@@ -107,7 +114,7 @@ async fn ready(State(page): State<Page>) -> Result<&'static str, Problem> {
 }
 
 async fn metrics_text(State(page): State<Page>) -> Response {
-    let text = metrics::render(&page.views(), &page.sessions, &page.webhook);
+    let text = metrics::render(&page.views(), &page.sessions, &page.webhook, &(page.ends)());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
@@ -153,11 +160,11 @@ struct Missing<'a> {
 
 async fn overview(State(page): State<Page>, filter: Result<Query<Filter>, QueryRejection>) -> Response {
     let q = filter.map(|Query(filter)| filter.q).unwrap_or_default();
-    let views = page.views();
-    render(&overview_of(&views, q.trim()))
+    let (views, ends) = (page.views(), near((page.ends)(), Timestamp::now()));
+    render(&overview_of(&views, &ends, q.trim()))
 }
 
-fn overview_of<'a>(views: &'a Views, q: &'a str) -> Overview<'a> {
+fn overview_of<'a>(views: &'a Views, ends: &'a [End], q: &'a str) -> Overview<'a> {
     let matches = |device: &&DeviceView| {
         q.is_empty()
             || device.name.as_str().contains(q)
@@ -171,7 +178,7 @@ fn overview_of<'a>(views: &'a Views, q: &'a str) -> Overview<'a> {
     devices.truncate(SHOWN);
     let current = |device: &&DeviceView| device.status.updated.status == Updated::UpToDate;
     Overview {
-        attention: attention(views),
+        attention: attention(views, ends),
         q,
         devices,
         matching,

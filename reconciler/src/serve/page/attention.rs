@@ -8,6 +8,7 @@ use bellwether_schemas::api::{Condition, DeviceView, RolloutState, WaitingOn};
 
 use super::words;
 use crate::serve::Views;
+use crate::serve::ends::End;
 
 /// Devices with the same reason that are named; the list below names all.
 const NAMED: usize = 3;
@@ -32,8 +33,14 @@ pub(super) struct Attention<'a> {
 }
 
 /// Everything that waits for people.
-pub(super) fn attention(views: &Views) -> Vec<Attention<'_>> {
-    repository(views).into_iter().chain(rollouts(views)).chain(devices(views)).collect()
+pub(super) fn attention<'a>(views: &'a Views, ends: &'a [End]) -> Vec<Attention<'a>> {
+    repository(views).into_iter().chain(ends.iter().map(ending)).chain(rollouts(views)).chain(devices(views)).collect()
+}
+
+fn ending(end: &End) -> Attention<'_> {
+    let what = format!("{} ends soon", end.what);
+    let advice = Some(end.advice.clone());
+    Attention { class: "bad", what, devices: Vec::new(), more: 0, why: &end.why, advice }
 }
 
 fn repository(views: &Views) -> Option<Attention<'_>> {

@@ -90,9 +90,23 @@ fn views() -> Views {
     }
 }
 
+fn ending(until: &str) -> End {
+    let until = until.parse().expect("a time");
+    let advice = Advice { text: "Replace it.".into(), command: Some("bellwether keys rotate".into()) };
+    End { label: "root", what: "TUF root", until, why: format!("It ends at {until}."), advice }
+}
+
+#[test]
+fn what_ends_soon_is_shown_first() {
+    let (views, ends) = (views(), [ending("2027-01-02T03:04:05Z")]);
+    let html = overview_of(&views, &ends, "").render().expect("a page");
+    let todo = html.find("TUF root ends soon").expect("it is there");
+    assert!(html.contains("bellwether keys rotate") && todo < html.find("<h2>").expect("sections"), "{html}");
+}
+
 fn router_of(views: Views) -> Router {
     let (_, views) = watch::channel(Arc::new(views));
-    router(Page::new(views, Arc::default(), Arc::default()))
+    router(Page::new(views, Arc::default(), Arc::default(), Arc::new(|| vec![ending("2056-01-02T03:04:05Z")])))
 }
 
 async fn get(views: Views, path: &str) -> (u16, http::HeaderMap, String) {
@@ -148,7 +162,7 @@ async fn what_waits_for_people_stands_at_the_top_with_what_they_can_do() {
             device
         })
         .collect();
-    let entries = attention(&views);
+    let entries = attention(&views, &[]);
     let shown: Vec<_> = entries.iter().map(|entry| (entry.what.as_str(), entry.devices.len() + entry.more)).collect();
     assert_eq!(shown, [("Repository: rewound", 0), ("Rollout of edge: halted", 0), ("40 devices paused", 40)]);
     let html = get(views, "/").await.2;
@@ -220,9 +234,9 @@ async fn the_api_answers_with_the_views() {
 fn a_filter_finds_by_name_fleet_and_label_and_waiting_devices_come_first() {
     let views = views();
     for (q, matching) in [("", 2), ("edge", 2), ("edge-2", 1), ("ring=canary", 2), ("ring=x", 0), ("nothing", 0)] {
-        assert_eq!(overview_of(&views, q).matching, matching, "{q}");
+        assert_eq!(overview_of(&views, &[], q).matching, matching, "{q}");
     }
-    assert_eq!(overview_of(&views, "").devices[0].name.as_str(), "edge-2");
+    assert_eq!(overview_of(&views, &[], "").devices[0].name.as_str(), "edge-2");
 }
 
 #[tokio::test]
@@ -232,7 +246,7 @@ async fn a_frozen_repository_is_on_page_and_metrics_with_what_can_be_done() {
     let max_silence = "7d".parse().expect("a span");
     repository.condition = Condition::Frozen { since: Timestamp::UNIX_EPOCH, max_silence };
     repository.why = bellwether_core::plan::condition_sentence(&repository.condition);
-    let entries = attention(&views);
+    let entries = attention(&views, &[]);
     assert_eq!((entries[0].class, entries[0].what.as_str()), ("bad", "Repository: frozen"));
     let html = get(views.clone(), "/").await.2;
     for text in ["badge bad\">frozen", "Nobody has signed a commit since", "git commit --allow-empty -S"] {
