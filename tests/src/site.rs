@@ -14,6 +14,8 @@ use crate::device::Device;
 use crate::engineer::Engineer;
 use crate::process::Process;
 
+mod commands;
+
 /// How long the system may take to do what a test waits for. Generous: machines are shared; a good run takes a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -243,26 +245,6 @@ impl Site {
         let (process, line) = Process::start_and_read_line(&self.program, &arguments, &self.path("reconciler.log"));
         self.addresses = Some(serde_json::from_str(&line).expect("the reconciler prints its addresses"));
         self.reconciler = Some(process);
-    }
-
-    /// The same under another program, such as `env` with variables.
-    pub fn start_reconciler_under(&mut self, under: &[&str]) {
-        let (config, program) = (text(&self.path("reconciler/reconciler.yaml")), text(&self.program));
-        let own = [program.as_str(), "reconciler", "run", "--config", &config, "--output", "json"];
-        let arguments = [&under[1..], &own].concat();
-        let (process, line) =
-            Process::start_and_read_line(Path::new(under[0]), &arguments, &self.path("reconciler.log"));
-        self.addresses = Some(serde_json::from_str(&line).expect("the reconciler prints its addresses"));
-        self.reconciler = Some(process);
-    }
-
-    /// Runs a subcommand of the reconciler with its configuration; whether it succeeded, and what it said.
-    pub fn reconciler(&self, command: &[&str]) -> (bool, String) {
-        let config = text(&self.path("reconciler/reconciler.yaml"));
-        let (first, rest) = command.split_first().expect("a subcommand");
-        let arguments = [&["reconciler", first, "--config", &config], rest].concat();
-        let (status, said) = Process::run(&self.program, &arguments);
-        (status.success(), said)
     }
 
     /// Configures another introduction.
