@@ -12,6 +12,7 @@ use bellwether_schemas::id::Sha256Digest;
 use bellwether_schemas::name::DeviceName;
 use bellwether_schemas::spec::{DeviceSpec, MAX_SPEC, SPEC_TARGET, TargetRef};
 use bellwether_schemas::targets::{Binding, EXTRA_KEY, SignedOffer};
+use bellwether_schemas::version::Version;
 use jiff::Timestamp;
 use sigstore_tuf::{TargetFile, Targets, TrustedMetadataSet};
 
@@ -65,6 +66,25 @@ fn reject(why: impl Into<String>) -> Problem {
 /// Checks that a pinned root is one.
 pub(crate) fn check_root(root: &[u8]) -> Result<(), sigstore_tuf::Error> {
     TrustedMetadataSet::from_root(root).map(drop)
+}
+
+/// The number of the accepted root.
+pub(crate) fn root_version(trust: &Trust) -> Result<u64, sigstore_tuf::Error> {
+    Ok(TrustedMetadataSet::from_root(trust.root.as_bytes())?.root().version)
+}
+
+/// Checks that the accepted root is the one that bears its number at the source.
+pub(crate) async fn check_chain(source: &impl Source, trust: &Trust) -> Result<(), Problem> {
+    let ours = TrustedMetadataSet::from_root(trust.root.as_bytes()).map_err(|e| refuse("accepted root", &e))?;
+    let name = format!("{}.root.json", ours.root().version);
+    let foreign = |why: &str| Problem::lasting(codes::ROOT_FOREIGN, format!("{name}: {why}"));
+    let theirs = source.metadata(&name, MAX_ROOT).await?.ok_or_else(|| foreign("the reconciler has none"))?;
+    // Signatures may have been added to the same root since.
+    match TrustedMetadataSet::from_root(&theirs) {
+        Ok(theirs) if theirs.root() == ours.root() => Ok(()),
+        Ok(_) => Err(foreign("the reconciler's is another one")),
+        Err(error) => Err(refuse(&name, &error)),
+    }
 }
 
 /// Walks the chain of roots from the accepted one on. The caller keeps how far it came before anything else is fetched, also
@@ -235,6 +255,11 @@ fn sha256(target: &TargetFile) -> Option<Sha256Digest> {
 }
 
 impl Verified {
+    /// The version that is offered.
+    pub(crate) fn offered(&self) -> Option<Version> {
+        self.binding.offer.as_ref().map(|offer| offer.version)
+    }
+
     /// Fetches the spec that is offered, and checks that the metadata lists all that it needs.
     pub(crate) async fn load_offer(&self, source: &impl Source, scratch: &Path) -> Result<Pulled, Problem> {
         let Some(offer) = &self.binding.offer else { return Ok(Pulled { offer: None }) };

@@ -26,6 +26,7 @@ use crate::identity::Identity;
 use crate::probe::Prober;
 use crate::session::{self, Link};
 use crate::state_dir::{StateDir, StateError};
+use crate::supervisor::Supervisor;
 use crate::updates::Updates;
 use crate::{clock, pull, tls};
 
@@ -76,6 +77,7 @@ struct Agent {
     verified: Option<Timestamp>,
     work: mpsc::Sender<Event>,
     session: Option<mpsc::Sender<ReportMessage>>,
+    supervisor: Supervisor,
     heartbeat: Duration,
     tick: Instant,
     wakes: Vec<Timestamp>,
@@ -99,7 +101,9 @@ pub(crate) async fn run(state: StateDir, root: PathBuf, allowed: Allowed) -> Res
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     agent.handle(Event::Started { unfinished })?;
     let session = tokio::spawn(session::keep(agent.state.clone(), link));
+    agent.supervisor.ready();
     loop {
+        agent.supervisor.alive(Instant::now());
         tokio::select! {
             Some(event) = done.recv() => agent.worked(event)?,
             Some(link) = links.recv() => agent.linked(link)?,
@@ -108,6 +112,7 @@ pub(crate) async fn run(state: StateDir, root: PathBuf, allowed: Allowed) -> Res
             _ = interrupt.recv() => break,
         }
     }
+    agent.supervisor.stopping();
     session.abort();
     tracing::info!("stopped");
     Ok(())
@@ -130,6 +135,7 @@ impl Agent {
             verified,
             work,
             session: None,
+            supervisor: Supervisor::from_environment(),
             heartbeat: HEARTBEAT,
             tick: Instant::now() + HEARTBEAT,
             wakes: Vec::new(),
@@ -317,7 +323,7 @@ impl Agent {
             .wakes
             .iter()
             .map(|at| Instant::now() + Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
-        wakes.chain(self.retry).fold(self.tick, Instant::min)
+        wakes.chain(self.retry).chain(self.supervisor.next()).fold(self.tick, Instant::min)
     }
 
     fn timed(&mut self) -> Result<(), RunError> {
@@ -408,6 +414,7 @@ impl Agent {
         if shown != self.shown {
             self.shown = shown;
             tracing::info!(phase = ?status.phase, waiting = %status.waiting, "status");
+            self.supervisor.status(&format!("waits for {}", status.waiting));
             self.say_refusal(&status);
             status.at = now;
             unless_full(self.state.store_status(&status));

@@ -92,7 +92,7 @@ pub(crate) fn jittered(failures: u32) -> Duration {
     anything_below(FIRST_WAIT.saturating_mul(1 << failures.min(10)).min(LONGEST_WAIT))
 }
 
-fn anything_below(bound: Duration) -> Duration {
+pub(crate) fn anything_below(bound: Duration) -> Duration {
     let mut random = [0; 8];
     if aws_lc_rs::rand::fill(&mut random).is_err() {
         return bound;

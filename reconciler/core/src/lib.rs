@@ -7,6 +7,7 @@ pub mod admission;
 pub mod certificates;
 pub mod classify;
 pub mod declare;
+pub mod factory;
 pub mod objects;
 pub mod plan;
 pub mod render;

@@ -1,6 +1,6 @@
 //! The accept loop that every listener shares: TLS, limits, who is calling, an orderly end.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -80,6 +80,10 @@ pub(crate) struct Service {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller(Arc<Result<Peer, PeerError>>);
 
+/// The address that a request comes from, as an extension of each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin(pub(crate) IpAddr);
+
 impl Caller {
     /// The device, or why the certificate is no device's. TLS lets expired certificates pass; this does not.
     pub(crate) fn peer(&self, now: jiff::Timestamp) -> Result<&Peer, Problem> {
@@ -156,7 +160,7 @@ async fn connect(stream: TcpStream, service: &Service, per_device: &PerDevice, s
     let _ = stream.set_nodelay(true);
     let peer = stream.peer_addr().ok();
     let Some(tls) = &service.tls else {
-        return drive(stream, service, None, shutdown).await;
+        return drive(stream, service, (None, peer), shutdown).await;
     };
     let handshake = timeout(HANDSHAKE, TlsAcceptor::from(tls.borrow().clone()).accept(stream));
     let stream = tokio::select! {
@@ -179,7 +183,7 @@ async fn connect(stream: TcpStream, service: &Service, per_device: &PerDevice, s
         Some((_, place)) => place,
         None => None,
     };
-    drive(stream, service, caller, shutdown).await;
+    drive(stream, service, (caller, peer), shutdown).await;
 }
 
 /// A client that showed a certificate is worth a line; whatever else knocks at an open port is not.
@@ -202,10 +206,15 @@ fn say_refused(error: &std::io::Error, peer: Option<SocketAddr>) {
     }
 }
 
-async fn drive<S>(stream: S, service: &Service, caller: Option<Caller>, shutdown: CancellationToken)
-where
+async fn drive<S>(
+    stream: S,
+    service: &Service,
+    (caller, peer): (Option<Caller>, Option<SocketAddr>),
+    shutdown: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let origin = peer.map(|peer| Origin(peer.ip()));
     let asked = Arc::new(AtomicBool::new(false));
     let handler = hyper::service::service_fn({
         let (asked, router) = (asked.clone(), service.router.clone());
@@ -213,6 +222,9 @@ where
             asked.store(true, Ordering::Relaxed);
             if let Some(caller) = &caller {
                 request.extensions_mut().insert(caller.clone());
+            }
+            if let Some(origin) = origin {
+                request.extensions_mut().insert(origin);
             }
             router.clone().oneshot(request.map(Body::new))
         }

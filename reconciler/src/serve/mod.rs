@@ -14,6 +14,7 @@ mod metrics;
 mod page;
 mod problem;
 mod rate;
+mod requests;
 mod sessions;
 mod spent;
 mod tls;
@@ -190,6 +191,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
     let page_tls = !page.address().ip().is_loopback();
     let calls = Arc::new(webhook::Calls::default());
     let webhook = webhook::Webhook::new(webhook_secret, shared.fetch_now.clone(), calls.clone());
+    let requests = Arc::new(requests::Requests::default());
     let bound = Bound {
         enroll: enroll.address(),
         devices: devices.address(),
@@ -202,7 +204,8 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         (
             enroll,
             Service {
-                router: enroll_router(&shared, &domain, advertise).merge(webhook::router(Arc::new(webhook))),
+                router: enroll_router(&shared, &domain, advertise, requests.clone())
+                    .merge(webhook::router(Arc::new(webhook))),
                 tls: Some(tls.anyone.clone()),
                 devices_of: None,
                 limits: ENROLL.within(files, 1),
@@ -229,7 +232,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         (
             page,
             Service {
-                router: page_router(&shared, calls),
+                router: page_router(&shared, calls, requests),
                 tls: page_tls.then_some(tls.anyone),
                 devices_of: None,
                 limits: PAGE.within(files, 1),
@@ -251,11 +254,21 @@ fn with_port(advertised: &str, bound: SocketAddr) -> String {
     }
 }
 
-fn enroll_router(shared: &Shared, domain: &Domain, advertise: Advertise) -> axum::Router {
-    enroll::router(Arc::new(enrollment(shared, domain, advertise)))
+fn enroll_router(
+    shared: &Shared,
+    domain: &Domain,
+    advertise: Advertise,
+    requests: Arc<requests::Requests>,
+) -> axum::Router {
+    enroll::router(Arc::new(enrollment(shared, domain, advertise, requests)))
 }
 
-fn enrollment(shared: &Shared, domain: &Domain, advertise: Advertise) -> enroll::Enroll {
+fn enrollment(
+    shared: &Shared,
+    domain: &Domain,
+    advertise: Advertise,
+    requests: Arc<requests::Requests>,
+) -> enroll::Enroll {
     enroll::Enroll {
         authority: shared.authority.clone(),
         domain: domain.clone(),
@@ -266,6 +279,8 @@ fn enrollment(shared: &Shared, domain: &Domain, advertise: Advertise) -> enroll:
         spent: spent::SpentTokens::new(shared.objects.clone(), shared.store.clone(), domain.clone()),
         enrolled: shared.enrolled.clone(),
         locks: enroll::Enroll::locks(),
+        requests,
+        limits: enroll::Limits::default(),
     }
 }
 
@@ -289,9 +304,11 @@ fn updates_router(shared: &Shared, callers: CallerCheck) -> axum::Router {
     }))
 }
 
-fn page_router(shared: &Shared, calls: Arc<webhook::Calls>) -> axum::Router {
+fn page_router(shared: &Shared, calls: Arc<webhook::Calls>, requests: Arc<requests::Requests>) -> axum::Router {
+    let admissions = shared.admissions.clone();
     let ends = ends::ends(shared.authority.clone(), shared.publisher.clone());
-    page::router(page::Page::new(shared.views.clone(), shared.sessions.clone(), calls, ends))
+    let waiting = page::Waiting { requests, admissions, ends };
+    page::router(page::Page::new(shared.views.clone(), shared.sessions.clone(), calls, waiting))
 }
 
 #[cfg(test)]

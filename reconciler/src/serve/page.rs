@@ -10,10 +10,12 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
+use bellwether_core::admission::Admissions;
 use bellwether_core::plan::{Advice, advice};
 use bellwether_schemas::api::{
-    CommitView, Condition, DeviceView, RepositoryView, RolloutState, RolloutView, Summary, Updated,
+    CommitView, Condition, DeviceView, RepositoryView, RequestView, RolloutState, RolloutView, Summary, Updated,
 };
+use bellwether_schemas::{EnrollmentName, Sha256Digest};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
@@ -24,6 +26,7 @@ use tokio::sync::watch;
 
 use super::ends::{End, Ends, near};
 use super::problem::Problem;
+use super::requests::Requests;
 use super::sessions::Sessions;
 use super::updates::get_only;
 use super::views::Views;
@@ -43,8 +46,16 @@ pub(super) struct Page {
     views: watch::Receiver<Arc<Views>>,
     sessions: Arc<Sessions>,
     webhook: Arc<Calls>,
-    ends: Ends,
+    waiting: Waiting,
     devices_json: Arc<Mutex<Option<DevicesJson>>>,
+}
+
+/// What waits for a person: devices whose key is to be approved, and what only people renew.
+#[derive(Clone)]
+pub(super) struct Waiting {
+    pub(super) requests: Arc<Requests>,
+    pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
+    pub(super) ends: Ends,
 }
 
 /// All devices as JSON, and the snapshot that they are of.
@@ -58,9 +69,18 @@ impl Page {
         views: watch::Receiver<Arc<Views>>,
         sessions: Arc<Sessions>,
         webhook: Arc<Calls>,
-        ends: Ends,
+        waiting: Waiting,
     ) -> Self {
-        Self { views, sessions, webhook, ends, devices_json: Arc::default() }
+        Self { views, sessions, webhook, waiting, devices_json: Arc::default() }
+    }
+
+    /// The devices that wait for a person to approve their key.
+    pub(super) fn requests(&self) -> Vec<RequestView> {
+        let admissions = self.waiting.admissions.borrow().clone();
+        let awaits = |enrollment: &EnrollmentName, key: &Sha256Digest| {
+            admissions.as_ref().is_some_and(|admissions| admissions.awaits_approval(enrollment, key))
+        };
+        self.waiting.requests.list(awaits, Timestamp::now())
     }
 
     /// All devices as JSON: made once for each snapshot, however many ask.
@@ -114,7 +134,8 @@ async fn ready(State(page): State<Page>) -> Result<&'static str, Problem> {
 }
 
 async fn metrics_text(State(page): State<Page>) -> Response {
-    let text = metrics::render(&page.views(), &page.sessions, &page.webhook, &(page.ends)());
+    let requests = page.requests().len();
+    let text = metrics::render(&page.views(), requests, &page.sessions, &page.webhook, &(page.waiting.ends)());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
@@ -134,6 +155,7 @@ struct Filter {
 #[template(path = "overview.html")]
 struct Overview<'a> {
     views: &'a Views,
+    requests: &'a [RequestView],
     attention: Vec<Attention<'a>>,
     q: &'a str,
     devices: Vec<&'a DeviceView>,
@@ -160,11 +182,12 @@ struct Missing<'a> {
 
 async fn overview(State(page): State<Page>, filter: Result<Query<Filter>, QueryRejection>) -> Response {
     let q = filter.map(|Query(filter)| filter.q).unwrap_or_default();
-    let (views, ends) = (page.views(), near((page.ends)(), Timestamp::now()));
-    render(&overview_of(&views, &ends, q.trim()))
+    let (views, requests) = (page.views(), page.requests());
+    let ends = near((page.waiting.ends)(), Timestamp::now());
+    render(&overview_of(&views, (&requests, &ends), q.trim()))
 }
 
-fn overview_of<'a>(views: &'a Views, ends: &'a [End], q: &'a str) -> Overview<'a> {
+fn overview_of<'a>(views: &'a Views, (requests, ends): (&'a [RequestView], &'a [End]), q: &'a str) -> Overview<'a> {
     let matches = |device: &&DeviceView| {
         q.is_empty()
             || device.name.as_str().contains(q)
@@ -178,7 +201,8 @@ fn overview_of<'a>(views: &'a Views, ends: &'a [End], q: &'a str) -> Overview<'a
     devices.truncate(SHOWN);
     let current = |device: &&DeviceView| device.status.updated.status == Updated::UpToDate;
     Overview {
-        attention: attention(views, ends),
+        attention: attention(views, requests, ends),
+        requests,
         q,
         devices,
         matching,

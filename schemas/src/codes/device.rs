@@ -42,6 +42,33 @@ codes! { DEVICE:
     TOKEN_VOID = "BW-0318", "the token is void",
         "The records of spent tokens were lost with the reconciler's store. Nobody can say whether a token that was listed before then is spent, so none of them is accepted.",
         "Make a new one: bellwether token mint. Devices that are enrolled need none.";
+    ENROLL_PENDING = "BW-0319", "a device's key waits for approval",
+        "The device asked to enroll without a token, and no accepted landing lists the fingerprint of its key yet. It asks again by itself.",
+        "Compare the fingerprint with what the device shows, then approve it: bellwether device approve FINGERPRINT --enrollment NAME --commit && git push.";
+    ENROLL_RATE = "BW-0320", "too many enrollment requests at once",
+        "The enroll listener takes so many requests from one address, and from all together, in a while. Nothing was spent.",
+        "The agent waits and asks again by itself. If this repeats with few devices, find out who else asks.";
+    ENROLL_CLOSED = "BW-0321", "the enrollment takes no such requests",
+        "A device asked without a token. No accepted landing has an Enrollment of that name with approval: manual, or, for a factory certificate, with a ca; or the name is misspelt.",
+        "Check the name that the device was given; set approval: manual or ca in enrollments/NAME.yaml and push; or use a token: bellwether token mint.";
+    APPROVAL_REVOKED = "BW-0322", "the approval of the device's key does not count any more",
+        "The history's last word on the key's entry or its device is revoked: true, or a newer entry names that device.",
+        "Remove bellwether's state on the device (/var/lib/bellwether) so that it makes a new key, and approve that one; or set revoked: false.";
+    FACTORY_CERTIFICATE = "BW-0323", "a factory certificate is refused",
+        "It was not signed by an authority that the Enrollment's ca lists, is not valid now, or is not a certificate for clients.",
+        "Compare it with ca in enrollments/NAME.yaml (openssl verify -CAfile); send the certificates in between along, the device's own first.";
+    FACTORY_PROOF = "BW-0324", "a request is not signed by the key of the factory certificate",
+        "The signature that comes with a factory certificate binds the device's new key and the Enrollment. It is not one by the certificate's key over this request, or the key is of a kind that is not accepted: ECDSA P-256 or P-384, Ed25519, RSA of 2048 bits or more.",
+        "Give the agent the key that belongs to the certificate: --factory-key.";
+    REQUESTS_FULL = "BW-0325", "too many devices wait for approval",
+        "Requests that wait are kept in memory; there is room for so many from one address and in all.",
+        "Approve or turn away those that wait: bellwether get requests. The agent asks again by itself.";
+    KEY_CHANGED = "BW-0326", "an entry of an Enrollment has another key than before",
+        "An entry keeps the fingerprint that it was first listed with, since a certificate names the entry it was made with. The new key is not accepted; all else that the entry says counts.",
+        "Restore the first fingerprint, and approve the new key under an id of its own: bellwether device approve.";
+    FACTORY_CA = "BW-0327", "the ca of an Enrollment cannot be used",
+        "It is not one or more certificates of authorities in PEM.",
+        "Write ca: | and below it, indented, the certificates as openssl x509 prints them.";
     CERTIFICATE_FOREIGN = "BW-0330", "a certificate does not name a device of this reconciler",
         "The client certificate bears no identity of the form bellwether://<domain>/<enrollment>/<entry>/<device>, or another domain.",
         "Enroll the device here: bellwether-agent enroll.";

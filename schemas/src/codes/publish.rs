@@ -5,13 +5,13 @@ use super::codes;
 codes! { PUBLISH:
     NOT_INITIALISED = "BW-0501", "the reconciler was not initialised",
         "Neither the database nor the object store was ever initialised.",
-        "Run bellwether-reconciler init once.";
+        "For a new installation run bellwether-reconciler init once. If both were lost: bellwether-reconciler restore, with --from where there is a backup.";
     DATABASE_EMPTY = "BW-0502", "the database is empty, but the store is not",
-        "The database was lost or another path is configured. Going on as if new would give versions and tokens a second time.",
-        "Configure the right database, or restore it from a backup.";
+        "The store has content but lacks instance.json, so it is damaged, or is no store of a reconciler. Going on as if new would give versions and tokens a second time.",
+        "Configure the right store, or move the damaged one aside and run bellwether-reconciler restore.";
     OBJECT_STORE_EMPTY = "BW-0503", "the store is empty, but the database is not",
         "The object store was lost, is not mounted, or another path is configured. Its records of spent tokens would be missing.",
-        "Mount or configure the right store, or restore it from a backup.";
+        "Mount or configure the right store. If it is lost: bellwether-reconciler restore makes it anew.";
     STORE_MISMATCH = "BW-0504", "database and store belong to different reconcilers",
         "Each names the store it was initialised with, and the names differ.",
         "Configure a database and a store that belong together.";

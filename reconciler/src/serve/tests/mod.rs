@@ -7,10 +7,11 @@ mod listeners;
 mod sessions;
 mod updates;
 mod webhook;
+mod without_token;
 
-use bellwether_core::admission::Entry;
+use bellwether_core::admission::{Entry, Proof};
 use bellwether_schemas::Sha256Digest;
-use bellwether_schemas::enroll::{ENROLL_PATH, EnrollRequest, EnrollResponse, ErrorBody};
+use bellwether_schemas::enroll::{Claim, ENROLL_PATH, EnrollRequest, EnrollResponse, ErrorBody};
 use bellwether_schemas::report::Directive;
 use jiff::Timestamp;
 use object_store::local::LocalFileSystem;
@@ -55,12 +56,16 @@ fn token(n: u8) -> String {
     hex::encode([n; 32])
 }
 
+/// What the token of `n` is listed as.
+fn proof(n: u8, expires: Timestamp) -> Proof {
+    Proof::Token { hash: Sha256Digest::of(&[n; 32]), expires }
+}
+
 fn entry(n: u8, id: &str, device: Option<&str>) -> Entry {
     Entry {
         enrollment: "lab".parse().expect("a name"),
         id: id.parse().expect("an id"),
-        token: Sha256Digest::of(&[n; 32]),
-        expires: "2100-01-01T00:00:00Z".parse().expect("a time"),
+        proof: proof(n, "2100-01-01T00:00:00Z".parse().expect("a time")),
         device: device.map(|name| name.parse().expect("a name")),
         revoked: false,
         since: 1,
@@ -168,8 +173,12 @@ impl World {
     }
 
     async fn enroll(&self, token: &str, key: &KeyPair) -> Result<EnrollResponse, (u16, ErrorBody)> {
+        self.ask(Claim::Token(token.to_owned()), key).await
+    }
+
+    async fn ask(&self, claim: Claim, key: &KeyPair) -> Result<EnrollResponse, (u16, ErrorBody)> {
         let csr = CertificateParams::default().serialize_request(key).expect("a request").pem().expect("PEM");
-        let request = EnrollRequest { token: token.to_owned(), csr, facts: [("os".into(), "linux".into())].into() };
+        let request = EnrollRequest { claim, csr, facts: [("os".into(), "linux".into())].into() };
         self.post(serde_json::to_vec(&request).expect("JSON")).await
     }
 
