@@ -7,6 +7,7 @@ pub mod admission;
 pub mod classify;
 pub mod declare;
 pub mod objects;
+pub mod offer;
 pub mod plan;
 pub mod render;
 pub mod status;

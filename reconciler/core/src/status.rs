@@ -85,6 +85,7 @@ mod tests {
             agent: "0".into(),
             running: running.map(|text| Claim { version, template: commit, digest: digest(text) }),
             applying: None,
+            begun: None,
             phase,
             health,
             failure: None,
