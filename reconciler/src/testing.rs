@@ -148,6 +148,12 @@ impl Git {
         commit
     }
 
+    /// Lands a commit without a file.
+    pub(crate) fn remove(&mut self, path: &str) -> CommitId {
+        self.files.remove(path);
+        self.land(&[])
+    }
+
     /// The tip as an introduction.
     pub(crate) fn introduction(&self) -> Introduction {
         let policy = Sha256Digest::of(self.files[POLICY].as_bytes());

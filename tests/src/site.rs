@@ -39,6 +39,7 @@ pub struct SiteBuilder {
     heartbeat: u32,
     names: String,
     allow: Option<String>,
+    patience: Duration,
 }
 
 /// A fleet whose devices show a text, and that probes for it.
@@ -90,6 +91,7 @@ impl SiteBuilder {
             heartbeat: 1,
             names: "127.0.0.1,localhost".to_owned(),
             allow: None,
+            patience: PATIENCE,
         }
     }
 
@@ -99,6 +101,13 @@ impl SiteBuilder {
         for (index, (_, known)) in self.devices.iter_mut().enumerate() {
             known.extend(labels(index + 1).into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
         }
+        self
+    }
+
+    /// With more time for what tests wait for: many devices share one machine.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -170,7 +179,8 @@ impl SiteBuilder {
             device
         });
         let devices = devices.collect();
-        let site = Site { engineer, introduction, tokens, devices, program, reconciler: None, addresses: None, dir };
+        let (reconciler, addresses, patience) = (None, None, self.patience);
+        let site = Site { engineer, introduction, tokens, devices, program, reconciler, addresses, patience, dir };
         site.init_reconciler(self.heartbeat, &self.names);
         site
     }
@@ -189,6 +199,7 @@ pub struct Site {
     program: PathBuf,
     reconciler: Option<Process>,
     addresses: Option<Addresses>,
+    patience: Duration,
     // Last, so that processes end before their folders go.
     dir: TempDir,
 }
@@ -426,7 +437,7 @@ impl Site {
 
     /// Waits until something is there.
     pub fn wait<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.patience;
         loop {
             if let Some(found) = look() {
                 return found;

@@ -86,16 +86,42 @@ fn a_new_introduction_and_a_signed_resume_move_paused_devices_by_supersedes() {
 }
 
 #[test]
-fn an_empty_database_beside_a_store_refuses_to_start() {
-    let mut site = SiteBuilder::new(PART, 1).start();
+fn a_backup_made_while_running_brings_the_fleet_back_and_another_release_s_is_refused() {
+    let mut site = SiteBuilder::new(PART, 2).start();
     site.wait_up_to_date(&site.introduction);
+    let to = site.path("backup").display().to_string();
+    let (made, said) = site.reconciler_command("backup", &["--to", &to]);
+    assert!(made && said.contains("no secrets"), "{said}");
+    let (made, said) = site.reconciler_command("backup", &["--to", &to]);
+    assert!(!made && said.contains("BW-0531") && said.contains("exists already"), "{said}");
+    site.engineer.replace("fleets/edge.yaml", "message 1", "message 2");
+    let second = site.land("Say message 2");
+    site.wait_up_to_date(&second);
     site.kill_reconciler();
-    for file in ["state.db", "state.db-wal", "state.db-shm"] {
-        // The journal files are there only while the database is open.
-        let _ = std::fs::remove_file(site.path("reconciler").join(file));
+
+    let (restored, said) = site.reconciler_command("restore", &["--from", &to]);
+    assert!(!restored && said.contains("BW-0532") && said.contains("move it aside"), "{said}");
+    for path in [&DATABASE[..], &["mirror.git", "store"]].concat() {
+        remove(&site.path("reconciler").join(path));
     }
-    let said = site.reconciler_refuses();
-    assert!(said.contains("BW-0502"), "{said}");
+    let (restored, said) = site.reconciler_command("restore", &["--from", &to, "--output", "json"]);
+    let outcome: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert!(restored && outcome["awaited"] == 2 && outcome["voidTokens"] == true, "{said}");
+    for device in &mut site.devices {
+        device.kill();
+    }
+    site.start_reconciler();
+    for device in ["edge-1", "edge-2"] {
+        site.wait_summary(device, Summary::AwaitingReconnect);
+        let published = site.store().join("devices").join(device);
+        assert!(!published.exists(), "nothing is published for it before it has reported");
+    }
+    site.devices[0].start();
+    site.wait_summary("edge-1", Summary::Online);
+    assert_eq!(site.view("edge-2").status.summary.status, Summary::AwaitingReconnect);
+    site.devices[1].start();
+    site.wait_up_to_date(&second);
+    assert_eq!(site.view("edge-1").version.map(|version| version.commit), Some(second), "it goes on where it was");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! In: rows of the domain. Out: the same rows, after any crash as of the last acknowledged transaction.
 //! Writers take the write lock at `BEGIN`, so that reading and then writing in one transaction cannot fail half-way.
 
+mod certificates;
 mod devices;
 mod events;
 mod heads;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+pub use certificates::CertificateRow;
 pub use heads::AcceptError;
 pub use instance::{
     Instance, InstanceError, adopt_instance, check_instance, declare_instance, instance_of, is_empty, name_objects,
@@ -161,7 +163,9 @@ impl Store {
         let mut connection = target.pool.acquire().await.map_err(failed("open a database to copy into"))?;
         let attach = sqlx::query("ATTACH DATABASE $1 AS source").bind(file);
         attach.execute(&mut *connection).await.map_err(failed("open a database to copy from"))?;
-        for table in ["meta", "head", "landings", "devices", "offers", "rollouts", "plans", "events", "tokens"] {
+        for table in
+            ["meta", "head", "landings", "devices", "offers", "rollouts", "plans", "events", "tokens", "certificates"]
+        {
             let copy = sqlx::AssertSqlSafe(format!("INSERT INTO main.{table} SELECT * FROM source.{table}"));
             sqlx::query(copy).execute(&mut *connection).await.map_err(failed("copy a table"))?;
         }

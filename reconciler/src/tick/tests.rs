@@ -6,7 +6,8 @@ use bellwether_schemas::{Seconds, Sha256Digest, codes};
 
 use super::*;
 use crate::repository::Repository;
-use crate::store::Loaded;
+use crate::restore::{Start, start};
+use crate::store::{Instance, Loaded};
 use crate::testing::{BEGUN, Git, Installation, idle, policy};
 use crate::world::Timing;
 
@@ -48,7 +49,9 @@ impl Bench {
     /// A process that is started again on what the files are now.
     async fn restart(&mut self) {
         self.outlets.publisher = self.installed.restarted().await.expect("a publisher");
-        let loaded = self.outlets.store.load_all().await.expect("loaded");
+        let Outlets { store, publisher, domain, .. } = &self.outlets;
+        let known = Instance::Known("blue".to_owned());
+        let Start { loaded, .. } = start(store, publisher, domain, &known, now()).await.expect("they belong together");
         let mut repository = Repository::new(SharedObjects::new(self.git.objects.clone()), self.introduction, "main");
         let record = self.outlets.publisher.head().map(|head| HeadRow::from(&head.record));
         let unstored = repository.restore(loaded.head.clone(), record, now());
@@ -229,4 +232,123 @@ async fn a_pass_sees_a_silence_and_the_loop_wakes_for_it() {
     assert_eq!(bench.world.wake_at(), None, "once is enough");
     let view = bench.world.views("", true, wakes).repository.expect("a view");
     assert!(view.why.contains("Nobody has signed") && view.why.contains("7d"), "{}", view.why);
+}
+
+const EDGE: &str = "{selector: {matchLabels: {role: edge}}, template: {files: [{path: /opt/bellwether/a, content: one}], \
+                    probes: none}}";
+
+impl Bench {
+    fn of(&self, device: &str) -> &crate::world::Device {
+        &self.world.devices()[&device.parse::<DeviceName>().expect("a name")]
+    }
+
+    /// What a device finds in the store: the landing that it is offered.
+    async fn finds(&self, device: &str) -> Option<u64> {
+        let survey = self.outlets.publisher.survey().await.expect("read");
+        let found = survey.devices.into_iter().find(|found| found.device.as_str() == device)?;
+        found.offer.map(|offer| offer.version.landing)
+    }
+
+    async fn recorded(&self) -> Vec<u64> {
+        let records = self.outlets.publisher.fleets().await.expect("read");
+        let landing = |record: &crate::publish::FleetRecord| record.record["target"]["number"].as_u64();
+        records.iter().filter_map(landing).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_is_recorded_in_the_store_before_the_offers_that_it_allows() {
+    let mut bench = Bench::new().await;
+    bench.git.land(&[("fleets/edge.yaml", EDGE)]);
+    let fleets = bench.installed.store().join("fleets");
+    std::fs::write(&fleets, "in the way").expect("written");
+    let (observation, mut answer) = observation(None);
+    let failed = bench.pass(Inbox { reports: vec![observation], ..bench.fetched() }).await;
+    assert!(matches!(failed, Err(TickError::Publish(_))), "{failed:?}");
+    assert!(
+        bench.of("edge-1").row.offer.is_some() && bench.finds("edge-1").await.is_none(),
+        "decided, and not offered"
+    );
+    answer.try_recv().expect("the device is answered all the same");
+
+    std::fs::remove_file(&fleets).expect("removed");
+    bench.pass(Inbox::default()).await.expect("tried again");
+    assert_eq!((bench.recorded().await, bench.finds("edge-1").await), (vec![2], Some(2)));
+    // A fleet that ended leaves nothing that a lost database would be filled with.
+    bench.git.land(&[("fleets/other.yaml", &EDGE.replace("role: edge", "role: none"))]);
+    bench.git.remove("fleets/edge.yaml");
+    bench.fetch().await.expect("a pass");
+    assert_eq!(bench.recorded().await, [3], "of the other one alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_nobody_remembers_proves_that_its_token_is_spent() {
+    let mut bench = Bench::new().await;
+    bench.fetch().await.expect("stored");
+    let spent = bench.installed.store().join(format!("enrolled/{}", Sha256Digest::of(b"edge-1")));
+    assert!(!spent.exists());
+    bench.pass(Inbox { reports: vec![observation(None).0], ..Inbox::default() }).await.expect("a pass");
+    assert!(spent.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_that_is_newer_than_all_records_has_everybody_waited_for() {
+    let mut bench = Bench::new().await;
+    bench.git.land(&[("fleets/edge.yaml", EDGE)]);
+    bench.fetch().await.expect("stored");
+    let report = |device: &str, version: Option<u64>| {
+        let (mut observation, answer) = observation(None);
+        observation.identity =
+            format!("bellwether://example.org/plant/{device}/{device}").parse().expect("an identity");
+        observation.presented = version.map(|metadata_version| PresentedOffer { offer: None, metadata_version });
+        drop(answer);
+        observation
+    };
+    let mut reports = vec![report("edge-1", None), report("edge-2", None)];
+    reports.iter_mut().for_each(|report| report.at -= jiff::SignedDuration::from_secs(1));
+    bench.pass(Inbox { reports, ..Inbox::default() }).await.expect("a pass");
+    assert!(bench.of("edge-2").row.offer.is_some());
+    let known = bench.of("edge-1").row.metadata_version;
+
+    bench.restart().await;
+    // What is known is no news, and what was signed since the start is not either.
+    for version in [known, known + 1] {
+        bench.world.republish(["edge-1".parse().expect("a name")]);
+        bench.pass(Inbox { reports: vec![report("edge-1", Some(version))], ..Inbox::default() }).await.expect("a pass");
+        assert!(!bench.of("edge-2").row.awaiting_reconnect, "{version}");
+    }
+    let ahead = bench.of("edge-1").row.metadata_version + 1_000;
+    bench.pass(Inbox { reports: vec![report("edge-1", Some(ahead))], ..Inbox::default() }).await.expect("a pass");
+    assert!(bench.of("edge-2").row.awaiting_reconnect && !bench.of("edge-1").row.awaiting_reconnect);
+    let events = bench.outlets.store.load_all().await.expect("loaded").events;
+    assert!(events.iter().any(|stored| stored.event.code.as_deref() == Some(codes::RECORDS_BEHIND.as_str())));
+    // It passes with the report, and is found once.
+    bench.pass(Inbox { reports: vec![report("edge-2", None)], ..Inbox::default() }).await.expect("a pass");
+    bench
+        .pass(Inbox { reports: vec![report("edge-1", Some(ahead + 9_000))], ..Inbox::default() })
+        .await
+        .expect("a pass");
+    assert!(!bench.of("edge-2").row.awaiting_reconnect);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_void_until_a_head_is_accepted_and_those_up_to_it_stay_so() {
+    let mut bench = Bench::new().await;
+    bench.outlets.publisher.store_void_tokens(None).await.expect("stored");
+    bench.pass(Inbox::default()).await.expect("a pass");
+    assert_eq!(*bench.outlets.void.borrow(), VoidTokens::All);
+    bench.fetch().await.expect("stored");
+    assert_eq!(*bench.outlets.void.borrow(), VoidTokens::UpTo(1));
+    bench.git.land(&[]);
+    bench.fetch().await.expect("stored");
+    assert_eq!(*bench.outlets.void.borrow(), VoidTokens::UpTo(1), "what is listed since counts");
+    // A device holds a newer head: what was spent up to that is not known either.
+    let second = bench.git.tip.expect("a commit");
+    let mut record = bench.world.repository.head_record().expect("a head");
+    assert_eq!(record.commit, second);
+    (record.commit, record.landing) = (bench.git.clone().land(&[]), 3);
+    bench.pass(Inbox { reports: vec![observation(Some(record)).0], ..Inbox::default() }).await.expect("a pass");
+    assert_eq!(*bench.outlets.void.borrow(), VoidTokens::UpTo(3));
+    bench.outlets.publisher = bench.installed.restarted().await.expect("a publisher");
+    assert_eq!(bench.outlets.publisher.void_tokens(), VoidTokens::UpTo(3), "also after a start");
 }

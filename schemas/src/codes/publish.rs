@@ -5,13 +5,13 @@ use super::codes;
 codes! { PUBLISH:
     NOT_INITIALISED = "BW-0501", "the reconciler was not initialised",
         "Neither the database nor the object store was ever initialised.",
-        "Run bellwether-reconciler init once.";
+        "For a new installation run bellwether-reconciler init once. If both were lost: bellwether-reconciler restore, with --from where there is a backup.";
     DATABASE_EMPTY = "BW-0502", "the database is empty, but the store is not",
-        "The database was lost or another path is configured. Going on as if new would give versions and tokens a second time.",
-        "Configure the right database, or restore it from a backup.";
+        "The store has content but lacks instance.json, so it is damaged, or is no store of a reconciler. Going on as if new would give versions and tokens a second time.",
+        "Configure the right store, or move the damaged one aside and run bellwether-reconciler restore.";
     OBJECT_STORE_EMPTY = "BW-0503", "the store is empty, but the database is not",
         "The object store was lost, is not mounted, or another path is configured. Its records of spent tokens would be missing.",
-        "Mount or configure the right store, or restore it from a backup.";
+        "Mount or configure the right store. If it is lost: bellwether-reconciler restore makes it anew.";
     STORE_MISMATCH = "BW-0504", "database and store belong to different reconcilers",
         "Each names the store it was initialised with, and the names differ.",
         "Configure a database and a store that belong together.";
@@ -66,6 +66,9 @@ codes! { PUBLISH:
     REPOSITORY_ACCESS = "BW-0525", "a file that opens the way to the repository cannot be used",
         "repositoryAccess in the configuration names a token, certificate, key or list of hosts; the file is missing, empty, or can be read by others.",
         "Mend the file that the message names. It is read again with the next fetch.";
+    ROOT_DIFFERS = "BW-0526", "store and keys have different roots",
+        "A version of the TUF root is in the store and beside the online keys, and the two are not the same file: they belong to different installations, or two people made the same next root.",
+        "Configure the keys directory that belongs to this store. Where a root was made twice, remove the file beside the keys that was not published, and make it again on top of the newest.";
     RECORDS_BEHIND = "BW-0530", "the database was lost, or is older than what is in the store or on devices",
         "The database was deleted, or it or the store was put back from a copy. What git, the store and devices know better is taken from them, and devices that have a version are waited for.",
         "Nothing: devices take part again as they report. If nobody put a copy back, find out who did. What only the lost records knew is listed in docs/backup-restore.md.";

@@ -64,10 +64,19 @@ pub(super) fn carry<'a>(input: &'a FleetInput<'a>) -> Sheet<'a> {
         }
     });
     let rows = rows.collect();
-    // Who left the fleet still counts in its wave: a failed canary is not mended by moving it away.
-    let stays = turn == Turn::Continue && !record.is_complete();
-    let departed = notes.into_iter().filter(|(_, note)| stays && note.wave.is_some()).collect();
-    Sheet { input, record, rows, departed, blocked: None }
+    // Who left the fleet still counts in its wave: a failed canary is not mended by moving it away. And whoever is not known of
+    // soon after a start may still come.
+    let goes_on = turn == Turn::Continue && !record.is_complete();
+    let is_early = input.limits.now < input.limits.grace_end();
+    let departed = notes.into_iter().filter_map(|(device, note)| match (goes_on && note.wave.is_some(), is_early) {
+        (true, _) => Some((device, note)),
+        (false, true) if turn == Turn::Continue => Some((device, note)),
+        (false, true) => Some((device, MemberRecord::default())),
+        (false, false) => None,
+    });
+    let departed: Vec<_> = departed.collect();
+    let unknown = !departed.is_empty();
+    Sheet { input, record, rows, departed, unknown, blocked: None }
 }
 
 fn turn(input: &FleetInput<'_>, notes: &BTreeMap<DeviceName, MemberRecord>) -> Turn {

@@ -156,7 +156,7 @@ fn blocked(sheet: &Sheet<'_>, placement: &Placement) -> Option<WaitingOn> {
     }
     let place = sheet.open_waves();
     // Nothing is decided by the few that reported first.
-    if sheet.rows.iter().any(|row| row.is_awaited(&sheet.input.limits)) {
+    if sheet.awaits_reconnect() {
         return Some(WaitingOn::AwaitingReconnect);
     }
     if place == sheet.all_waves() || is_skipped(sheet, placement, place) {
@@ -166,7 +166,7 @@ fn blocked(sheet: &Sheet<'_>, placement: &Placement) -> Option<WaitingOn> {
         return Some(stop);
     }
     let wave = sheet.wave(place);
-    if wave.gate == Gate::Manual && !sheet.input.approved.contains(&wave.name) {
+    if is_gate_closed(sheet, place) {
         return Some(WaitingOn::Gate { wave: wave.name.clone(), commit: sheet.record.target.commit });
     }
     let live = |i: &usize| sheet.rows[*i].contact == Contact::Live;
@@ -175,10 +175,17 @@ fn blocked(sheet: &Sheet<'_>, placement: &Placement) -> Option<WaitingOn> {
     empty.then(|| WaitingOn::EmptyWave { wave: wave.name.clone() })
 }
 
-/// A later percent wave that adds nobody is skipped, and its gate with it.
+/// A later percent wave that adds nobody is skipped, and its gate with it; not where devices may be unknown.
 fn is_skipped(sheet: &Sheet<'_>, placement: &Placement, place: usize) -> bool {
     let follows = |row: &Row<'_>| row.note.wave == Some(place);
-    place > 0 && !is_select(sheet, place) && placement.rows(place).is_empty() && !sheet.rows.iter().any(follows)
+    let adds_nobody = placement.rows(place).is_empty() && !sheet.rows.iter().any(follows);
+    let keeps_gate = sheet.record.rebuilt && is_gate_closed(sheet, place);
+    place > 0 && !is_select(sheet, place) && adds_nobody && !keeps_gate
+}
+
+fn is_gate_closed(sheet: &Sheet<'_>, place: usize) -> bool {
+    let wave = sheet.wave(place);
+    wave.gate == Gate::Manual && !sheet.input.approved.contains(&wave.name)
 }
 
 /// What an open wave waits for.

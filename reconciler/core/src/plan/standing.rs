@@ -50,6 +50,8 @@ pub(super) struct Sheet<'a> {
     pub(super) record: RolloutRecord,
     pub(super) rows: Vec<Row<'a>>,
     pub(super) departed: Vec<(DeviceName, MemberRecord)>,
+    /// Whether members are recorded that are no members now: they left, or are not known of yet.
+    pub(super) unknown: bool,
     /// Why the next wave is not open, once the waves have progressed.
     pub(super) blocked: Option<WaitingOn>,
 }
@@ -232,6 +234,13 @@ impl<'a> Sheet<'a> {
         }
     }
 
+    /// Whether records were lost, and devices had no time yet to report: some may even be unknown.
+    pub(super) fn awaits_reconnect(&self) -> bool {
+        let limits = &self.input.limits;
+        let is_awaited = |row: &Row<'_>| row.is_awaited(limits);
+        limits.now < limits.grace_end() && (self.record.rebuilt || self.unknown || self.rows.iter().any(is_awaited))
+    }
+
     pub(super) fn wave(&self, place: usize) -> &Wave {
         &self.record.rollout.waves[place]
     }
@@ -296,7 +305,7 @@ impl<'a> Sheet<'a> {
             let waits = row.contact == Contact::Silent || timeout.is_some();
             [(!settled).then_some(silence), timeout, waits.then(|| limits.grace_end())].into_iter().flatten()
         });
-        let awaited = self.rows.iter().any(|row| row.is_awaited(&limits)).then(|| limits.grace_end());
+        let awaited = self.awaits_reconnect().then(|| limits.grace_end());
         soaks.chain(rows).chain(awaited).filter(|at| *at > limits.now).min()
     }
 }

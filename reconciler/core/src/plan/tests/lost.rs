@@ -52,6 +52,78 @@ fn no_wave_opens_for_the_few_that_report_first() {
 }
 
 #[test]
+fn a_fleet_of_which_one_device_is_known_passes_no_gate() {
+    let gated = || {
+        let mut rollout = canary_then_rest();
+        rollout.waves[1].gate = Gate::Manual;
+        rollout
+    };
+    let mut sim = Sim::settled(gated(), &FOUR);
+    sim.commit(2, "two");
+    sim.plan();
+    sim.apply(&["a", "b"]);
+    sim.plan();
+    let all = sim.devices.clone();
+    for records_lost in [false, true] {
+        let mut sim = sim.clone();
+        let record = sim.record.clone();
+        restarted(&mut sim, record.filter(|_| !records_lost));
+        sim.records_lost = records_lost;
+        sim.devices.retain(|name, _| name == "a");
+        assert_eq!(sim.plan().view.reason, Some(WaitingOn::AwaitingReconnect), "the others may come");
+        // The others are away for longer than anybody waits.
+        if records_lost {
+            sim.pass(STALE_AFTER);
+            sim.set_online(&["a"], true);
+            sim.plan();
+            let plan = sim.plan();
+            assert!(matches!(plan.view.reason, Some(WaitingOn::Gate { .. })), "{:?}", plan.view.reason);
+        }
+        sim.devices = all.clone();
+        sim.set_online(&["a", "b", "c", "d"], true);
+        let plan = sim.plan();
+        for name in ["c", "d"] {
+            let action = plan.decisions[&name.parse().unwrap()].action;
+            assert!(!matches!(action, Action::Offer { .. }), "{name} waits for the gate");
+        }
+        sim.approved = vec!["rest"];
+        sim.pass(STALE_AFTER);
+        sim.set_online(&["a", "b", "c", "d"], true);
+        let plan = sim.plan();
+        assert!(matches!(plan.decisions[&"c".parse().unwrap()].action, Action::Offer { .. }), "{:?}", plan.view);
+    }
+}
+
+#[test]
+fn without_records_a_percent_wave_takes_those_first_that_tried_the_target() {
+    let names: Vec<String> = (0..20).map(|n| format!("d{n:02}")).collect();
+    let devices: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "rest")).collect();
+    let mut sim = Sim::settled(rollout(vec![percent("early", 30), percent("rest", 100)]), &devices);
+    sim.commit(2, "two");
+    sim.plan();
+    let (failing, others): (Vec<&str>, Vec<&str>) = {
+        let offered = |name: &&String| sim.devices[*name].observed.outstanding().is_some();
+        let mut taken: Vec<&str> = names.iter().filter(offered).map(String::as_str).collect();
+        (vec![taken.remove(0)], taken)
+    };
+    assert_eq!(others.len(), 5);
+    sim.apply(&others);
+    sim.fail(&failing);
+    sim.plan();
+    for device in sim.devices.values_mut() {
+        device.observed.offer = None;
+    }
+    restarted(&mut sim, None);
+    sim.records_lost = true;
+    sim.pass(STALE_AFTER);
+    sim.set_online(&names.iter().map(String::as_str).collect::<Vec<_>>(), true);
+    let plan = sim.plan();
+    let is_offer = |name: &String| matches!(plan.decisions[&name.parse().unwrap()].action, Action::Offer { .. });
+    assert!(!names.iter().any(is_offer), "it reaches nobody whom it had not reached");
+    assert_eq!((plan.view.waves[0].members, plan.view.waves[0].failed), (6, 1));
+}
+
+#[test]
 fn without_records_a_failed_content_is_not_tried_again_and_the_rollout_halts_again() {
     let mut sim = Sim::settled(canary_then_rest(), &FOUR);
     sim.commit(2, "two");
@@ -67,9 +139,14 @@ fn without_records_a_failed_content_is_not_tried_again_and_the_rollout_halts_aga
         let mut sim = sim.clone();
         restarted(&mut sim, None);
         sim.records_lost = records_lost;
+        let early = sim.plan();
+        assert_eq!(early.view.reason == Some(WaitingOn::AwaitingReconnect), records_lost);
+        sim.pass(STALE_AFTER);
+        sim.set_online(&["a", "b", "c", "d"], true);
         let plan = sim.plan();
-        let offered = matches!(plan.decisions[&"a".parse().unwrap()].action, Action::Offer { .. });
-        assert_eq!(offered, !records_lost, "a fleet that begins for the first time takes no old failure for its own");
+        let is_offer = |plan: &FleetPlan| matches!(plan.decisions[&"a".parse().unwrap()].action, Action::Offer { .. });
+        // A fleet that begins for the first time takes no old failure for its own.
+        assert_eq!(is_offer(&early) || is_offer(&plan), !records_lost);
         assert_eq!(plan.view.state == RolloutState::Halted, records_lost);
     }
     // Other content is tried, also of a rollout that begins as late as that.
