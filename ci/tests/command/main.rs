@@ -8,6 +8,7 @@ mod demo;
 mod init;
 mod land;
 mod mistakes;
+mod own_template;
 mod signing;
 mod team;
 mod tokens;

@@ -45,6 +45,15 @@ impl Placement {
             Self::Orphaned | Self::Overlap(_) => None,
         }
     }
+
+    /// Every fleet that claims it.
+    pub fn fleets(&self) -> &[FleetName] {
+        match self {
+            Self::Member(fleet) => std::slice::from_ref(fleet),
+            Self::Orphaned => &[],
+            Self::Overlap(fleets) => fleets,
+        }
+    }
 }
 
 /// How far a device came with an offer.
@@ -238,7 +247,7 @@ impl Device {
             self.facts = facts;
             self.digests.clear();
         }
-        let mut fleets = declared.fleets_of(&self.facts).into_iter().cloned();
+        let mut fleets = declared.fleets_of(&self.row.name, &self.facts).into_iter().cloned();
         let placement = match (fleets.next(), fleets.next()) {
             (None, _) => Placement::Orphaned,
             (Some(fleet), None) => Placement::Member(fleet),

@@ -209,6 +209,7 @@ fn pairs_all_go_on_or_are_paused_as_what_they_run_says() {
         let history = two.server.history();
         let begun = &two.unit.begun;
         assert!(begun.iter().all(unit::Beginning::is_allowed), "{pair:?}: {begun:?}");
+        assert!(!two.unit.refused, "{pair:?} refused a version: {:?}", two.unit.report());
         // What it runs, when all that was under way has ended, says it all.
         let is_lost = |commit: &CommitId| history.number_of(commit).is_none();
         let lost = |claim: &Claim| is_lost(&claim.version.commit) && is_lost(&claim.template);
@@ -247,6 +248,7 @@ fn pairs_a_forced_device_takes_one_step_and_is_not_stuck() {
         }
         forced += 1;
         assert!(two.is_at_target(), "{pair:?} is stuck: {:?}", two.unit.report());
+        assert!(!two.unit.refused, "{pair:?} refused a version: {:?}", two.unit.report());
         // Equal content is no step at all, and a version that is missing still.
         match two.unit.begun.as_slice() {
             [] => assert!(matches!(two.server.standing(&two.unit.report()), Standing::Normal { supersedes: Some(_) })),

@@ -5,12 +5,14 @@ use std::collections::{BTreeSet, VecDeque};
 use bellwether_agent_core::{Allowed, Begun, Durable, Effect, Event, Machine, Probed, Problem, Pulled};
 use bellwether_schemas::report::{Claim, Directive, Report, Reported};
 use bellwether_schemas::targets::{SignedOffer, Supersedes};
-use bellwether_schemas::{Sha256Digest, codes, wire};
+use bellwether_schemas::{Code, Sha256Digest, codes, wire};
 use jiff::Timestamp;
 
 use super::lines::Lines;
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+/// What an agent says of an offer whose version it does not take.
+const REFUSALS: [Code; 2] = [codes::VERSION_NOT_HIGHER, codes::OFFER_ALTERED];
 pub(super) const NONCE: &str = "nonce";
 
 /// What a device began, and what held before.
@@ -59,14 +61,17 @@ pub(super) struct Unit<'l> {
     floor: Option<(u64, u32)>,
     /// Everything it began, in order.
     pub(super) begun: Vec<Beginning>,
+    /// Whether it ever refused a version.
+    pub(super) refused: bool,
 }
 
 impl<'l> Unit<'l> {
     pub(super) fn new(lines: &'l Lines) -> Self {
         let disk = Durable::new(NONCE.to_owned());
         let machine = Machine::new(disk.clone(), Allowed::default());
-        let (bad, unended, begun) = (BTreeSet::new(), Vec::new(), Vec::new());
-        let mut unit = Self { lines, machine, disk, held: None, bad, slow: false, unended, floor: None, begun };
+        let (bad, slow, refused) = (BTreeSet::new(), false, false);
+        let (unended, begun, floor, held) = (Vec::new(), Vec::new(), None, None);
+        let mut unit = Self { lines, machine, disk, held, bad, slow, unended, floor, begun, refused };
         unit.start(None);
         unit
     }
@@ -127,6 +132,8 @@ impl<'l> Unit<'l> {
             let before = self.machine.memory().clone();
             let effects = self.machine.handle(event, NOW);
             self.note_beginning(&before, published);
+            let failure = self.machine.memory().failure.as_ref().map(|failure| failure.code.clone());
+            self.refused |= failure.is_some_and(|code| REFUSALS.iter().any(|refusal| code == refusal.as_str()));
             events.extend(effects.into_iter().filter_map(|effect| self.carry_out(effect, published)));
         }
     }

@@ -90,6 +90,8 @@ impl Walk {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
     /// A device never begins what is not above everything before, unless that gives up what runs; while it is paused it begins
     /// nothing; and whatever happened, in the end it can be brought to what the history says, by overruling what is missing.
     #[test]
