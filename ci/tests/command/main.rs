@@ -10,6 +10,7 @@ mod fleet;
 mod init;
 mod land;
 mod mistakes;
+mod own_template;
 mod signing;
 mod team;
 mod tokens;
