@@ -1,20 +1,26 @@
-//! The command line: `enroll`, `run`, `status`.
+//! The command line: `enroll`, `run`, `status`, `check`, `unit`.
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use bellwether_agent_core::check::Level;
+use bellwether_agent_core::unit::{Installed, unit};
 use bellwether_agent_core::{Frozen, Status};
 use bellwether_schemas::codes;
+use bellwether_schemas::name::EnrollmentName;
+use bellwether_schemas::quantity::Seconds;
 use bellwether_schemas::report::Claim;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::check::{self, Subject};
 use crate::clock;
 use crate::config;
-use crate::enroll::{self, EnrollError, Invitation};
+use crate::enroll::{self, EnrollError, Invitation, News, Right};
 use crate::head;
+use crate::log;
 use crate::run::{self, RunError};
 use crate::state_dir::{self, StateDir, StateError};
 
@@ -34,9 +40,22 @@ enum Command {
     Run(RunArgs),
     /// Show what runs, what the agent waits for and why.
     Status(StatusArgs),
+    /// Look at everything that the device needs, and say what to do. Changes nothing; works beside a running agent and without a network.
+    Check(CheckArgs),
+    /// Print the systemd unit to run as, sandboxed to what the configuration allows.
+    Unit(UnitArgs),
 }
 
+const ENROLL_EXAMPLES: &str = "Examples:
+  bellwether-agent enroll --server https://fleet.example:8443 --ca ca.crt --tuf-root root.json --token-file token
+  bellwether-agent enroll … --enrollment kiosks
+      (no token: prints the fingerprint of its key, and waits until an engineer approves it)
+  bellwether-agent enroll … --enrollment kiosks --factory-certificate idevid.pem --factory-key idevid.key
+
+A device that was cut off keeps its key, and asks again with it by the same command.";
+
 #[derive(Debug, Args)]
+#[command(after_help = ENROLL_EXAMPLES)]
 struct EnrollArgs {
     /// Address of the reconciler's enroll listener: https://host:port
     #[arg(long, env = "BELLWETHER_SERVER")]
@@ -48,8 +67,20 @@ struct EnrollArgs {
     #[arg(long, env = "BELLWETHER_TUF_ROOT")]
     tuf_root: PathBuf,
     /// File with the token; - reads standard input
-    #[arg(long, env = "BELLWETHER_TOKEN_FILE")]
-    token_file: PathBuf,
+    #[arg(long, env = "BELLWETHER_TOKEN_FILE", required_unless_present = "enrollment", conflicts_with = "enrollment")]
+    token_file: Option<PathBuf>,
+    /// Without a token: the enrollment that an engineer lists this device's key in
+    #[arg(long, value_name = "NAME")]
+    enrollment: Option<EnrollmentName>,
+    /// The certificate that the factory gave this device, and those between it and the authority, PEM, its own first
+    #[arg(long, value_name = "FILE", requires_all = ["enrollment", "factory_key"])]
+    factory_certificate: Option<PathBuf>,
+    /// The key of that certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "factory_certificate")]
+    factory_key: Option<PathBuf>,
+    /// How long to wait for approval, or for the server's attention; 0s asks once [default: for approval without end]
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<Seconds>,
     /// Where the agent keeps its state
     #[arg(long, env = "BELLWETHER_STATE", default_value = "/var/lib/bellwether")]
     state: PathBuf,
@@ -78,6 +109,51 @@ struct StatusArgs {
     output: Output,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  bellwether-agent check                         # an enrolled device
+  bellwether-agent check --server https://bellwether.example.com:8440 --ca ca.crt
+                                                 # before enrollment: name, port, certificate, clock
+  bellwether-agent check --output json
+
+Exit codes: 0 everything is as it should be, 1 something is not, 2 the command was used wrongly.")]
+struct CheckArgs {
+    /// Where the agent keeps its state
+    #[arg(long, env = "BELLWETHER_STATE", default_value = "/var/lib/bellwether")]
+    state: PathBuf,
+    /// Directory that the device's paths begin at
+    #[arg(long, env = "BELLWETHER_ROOT", default_value = "/")]
+    root: PathBuf,
+    /// What this device allows; /etc/bellwether/agent.yaml if it is there
+    #[arg(long, env = "BELLWETHER_CONFIG")]
+    config: Option<PathBuf>,
+    /// Ask the enroll listener at this address too: https://host:port
+    #[arg(long, env = "BELLWETHER_SERVER")]
+    server: Option<String>,
+    /// The reconciler's CA; that of the enrollment if not given
+    #[arg(long, env = "BELLWETHER_CA")]
+    ca: Option<PathBuf>,
+    /// How to write it
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example, after an edit of /etc/bellwether/agent.yaml:
+  bellwether-agent unit > /etc/systemd/system/bellwether-agent.service
+  systemctl daemon-reload && systemctl restart bellwether-agent")]
+struct UnitArgs {
+    /// What this device allows
+    #[arg(long, env = "BELLWETHER_CONFIG", default_value = check::CONFIG)]
+    config: PathBuf,
+    /// Directory that the device's paths begin at; the unit's paths begin there
+    #[arg(long, env = "BELLWETHER_ROOT", default_value = "/")]
+    root: PathBuf,
+    /// The agent's program
+    #[arg(long, default_value = "/usr/local/bin/bellwether-agent")]
+    program: String,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Text,
@@ -102,18 +178,21 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         }
     };
     let done = match cli.command {
-        Command::Enroll(args) => enroll_device(&args),
-        Command::Run(args) => run_agent(args),
-        Command::Status(args) => show_status(&args),
+        Command::Enroll(args) => enroll_device(&args).map(|()| ExitCode::SUCCESS),
+        Command::Run(args) => run_agent(args).map(|()| ExitCode::SUCCESS),
+        Command::Status(args) => show_status(&args).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => check_device(args),
+        Command::Unit(args) => print_unit(&args).map(|()| ExitCode::SUCCESS),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(message) => {
             let explained = codes::explain(&message.code).map(|explanation| explanation.mend.to_owned());
             let mut err = std::io::stderr().lock();
-            let _ = writeln!(err, "error[{}]: {}", message.code, message.text);
+            let prefix = log::prefix(tracing::Level::ERROR);
+            let _ = writeln!(err, "{prefix}error[{}]: {}", message.code, message.text);
             if let Some(hint) = message.hint.or(explained) {
-                let _ = writeln!(err, "  hint: {hint}");
+                let _ = writeln!(err, "{prefix}  hint: {hint}");
             }
             ExitCode::from(2)
         }
@@ -121,30 +200,49 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 }
 
 fn enroll_device(args: &EnrollArgs) -> Result<(), Message> {
-    let failed = |error: EnrollError| Message {
-        code: error.code(),
-        text: chain(&error),
-        hint: match &error {
-            EnrollError::Refused { body, .. } => Some(body.hint.clone()),
-            _ => None,
-        },
-    };
-    let token = read_token(&args.token_file)?;
+    let failed =
+        |error: EnrollError| Message { code: error.code(), text: chain(&error), hint: error.hint().map(str::to_owned) };
     let invitation = Invitation {
         server: args.server.clone(),
         ca: read_text(&args.ca)?,
         root: read_text(&args.tuf_root)?,
-        token: token.trim().to_owned(),
+        right: right(args)?,
+        wait: args.wait.map(Seconds::duration),
     };
     let state = StateDir::lock(&args.state).map_err(|e| failed(e.into()))?;
     let runtime = runtime()?;
-    let device = runtime.block_on(enroll::enroll(&state, &invitation)).map_err(failed)?;
+    let device = runtime.block_on(enroll::enroll(&state, &invitation, &tell)).map_err(failed)?;
     let _ = writeln!(std::io::stdout(), "enrolled as {device}");
     Ok(())
 }
 
+fn right(args: &EnrollArgs) -> Result<Right, Message> {
+    let Some(enrollment) = args.enrollment.clone() else {
+        let token = args.token_file.as_deref().map(read_token).transpose()?.unwrap_or_default();
+        return Ok(Right::Token(token.trim().to_owned()));
+    };
+    match (&args.factory_certificate, &args.factory_key) {
+        (Some(chain), Some(key)) => Ok(Right::Factory { enrollment, chain: read_text(chain)?, key: read_text(key)? }),
+        _ => Ok(Right::Approval(enrollment)),
+    }
+}
+
+/// Tells a person at the device how it stands. The fingerprint alone goes to standard output, for scripts.
+fn tell(news: News) {
+    let mut err = std::io::stderr().lock();
+    let _ = match news {
+        News::Fingerprint(fingerprint) => writeln!(std::io::stdout(), "fingerprint {fingerprint}"),
+        News::Waits(enrollment, fingerprint) => writeln!(
+            err,
+            "waiting until an engineer approves this key. On a machine with the fleet's repository:\n  \
+             bellwether device approve {fingerprint} --enrollment {enrollment} --commit && git push"
+        ),
+        News::Trouble(trouble) => writeln!(err, "cannot ask now, and asks again: {trouble}"),
+    };
+}
+
 fn run_agent(args: RunArgs) -> Result<(), Message> {
-    log_to_stderr();
+    log::begin();
     let message = |code: bellwether_schemas::Code, error: &(dyn Error + 'static)| Message {
         code: code.to_string(),
         text: chain(error),
@@ -186,6 +284,36 @@ fn show_status(args: &StatusArgs) -> Result<(), Message> {
         Output::Text => format!("{}\nagent      does not run; its log (the journal) says why", describe(&status)),
     };
     let _ = writeln!(std::io::stdout(), "{text}");
+    Ok(())
+}
+
+fn check_device(args: CheckArgs) -> Result<ExitCode, Message> {
+    let ca = args.ca.as_deref().map(read_text).transpose()?;
+    if args.server.is_some() && ca.is_none() && state_dir::load_identity(&args.state).ok().flatten().is_none() {
+        let text = "--server needs --ca on a device that is not enrolled: nothing else says whom to trust";
+        return Err(Message { code: codes::USAGE.to_string(), text: text.to_owned(), hint: None });
+    }
+    let CheckArgs { state, root, config, server, output, .. } = args;
+    let subject = Subject { state, root, config, server, ca };
+    let found = runtime()?.block_on(check::check(&subject));
+    let text = match output {
+        Output::Json => serde_json::to_string_pretty(&found).expect("a finding has string keys"),
+        Output::Text => found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    };
+    let _ = writeln!(std::io::stdout(), "{text}");
+    let fine = found.iter().all(|finding| finding.level == Level::Ok);
+    Ok(ExitCode::from(u8::from(!fine)))
+}
+
+fn print_unit(args: &UnitArgs) -> Result<(), Message> {
+    let file = config::beneath(&args.root, &args.config);
+    let allowed = config::load(Some(&file)).map_err(|e| Message {
+        code: codes::AGENT_CONFIG.to_string(),
+        text: chain(&e),
+        hint: None,
+    })?;
+    let config = args.config.to_string_lossy();
+    let _ = write!(std::io::stdout(), "{}", unit(&allowed, Installed { program: &args.program, config: &config }));
     Ok(())
 }
 
@@ -259,18 +387,6 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Message {
 fn runtime() -> Result<tokio::runtime::Runtime, Message> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build();
     built.map_err(|e| Message { code: codes::AGENT_STATE.to_string(), text: e.to_string(), hint: None })
-}
-
-fn log_to_stderr() {
-    let filter = std::env::var("BELLWETHER_LOG").unwrap_or_else(|_| "info".to_owned());
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "info".into());
-    // A second call in one process (a test) keeps the first.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .try_init();
 }
 
 /// An error with its causes, each once.

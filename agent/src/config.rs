@@ -26,6 +26,11 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Allowed, ConfigError> {
     serde_saphyr::from_str(&text).map_err(|e| ConfigError::Malformed { path: path.to_owned(), why: e.to_string() })
 }
 
+/// A path of the device, where its paths begin at `root`.
+pub(crate) fn beneath(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,17 +4,20 @@
 pub mod cli;
 
 mod apply;
+mod check;
 mod clock;
 mod config;
 mod disk;
 mod enroll;
 mod head;
 mod identity;
+mod log;
 mod probe;
 mod pull;
 mod run;
 mod session;
 mod state_dir;
+mod supervisor;
 mod tls;
 mod trust;
 mod updates;

@@ -26,8 +26,9 @@ use crate::identity::Identity;
 use crate::probe::Prober;
 use crate::session::{self, Link};
 use crate::state_dir::{StateDir, StateError};
+use crate::supervisor::Supervisor;
 use crate::updates::Updates;
-use crate::{clock, pull};
+use crate::{clock, pull, tls};
 
 /// The version of this program, as it reports it.
 const AGENT: &str = env!("CARGO_PKG_VERSION");
@@ -76,6 +77,7 @@ struct Agent {
     verified: Option<Timestamp>,
     work: mpsc::Sender<Event>,
     session: Option<mpsc::Sender<ReportMessage>>,
+    supervisor: Supervisor,
     heartbeat: Duration,
     tick: Instant,
     wakes: Vec<Timestamp>,
@@ -99,7 +101,9 @@ pub(crate) async fn run(state: StateDir, root: PathBuf, allowed: Allowed) -> Res
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     agent.handle(Event::Started { unfinished })?;
     let session = tokio::spawn(session::keep(agent.state.clone(), link));
+    agent.supervisor.ready();
     loop {
+        agent.supervisor.alive(Instant::now());
         tokio::select! {
             Some(event) = done.recv() => agent.worked(event)?,
             Some(link) = links.recv() => agent.linked(link)?,
@@ -108,6 +112,7 @@ pub(crate) async fn run(state: StateDir, root: PathBuf, allowed: Allowed) -> Res
             _ = interrupt.recv() => break,
         }
     }
+    agent.supervisor.stopping();
     session.abort();
     tracing::info!("stopped");
     Ok(())
@@ -130,6 +135,7 @@ impl Agent {
             verified,
             work,
             session: None,
+            supervisor: Supervisor::from_environment(),
             heartbeat: HEARTBEAT,
             tick: Instant::now() + HEARTBEAT,
             wakes: Vec::new(),
@@ -271,6 +277,7 @@ impl Agent {
     fn linked(&mut self, link: Link) -> Result<(), RunError> {
         match link {
             Link::Opening(sender) => {
+                self.refresh_identity();
                 self.session = Some(sender);
                 self.send_report(Some(self.presented()));
                 Ok(())
@@ -281,6 +288,7 @@ impl Agent {
                 self.handle(Event::Connected)
             }
             Link::Polling(reply) => {
+                self.refresh_identity();
                 let presented = self.presented();
                 // A poll that was given up in the meantime needs no report.
                 let _ = reply.send(self.report(Some(presented)));
@@ -290,9 +298,7 @@ impl Agent {
                 self.session = None;
                 tracing::warn!(code = %problem.code, "{}", problem.message);
                 self.link_trouble = Some(problem.to_string());
-                if let Ok(Some(identity)) = self.state.load_identity() {
-                    self.identity = identity;
-                }
+                self.refresh_identity();
                 self.handle(Event::Disconnected)
             }
             Link::Said(Directive::Interval { seconds }) => {
@@ -317,7 +323,7 @@ impl Agent {
             .wakes
             .iter()
             .map(|at| Instant::now() + Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
-        wakes.chain(self.retry).fold(self.tick, Instant::min)
+        wakes.chain(self.retry).chain(self.supervisor.next()).fold(self.tick, Instant::min)
     }
 
     fn timed(&mut self) -> Result<(), RunError> {
@@ -367,8 +373,17 @@ impl Agent {
         }
     }
 
+    /// Takes over what a renewal changed.
+    fn refresh_identity(&mut self) {
+        if let Ok(Some(identity)) = self.state.load_identity() {
+            self.identity = identity;
+        }
+    }
+
     fn report(&self, presented: Option<Presented>) -> ReportMessage {
-        report_message(self.machine.report(AGENT, Timestamp::now()), presented)
+        let trusted = presented.as_ref().map(|_| tls::fingerprints(&self.identity.ca)).unwrap_or_default();
+        let authorities = trusted.iter().map(|fingerprint| fingerprint.as_bytes().to_vec().into()).collect();
+        ReportMessage { authorities, ..report_message(self.machine.report(AGENT, Timestamp::now()), presented) }
     }
 
     fn send_report(&mut self, presented: Option<Presented>) {
@@ -399,6 +414,7 @@ impl Agent {
         if shown != self.shown {
             self.shown = shown;
             tracing::info!(phase = ?status.phase, waiting = %status.waiting, "status");
+            self.supervisor.status(&format!("waits for {}", status.waiting));
             self.say_refusal(&status);
             status.at = now;
             unless_full(self.state.store_status(&status));
@@ -427,10 +443,12 @@ async fn pull_all(
     let trust = state.load_trust().map_err(damaged)?;
     let trust = trust.ok_or_else(|| Problem::transient(codes::AGENT_STATE, "trust.json is gone"))?;
     let updates = Updates::connect(&identity, verified)?;
-    let newer = pull::refresh_root(&updates, &trust).await?;
+    let mut newer = trust.clone();
+    let walked = pull::refresh_root(&updates, &mut newer).await;
     if newer != trust {
         state.store_trust(&newer).map_err(damaged)?;
     }
+    walked?;
     // The cache may be lost: the floors are not in it.
     let held = state.load_metadata().unwrap_or_else(|error| {
         tracing::warn!(code = %codes::AGENT_STATE, "{}; it is fetched anew", crate::cli::chain(&error));

@@ -40,15 +40,26 @@ impl Updates {
         Ok(Self { http, base, device: identity.device.to_string() })
     }
 
+    /// The answer to a request for a metadata file: it is there, or the listener says that there is none.
+    pub(crate) async fn ask(&self, name: &str) -> Result<reqwest::Response, Problem> {
+        let url = self.url(name);
+        let sent = self.http.get(&url).timeout(PATIENCE * 2).send().await;
+        let answer = sent.map_err(|e| tls::problem(&url, &e))?;
+        match answer.status().as_u16() {
+            200 | 404 => Ok(answer),
+            _ => Err(refused(&url, answer).await),
+        }
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("{}/devices/{}/{name}", self.base, self.device)
+    }
+
     /// A metadata file; `None` only where the listener says that there is none.
     pub(crate) async fn metadata(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Problem> {
-        let url = format!("{}/devices/{}/{name}", self.base, self.device);
-        let sent = self.http.get(&url).timeout(PATIENCE * 2).send().await;
-        let mut answer = sent.map_err(|e| tls::problem(&url, &e))?;
-        match answer.status().as_u16() {
-            200 => {}
-            404 => return Ok(None),
-            _ => return Err(refused(&url, answer).await),
+        let (mut answer, url) = (self.ask(name).await?, self.url(name));
+        if answer.status().as_u16() == 404 {
+            return Ok(None);
         }
         let mut bytes = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|e| tls::problem(&url, &e))? {

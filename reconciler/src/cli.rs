@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 mod state;
 use state::{Backup, Restore};
 
-use crate::config::{Advertise, CONFIG_FILE, Config, IntroductionConfig, Listen};
+use crate::config::{Advertise, CONFIG_FILE, Config, IntroductionConfig, Listen, default_renew_grace};
 use crate::git::Access;
 use crate::keys::ROOT_JSON;
 use crate::pki::{Authority, ServerName};
@@ -241,6 +241,7 @@ impl Init {
             poll: Seconds::new(30),
             heartbeat: self.heartbeat,
             stale_after: None,
+            renew_grace: default_renew_grace(),
             webhook_secret_file: None,
         })
     }

@@ -63,6 +63,9 @@ pub struct Config {
     /// After which silence a device is stale; three heartbeats if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_after: Option<Seconds>,
+    /// How long after its end a device's certificate may still be renewed.
+    #[serde(default = "default_renew_grace")]
+    pub renew_grace: Seconds,
     /// A file with the secret that a hosting service signs the calls of `POST /webhook` with, mode 0600; read at each call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_secret_file: Option<PathBuf>,
@@ -259,6 +262,10 @@ fn default_ca() -> PathBuf {
 
 fn default_poll() -> Seconds {
     Seconds::new(30)
+}
+
+pub(crate) fn default_renew_grace() -> Seconds {
+    Seconds::new(365 * 86_400)
 }
 
 fn default_heartbeat() -> Seconds {

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, ConfigError};
 use crate::git::{self, FetchError, Mirror};
 use crate::keys::{KeyError, OnlineKeys};
-use crate::pki::{Authority, AuthorityError};
-use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE};
+use crate::pki::{AuthorityError, watch_authority};
+use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE, publish_roots};
 use crate::repository::{Repository, SharedObjects};
 use crate::restore::{self, RecoverError, Start};
 use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
@@ -130,8 +130,11 @@ impl Reconciler {
         let store = Store::open(&config.state).await?;
         let objects = Objects::in_directory(&config.store)?;
         let instance = check_instance(&store, objects.store().as_ref()).await?;
+        for version in publish_roots(&objects, &config.keys).await? {
+            tracing::info!(%version, "published a root");
+        }
         let publisher = Publisher::open(objects.clone(), OnlineKeys::load(&config.keys)?).await?;
-        let authority = Arc::new(Authority::load(&config.ca)?);
+        let authority = watch_authority(&config.ca, shutdown.clone())?;
 
         let mirror = Mirror::open_or_create(
             &config.mirror,
@@ -180,6 +183,7 @@ impl Reconciler {
             listen,
             advertise: Advertise { devices, updates },
             domain: domain.clone(),
+            renew_grace: config.renew_grace,
             webhook_secret: config.webhook_secret_file.clone(),
         };
         let (fetch_now, asked) = mpsc::channel(1);

@@ -1,5 +1,8 @@
 //! What the read-only JSON API answers (`GET /api/v1/…`), shared by the page, the command and tests.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -380,6 +383,25 @@ impl CommitView {
             signers => signers.iter().map(PersonName::as_str).collect::<Vec<_>>().join(", "),
         }
     }
+}
+
+/// A device that asked to enroll and waits for a person to approve its key. All of it but the fingerprint is what somebody
+/// out in the world says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestView {
+    /// SHA-256 of its key's SubjectPublicKeyInfo.
+    pub fingerprint: Sha256Digest,
+    /// The enrollment that it asks for.
+    pub enrollment: EnrollmentName,
+    /// What it says about itself.
+    pub facts: BTreeMap<String, String>,
+    /// The address that it asked from last.
+    pub address: IpAddr,
+    /// When it asked first.
+    pub first_asked: Timestamp,
+    /// When it asked last.
+    pub last_asked: Timestamp,
 }
 
 /// A manifest that does not parse, or does not fit.

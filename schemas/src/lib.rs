@@ -10,6 +10,7 @@ pub mod enroll;
 pub mod head;
 pub mod id;
 pub mod json_schema;
+pub mod lives;
 pub mod manifest;
 pub mod name;
 pub mod quantity;

@@ -7,7 +7,7 @@ use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use bellwether_postgres::Server;
-use bellwether_schemas::enroll::{ENROLL_PATH, EnrollRequest, EnrollResponse};
+use bellwether_schemas::enroll::{Claim, ENROLL_PATH, EnrollRequest, EnrollResponse};
 use bellwether_tests::process::Process;
 use bellwether_tests::{Site, SiteBuilder, https};
 use rcgen::{CertificateParams, KeyPair};
@@ -153,7 +153,11 @@ struct Race<'s> {
 impl Race<'_> {
     /// Asks until there is an answer: the certificate, or that the token is spent.
     fn ask(&self, url: &str, csr: &str) -> Option<EnrollResponse> {
-        let request = EnrollRequest { token: self.token.to_owned(), csr: csr.to_owned(), facts: Default::default() };
+        let request = EnrollRequest {
+            claim: Claim::Token(self.token.to_owned()),
+            csr: csr.to_owned(),
+            facts: Default::default(),
+        };
         let body = serde_json::to_vec(&request).expect("JSON");
         let until = Instant::now() + Duration::from_secs(120);
         loop {

@@ -4,6 +4,7 @@
 //! Nothing here reads a clock, a file or the network.
 
 mod allow;
+pub mod check;
 mod clock;
 mod durable;
 mod event;
@@ -11,6 +12,7 @@ mod machine;
 mod offer;
 mod problem;
 mod status;
+pub mod unit;
 
 pub use allow::Allowed;
 pub use clock::{Clock, trusted_now};

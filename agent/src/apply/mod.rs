@@ -98,6 +98,11 @@ impl Applier {
         Ok(self.load_journal()?.is_some())
     }
 
+    /// Whether what it wrote of the device can be read.
+    pub(crate) fn check_records(&self) -> Result<(), ApplyError> {
+        self.owned().map(drop)
+    }
+
     /// Where the content with this digest is stored.
     pub(crate) fn content(&self, digest: &Sha256Digest) -> PathBuf {
         self.state.join("content").join(digest.to_string())

@@ -18,6 +18,7 @@ pub(super) fn routes() -> Router<Page> {
         .route("/api/v1/devices", get(devices))
         .route("/api/v1/devices/{name}", get(device))
         .route("/api/v1/commits", get(async |State(page): State<Page>| Json(&page.views().commits).into_response()))
+        .route("/api/v1/requests", get(async |State(page): State<Page>| Json(page.requests()).into_response()))
         .route("/api/v1/invalid", get(async |State(page): State<Page>| Json(&page.views().invalid).into_response()))
 }
 

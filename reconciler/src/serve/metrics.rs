@@ -43,7 +43,7 @@ fn condition(condition: &Condition) -> &'static str {
 }
 
 /// The metrics of a snapshot.
-pub(super) fn render(views: &Views, sessions: &Sessions, webhook: &Calls) -> String {
+pub(super) fn render(views: &Views, requests: usize, sessions: &Sessions, webhook: &Calls) -> String {
     let mut text = String::new();
     let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -71,6 +71,8 @@ pub(super) fn render(views: &Views, sessions: &Sessions, webhook: &Calls) -> Str
         family("bellwether_repository_condition", "gauge", "1 for the repository's condition.", &conditions);
     }
     family("bellwether_invalid_manifests", "gauge", "Manifests with problems.", &plain(count(views.invalid.len())));
+    let help = "Devices that wait for a person to approve their key.";
+    family("bellwether_enrollment_requests", "gauge", help, &plain(count(requests)));
     family("bellwether_sessions", "gauge", "Devices that have a session.", &plain(count(sessions.count())));
     family("bellwether_reports_total", "counter", "Reports since the start.", &plain(sessions.reports()));
     let calls = webhook.counts().map(|(result, count)| (format!("{{result=\"{result}\"}}"), count));

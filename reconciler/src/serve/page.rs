@@ -10,10 +10,12 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
+use bellwether_core::admission::Admissions;
 use bellwether_core::plan::{Advice, advice};
 use bellwether_schemas::api::{
-    CommitView, Condition, DeviceView, RepositoryView, RolloutState, RolloutView, Summary, Updated,
+    CommitView, Condition, DeviceView, RepositoryView, RequestView, RolloutState, RolloutView, Summary, Updated,
 };
+use bellwether_schemas::{EnrollmentName, Sha256Digest};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
@@ -23,6 +25,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::problem::Problem;
+use super::requests::Requests;
 use super::sessions::Sessions;
 use super::updates::get_only;
 use super::views::Views;
@@ -42,7 +45,15 @@ pub(super) struct Page {
     views: watch::Receiver<Arc<Views>>,
     sessions: Arc<Sessions>,
     webhook: Arc<Calls>,
+    waiting: Waiting,
     devices_json: Arc<Mutex<Option<DevicesJson>>>,
+}
+
+/// What tells of devices that wait for a person to approve their key.
+#[derive(Clone)]
+pub(super) struct Waiting {
+    pub(super) requests: Arc<Requests>,
+    pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
 }
 
 /// All devices as JSON, and the snapshot that they are of.
@@ -52,8 +63,22 @@ struct DevicesJson {
 }
 
 impl Page {
-    pub(super) fn new(views: watch::Receiver<Arc<Views>>, sessions: Arc<Sessions>, webhook: Arc<Calls>) -> Self {
-        Self { views, sessions, webhook, devices_json: Arc::default() }
+    pub(super) fn new(
+        views: watch::Receiver<Arc<Views>>,
+        sessions: Arc<Sessions>,
+        webhook: Arc<Calls>,
+        waiting: Waiting,
+    ) -> Self {
+        Self { views, sessions, webhook, waiting, devices_json: Arc::default() }
+    }
+
+    /// The devices that wait for a person to approve their key.
+    pub(super) fn requests(&self) -> Vec<RequestView> {
+        let admissions = self.waiting.admissions.borrow().clone();
+        let awaits = |enrollment: &EnrollmentName, key: &Sha256Digest| {
+            admissions.as_ref().is_some_and(|admissions| admissions.awaits_approval(enrollment, key))
+        };
+        self.waiting.requests.list(awaits, Timestamp::now())
     }
 
     /// All devices as JSON: made once for each snapshot, however many ask.
@@ -107,7 +132,7 @@ async fn ready(State(page): State<Page>) -> Result<&'static str, Problem> {
 }
 
 async fn metrics_text(State(page): State<Page>) -> Response {
-    let text = metrics::render(&page.views(), &page.sessions, &page.webhook);
+    let text = metrics::render(&page.views(), page.requests().len(), &page.sessions, &page.webhook);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
@@ -127,6 +152,7 @@ struct Filter {
 #[template(path = "overview.html")]
 struct Overview<'a> {
     views: &'a Views,
+    requests: &'a [RequestView],
     attention: Vec<Attention<'a>>,
     q: &'a str,
     devices: Vec<&'a DeviceView>,
@@ -153,11 +179,11 @@ struct Missing<'a> {
 
 async fn overview(State(page): State<Page>, filter: Result<Query<Filter>, QueryRejection>) -> Response {
     let q = filter.map(|Query(filter)| filter.q).unwrap_or_default();
-    let views = page.views();
-    render(&overview_of(&views, q.trim()))
+    let (views, requests) = (page.views(), page.requests());
+    render(&overview_of(&views, &requests, q.trim()))
 }
 
-fn overview_of<'a>(views: &'a Views, q: &'a str) -> Overview<'a> {
+fn overview_of<'a>(views: &'a Views, requests: &'a [RequestView], q: &'a str) -> Overview<'a> {
     let matches = |device: &&DeviceView| {
         q.is_empty()
             || device.name.as_str().contains(q)
@@ -171,7 +197,8 @@ fn overview_of<'a>(views: &'a Views, q: &'a str) -> Overview<'a> {
     devices.truncate(SHOWN);
     let current = |device: &&DeviceView| device.status.updated.status == Updated::UpToDate;
     Overview {
-        attention: attention(views),
+        attention: attention(views, requests),
+        requests,
         q,
         devices,
         matching,

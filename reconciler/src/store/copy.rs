@@ -23,7 +23,7 @@ pub(super) struct Table {
 use Kind::{Flag, Number, Text};
 
 /// Every table of the newest migration; a test compares this with what the migrations make.
-pub(super) const TABLES: [Table; 9] = [
+pub(super) const TABLES: [Table; 10] = [
     Table { name: "meta", key: 1, columns: &[("key", Text), ("value", Text)] },
     Table {
         name: "head",
@@ -107,6 +107,19 @@ pub(super) const TABLES: [Table; 9] = [
             ("entry", Text),
             ("certificate", Text),
             ("at", Text),
+        ],
+    },
+    Table {
+        name: "certificates",
+        key: 3,
+        columns: &[
+            ("enrollment", Text),
+            ("entry", Text),
+            ("device", Text),
+            ("not_before", Number),
+            ("fingerprint", Text),
+            ("issuer", Text),
+            ("authorities", Text),
         ],
     },
 ];

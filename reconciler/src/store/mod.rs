@@ -5,6 +5,7 @@
 //! Writers exclude each other from the start of their transactions, so that what they read still is so when they write.
 
 mod address;
+mod certificates;
 mod copy;
 mod database;
 mod devices;
@@ -27,6 +28,7 @@ use address::Address;
 use database::{Database, Transaction};
 
 pub use address::{AddressError, check_address};
+pub use certificates::CertificateRow;
 pub use heads::AcceptError;
 pub use instance::{
     Instance, InstanceError, adopt_instance, check_instance, declare_instance, instance_of, is_empty, name_objects,

@@ -18,6 +18,15 @@ codes! { AGENT:
     CLOCK_BEHIND = "BW-0605", "the device's clock is behind",
         "The clock shows a time before this agent was built, or before the last time it could verify. That time is used instead.",
         "Set the clock; the agent goes on meanwhile.";
+    AGENT_STOPPED = "BW-0606", "the agent does not run",
+        "No process holds the lock of the state directory, so nothing keeps this device at what its targets say.",
+        "Start it: systemctl start bellwether-agent. If it ends again, its log says why: journalctl -u bellwether-agent.";
+    LITTLE_ROOM = "BW-0607", "a file system has little room",
+        "New contents are written beside the old ones before anything is switched, and a full disk stops that.",
+        "Make room (df -h, df -i); nothing that runs is harmed meanwhile.";
+    ALLOWED_UNUSABLE = "BW-0608", "something that the operator allows cannot be used",
+        "agent.yaml allows a directory that is not there or cannot be written to, or a program that is not there or cannot be run.",
+        "Make the directory or install the program, or take it out of agent.yaml.";
     SERVER_UNREACHABLE_AGENT = "BW-0610", "the reconciler cannot be reached",
         "No connection could be made: the address, the port, the network or a firewall.",
         "Check the address that the message names; the agent tries again by itself.";
@@ -39,6 +48,12 @@ codes! { AGENT:
     TLS_TIME = "BW-0616", "the server's certificate is not valid at this time",
         "By the device's clock the certificate is not valid yet or not any more: a clock is far off, or the certificate ran out.",
         "Compare the times in the message, and set the clock that is wrong. If both are right, the reconciler needs a new certificate.";
+    ROOT_FOREIGN = "BW-0617", "the root that this device pins is not one of this reconciler's",
+        "The reconciler has another root of the same number, or its next root is not signed by the keys that this device trusts: its keys were made anew, or something else answers. No update verifies, and the device keeps what it runs.",
+        "If the keys were made anew, enroll the device again with the reconciler's root: bellwether-agent enroll. Otherwise find out what answers.";
+    AUTHORITIES_REFUSED = "BW-0618", "authorities that the reconciler named were not taken over",
+        "None of them vouches for the certificate of the server that named them, so with them alone the device could not come back.",
+        "Look at ca.crt and server.crt of the reconciler: bellwether-reconciler certs. The device goes on with the authorities that it trusts.";
     METADATA_REFUSED = "BW-0620", "signed metadata was refused",
         "The metadata that the device was given does not verify: signature, version, expiry, hash or form.",
         "If the clock is right and this lasts, look at the reconciler's store and keys. The device keeps what it runs.";

@@ -78,6 +78,9 @@ codes! { PUBLISH:
     REPOSITORY_ACCESS = "BW-0525", "a file that opens the way to the repository cannot be used",
         "repositoryAccess in the configuration names a token, certificate, key or list of hosts; the file is missing, empty, or can be read by others.",
         "Mend the file that the message names. It is read again with the next fetch.";
+    ROOT_DIFFERS = "BW-0526", "store and keys have different roots",
+        "A version of the TUF root is in the store and beside the online keys, and the two are not the same file: they belong to different installations, or two people made the same next root.",
+        "Configure the keys directory that belongs to this store. Where a root was made twice, remove the file beside the keys that was not published, and make it again on top of the newest.";
     RECORDS_BEHIND = "BW-0530", "the database was lost, or is older than what is in the store or on devices",
         "The database was deleted, or it or the store was put back from a copy. What git, the store and devices know better is taken from them, and devices that have a version are waited for.",
         "Nothing: devices take part again as they report. If nobody put a copy back, find out who did. What only the lost records knew is listed in docs/backup-restore.md.";

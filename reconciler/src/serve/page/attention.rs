@@ -1,10 +1,11 @@
 //! What somebody should look at, most urgent first, each with what can be done about it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bellwether_core::plan::{Advice, advice, condition_advice};
 use bellwether_schemas::DeviceName;
-use bellwether_schemas::api::{Condition, DeviceView, RolloutState, WaitingOn};
+use bellwether_schemas::api::{Condition, DeviceView, RequestView, RolloutState, WaitingOn};
 
 use super::words;
 use crate::serve::Views;
@@ -26,14 +27,39 @@ pub(super) struct Attention<'a> {
     /// How many devices more.
     pub(super) more: usize,
     /// The reason in a sentence.
-    pub(super) why: &'a str,
+    pub(super) why: Cow<'a, str>,
     /// What can be done.
     pub(super) advice: Option<Advice>,
 }
 
 /// Everything that waits for people.
-pub(super) fn attention(views: &Views) -> Vec<Attention<'_>> {
-    repository(views).into_iter().chain(rollouts(views)).chain(devices(views)).collect()
+pub(super) fn attention<'a>(views: &'a Views, asked: &[RequestView]) -> Vec<Attention<'a>> {
+    repository(views).into_iter().chain(rollouts(views)).chain(devices(views)).chain(requests(asked)).collect()
+}
+
+/// Devices that wait for a person to approve their key.
+fn requests<'a>(asked: &[RequestView]) -> Option<Attention<'a>> {
+    let first = asked.first()?;
+    let RequestView { fingerprint, enrollment, .. } = first;
+    let (what, whose) = match asked.len() {
+        1 => ("One device waits for approval".to_owned(), "its key"),
+        number => (format!("{number} devices wait for approval"), "the key that waits longest"),
+    };
+    Some(Attention {
+        class: "wait",
+        what,
+        devices: Vec::new(),
+        more: 0,
+        why: format!("The fingerprint of {whose} is {fingerprint}, for enrollment {enrollment}.").into(),
+        advice: Some(Advice {
+            text: "Compare it with what the device shows. Then approve it, and push; or leave it, if nobody of yours \
+                   waits: it is forgotten once it is not asked for any more."
+                .to_owned(),
+            command: Some(format!(
+                "bellwether device approve {fingerprint} --enrollment {enrollment} --commit && git push"
+            )),
+        }),
+    })
 }
 
 fn repository(views: &Views) -> Option<Attention<'_>> {
@@ -44,7 +70,7 @@ fn repository(views: &Views) -> Option<Attention<'_>> {
         what: format!("Repository: {}", word.to_lowercase()),
         devices: Vec::new(),
         more: 0,
-        why: &repository.why,
+        why: repository.why.as_str().into(),
         advice: condition_advice(&repository.condition, &repository.branch),
     })
 }
@@ -65,7 +91,7 @@ fn rollouts(views: &Views) -> impl Iterator<Item = Attention<'_>> {
             what: format!("Rollout of {}: {state}", rollout.fleet),
             devices: Vec::new(),
             more: 0,
-            why: &rollout.why,
+            why: rollout.why.as_str().into(),
             advice: rollout.reason.as_ref().and_then(|reason| advice(reason, None, Some(&rollout.fleet))),
         })
     })
@@ -93,7 +119,7 @@ fn devices(views: &Views) -> impl Iterator<Item = Attention<'_>> {
             what,
             devices: members.iter().take(NAMED).map(|device| &device.name).collect(),
             more: members.len().saturating_sub(NAMED),
-            why: &first.why,
+            why: first.why.as_str().into(),
             advice: first.reason.as_ref().and_then(|why| advice(why, Some(&first.name), first.fleet.as_ref())),
         })
     })

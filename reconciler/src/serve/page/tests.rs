@@ -92,7 +92,8 @@ fn views() -> Views {
 
 fn router_of(views: Views) -> Router {
     let (_, views) = watch::channel(Arc::new(views));
-    router(Page::new(views, Arc::default(), Arc::default()))
+    let waiting = Waiting { requests: Arc::default(), admissions: watch::channel(None).1 };
+    router(Page::new(views, Arc::default(), Arc::default(), waiting))
 }
 
 async fn get(views: Views, path: &str) -> (u16, http::HeaderMap, String) {
@@ -148,7 +149,7 @@ async fn what_waits_for_people_stands_at_the_top_with_what_they_can_do() {
             device
         })
         .collect();
-    let entries = attention(&views);
+    let entries = attention(&views, &[]);
     let shown: Vec<_> = entries.iter().map(|entry| (entry.what.as_str(), entry.devices.len() + entry.more)).collect();
     assert_eq!(shown, [("Repository: rewound", 0), ("Rollout of edge: halted", 0), ("40 devices paused", 40)]);
     let html = get(views, "/").await.2;
@@ -220,9 +221,9 @@ async fn the_api_answers_with_the_views() {
 fn a_filter_finds_by_name_fleet_and_label_and_waiting_devices_come_first() {
     let views = views();
     for (q, matching) in [("", 2), ("edge", 2), ("edge-2", 1), ("ring=canary", 2), ("ring=x", 0), ("nothing", 0)] {
-        assert_eq!(overview_of(&views, q).matching, matching, "{q}");
+        assert_eq!(overview_of(&views, &[], q).matching, matching, "{q}");
     }
-    assert_eq!(overview_of(&views, "").devices[0].name.as_str(), "edge-2");
+    assert_eq!(overview_of(&views, &[], "").devices[0].name.as_str(), "edge-2");
 }
 
 #[tokio::test]
@@ -232,7 +233,7 @@ async fn a_frozen_repository_is_on_page_and_metrics_with_what_can_be_done() {
     let max_silence = "7d".parse().expect("a span");
     repository.condition = Condition::Frozen { since: Timestamp::UNIX_EPOCH, max_silence };
     repository.why = bellwether_core::plan::condition_sentence(&repository.condition);
-    let entries = attention(&views);
+    let entries = attention(&views, &[]);
     assert_eq!((entries[0].class, entries[0].what.as_str()), ("bad", "Repository: frozen"));
     let html = get(views.clone(), "/").await.2;
     for text in ["badge bad\">frozen", "Nobody has signed a commit since", "git commit --allow-empty -S"] {
@@ -240,4 +241,31 @@ async fn a_frozen_repository_is_on_page_and_metrics_with_what_can_be_done() {
     }
     let metrics = get(views, "/metrics").await.2;
     assert!(metrics.contains("bellwether_repository_condition{condition=\"Frozen\"} 1"), "{metrics}");
+}
+
+fn asks(seed: &str, facts: &[(&str, &str)]) -> RequestView {
+    RequestView {
+        fingerprint: Sha256Digest::of(seed.as_bytes()),
+        enrollment: "lab".parse().expect("a name"),
+        facts: facts.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        address: "192.0.2.7".parse().expect("an address"),
+        first_asked: Timestamp::UNIX_EPOCH,
+        last_asked: Timestamp::UNIX_EPOCH,
+    }
+}
+
+#[test]
+fn who_waits_for_approval_is_shown_with_the_command_and_never_as_markup() {
+    let views = Views::default();
+    let requests = [asks("one", &[("os<script>", "<img src=x>\"'&")]), asks("two", &[])];
+    let html = overview_of(&views, &requests, "").render().expect("rendered");
+    let fingerprint = requests[0].fingerprint.to_string();
+    assert!(html.contains("2 devices wait for approval"), "{html}");
+    assert!(html.contains(&format!("bellwether device approve {fingerprint} --enrollment lab --commit")), "{html}");
+    assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
+    assert!(html.contains("192.0.2.7") && html.contains(&requests[1].fingerprint.to_string()), "{html}");
+    let many: Vec<_> = (0..60).map(|n| asks(&n.to_string(), &[])).collect();
+    let html = overview_of(&views, &many, "").render().expect("rendered");
+    assert_eq!(html.matches("<tr><td><code>").count(), 50);
+    assert!(html.contains("The 50 that asked first of 60"), "{html}");
 }
