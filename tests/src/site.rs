@@ -349,6 +349,11 @@ impl Site {
         device.enroll(&self.addresses().enroll, &self.ca(), &self.root_json(), token)
     }
 
+    /// Begins to enroll a device without a token.
+    pub fn ask(&self, device: &Device, more: &[&str]) -> Process {
+        device.ask(&self.addresses().enroll, &self.ca(), &self.root_json(), more)
+    }
+
     /// A device by name.
     pub fn device(&self, name: &str) -> &Device {
         self.devices.iter().find(|device| device.name == name).expect("the site has that device")
