@@ -6,6 +6,7 @@ mod check;
 mod decisions;
 mod demo;
 mod init;
+mod keys;
 mod land;
 mod mistakes;
 mod signing;
