@@ -20,12 +20,19 @@ pub(crate) struct DecisionOptions {
     /// Name of the manifest [default: made from what it decides]
     #[arg(long)]
     pub(crate) name: Option<ManifestName>,
-    /// Commit it, signed
-    #[arg(long)]
-    commit: bool,
     /// The working copy
     #[arg(long, default_value = ".", value_name = "DIR")]
     pub(crate) repo: PathBuf,
+    #[command(flatten)]
+    pub(crate) change: ChangeOptions,
+}
+
+/// Options of every subcommand that changes manifests, and may commit that.
+#[derive(Debug, Args)]
+pub(crate) struct ChangeOptions {
+    /// Commit it, signed
+    #[arg(long)]
+    commit: bool,
     #[command(flatten)]
     sign: SignOptions,
 }
@@ -64,6 +71,16 @@ pub(crate) fn new_manifest(copy: &WorkingCopy, kind: Kind, name: &ManifestName, 
     Ok(Edit::create(path, text))
 }
 
+/// What was decided.
+pub(crate) struct Decided<'a> {
+    /// What changes.
+    pub(crate) edits: &'a [Edit],
+    /// The message of its commit.
+    pub(crate) summary: &'a str,
+    /// What was found out on the way: JSON output has it as `found`.
+    pub(crate) found: Option<serde_json::Value>,
+}
+
 /// Writes or commits `edits`, and says what happens next.
 pub(crate) fn carry_out(
     copy: &WorkingCopy,
@@ -72,6 +89,27 @@ pub(crate) fn carry_out(
     options: &DecisionOptions,
     output: Output,
 ) -> Result<(), Failure> {
+    carry_out_found(copy, &Decided { edits, summary, found: None }, options, output)
+}
+
+/// The same, with what was found out on the way.
+pub(crate) fn carry_out_found(
+    copy: &WorkingCopy,
+    decided: &Decided<'_>,
+    options: &DecisionOptions,
+    output: Output,
+) -> Result<(), Failure> {
+    change(copy, decided, &options.change, output)
+}
+
+/// The same for a change that is no decision of its own.
+pub(crate) fn change(
+    copy: &WorkingCopy,
+    decided: &Decided<'_>,
+    options: &ChangeOptions,
+    output: Output,
+) -> Result<(), Failure> {
+    let Decided { edits, summary, found } = decided;
     let committed = if options.commit {
         let signer = Signer::find(&options.sign, copy)?;
         Some(copy.commit(edits, summary, &signer)?)
@@ -84,19 +122,17 @@ pub(crate) fn carry_out(
             let content = edit.after.as_deref().map(String::from_utf8_lossy);
             serde_json::json!({ "path": edit.path, "content": content })
         });
-        output::json(&serde_json::json!({ "files": files.collect::<Vec<_>>(), "commit": committed }));
+        let mut document = serde_json::json!({ "files": files.collect::<Vec<_>>(), "commit": committed });
+        if let Some(found) = found {
+            document["found"] = found.clone();
+        }
+        output::json(&document);
         return Ok(());
     }
-    for edit in edits {
-        let (sign, text) = match (&edit.after, &edit.before) {
-            (Some(after), _) => ('+', after),
-            (None, Some(before)) => ('-', before),
-            (None, None) => continue,
-        };
+    for edit in *edits {
+        let [before, after] = [&edit.before, &edit.after].map(|text| text.as_deref().unwrap_or_default());
         output::line(&edit.path);
-        for line in String::from_utf8_lossy(text).lines() {
-            output::line(format!("{sign} {line}"));
-        }
+        differing(&String::from_utf8_lossy(before), &String::from_utf8_lossy(after)).iter().for_each(output::line);
     }
     let paths: Vec<_> = edits.iter().map(|edit| edit.path.as_str()).collect();
     output::note(match committed {
@@ -109,4 +145,28 @@ pub(crate) fn carry_out(
         }
     });
     Ok(())
+}
+
+/// The lines that differ, from the first to the last: `-` before, `+` after.
+fn differing(before: &str, after: &str) -> Vec<String> {
+    let (before, after): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+    let same = |(a, b): &(&&str, &&str)| a == b;
+    let first = before.iter().zip(&after).take_while(same).count();
+    let last = before[first..].iter().rev().zip(after[first..].iter().rev()).take_while(same).count();
+    let gone = before[first..before.len() - last].iter().map(|line| format!("- {line}"));
+    gone.chain(after[first..after.len() - last].iter().map(|line| format!("+ {line}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::differing;
+
+    #[test]
+    fn only_what_differs_is_shown() {
+        assert_eq!(differing("", "a\nb\n"), ["+ a", "+ b"]);
+        assert_eq!(differing("a\nb\n", ""), ["- a", "- b"]);
+        assert_eq!(differing("a\nb\nc\n", "a\nx\ny\nc\n"), ["- b", "+ x", "+ y"]);
+        assert_eq!(differing("a\na\n", "a\na\na\n"), ["+ a"]);
+        assert!(differing("a\n", "a\n").is_empty());
+    }
 }

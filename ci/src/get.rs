@@ -1,16 +1,20 @@
 //! `bellwether get`: tables of what the reconciler knows.
 
 use bellwether_core::plan::{Advice, condition_advice, moment};
-use bellwether_schemas::api::{CommitView, DeviceView, FleetView, RepositoryView, RolloutView};
+use bellwether_schemas::api::{CommitView, DeviceView, FleetView, RepositoryView, RequestView, RolloutView};
+use bellwether_schemas::codes;
 use clap::{Args, ValueEnum};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 
 use crate::failure::Failure;
 use crate::output::{self, Output};
+use crate::select::SelectorOptions;
 use crate::server::ServerOptions;
 
 const EXAMPLES: &str = "Examples:
   bellwether get devices --server http://127.0.0.1:8080
+  bellwether get devices --server URL --selector 'site=kiel,ring!=canary'
+  bellwether get devices --server URL --field-selector status.summary.status=ConflictPaused
   bellwether get rollouts --server http://127.0.0.1:8080 --output json
 
 BELLWETHER_SERVER and BELLWETHER_CA stand for --server and --ca.";
@@ -21,6 +25,8 @@ BELLWETHER_SERVER and BELLWETHER_CA stand for --server and --ca.";
 pub(crate) struct GetArgs {
     /// What to list
     what: What,
+    #[command(flatten)]
+    selector: SelectorOptions,
     #[command(flatten)]
     server: ServerOptions,
 }
@@ -38,9 +44,16 @@ enum What {
     Commits,
     /// The repository: branch, head and condition
     Repository,
+    /// Devices that asked to enroll, and wait for approval of their keys
+    Requests,
 }
 
 pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
+    if !args.selector.is_all() && !matches!(args.what, What::Devices) {
+        return Err(Failure::new(codes::USAGE, "--selector and --field-selector choose devices")
+            .hint("bellwether get devices --selector … lists the devices that are chosen."));
+    }
+    args.selector.read()?;
     let server = args.server.connect()?;
     let path = match args.what {
         What::Fleets => "fleets",
@@ -48,17 +61,20 @@ pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
         What::Rollouts => "rollouts",
         What::Commits => "commits",
         What::Repository => "repository",
+        What::Requests => "requests",
     };
     if output == Output::Json {
-        output::json(&server.get::<serde_json::Value>(path)?);
+        output::json(&server.get_where::<serde_json::Value>(path, &args.selector.query())?);
         return Ok(());
     }
     match args.what {
         What::Fleets => output::line(fleets(&server.get::<Vec<FleetView>>(path)?).to_string()),
         What::Devices => {
-            let found: Vec<DeviceView> = server.get(path)?;
+            let found: Vec<DeviceView> = server.get_where(path, &args.selector.query())?;
             output::line(devices(&found).to_string());
-            if found.is_empty() {
+            if found.is_empty() && !args.selector.is_all() {
+                output::note("No device is chosen by that.");
+            } else if found.is_empty() {
                 output::note(
                     "No device has enrolled. Make a token: bellwether token mint ENROLLMENT --commit && git push",
                 );
@@ -67,6 +83,18 @@ pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
         What::Rollouts => output::line(rollouts(&server.get::<Vec<RolloutView>>(path)?).to_string()),
         What::Commits => output::line(commits(&server.get::<Vec<CommitView>>(path)?).to_string()),
         What::Repository => repository(&server.get(path)?),
+        What::Requests => {
+            let found: Vec<RequestView> = server.get(path)?;
+            output::line(requests(&found).to_string());
+            output::note(match found.first() {
+                Some(first) => format!(
+                    "Compare the fingerprint with what the device shows. Then: bellwether device approve {} --enrollment {} \
+                     --commit && git push",
+                    first.fingerprint, first.enrollment
+                ),
+                None => "Nobody waits.".to_owned(),
+            });
+        }
     }
     Ok(())
 }
@@ -144,6 +172,26 @@ fn commits(commits: &[CommitView]) -> Table {
     table
 }
 
+/// A request says what somebody out there made it say: none of it steers the terminal.
+fn requests(requests: &[RequestView]) -> Table {
+    let mut table = table(&["FINGERPRINT", "ENROLLMENT", "ADDRESS", "FIRST ASKED", "SAYS OF ITSELF"]);
+    for request in requests {
+        let facts: Vec<_> = request.facts.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+        table.add_row([
+            request.fingerprint.to_string(),
+            request.enrollment.to_string(),
+            request.address.to_string(),
+            moment(&request.first_asked),
+            printable(&facts.join(", ")).replace('\n', " "),
+        ]);
+    }
+    // A fingerprint is copied as a whole.
+    if let Some(column) = table.column_mut(0) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    table
+}
+
 fn repository(repository: &RepositoryView) {
     let head = match &repository.head {
         Some(head) => {
@@ -171,4 +219,26 @@ pub(crate) fn advised(advice: &Advice) -> String {
 /// Text from git or a device, without what could steer a terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_request_says_does_not_steer_the_terminal_and_its_fingerprint_is_whole() {
+        let all = [RequestView {
+            fingerprint: bellwether_schemas::Sha256Digest::of(b"key"),
+            enrollment: "lab".parse().expect("a name"),
+            facts: [("os\u{1b}[2J".to_owned(), "a\nb".to_owned())].into(),
+            address: "192.0.2.1".parse().expect("an address"),
+            first_asked: jiff::Timestamp::UNIX_EPOCH,
+            last_asked: jiff::Timestamp::UNIX_EPOCH,
+        }];
+        let shown = requests(&all).to_string();
+        assert!(shown.lines().count() == 2 && !shown.contains('\u{1b}'), "{shown:?}");
+        let mut narrow = requests(&all);
+        narrow.set_width(40);
+        assert!(narrow.to_string().contains(&all[0].fingerprint.to_string()), "{narrow}");
+    }
 }

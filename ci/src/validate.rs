@@ -1,5 +1,6 @@
 //! `bellwether validate`: every manifest, every problem, with its place; and whether the manifests fit together.
 
+mod entries;
 mod files;
 mod rendering;
 mod trust;
@@ -56,6 +57,7 @@ pub(crate) fn run(args: &ValidateArgs, output: Output) -> Result<(), Failure> {
         ));
     }
     check.references()?;
+    check.entries();
     let devices = devices::known(check.manifests.values());
     check.overlaps(&devices);
     check.renders(&devices)?;
@@ -200,6 +202,19 @@ impl Check {
             Some(at) => problem.at(&text, at, at + value.len()),
             None => problem,
         }
+    }
+
+    /// Entries of Enrollments that would not be taken as they are written.
+    fn entries(&mut self) {
+        let found =
+            entries::named_twice(&self.manifests).into_iter().chain(entries::changed(&self.root, &self.manifests));
+        let placed: Vec<_> = found
+            .map(|(problem, about)| {
+                let path = problem.file.clone();
+                self.place(problem, &path, &about)
+            })
+            .collect();
+        self.problems.extend(placed);
     }
 
     /// Two fleets that select the same device, as far as git knows devices.

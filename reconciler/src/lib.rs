@@ -5,6 +5,7 @@ pub mod config;
 mod folder;
 pub mod git;
 pub mod keys;
+mod lock;
 pub mod pki;
 pub mod publish;
 pub mod repository;

@@ -15,6 +15,7 @@ pub mod manifest;
 pub mod name;
 pub mod quantity;
 pub mod report;
+pub mod select;
 pub mod spec;
 pub mod targets;
 pub mod version;

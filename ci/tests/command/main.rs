@@ -5,6 +5,8 @@
 mod check;
 mod decisions;
 mod demo;
+mod devices;
+mod fleet;
 mod init;
 mod keys;
 mod land;

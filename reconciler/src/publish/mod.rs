@@ -8,7 +8,6 @@ mod fleets;
 mod follow;
 mod head;
 pub(crate) mod layout;
-mod lock;
 mod objects;
 mod presented;
 mod read;

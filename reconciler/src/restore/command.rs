@@ -15,7 +15,8 @@ use crate::keys::{KeyError, OnlineKeys};
 use crate::pki::{Authority, AuthorityError};
 use crate::publish::{Objects, ObjectsError, PublishError, Publisher, publish_roots};
 use crate::store::{
-    Instance, InstanceError, Store, StoreError, adopt_instance, check_instance, instance_of, is_empty, name_objects,
+    Instance, InstanceError, StateLockError, Store, StoreError, adopt_instance, check_instance, instance_of, is_empty,
+    name_objects,
 };
 
 /// Why nothing was restored.
@@ -38,6 +39,8 @@ pub enum RestoreError {
     Other { backup: String, store: String },
     #[error("the backup cannot be used")]
     Backup(#[from] BackupError),
+    #[error("a reconciler runs on this state: stop it first")]
+    Lock(#[from] StateLockError),
     #[error("the database failed")]
     Store(#[from] StoreError),
     #[error("the store cannot be used")]
@@ -62,7 +65,8 @@ impl RestoreError {
             Self::Authority(error) => error.code(),
             Self::Instance(error) => error.code(),
             Self::Publish(error) => error.code(),
-            Self::Store(_) => codes::DATABASE_FAILED,
+            Self::Lock(error) => error.code(),
+            Self::Store(error) => error.code(),
             Self::Objects(_) => codes::OBJECT_STORE_FAILED,
             Self::InUse(_) | Self::Damaged | Self::Other { .. } | Self::Backup(_) | Self::Recover(_) | Self::Random => {
                 codes::RESTORE_REFUSED
@@ -90,6 +94,7 @@ pub async fn restore(config: &Config, from: Option<&Path>, now: Timestamp) -> Re
     let domain: Domain = config.domain.parse().map_err(|_| RestoreError::Domain(config.domain.clone()))?;
     let keys = OnlineKeys::load(&config.keys)?;
     Authority::load(&config.ca)?;
+    let lock = Store::lock(&config.state).await?;
     let store = Store::open(&config.state).await?;
     let objects = Objects::in_directory(&config.store)?;
     let new_store = is_store_lost(&objects, from).await?;
@@ -118,6 +123,7 @@ pub async fn restore(config: &Config, from: Option<&Path>, now: Timestamp) -> Re
         adopt_instance(&store, name).await?;
     }
     store.close().await;
+    lock.release().await;
     Ok(Restored { recovered, new_store, void_tokens })
 }
 

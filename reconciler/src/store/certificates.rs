@@ -4,8 +4,8 @@ use bellwether_core::admission::{Domain, Identity};
 use bellwether_core::certificates::Issued;
 use bellwether_schemas::Sha256Digest;
 use jiff::Timestamp;
-use sqlx::{QueryBuilder, Sqlite};
 
+use super::database::{query, query_rows};
 use super::rows::Columns;
 use super::{ROWS_PER_STATEMENT, Store, StoreError, failed};
 
@@ -28,8 +28,8 @@ impl Store {
     /// # Errors
     /// When the database fails, or holds a value that this release does not write.
     pub async fn certificates(&self, domain: &Domain) -> Result<Vec<CertificateRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM certificates ORDER BY enrollment, entry, device");
-        let rows = rows.fetch_all(self.pool()).await.map_err(failed("read the certificates"))?;
+        let rows = query("SELECT * FROM certificates ORDER BY enrollment, entry, device");
+        let rows = rows.fetch_all(self.database()).await.map_err(failed("read the certificates"))?;
         rows.iter()
             .map(|row| {
                 let columns = Columns::new(row, "certificates", "device");
@@ -62,29 +62,29 @@ impl Store {
     pub async fn save_certificates(&self, rows: &[CertificateRow]) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
         for chunk in rows.chunks(ROWS_PER_STATEMENT) {
-            let mut statement = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO certificates (enrollment, entry, device, not_before, fingerprint, issuer, authorities) ",
-            );
-            statement.push_values(chunk, |mut values, row| {
+            let rows = chunk.iter().map(|row| {
                 let authorities = row.authorities.as_ref().map(|all| {
                     let all: Vec<_> = all.iter().map(ToString::to_string).collect();
                     all.join(" ")
                 });
-                values
-                    .push_bind(row.identity.enrollment.as_str())
-                    .push_bind(row.identity.entry.as_str())
-                    .push_bind(row.identity.device.as_str())
-                    .push_bind(row.issued.from.as_second())
-                    .push_bind(row.issued.key.to_string())
-                    .push_bind(row.issuer.to_string())
-                    .push_bind(authorities);
+                [
+                    row.identity.enrollment.as_str().into(),
+                    row.identity.entry.as_str().into(),
+                    row.identity.device.as_str().into(),
+                    row.issued.from.as_second().into(),
+                    row.issued.key.to_string().into(),
+                    row.issuer.to_string().into(),
+                    authorities.into(),
+                ]
             });
-            statement.push(
-                " ON CONFLICT (enrollment, entry, device) DO UPDATE SET not_before = excluded.not_before, \
+            let statement = query_rows(
+                "INSERT INTO certificates (enrollment, entry, device, not_before, fingerprint, issuer, authorities)",
+                rows,
+                "ON CONFLICT (enrollment, entry, device) DO UPDATE SET not_before = excluded.not_before, \
                  fingerprint = excluded.fingerprint, issuer = excluded.issuer, authorities = excluded.authorities \
                  WHERE (excluded.not_before, excluded.fingerprint) >= (certificates.not_before, certificates.fingerprint)",
             );
-            statement.build().execute(&mut *transaction).await.map_err(failed("record certificates"))?;
+            statement.execute(&mut transaction).await.map_err(failed("record certificates"))?;
         }
         transaction.commit().await.map_err(failed("commit certificates"))
     }

@@ -15,6 +15,9 @@ codes! { DEVICE:
     DEVICE_CLOCK = "BW-0304", "a device's clock is far off",
         "The time in the device's report differs by more than five minutes from the reconciler's. Certificates and signed metadata are judged by the clock; one of the two is wrong.",
         "Look at both (timedatectl) and at what sets them (NTP, a real-time clock with an empty battery). The device goes on as far as its certificates are valid for its clock.";
+    MISSING_COMMIT_SHARED = "BW-0305", "several devices run the same commit that the history does not have",
+        "One device may have been set back or copied; several that name one missing commit say that the history itself lost it: a branch that was forced back, or a git server restored from an old backup.",
+        "Look for the commit in the clones of those who pushed, and push it back. If it was given up on purpose: bellwether device resume --all --over COMMIT.";
     ENROLL_REQUEST = "BW-0310", "an enrollment request cannot be read",
         "The request is not the JSON that is expected, is too large, or its token is not 64 hexadecimal digits.",
         "Use the agent of this release, and give it the token as it was printed.";

@@ -25,8 +25,8 @@ codes! { MANIFEST:
         "The format has this field or value, and this release does not obey it. It is refused rather than ignored.",
         "Remove it, or use a release that supports it.";
     TOO_LARGE = "BW-0108", "a manifest exceeds a limit",
-        "A manifest may have 1 MiB, a depth of 32, and a bounded number of values.",
-        "Split the manifest, or move contents to files/.";
+        "A manifest may have 1 MiB (an Enrollment 4 MiB), a depth of 32, and a bounded number of values.",
+        "Split the manifest, or move contents to files/. Of an Enrollment, delete spent tokens: that revokes nobody.";
     CONTRADICTION = "BW-0109", "fields contradict each other",
         "Exactly one of several fields must be given, a name is used twice, or values exclude each other.",
         "Keep the field that is meant.";

@@ -13,7 +13,7 @@ mod enrollment;
 mod fields;
 mod fleet;
 mod metadata;
-mod nearest;
+pub(crate) mod nearest;
 mod policy;
 mod probe;
 mod problem;
@@ -33,6 +33,7 @@ use fields::Fields;
 use metadata::Named;
 use problem::Report;
 use tree::Node;
+pub(crate) use values::{is_label_word, label_key};
 
 /// The greatest length of a manifest in bytes.
 pub const MAX_MANIFEST: usize = 1 << 20;
@@ -90,6 +91,20 @@ pub fn parse(path: &str, text: &[u8]) -> Result<AnyManifest, Vec<Diagnostic>> {
         Some(manifest) if report.is_empty() => Ok(manifest),
         _ => Err(report.into_diagnostics(path, text)),
     }
+}
+
+/// Says what is wrong with a label that comes from elsewhere than a manifest and shall be written into one.
+///
+/// # Errors
+/// When the key or the value does not follow the grammar of labels.
+pub fn check_label(key: &str, value: &str) -> Result<(), String> {
+    values::label_key(key)?;
+    if values::is_label_word(value) {
+        return Ok(());
+    }
+    Err(format!(
+        "{value:?} is no value of a label: at most 63 letters, digits, -, _ and . (a letter or digit first and last)"
+    ))
 }
 
 fn read(path: &str, kind: Kind, root: &Node<'_>, report: &mut Report) -> Option<AnyManifest> {
