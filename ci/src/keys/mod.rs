@@ -32,8 +32,9 @@ pub(crate) enum KeysCommand {
 
 /// Options of `keys new-root`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example, for Dan, who is to become one of those who sign:
-  bellwether keys new-root /media/dan
+#[command(after_help = "Examples:
+  For Dan, who is to become one of those who sign:
+    bellwether keys new-root /media/dan
 
 root.pem stays with Dan. He hands root.pub over to whoever drafts the next root: bellwether keys rotate --add-root root.pub")]
 pub(crate) struct NewRootArgs {

@@ -52,7 +52,7 @@ pub(crate) struct KeysRotateArgs {
 
 /// Options of `keys sign`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   bellwether keys sign draft/2.root.json --root /media/bob
 
 Read what it prints before you hand the file on: whoever's keys it lists will sign everything that devices take.")]

@@ -14,7 +14,7 @@ use crate::output::{self, Output};
 
 /// Options of `keys show`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   bellwether keys show --online /var/lib/bellwether/keys/online")]
 pub(crate) struct KeysShowArgs {
     /// Folder of the keys the reconciler signs with

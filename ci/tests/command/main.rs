@@ -8,6 +8,7 @@ mod demo;
 mod devices;
 mod fleet;
 mod init;
+mod keys;
 mod land;
 mod mistakes;
 mod own_template;

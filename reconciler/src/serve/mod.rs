@@ -180,6 +180,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
     let tls = tls::configs(shared.authority.clone(), &tasks, shutdown.clone())?;
     let callers = CallerCheck {
         admissions: shared.admissions.clone(),
+        authority: shared.authority.clone(),
         used: UsedCertificates::load(&shared.store, &domain, (&tasks, &shutdown)).await?,
         sessions: shared.sessions.clone(),
         renew_grace: renew_grace.signed(),

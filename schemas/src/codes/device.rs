@@ -96,6 +96,9 @@ codes! { DEVICE:
     RENEWAL_TOO_LATE = "BW-0337", "a certificate expired too long ago to be renewed",
         "An expired certificate may be renewed for as long as renewGrace in reconciler.yaml says, a year if it says nothing.",
         "Enroll the device again with a new token: bellwether-agent enroll.";
+    AUTHORITY_ENDED = "BW-0338", "the authority that issued a device's certificate has ended",
+        "The certificate authority was replaced, and this device had not renewed before the old one ended (certs finish-ca --force).",
+        "Enroll the device again with a new token: bellwether-agent enroll.";
     NOT_YOURS = "BW-0340", "a device asked for what is not its own",
         "A device gets its own metadata and the targets which that metadata lists, nothing else.",
         "If the device asked for its own name, enroll it again; otherwise find out who uses its key.";
