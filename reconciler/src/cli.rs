@@ -13,11 +13,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+mod installer;
 mod state;
+use installer::Installer;
 use state::{Backup, Restore};
 
 use crate::config::{Advertise, CONFIG_FILE, Config, IntroductionConfig, Listen};
 use crate::git::Access;
+use crate::installer::InstallerError;
 use crate::keys::ROOT_JSON;
 use crate::pki::{Authority, ServerName};
 use crate::publish::{Objects, publish_root};
@@ -46,6 +49,8 @@ enum Command {
     Backup(Backup),
     /// Brings the state back from a backup, or from what is left of it.
     Restore(Restore),
+    /// Prints the script that puts the agent onto a device and enrolls it.
+    Installer(Installer),
 }
 
 #[derive(Debug, Args)]
@@ -141,6 +146,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
                 Command::Run(run) => run.run().await,
                 Command::Backup(backup) => backup.run().await,
                 Command::Restore(restore) => restore.run().await,
+                Command::Installer(installer) => installer.run(),
             }
         });
         // A fetch from a host that fell silent must not hold the end up.
@@ -160,7 +166,9 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 fn code_of(error: &anyhow::Error) -> Option<Code> {
     let of_run = error.downcast_ref::<RunError>().map(RunError::code);
     let of_backup = || error.downcast_ref::<BackupError>().map(BackupError::code);
-    of_run.or_else(of_backup).or_else(|| error.downcast_ref::<RestoreError>().map(RestoreError::code))
+    let of_installer = || error.downcast_ref::<InstallerError>().map(InstallerError::code);
+    let of_restore = || error.downcast_ref::<RestoreError>().map(RestoreError::code);
+    of_run.or_else(of_backup).or_else(of_restore).or_else(of_installer)
 }
 
 impl Init {
@@ -189,6 +197,7 @@ impl Init {
         writeln!(out, "made {}", file.display())?;
         writeln!(out, "devices pin {} and {}", self.dir.join("ca/ca.crt").display(), root_json.display())?;
         writeln!(out, "next: bellwether-reconciler run --config {}", file.display())?;
+        writeln!(out, "and for devices: bellwether-reconciler installer --config {} > install.sh", file.display())?;
         Ok(())
     }
 
@@ -221,8 +230,13 @@ impl Init {
             store: "store".into(),
             keys: keys.unwrap_or_else(|| Path::new("keys").join("online")),
             ca: "ca".into(),
+            agents: "agents".into(),
             listen: Listen { enroll: self.enroll, devices: self.devices, updates: self.updates, page: self.page },
-            advertise: Advertise { devices: advertised(self.devices), updates: advertised(self.updates) },
+            advertise: Advertise {
+                enroll: advertised(self.enroll),
+                devices: advertised(self.devices),
+                updates: advertised(self.updates),
+            },
             poll: Seconds::new(30),
             heartbeat: self.heartbeat,
             stale_after: None,

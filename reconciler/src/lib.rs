@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod git;
+pub mod installer;
 pub mod keys;
 pub mod pki;
 pub mod publish;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError};
 use crate::git::{self, FetchError, Mirror};
+use crate::installer::Source;
 use crate::keys::{KeyError, OnlineKeys};
 use crate::pki::{Authority, AuthorityError};
 use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE};
@@ -173,6 +174,13 @@ impl Reconciler {
             advertise: Advertise { devices, updates },
             domain: domain.clone(),
             webhook_secret: config.webhook_secret_file.clone(),
+            // Without an address nothing is kept from devices that need none.
+            installer: Source {
+                ca: config.ca.clone(),
+                keys: config.keys.clone(),
+                address: config.enroll_address().unwrap_or_default(),
+            },
+            agents: config.agents.clone(),
         };
         let (fetch_now, asked) = mpsc::channel(1);
         let shared = Shared {

@@ -24,6 +24,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
 
 use super::Advertise;
+use super::installer::SCRIPT_PATH;
 use super::problem::{Class, Problem};
 use super::spent::{Spend, SpentTokens, Use};
 use super::views::Views;
@@ -76,7 +77,9 @@ pub(super) fn router(enroll: Arc<Enroll>) -> Router {
     Router::new()
         .route(ENROLL_PATH, post(answer).fallback(other_method))
         .fallback(|| async {
-            Problem::not_found(format!("the enroll listener has POST {ENROLL_PATH} and POST {WEBHOOK_PATH} only"))
+            Problem::not_found(format!(
+                "the enroll listener has POST {ENROLL_PATH}, POST {WEBHOOK_PATH}, GET {SCRIPT_PATH} and agents only"
+            ))
         })
         .with_state(enroll)
 }

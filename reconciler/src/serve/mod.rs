@@ -6,6 +6,7 @@
 mod api;
 mod devices;
 mod enroll;
+mod installer;
 mod limits;
 mod listen;
 mod metrics;
@@ -38,15 +39,18 @@ pub use sessions::Sessions;
 pub use tls::TlsError;
 pub use views::Views;
 
+use self::installer::FirstSteps;
 use self::limits::{Limits, raise_open_files, tell_of_few_sessions};
 use self::listen::{Listener, Service};
 use self::tls::{Clients, GRPC, HTTP, server_config};
+use crate::installer::Source;
+use crate::installer::agents::Agents;
 use crate::pki::Authority;
 use crate::publish::Publisher;
 use crate::store::Store;
 
-/// Connections of the world: few, short, one request each.
-const ENROLL: Limits = Limits { connections: 1_024, streams: 4, age: Some(Duration::from_secs(120)) };
+/// Connections of the world: few, one request each. The longest is the download of an agent over a slow line.
+const ENROLL: Limits = Limits { connections: 1_024, streams: 4, age: Some(Duration::from_secs(1_800)) };
 /// One connection for each device's session.
 const DEVICES: Limits = Limits { connections: 200_000, streams: 4, age: None };
 /// Downloads.
@@ -87,6 +91,10 @@ pub struct Settings {
     pub domain: Domain,
     /// The file with the secret that calls of the webhook are signed with.
     pub webhook_secret: Option<PathBuf>,
+    /// What the installer is made of. A port of 0 in its address stands for the one that `enroll` got.
+    pub installer: Source,
+    /// The directory of the agents that are offered.
+    pub agents: PathBuf,
 }
 
 /// What the listeners share with the loop.
@@ -156,7 +164,7 @@ impl ServeError {
 
 /// Opens the four listeners and serves them until `shutdown`. When one cannot be opened, none is served.
 pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationToken) -> Result<Bound, ServeError> {
-    let Settings { listen, advertise, domain, webhook_secret } = settings;
+    let Settings { listen, advertise, domain, webhook_secret, installer, agents } = settings;
     let files = raise_open_files();
     let sessions = DEVICES.within(files, 12);
     tell_of_few_sessions(sessions.connections, files);
@@ -171,6 +179,8 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         devices: with_port(&advertise.devices, devices.address()),
         updates: with_port(&advertise.updates, updates.address()),
     };
+    let source = Source { address: with_port(&installer.address, enroll.address()), ..installer };
+    let first_steps = installer::router(FirstSteps { source, agents: Agents::new(agents) });
     let page_tls = !page.address().ip().is_loopback();
     let calls = Arc::new(webhook::Calls::default());
     let webhook = webhook::Webhook::new(webhook_secret, shared.fetch_now.clone(), calls.clone());
@@ -187,7 +197,9 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         (
             enroll,
             Service {
-                router: enroll_router(&shared, &domain, advertise).merge(webhook::router(Arc::new(webhook))),
+                router: enroll_router(&shared, &domain, advertise)
+                    .merge(webhook::router(Arc::new(webhook)))
+                    .merge(first_steps),
                 tls: Some(anyone.clone()),
                 devices_of: None,
                 limits: ENROLL.within(files, 1),

@@ -90,4 +90,10 @@ codes! { DEVICE:
     AUTHORITY_FILES = "BW-0361", "the certificate authority's files cannot be used",
         "A file under ca/ is missing, cannot be read, is not what it should be, or others may read a key.",
         "Restore ca/ from its backup with mode 0600 for keys; only a new reconciler runs bellwether-reconciler init.";
+    AGENT_ABSENT = "BW-0371", "the reconciler offers no agent for this target",
+        "The directory agents (in reconciler.yaml; beside it by default) has no file <target>/bellwether-agent.",
+        "Put the agent of your release at agents/<target>/bellwether-agent on the reconciler, or give it to the installer by --agent FILE.";
+    INSTALLER_ADDRESS = "BW-0372", "the installer's address is not in the server's certificate",
+        "Devices would refuse the reconciler under that address, so no installer is made for it.",
+        "Use one of the names that the message lists (advertise.enroll in reconciler.yaml, or --address), or have the server's certificate made with this name.";
 }

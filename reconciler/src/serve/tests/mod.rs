@@ -2,6 +2,7 @@
 
 mod enrollment;
 mod heads;
+mod installer;
 mod listeners;
 mod sessions;
 mod updates;
@@ -63,13 +64,15 @@ fn entry(n: u8, id: &str, device: Option<&str>) -> Entry {
     }
 }
 
-fn settings(webhook_secret: Option<PathBuf>) -> Settings {
+fn settings(dir: &std::path::Path, webhook_secret: Option<PathBuf>) -> Settings {
     let any = "127.0.0.1:0".parse().expect("an address");
     Settings {
         listen: Listen { enroll: any, devices: any, updates: any, page: any },
         advertise: Advertise { devices: "https://localhost:0".into(), updates: "https://localhost:7777".into() },
         domain: domain(),
         webhook_secret,
+        installer: Source { ca: dir.join("ca"), keys: dir.join("online"), address: "https://localhost:0".to_owned() },
+        agents: dir.join("agents"),
     }
 }
 
@@ -115,8 +118,9 @@ impl World {
             sessions: Arc::default(),
         };
         let shutdown = CancellationToken::new();
-        let bound =
-            start(settings(webhook_secret(dir.path())), shared.clone(), shutdown.clone()).await.expect("serving");
+        let bound = start(settings(dir.path(), webhook_secret(dir.path())), shared.clone(), shutdown.clone())
+            .await
+            .expect("serving");
         Self {
             dir,
             shared,
