@@ -268,7 +268,7 @@ fetch() {
         status=$(LC_ALL=C curl -q --silent --show-error --proto '=https' --noproxy '*' --cacert "$work/ca.crt" \
             --capath "$work/none" --connect-timeout 20 --speed-limit 256 --speed-time 60 --retry 3 \
             --output "$2" --write-out '%{http_code}' "$server$1" 2>"$work/said") || rc=$?
-        said=$(tail -n 1 "$work/said")
+        said=$(grep '^curl: (' "$work/said" | tail -n 1) || said=$(tail -n 1 "$work/said")
         case $rc in
             0) ;;
             6) unreachable "its name cannot be resolved: $said" "Check the name, and this device's resolver (/etc/resolv.conf)." ;;

@@ -83,3 +83,14 @@ fn the_newest_root_is_pinned_and_a_file_that_is_none_is_named() {
     let error = source.make().expect_err("no certificate");
     assert!(error.to_string().ends_with("ca.crt is no certificate"), "{error}");
 }
+
+#[test]
+fn shellcheck_finds_nothing() {
+    let (dir, source) = source(&["localhost"], "https://localhost:1");
+    let file = dir.path().join("install.sh");
+    std::fs::write(&file, source.make().expect("a script").text).expect("written");
+    match Command::new("shellcheck").args(["-s", "sh"]).arg(&file).output() {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
+        Err(_) => println!("skipped: shellcheck is not installed (Debian: shellcheck)"),
+    }
+}
