@@ -1,6 +1,7 @@
 //! Who the device is: key, certificate, and where its reconciler listens.
 
 use bellwether_schemas::id::Sha256Digest;
+use bellwether_schemas::lives::is_renewal_due;
 use bellwether_schemas::name::DeviceName;
 use jiff::Timestamp;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
@@ -18,7 +19,7 @@ pub(crate) struct Identity {
     pub(crate) key: String,
     /// PEM.
     pub(crate) certificate: String,
-    /// The only CA that servers are trusted by, PEM.
+    /// The only authorities that servers are trusted by, PEM: one, or two while the reconciler replaces its own.
     pub(crate) ca: String,
     /// `https://host:port` of the `devices` listener.
     pub(crate) devices: String,
@@ -71,7 +72,7 @@ impl Identity {
     /// Whether two thirds of the certificate's life are over, so that it shall be renewed. A certificate that cannot be read shall be, too.
     pub(crate) fn is_renewable(&self, now: Timestamp) -> bool {
         let Some((from, until)) = life(&self.certificate) else { return true };
-        now >= from + until.duration_since(from) / 3 * 2
+        is_renewal_due(from, until, now)
     }
 }
 

@@ -21,6 +21,7 @@ mod land;
 mod output;
 mod render;
 mod repo;
+mod select;
 mod server;
 mod sign;
 mod template;

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod git;
 pub mod keys;
+mod lock;
 pub mod pki;
 pub mod publish;
 pub mod repository;

@@ -8,7 +8,7 @@ use bellwether_schemas::manifest::ApprovedKey;
 use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, Sha256Digest, codes, yaml};
 use clap::Args;
 
-use crate::decision::{self, ChangeOptions};
+use crate::decision::{self, ChangeOptions, Decided};
 use crate::enrollment_edit::{Added, Listed, named_elsewhere};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -85,7 +85,8 @@ pub(super) fn run(args: &ApproveArgs, output: Output) -> Result<(), Failure> {
     let key = ApprovedKey { id, fingerprint: *fingerprint, device: device.clone(), labels, revoked: None };
     let edit = listed.with(&Added { approved: vec![key], replace: args.replace, ..Added::default() })?;
     let summary = format!("Approve {device} in enrollment {enrollment}\n\nIts key is {fingerprint}.");
-    decision::change(&copy, &[edit], &summary, &args.change, output)
+    let decided = Decided { edits: &[edit], summary: &summary, found: None };
+    decision::change(&copy, &decided, &args.change, output)
 }
 
 /// Where a reconciler can be asked: whether a device waits with this key, for this enrollment.

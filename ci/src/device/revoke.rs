@@ -8,7 +8,7 @@ use bellwether_schemas::manifest::AnyManifest;
 use bellwether_schemas::{DeviceName, codes, yaml};
 use clap::Args;
 
-use crate::decision::{self, ChangeOptions};
+use crate::decision::{self, ChangeOptions, Decided};
 use crate::device_edit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -61,7 +61,9 @@ pub(super) fn run(args: &RevokeArgs, output: Output) -> Result<(), Failure> {
             .hint("If it is not in force, it is not committed, not pushed, or not accepted: bellwether trust check"));
     }
     let verb = if revoked { "Revoke" } else { "Let in again" };
-    decision::change(&copy, &[edit], &format!("{verb} {device}\n\n{}", args.reason), &args.change, output)
+    let summary = format!("{verb} {device}\n\n{}", args.reason);
+    let decided = Decided { edits: &[edit], summary: &summary, found: None };
+    decision::change(&copy, &decided, &args.change, output)
 }
 
 /// A name that is misspelt would shut nobody out, and look as if it did.

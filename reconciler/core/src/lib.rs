@@ -4,6 +4,7 @@
 //! No async, clock, file system, environment or randomness: the same input gives the same output, always.
 
 pub mod admission;
+pub mod certificates;
 pub mod classify;
 pub mod declare;
 pub mod factory;

@@ -33,7 +33,7 @@ use super::requests::Requests;
 use super::spent::{Spend, SpentTokens, Use};
 use super::views::Views;
 use super::webhook::WEBHOOK_PATH;
-use crate::pki::{Authority, Peer, RequestedKey};
+use crate::pki::{AuthorityWatch, Peer, RequestedKey};
 
 /// Bytes of a request that are read.
 const MAX_BODY: usize = 64 * 1024;
@@ -64,7 +64,7 @@ pub struct Enrolled {
 }
 
 pub(super) struct Enroll {
-    pub(super) authority: Arc<Authority>,
+    pub(super) authority: AuthorityWatch,
     pub(super) domain: Domain,
     pub(super) advertise: Advertise,
     pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
@@ -306,7 +306,8 @@ impl Enroll {
     }
 
     fn issue(&self, identity: &Identity, asked: &Asked) -> Result<String, Problem> {
-        self.authority.issue(&asked.key, identity, asked.at).map_err(|error| {
+        let authority = self.authority.borrow().clone();
+        authority.issue(&asked.key, identity, asked.at).map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, device = %identity.device, "cannot issue");
             failed("the certificate could not be signed; a token stays spent")
         })

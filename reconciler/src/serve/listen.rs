@@ -12,7 +12,7 @@ use bellwether_core::admission::Domain;
 use bellwether_schemas::codes::{self, Code};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use rustls::{AlertDescription, ServerConfig};
+use rustls::AlertDescription;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,6 +24,7 @@ use tower::ServiceExt as _;
 
 use super::limits::{Limits, PerDevice};
 use super::problem::{Class, Problem};
+use super::tls::ConfigWatch;
 use crate::pki::{Peer, PeerError};
 
 /// How long a client may take for the TLS handshake, and then for the head of its first request.
@@ -69,7 +70,7 @@ pub(crate) struct Listener {
 pub(crate) struct Service {
     pub(crate) router: Router,
     /// None serves plain HTTP.
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) tls: Option<ConfigWatch>,
     /// The domain of the certificates that devices show here; none where nobody shows one.
     pub(crate) devices_of: Option<Domain>,
     pub(crate) limits: Limits,
@@ -84,16 +85,20 @@ pub(crate) struct Caller(Arc<Result<Peer, PeerError>>);
 pub(crate) struct Origin(pub(crate) IpAddr);
 
 impl Caller {
-    /// The device, or why the certificate is no device's. TLS saw that it was valid then; this asks whether it still is.
+    /// The device, or why the certificate is no device's. TLS lets expired certificates pass; this does not.
     pub(crate) fn peer(&self, now: jiff::Timestamp) -> Result<&Peer, Problem> {
-        match &*self.0 {
-            Ok(peer) if now < peer.not_after => Ok(peer),
-            Ok(peer) => {
-                let message = format!("the certificate of {} expired at {}", peer.identity.device, peer.not_after);
-                Err(Problem::new(Class::Unknown, codes::CERTIFICATE_EXPIRED, message))
-            }
-            Err(error) => Err(Problem::new(Class::Forbidden, error.code(), error.to_string())),
+        let peer = self.bearer()?;
+        if now < peer.not_after {
+            return Ok(peer);
         }
+        let message = format!("the certificate of {} expired at {}", peer.identity.device, peer.not_after);
+        Err(Problem::new(Class::Unknown, codes::CERTIFICATE_EXPIRED, message))
+    }
+
+    /// The same, though the certificate may have expired: good for nothing but a renewal.
+    pub(super) fn bearer(&self) -> Result<&Peer, Problem> {
+        let foreign = |error: &PeerError| Problem::new(Class::Forbidden, error.code(), error.to_string());
+        self.0.as_ref().as_ref().map_err(foreign)
     }
 }
 
@@ -157,7 +162,7 @@ async fn connect(stream: TcpStream, service: &Service, per_device: &PerDevice, s
     let Some(tls) = &service.tls else {
         return drive(stream, service, (None, peer), shutdown).await;
     };
-    let handshake = timeout(HANDSHAKE, TlsAcceptor::from(tls.clone()).accept(stream));
+    let handshake = timeout(HANDSHAKE, TlsAcceptor::from(tls.borrow().clone()).accept(stream));
     let stream = tokio::select! {
         () = shutdown.cancelled() => return,
         stream = handshake => stream,
@@ -185,11 +190,6 @@ async fn connect(stream: TcpStream, service: &Service, per_device: &PerDevice, s
 fn say_refused(error: &std::io::Error, peer: Option<SocketAddr>) {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {
-        Some(rustls::Error::InvalidCertificate(
-            rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. },
-        )) => {
-            tracing::warn!(code = %codes::CERTIFICATE_EXPIRED, ?peer, %error, "a client's certificate was refused");
-        }
         Some(rustls::Error::InvalidCertificate(_)) => {
             tracing::warn!(code = %codes::CERTIFICATE_FOREIGN, ?peer, %error, "a client's certificate was refused");
         }

@@ -4,6 +4,7 @@
 //! admission allows, reports to the loop, published files, pages. Nothing here decides about a fleet.
 
 mod api;
+mod callers;
 mod devices;
 mod enroll;
 mod limits;
@@ -17,6 +18,7 @@ mod sessions;
 mod spent;
 mod tls;
 mod updates;
+mod used;
 mod views;
 mod webhook;
 
@@ -26,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::admission::{Admissions, Domain, VoidTokens};
+use bellwether_schemas::Seconds;
 use bellwether_schemas::codes::{self, Code};
 use object_store::ObjectStore;
 use tokio::sync::{mpsc, watch};
@@ -39,12 +42,13 @@ pub use sessions::Sessions;
 pub use tls::TlsError;
 pub use views::Views;
 
+use self::callers::CallerCheck;
 use self::limits::{Limits, raise_open_files, tell_of_few_sessions};
 use self::listen::{Listener, Service};
-use self::tls::{Clients, GRPC, HTTP, server_config};
-use crate::pki::Authority;
+use self::used::UsedCertificates;
+use crate::pki::AuthorityWatch;
 use crate::publish::Publisher;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Connections of the world: few, short, one request each.
 const ENROLL: Limits = Limits { connections: 1_024, streams: 4, age: Some(Duration::from_secs(120)) };
@@ -86,6 +90,8 @@ pub struct Settings {
     pub advertise: Advertise,
     /// The domain in certificates.
     pub domain: Domain,
+    /// How long after its end a device's certificate may still be renewed.
+    pub renew_grace: Seconds,
     /// The file with the secret that calls of the webhook are signed with.
     pub webhook_secret: Option<PathBuf>,
 }
@@ -94,7 +100,7 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Shared {
     /// Signs certificates.
-    pub authority: Arc<Authority>,
+    pub authority: AuthorityWatch,
     /// Reads what devices present.
     pub publisher: Publisher,
     /// Published files and the records of spent tokens.
@@ -143,6 +149,9 @@ pub enum ServeError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// What is recorded of certificates cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl ServeError {
@@ -151,13 +160,14 @@ impl ServeError {
         match self {
             Self::Bind(error) => error.code(),
             Self::Tls(_) => codes::AUTHORITY_FILES,
+            Self::Store(_) => codes::DATABASE_FAILED,
         }
     }
 }
 
 /// Opens the four listeners and serves them until `shutdown`. When one cannot be opened, none is served.
 pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationToken) -> Result<Bound, ServeError> {
-    let Settings { listen, advertise, domain, webhook_secret } = settings;
+    let Settings { listen, advertise, domain, renew_grace, webhook_secret } = settings;
     let files = raise_open_files();
     let sessions = DEVICES.within(files, 12);
     tell_of_few_sessions(sessions.connections, files);
@@ -165,9 +175,14 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
     let devices = Listener::bind("devices", listen.devices).await?;
     let updates = Listener::bind("updates", listen.updates).await?;
     let page = Listener::bind("page", listen.page).await?;
-    let anyone = server_config(&shared.authority, Clients::Anyone, HTTP)?;
-    let grpc = server_config(&shared.authority, Clients::Devices, GRPC)?;
-    let mutual = server_config(&shared.authority, Clients::Devices, HTTP)?;
+    let tasks = TaskTracker::new();
+    let tls = tls::configs(shared.authority.clone(), &tasks, shutdown.clone())?;
+    let callers = CallerCheck {
+        admissions: shared.admissions.clone(),
+        used: UsedCertificates::load(&shared.store, &domain, (&tasks, &shutdown)).await?,
+        sessions: shared.sessions.clone(),
+        renew_grace: renew_grace.signed(),
+    };
     let advertise = Advertise {
         devices: with_port(&advertise.devices, devices.address()),
         updates: with_port(&advertise.updates, updates.address()),
@@ -176,7 +191,6 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
     let calls = Arc::new(webhook::Calls::default());
     let webhook = webhook::Webhook::new(webhook_secret, shared.fetch_now.clone(), calls.clone());
     let requests = Arc::new(requests::Requests::default());
-    let tasks = TaskTracker::new();
     let bound = Bound {
         enroll: enroll.address(),
         devices: devices.address(),
@@ -191,7 +205,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
             Service {
                 router: enroll_router(&shared, &domain, advertise, requests.clone())
                     .merge(webhook::router(Arc::new(webhook))),
-                tls: Some(anyone.clone()),
+                tls: Some(tls.anyone.clone()),
                 devices_of: None,
                 limits: ENROLL.within(files, 1),
             },
@@ -199,8 +213,8 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         (
             devices,
             Service {
-                router: devices_router(&shared, &shutdown),
-                tls: Some(grpc),
+                router: devices_router(&shared, callers.clone(), &shutdown),
+                tls: Some(tls.grpc),
                 devices_of: Some(domain.clone()),
                 limits: sessions,
             },
@@ -208,8 +222,8 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         (
             updates,
             Service {
-                router: updates_router(&shared),
-                tls: Some(mutual),
+                router: updates_router(&shared, callers),
+                tls: Some(tls.mutual),
                 devices_of: Some(domain),
                 limits: UPDATES.within(files, 2),
             },
@@ -218,7 +232,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
             page,
             Service {
                 router: page_router(&shared, calls, requests),
-                tls: page_tls.then_some(anyone),
+                tls: page_tls.then_some(tls.anyone),
                 devices_of: None,
                 limits: PAGE.within(files, 1),
             },
@@ -269,21 +283,22 @@ fn enrollment(
     }
 }
 
-fn devices_router(shared: &Shared, shutdown: &CancellationToken) -> axum::Router {
+fn devices_router(shared: &Shared, callers: CallerCheck, shutdown: &CancellationToken) -> axum::Router {
     devices::router(devices::DevicesListener {
         authority: shared.authority.clone(),
         publisher: shared.publisher.clone(),
-        admissions: shared.admissions.clone(),
+        callers,
+        renewals: rate::Pace::default(),
         incoming: shared.incoming.clone(),
         sessions: shared.sessions.clone(),
         shutdown: shutdown.clone(),
     })
 }
 
-fn updates_router(shared: &Shared) -> axum::Router {
+fn updates_router(shared: &Shared, callers: CallerCheck) -> axum::Router {
     updates::router(Arc::new(updates::Updates {
         objects: shared.objects.clone(),
-        admissions: shared.admissions.clone(),
+        callers,
         listed: updates::Listed::default(),
     }))
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bellwether_schemas::DeviceName;
@@ -67,6 +68,27 @@ impl<Caller: Clone + Eq + Hash> Rates<Caller> {
     }
 }
 
+/// Something that all devices need, but not all at the same moment.
+#[derive(Debug, Default)]
+pub(super) struct Pace(Mutex<Option<Instant>>);
+
+/// Devices that are told in a second, and so many of them at once.
+const PACE: Duration = Duration::from_millis(5);
+const AT_ONCE: u32 = 200;
+
+impl Pace {
+    /// Whether it is one more device's turn.
+    pub(super) fn take(&self, now: Instant) -> bool {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = taken.map_or(now, |taken| taken.max(now)) + PACE;
+        let is_turn = next <= now + PACE * AT_ONCE;
+        if is_turn {
+            *taken = Some(next);
+        }
+        is_turn
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +100,13 @@ mod tests {
         assert_eq!(network("192.0.2.1"), network("::ffff:192.0.2.1"), "as a socket for both families shows it");
         assert_eq!(network("2001:db8:0:1::1"), network("2001:db8:0:1:ffff::2"));
         assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
+    }
+
+    #[test]
+    fn a_pace_lets_some_pass_at_once_and_then_a_steady_number() {
+        let (pace, begin) = (Pace::default(), Instant::now());
+        let turns = |after: u64| (0..1_000).filter(|_| pace.take(begin + Duration::from_millis(after))).count();
+        assert_eq!([turns(0), turns(1_000), turns(1_050), turns(9_000)], [200, 200, 10, 200]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod enrollment;
 mod fields;
 mod fleet;
 mod metadata;
-mod nearest;
+pub(crate) mod nearest;
 mod policy;
 mod probe;
 mod problem;
@@ -33,6 +33,7 @@ use fields::Fields;
 use metadata::Named;
 use problem::Report;
 use tree::Node;
+pub(crate) use values::{is_label_word, label_key};
 
 /// The greatest length of a manifest in bytes.
 pub const MAX_MANIFEST: usize = 1 << 20;

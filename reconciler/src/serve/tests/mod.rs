@@ -1,5 +1,6 @@
 //! The listeners as clients meet them: real sockets, real TLS, a real database and object store.
 
+mod certificates;
 mod enrollment;
 mod heads;
 mod listeners;
@@ -16,17 +17,20 @@ use jiff::Timestamp;
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStoreExt as _, path::Path};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
+use crate::pki::Authority;
 use crate::testing::Installation;
 
 /// A running set of listeners, and all that they share with a loop.
 struct World {
     dir: tempfile::TempDir,
     shared: Shared,
+    /// The authority as it is on disk; what is sent here is what the listeners go on with.
+    authority: watch::Sender<Arc<Authority>>,
     bound: Bound,
     admissions: watch::Sender<Option<Arc<Admissions>>>,
     void_tokens: watch::Sender<VoidTokens>,
@@ -74,6 +78,7 @@ fn settings(webhook_secret: Option<PathBuf>) -> Settings {
         listen: Listen { enroll: any, devices: any, updates: any, page: any },
         advertise: Advertise { devices: "https://localhost:0".into(), updates: "https://localhost:7777".into() },
         domain: domain(),
+        renew_grace: Seconds::new(30 * 86_400),
         webhook_secret,
     }
 }
@@ -94,7 +99,7 @@ impl World {
         webhook_secret: impl FnOnce(&std::path::Path) -> Option<PathBuf>,
     ) -> Self {
         let Installation { dir, publisher, .. } = Installation::new().await;
-        let authority = Arc::new(authority(&dir.path().join("ca")));
+        let (authority, authority_seen) = watch::channel(Arc::new(authority(&dir.path().join("ca"))));
         let objects = Arc::new(LocalFileSystem::new_with_prefix(dir.path().join("store")).expect("a store"));
         let url = format!("sqlite://{}", dir.path().join("state.db").display());
         let store = Store::open(&url).await.expect("a database");
@@ -107,7 +112,7 @@ impl World {
         let (enrolled_sender, enrolled) = mpsc::channel(64);
         let (fetch_now, fetch_asked) = mpsc::channel(1);
         let shared = Shared {
-            authority,
+            authority: authority_seen,
             publisher,
             objects,
             store,
@@ -125,6 +130,7 @@ impl World {
         Self {
             dir,
             shared,
+            authority,
             bound,
             admissions,
             void_tokens,
@@ -134,6 +140,20 @@ impl World {
             fetch_asked,
             shutdown,
         }
+    }
+
+    /// Other listeners on the same database, as after a restart.
+    async fn restart(&mut self) {
+        self.shutdown.cancel();
+        self.shutdown = CancellationToken::new();
+        let started = start(settings(None), self.shared.clone(), self.shutdown.clone());
+        self.bound = started.await.expect("serving");
+    }
+
+    /// Loads the authority's files again.
+    fn reload(&self) {
+        let authority = Authority::load(&self.dir.path().join("ca")).expect("loaded");
+        self.authority.send_replace(Arc::new(authority));
     }
 
     /// Changes what the history says; the first word is an accepted history.
@@ -182,7 +202,7 @@ impl World {
     }
 
     fn client(&self, device: Option<&Device>) -> ClientConfig {
-        client(&self.shared.authority, device)
+        client(&self.shared.authority.borrow(), device)
     }
 
     async fn get(&self, device: &Device, path: &str) -> reqwest::Result<(u16, Vec<u8>)> {
@@ -219,13 +239,11 @@ fn new_key() -> KeyPair {
 }
 
 fn client(authority: &Authority, device: Option<&Device>) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.certificate().clone()).expect("a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
-        .with_root_certificates(roots);
+        .with_root_certificates(authority.roots().expect("roots"));
     match device {
         None => builder.with_no_client_auth(),
         Some(device) => {
