@@ -10,13 +10,15 @@ use bellwether_agent_core::check::Level;
 use bellwether_agent_core::unit::{Installed, unit};
 use bellwether_agent_core::{Frozen, Status};
 use bellwether_schemas::codes;
+use bellwether_schemas::name::EnrollmentName;
+use bellwether_schemas::quantity::Seconds;
 use bellwether_schemas::report::Claim;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::check::{self, Subject};
 use crate::clock;
 use crate::config;
-use crate::enroll::{self, EnrollError, Invitation};
+use crate::enroll::{self, EnrollError, Invitation, News, Right};
 use crate::head;
 use crate::log;
 use crate::run::{self, RunError};
@@ -44,7 +46,16 @@ enum Command {
     Unit(UnitArgs),
 }
 
+const ENROLL_EXAMPLES: &str = "Examples:
+  bellwether-agent enroll --server https://fleet.example:8443 --ca ca.crt --tuf-root root.json --token-file token
+  bellwether-agent enroll … --enrollment kiosks
+      (no token: prints the fingerprint of its key, and waits until an engineer approves it)
+  bellwether-agent enroll … --enrollment kiosks --factory-certificate idevid.pem --factory-key idevid.key
+
+A device that was cut off keeps its key, and asks again with it by the same command.";
+
 #[derive(Debug, Args)]
+#[command(after_help = ENROLL_EXAMPLES)]
 struct EnrollArgs {
     /// Address of the reconciler's enroll listener: https://host:port
     #[arg(long, env = "BELLWETHER_SERVER")]
@@ -56,8 +67,20 @@ struct EnrollArgs {
     #[arg(long, env = "BELLWETHER_TUF_ROOT")]
     tuf_root: PathBuf,
     /// File with the token; - reads standard input
-    #[arg(long, env = "BELLWETHER_TOKEN_FILE")]
-    token_file: PathBuf,
+    #[arg(long, env = "BELLWETHER_TOKEN_FILE", required_unless_present = "enrollment", conflicts_with = "enrollment")]
+    token_file: Option<PathBuf>,
+    /// Without a token: the enrollment that an engineer lists this device's key in
+    #[arg(long, value_name = "NAME")]
+    enrollment: Option<EnrollmentName>,
+    /// The certificate that the factory gave this device, and those between it and the authority, PEM, its own first
+    #[arg(long, value_name = "FILE", requires_all = ["enrollment", "factory_key"])]
+    factory_certificate: Option<PathBuf>,
+    /// The key of that certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "factory_certificate")]
+    factory_key: Option<PathBuf>,
+    /// How long to wait for approval, or for the server's attention; 0s asks once [default: for approval without end]
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<Seconds>,
     /// Where the agent keeps its state
     #[arg(long, env = "BELLWETHER_STATE", default_value = "/var/lib/bellwether")]
     state: PathBuf,
@@ -177,26 +200,45 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 }
 
 fn enroll_device(args: &EnrollArgs) -> Result<(), Message> {
-    let failed = |error: EnrollError| Message {
-        code: error.code(),
-        text: chain(&error),
-        hint: match &error {
-            EnrollError::Refused { body, .. } => Some(body.hint.clone()),
-            _ => None,
-        },
-    };
-    let token = read_token(&args.token_file)?;
+    let failed =
+        |error: EnrollError| Message { code: error.code(), text: chain(&error), hint: error.hint().map(str::to_owned) };
     let invitation = Invitation {
         server: args.server.clone(),
         ca: read_text(&args.ca)?,
         root: read_text(&args.tuf_root)?,
-        token: token.trim().to_owned(),
+        right: right(args)?,
+        wait: args.wait.map(Seconds::duration),
     };
     let state = StateDir::lock(&args.state).map_err(|e| failed(e.into()))?;
     let runtime = runtime()?;
-    let device = runtime.block_on(enroll::enroll(&state, &invitation)).map_err(failed)?;
+    let device = runtime.block_on(enroll::enroll(&state, &invitation, &tell)).map_err(failed)?;
     let _ = writeln!(std::io::stdout(), "enrolled as {device}");
     Ok(())
+}
+
+fn right(args: &EnrollArgs) -> Result<Right, Message> {
+    let Some(enrollment) = args.enrollment.clone() else {
+        let token = args.token_file.as_deref().map(read_token).transpose()?.unwrap_or_default();
+        return Ok(Right::Token(token.trim().to_owned()));
+    };
+    match (&args.factory_certificate, &args.factory_key) {
+        (Some(chain), Some(key)) => Ok(Right::Factory { enrollment, chain: read_text(chain)?, key: read_text(key)? }),
+        _ => Ok(Right::Approval(enrollment)),
+    }
+}
+
+/// Tells a person at the device how it stands. The fingerprint alone goes to standard output, for scripts.
+fn tell(news: News) {
+    let mut err = std::io::stderr().lock();
+    let _ = match news {
+        News::Fingerprint(fingerprint) => writeln!(std::io::stdout(), "fingerprint {fingerprint}"),
+        News::Waits(enrollment, fingerprint) => writeln!(
+            err,
+            "waiting until an engineer approves this key. On a machine with the fleet's repository:\n  \
+             bellwether device approve {fingerprint} --enrollment {enrollment} --commit && git push"
+        ),
+        News::Trouble(trouble) => writeln!(err, "cannot ask now, and asks again: {trouble}"),
+    };
 }
 
 fn run_agent(args: RunArgs) -> Result<(), Message> {

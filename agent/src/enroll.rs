@@ -1,19 +1,22 @@
-//! Enrollment: a token and a new key become a certificate.
+//! Enrollment: a new key becomes a certificate, by a token, by a person's approval or by a factory's certificate.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
-use bellwether_agent_core::{Problem, plain};
+use bellwether_agent_core::Problem;
 use bellwether_schemas::codes;
-use bellwether_schemas::enroll::{ENROLL_PATH, EnrollRequest, EnrollResponse, ErrorBody};
+use bellwether_schemas::enroll::{Claim, ErrorBody};
 use bellwether_schemas::id::Sha256Digest;
-use bellwether_schemas::name::DeviceName;
+use bellwether_schemas::name::{DeviceName, EnrollmentName};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, DiskError};
 use crate::identity::{Identity, KeyRequest};
 use crate::state_dir::{StateDir, StateError};
 use crate::trust::{Floors, Trust};
-use crate::{pull, tls, updates};
+use crate::{pull, tls};
+
+mod factory;
+mod waiting;
 
 /// What the installer hands to the device.
 pub(crate) struct Invitation {
@@ -23,8 +26,59 @@ pub(crate) struct Invitation {
     pub(crate) ca: String,
     /// The pinned `root.json`.
     pub(crate) root: String,
-    /// The token; a secret.
-    pub(crate) token: String,
+    /// By what right the device enrolls.
+    pub(crate) right: Right,
+    /// How long to wait for an answer that others must make possible; for ever where there is no limit.
+    pub(crate) wait: Option<Duration>,
+}
+
+/// By what right a device enrolls.
+pub(crate) enum Right {
+    /// A token; a secret.
+    Token(String),
+    /// A person approves its key.
+    Approval(EnrollmentName),
+    /// Its factory gave it a certificate.
+    Factory {
+        enrollment: EnrollmentName,
+        /// The certificate, and those between it and the authority, PEM.
+        chain: String,
+        /// Its key, PEM; a secret.
+        key: String,
+    },
+}
+
+impl Right {
+    /// What stays the same while the device asks again, and is no secret.
+    fn purpose(&self) -> Sha256Digest {
+        match self {
+            Self::Token(token) => Sha256Digest::of(token.as_bytes()),
+            Self::Approval(enrollment) => Sha256Digest::of(format!("approval by {enrollment}").as_bytes()),
+            Self::Factory { enrollment, .. } => Sha256Digest::of(format!("factory of {enrollment}").as_bytes()),
+        }
+    }
+
+    fn claim(&self, request: &KeyRequest) -> Result<Claim, EnrollError> {
+        Ok(match self {
+            Self::Token(token) => Claim::Token(token.clone()),
+            Self::Approval(enrollment) => Claim::Approval(enrollment.clone()),
+            Self::Factory { enrollment, chain, key } => {
+                let proof = factory::prove(enrollment, chain, key, &request.request_der);
+                Claim::Factory(enrollment.clone(), proof.map_err(|e| EnrollError::Invitation(e.to_string()))?)
+            }
+        })
+    }
+}
+
+/// What a person is told while the device enrolls.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// The fingerprint of its key, before it is asked for approval.
+    Fingerprint(Sha256Digest),
+    /// It waits for an engineer.
+    Waits(EnrollmentName, Sha256Digest),
+    /// It could not ask just now, and asks again.
+    Trouble(String),
 }
 
 /// Why a device could not be enrolled.
@@ -42,6 +96,9 @@ pub(crate) enum EnrollError {
     /// The server said no, and why.
     #[error("{} refused: {}", server, body.message)]
     Refused { server: String, body: ErrorBody },
+    /// The server said: not now.
+    #[error("{}: {}", server, body.message)]
+    Later { server: String, body: ErrorBody, class: waiting::Later, wait: Duration },
     /// The server said something else.
     #[error("{server}: {why}")]
     Answer { server: String, why: String },
@@ -59,16 +116,21 @@ impl From<DiskError> for EnrollError {
     }
 }
 
-/// The key of an enrollment that was not answered yet: the same key may ask again with the same token.
+/// The key of an enrollment that was not answered yet: the same key may ask again by the same right.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Pending {
+    /// The hash of the token, or of what stands for it.
     token: Sha256Digest,
     key: String,
 }
 
 /// Enrolls the device; on one that is enrolled it replaces certificate and pinned root, and keeps the version floor.
-pub(crate) async fn enroll(state: &StateDir, invitation: &Invitation) -> Result<DeviceName, EnrollError> {
+pub(crate) async fn enroll(
+    state: &StateDir,
+    invitation: &Invitation,
+    tell: &dyn Fn(News),
+) -> Result<DeviceName, EnrollError> {
     pull::check_root(invitation.root.as_bytes()).map_err(EnrollError::Root)?;
     if !invitation.server.starts_with("https://") {
         return Err(EnrollError::Invitation(format!("{} is not an https address", invitation.server)));
@@ -76,8 +138,11 @@ pub(crate) async fn enroll(state: &StateDir, invitation: &Invitation) -> Result<
     // A memory that cannot be read must be known before a token is spent.
     state.load_memory()?;
     let trust = next_trust(state, &invitation.root)?;
-    let request = pending_key(state, &invitation.token)?;
-    let answer = ask(invitation, &request).await?;
+    let request = pending_key(state, &invitation.right.purpose())?;
+    if let Right::Approval(_) = &invitation.right {
+        tell(News::Fingerprint(request.fingerprint));
+    }
+    let answer = waiting::answer(invitation, &request, tell).await?;
     let identity = Identity {
         device: answer.device,
         key: request.key,
@@ -127,53 +192,16 @@ fn trust_of_other_name(state: &StateDir, device: &DeviceName) -> Result<Option<T
     Ok(state.load_trust()?.map(|old| Trust { floors: Floors::default(), ..old }))
 }
 
-fn pending_key(state: &StateDir, token: &str) -> Result<KeyRequest, EnrollError> {
+fn pending_key(state: &StateDir, purpose: &Sha256Digest) -> Result<KeyRequest, EnrollError> {
     let path = state.path().join("pending.json");
-    let token = Sha256Digest::of(token.as_bytes());
     if let Some(pending) = disk::read_json::<Pending>(&path)?
-        && pending.token == token
+        && pending.token == *purpose
     {
         return KeyRequest::again(&pending.key).map_err(EnrollError::Key);
     }
     let request = KeyRequest::make().map_err(EnrollError::Key)?;
-    disk::replace_json(&path, &Pending { token, key: request.key.clone() })?;
+    disk::replace_json(&path, &Pending { token: *purpose, key: request.key.clone() })?;
     Ok(request)
-}
-
-async fn ask(invitation: &Invitation, request: &KeyRequest) -> Result<EnrollResponse, EnrollError> {
-    let server = invitation.server.trim_end_matches('/');
-    let tls = tls::client(&invitation.ca, None, None).map_err(|e| EnrollError::Invitation(crate::cli::chain(&e)))?;
-    let failed = |e: reqwest::Error| EnrollError::Connection(tls::problem(server, &e));
-    let facts = [("agent", env!("CARGO_PKG_VERSION")), ("os", std::env::consts::OS), ("arch", std::env::consts::ARCH)];
-    let facts: BTreeMap<String, String> = facts.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-    let body = EnrollRequest { token: invitation.token.clone(), csr: request.request_pem.clone(), facts };
-    let sent = updates::http(tls)
-        .map_err(failed)?
-        .post(format!("{server}{ENROLL_PATH}"))
-        .header("content-type", "application/json")
-        .body(serde_json::to_vec(&body).expect("a request has string keys"))
-        .timeout(std::time::Duration::from_secs(60))
-        .send();
-    let mut answer = sent.await.map_err(failed)?;
-    let status = answer.status();
-    let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-        if bytes.len() + chunk.len() > 64 << 10 {
-            return Err(EnrollError::Answer { server: server.to_owned(), why: "a very long answer".to_owned() });
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    if status.is_success() {
-        let unreadable = |e: serde_json::Error| EnrollError::Answer { server: server.to_owned(), why: e.to_string() };
-        return serde_json::from_slice(&bytes).map_err(unreadable);
-    }
-    Err(match serde_json::from_slice(&bytes) {
-        Ok(ErrorBody { code, message, hint }) => {
-            let body = ErrorBody { code: plain(&code), message: plain(&message), hint: plain(&hint) };
-            EnrollError::Refused { server: server.to_owned(), body }
-        }
-        Err(_) => EnrollError::Answer { server: server.to_owned(), why: format!("the answer was {status}") },
-    })
 }
 
 impl EnrollError {
@@ -183,11 +211,24 @@ impl EnrollError {
             Self::Invitation(_) => codes::AGENT_CONFIG.to_string(),
             Self::Root(_) => codes::ROOT_UNUSABLE.to_string(),
             Self::Connection(problem) => problem.code.to_string(),
-            Self::Refused { body, .. } => body.code.clone(),
+            Self::Refused { body, .. } | Self::Later { body, .. } => body.code.clone(),
             Self::Answer { .. } => codes::ANSWER_UNREADABLE.to_string(),
             Self::Key(_) => codes::AGENT_STATE.to_string(),
             Self::State(StateError::InUse(_)) => codes::AGENT_RUNNING.to_string(),
             Self::State(_) => codes::AGENT_STATE.to_string(),
+        }
+    }
+
+    /// What the server says is to be done.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Refused { body, .. } | Self::Later { body, .. } => Some(&body.hint),
+            Self::Invitation(_)
+            | Self::Root(_)
+            | Self::Connection(_)
+            | Self::Answer { .. }
+            | Self::Key(_)
+            | Self::State(_) => None,
         }
     }
 }
@@ -226,13 +267,14 @@ mod tests {
     fn the_same_token_asks_again_with_the_same_key_and_another_one_does_not() {
         let dir = tempfile::tempdir().expect("a directory");
         let state = StateDir::lock(dir.path()).expect("locked");
-        let key = |token: &str| pending_key(&state, token).expect("a key").key;
+        let purpose = |token: &str| Right::Token(token.to_owned()).purpose();
+        let key = |token: &str| pending_key(&state, &purpose(token)).expect("a key").key;
         let first = key("one");
         assert_eq!(key("one"), first);
         assert_ne!(key("a second one"), first);
         let pending = std::fs::read_to_string(dir.path().join("pending.json")).expect("kept");
         assert!(!pending.contains("a second"), "the token itself is not kept");
         std::fs::write(dir.path().join("pending.json"), "{").expect("written");
-        assert!(matches!(pending_key(&state, "a second one"), Err(EnrollError::State(_))));
+        assert!(matches!(pending_key(&state, &purpose("a second one")), Err(EnrollError::State(_))));
     }
 }

@@ -1,8 +1,10 @@
 //! Who the device is: key, certificate, and where its reconciler listens.
 
+use bellwether_schemas::id::Sha256Digest;
+use bellwether_schemas::lives::is_renewal_due;
 use bellwether_schemas::name::DeviceName;
 use jiff::Timestamp;
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
@@ -17,7 +19,7 @@ pub(crate) struct Identity {
     pub(crate) key: String,
     /// PEM.
     pub(crate) certificate: String,
-    /// The only CA that servers are trusted by, PEM.
+    /// The only authorities that servers are trusted by, PEM: one, or two while the reconciler replaces its own.
     pub(crate) ca: String,
     /// `https://host:port` of the `devices` listener.
     pub(crate) devices: String,
@@ -40,6 +42,8 @@ pub(crate) struct KeyRequest {
     pub(crate) request_pem: String,
     /// PKCS#10, DER.
     pub(crate) request_der: Vec<u8>,
+    /// SHA-256 of the key's SubjectPublicKeyInfo.
+    pub(crate) fingerprint: Sha256Digest,
 }
 
 impl KeyRequest {
@@ -55,7 +59,12 @@ impl KeyRequest {
 
     fn with(key: &KeyPair) -> Result<Self, rcgen::Error> {
         let request = CertificateParams::default().serialize_request(key)?;
-        Ok(Self { key: key.serialize_pem(), request_pem: request.pem()?, request_der: request.der().to_vec() })
+        Ok(Self {
+            key: key.serialize_pem(),
+            request_pem: request.pem()?,
+            request_der: request.der().to_vec(),
+            fingerprint: Sha256Digest::of(&key.subject_public_key_info()),
+        })
     }
 }
 
@@ -63,7 +72,7 @@ impl Identity {
     /// Whether two thirds of the certificate's life are over, so that it shall be renewed. A certificate that cannot be read shall be, too.
     pub(crate) fn is_renewable(&self, now: Timestamp) -> bool {
         let Some((from, until)) = life(&self.certificate) else { return true };
-        now >= from + until.duration_since(from) / 3 * 2
+        is_renewal_due(from, until, now)
     }
 }
 
@@ -109,7 +118,8 @@ mod tests {
     fn the_same_key_makes_another_request() {
         let first = KeyRequest::make().expect("a request");
         let again = KeyRequest::again(&first.key).expect("a request");
-        assert_eq!(first.key, again.key);
+        assert_eq!((&first.key, first.fingerprint), (&again.key, again.fingerprint));
+        assert_ne!(first.fingerprint, KeyRequest::make().expect("a request").fingerprint);
         assert!(!format!("{:?}", again.request_pem).contains("PRIVATE"));
     }
 }

@@ -4,6 +4,7 @@
 //! Root and metadata floors are kept apart from that cache, so that losing it accepts nothing older.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bellwether_agent_core::{Problem, Pulled};
 use bellwether_schemas::codes;
@@ -23,8 +24,11 @@ const MAX_TIMESTAMP: u64 = 16_384;
 const MAX_SNAPSHOT: u64 = 64 << 10;
 /// With all others it must fit into what a session's first report may present (1 MiB).
 const MAX_TARGETS: u64 = 768 << 10;
-/// A device that was off for decades must still reach today's root.
+/// Roots that one pull may bring: a device that was off for decades must still reach today's.
 const MAX_ROTATIONS: u32 = 1_024;
+/// Bytes that they may have together, and how long they may take.
+const MAX_ROOTS: u64 = 64 << 20;
+const ROOTS_TIME: Duration = Duration::from_secs(300);
 
 /// Where metadata comes from; tests have one without a network.
 pub(crate) trait Source {
@@ -73,7 +77,7 @@ pub(crate) fn root_version(trust: &Trust) -> Result<u64, sigstore_tuf::Error> {
 pub(crate) async fn check_chain(source: &impl Source, trust: &Trust) -> Result<(), Problem> {
     let ours = TrustedMetadataSet::from_root(trust.root.as_bytes()).map_err(|e| refuse("accepted root", &e))?;
     let name = format!("{}.root.json", ours.root().version);
-    let foreign = |why: &str| Problem::lasting(codes::ANCHOR_FOREIGN, format!("{name}: {why}"));
+    let foreign = |why: &str| Problem::lasting(codes::ROOT_FOREIGN, format!("{name}: {why}"));
     let theirs = source.metadata(&name, MAX_ROOT).await?.ok_or_else(|| foreign("the reconciler has none"))?;
     // Signatures may have been added to the same root since.
     match TrustedMetadataSet::from_root(&theirs) {
@@ -83,27 +87,63 @@ pub(crate) async fn check_chain(source: &impl Source, trust: &Trust) -> Result<(
     }
 }
 
-/// Walks the chain of roots from the accepted one on. The caller keeps the result before anything else is fetched.
-pub(crate) async fn refresh_root(source: &impl Source, trust: &Trust) -> Result<Trust, Problem> {
+/// Walks the chain of roots from the accepted one on. The caller keeps how far it came before anything else is fetched, also
+/// where the walk broke off.
+pub(crate) async fn refresh_root(source: &impl Source, trust: &mut Trust) -> Result<(), Problem> {
     let mut set = TrustedMetadataSet::from_root(trust.root.as_bytes()).map_err(|e| refuse("accepted root", &e))?;
-    let first = set.root().clone();
+    let (began, mut length) = (Instant::now(), 0);
     for _ in 0..MAX_ROTATIONS {
-        let name = format!("{}.root.json", set.root().version + 1);
-        let Some(bytes) = source.metadata(&name, MAX_ROOT).await? else {
-            let mut trust = trust.clone();
-            trust.root = text("root", set.root_bytes().to_vec())?;
-            // Keys that were replaced may have signed anything: their versions bind nobody (TUF specification §5.3.11).
-            if ["timestamp", "snapshot", "targets"]
-                .iter()
-                .any(|role| set.root().roles.get(*role) != first.roles.get(*role))
-            {
-                trust.floors = Floors::default();
-            }
-            return Ok(trust);
-        };
-        set.update_root(&bytes).map_err(|e| refuse(&name, &e))?;
+        let before = set.root().clone();
+        let name = format!("{}.root.json", before.version + 1);
+        let Some(bytes) = source.metadata(&name, MAX_ROOT).await? else { return Ok(()) };
+        length += bytes.len() as u64;
+        if length > MAX_ROOTS || began.elapsed() > ROOTS_TIME {
+            return Err(reject(format!("{name}: {length} bytes of roots in {} s", began.elapsed().as_secs())));
+        }
+        set.update_root(&bytes).map_err(|e| refuse_root(&name, &set, &e))?;
+        trust.root = text("root", bytes)?;
+        // Keys that were replaced may have signed anything: their versions bind nobody (TUF specification §5.3.11).
+        if ["timestamp", "snapshot", "targets"]
+            .iter()
+            .any(|role| set.root().roles.get(*role) != before.roles.get(*role))
+        {
+            trust.floors = Floors::default();
+        }
     }
-    Err(reject(format!("more than {MAX_ROTATIONS} new roots")))
+    Err(reject(format!("more than {MAX_ROTATIONS} new roots; the next pull goes on")))
+}
+
+/// Why the next root is refused: one that our keys did not sign belongs to another chain.
+fn refuse_root(name: &str, set: &TrustedMetadataSet, error: &sigstore_tuf::Error) -> Problem {
+    match error {
+        sigstore_tuf::Error::ThresholdNotMet { .. } => {
+            let version = set.root().version;
+            foreign(format!("{name} is not signed by the keys of root {version}, which this device trusts"))
+        }
+        error => refuse(name, error),
+    }
+}
+
+fn foreign(why: String) -> Problem {
+    Problem::transient(codes::ROOT_FOREIGN, format!("{why}: enroll again if the reconciler's keys were made anew"))
+}
+
+/// Why a timestamp is refused: where our root is not in the reconciler's chain, that is why.
+async fn refuse_timestamp(source: &impl Source, set: &TrustedMetadataSet, error: &sigstore_tuf::Error) -> Problem {
+    let refused = refuse("timestamp.json", error);
+    if !matches!(error, sigstore_tuf::Error::ThresholdNotMet { .. }) {
+        return refused;
+    }
+    let version = set.root().version;
+    match source.metadata(&format!("{version}.root.json"), MAX_ROOT).await {
+        Ok(Some(bytes)) => match TrustedMetadataSet::from_root(&bytes) {
+            // What the reconciler's own root says is what counts here; others may have signed it since.
+            Ok(theirs) if theirs.root() == set.root() => refused,
+            _ => foreign(format!("root {version} of the reconciler is another one than this device trusts")),
+        },
+        Ok(None) => foreign(format!("the reconciler has no root {version}, which this device trusts")),
+        Err(_) => refused,
+    }
 }
 
 /// Fetches and verifies what is new since `held`.
@@ -127,7 +167,7 @@ pub(crate) async fn refresh(
     match (set.update_timestamp(timestamp.as_bytes(), now), &held) {
         (Ok(()), _) => {}
         (Err(sigstore_tuf::Error::EqualVersion { .. }), Some(held)) => timestamp.clone_from(&held.timestamp),
-        (Err(e), _) => return Err(refuse("timestamp.json", &e)),
+        (Err(e), _) => return Err(refuse_timestamp(source, &set, &e).await),
     }
     // What was held may have expired since; using it is what counts.
     set.check_timestamp_expired(now).map_err(|e| refuse("timestamp.json", &e))?;

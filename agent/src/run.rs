@@ -28,7 +28,7 @@ use crate::session::{self, Link};
 use crate::state_dir::{StateDir, StateError};
 use crate::supervisor::Supervisor;
 use crate::updates::Updates;
-use crate::{clock, pull};
+use crate::{clock, pull, tls};
 
 /// The version of this program, as it reports it.
 const AGENT: &str = env!("CARGO_PKG_VERSION");
@@ -277,6 +277,7 @@ impl Agent {
     fn linked(&mut self, link: Link) -> Result<(), RunError> {
         match link {
             Link::Opening(sender) => {
+                self.refresh_identity();
                 self.session = Some(sender);
                 self.send_report(Some(self.presented()));
                 Ok(())
@@ -287,6 +288,7 @@ impl Agent {
                 self.handle(Event::Connected)
             }
             Link::Polling(reply) => {
+                self.refresh_identity();
                 let presented = self.presented();
                 // A poll that was given up in the meantime needs no report.
                 let _ = reply.send(self.report(Some(presented)));
@@ -296,9 +298,7 @@ impl Agent {
                 self.session = None;
                 tracing::warn!(code = %problem.code, "{}", problem.message);
                 self.link_trouble = Some(problem.to_string());
-                if let Ok(Some(identity)) = self.state.load_identity() {
-                    self.identity = identity;
-                }
+                self.refresh_identity();
                 self.handle(Event::Disconnected)
             }
             Link::Said(Directive::Interval { seconds }) => {
@@ -373,8 +373,17 @@ impl Agent {
         }
     }
 
+    /// Takes over what a renewal changed.
+    fn refresh_identity(&mut self) {
+        if let Ok(Some(identity)) = self.state.load_identity() {
+            self.identity = identity;
+        }
+    }
+
     fn report(&self, presented: Option<Presented>) -> ReportMessage {
-        report_message(self.machine.report(AGENT, Timestamp::now()), presented)
+        let trusted = presented.as_ref().map(|_| tls::fingerprints(&self.identity.ca)).unwrap_or_default();
+        let authorities = trusted.iter().map(|fingerprint| fingerprint.as_bytes().to_vec().into()).collect();
+        ReportMessage { authorities, ..report_message(self.machine.report(AGENT, Timestamp::now()), presented) }
     }
 
     fn send_report(&mut self, presented: Option<Presented>) {
@@ -434,10 +443,12 @@ async fn pull_all(
     let trust = state.load_trust().map_err(damaged)?;
     let trust = trust.ok_or_else(|| Problem::transient(codes::AGENT_STATE, "trust.json is gone"))?;
     let updates = Updates::connect(&identity, verified)?;
-    let newer = pull::refresh_root(&updates, &trust).await?;
+    let mut newer = trust.clone();
+    let walked = pull::refresh_root(&updates, &mut newer).await;
     if newer != trust {
         state.store_trust(&newer).map_err(damaged)?;
     }
+    walked?;
     // The cache may be lost: the floors are not in it.
     let held = state.load_metadata().unwrap_or_else(|error| {
         tracing::warn!(code = %codes::AGENT_STATE, "{}; it is fetched anew", crate::cli::chain(&error));

@@ -11,7 +11,7 @@ use bellwether_schemas::report::Directive;
 use bellwether_schemas::wire::proto::{DirectiveMessage, PollResponse, ReportMessage};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
@@ -88,7 +88,7 @@ pub(crate) fn jittered(failures: u32) -> Duration {
     anything_below(FIRST_WAIT.saturating_mul(1 << failures.min(10)).min(LONGEST_WAIT))
 }
 
-fn anything_below(bound: Duration) -> Duration {
+pub(crate) fn anything_below(bound: Duration) -> Duration {
     let mut random = [0; 8];
     if aws_lc_rs::rand::fill(&mut random).is_err() {
         return bound;
@@ -174,6 +174,8 @@ async fn connect(state: &StateDir) -> Result<(Identity, Server), Problem> {
         .ok_or_else(|| Problem::lasting(codes::AGENT_STATE, format!("{address} is not https://host:port")))?;
     let stream = timeout(PATIENCE, open(tls, host, port)).await;
     let stream = stream.map_err(|_| slow(&address))?.map_err(|e| tls::problem(&address, &e))?;
+    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let certificates = certificates.iter().map(|certificate| certificate.clone().into_owned()).collect();
     // The stream is there already; tonic asks for it once and is not told that it is encrypted.
     let mut stream = Some(TokioIo::new(stream));
     let connector = tower::service_fn(move |_| {
@@ -183,7 +185,7 @@ async fn connect(state: &StateDir) -> Result<(Identity, Server), Problem> {
     let endpoint = Endpoint::from_shared(format!("http://{}", address.trim_start_matches("https://")));
     let endpoint = endpoint.map_err(|e| unusable(&e))?.connect_timeout(PATIENCE);
     let channel = endpoint.connect_with_connector(connector).await.map_err(|e| tls::problem(&address, &e))?;
-    Ok((identity, Server { address, client: DevicesClient::new(channel), verified }))
+    Ok((identity, Server { address, client: DevicesClient::new(channel), verified, certificates }))
 }
 
 async fn open(tls: rustls::ClientConfig, host: &str, port: u16) -> std::io::Result<TlsStream<TcpStream>> {
@@ -218,6 +220,8 @@ struct Server {
     client: DevicesClient<Channel>,
     /// What the time floor was when it was connected to.
     verified: Option<Timestamp>,
+    /// What it showed when it was connected to.
+    certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Server {

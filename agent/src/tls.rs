@@ -1,4 +1,4 @@
-//! TLS to the reconciler: the pinned CA only, one crypto provider, the agent's own idea of time; and what went wrong, in so many words.
+//! TLS to the reconciler: the pinned authorities only, one crypto provider, the agent's own idea of time; and what went wrong, in so many words.
 
 use std::error::Error;
 use std::io;
@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_agent_core::Problem;
-use bellwether_schemas::{Code, codes};
+use bellwether_schemas::{Code, Sha256Digest, codes};
 use jiff::Timestamp;
 use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, ClientConfig, ProtocolVersion, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -45,13 +46,40 @@ impl TimeProvider for Floored {
     }
 }
 
-/// A client that trusts only the CA in `ca`, with or without the device's certificate.
-pub(crate) fn client(
+/// Why authorities are not taken over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VouchError {
+    /// They cannot be read.
+    #[error(transparent)]
+    Unusable(#[from] TlsError),
+    /// None of them signed the server's certificate, or that is not usable.
+    #[error("none of them vouches for the server's certificate")]
+    Unvouched(#[source] rustls::Error),
+    /// Nothing was shown.
+    #[error("the server showed no certificate")]
+    NoCertificate,
+}
+
+/// Whether one of the authorities in `ca` vouches for the certificates that the server at `address` showed.
+pub(crate) fn vouch(
     ca: &str,
-    identity: Option<&Identity>,
+    certificates: &[CertificateDer<'_>],
+    address: &str,
     verified: Option<Timestamp>,
-) -> Result<ClientConfig, TlsError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+) -> Result<(), VouchError> {
+    let [certificate, others @ ..] = certificates else { return Err(VouchError::NoCertificate) };
+    let host = crate::session::host_and_port(address).map_or(address, |(host, _)| host);
+    let name = ServerName::try_from(host).map_err(|_| TlsError::Identity)?;
+    let now = Floored { verified }.current_time().ok_or(TlsError::Identity)?;
+    verifier(ca)?.verify_server_cert(certificate, others, &name, &[], now).map(drop).map_err(VouchError::Unvouched)
+}
+
+/// SHA-256 of each authority's certificate in `ca`.
+pub(crate) fn fingerprints(ca: &str) -> Vec<Sha256Digest> {
+    CertificateDer::pem_slice_iter(ca.as_bytes()).flatten().map(|certificate| Sha256Digest::of(&certificate)).collect()
+}
+
+fn verifier(ca: &str) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
         roots.add(certificate.map_err(|_| TlsError::Ca)?).map_err(|_| TlsError::Ca)?;
@@ -59,9 +87,18 @@ pub(crate) fn client(
     if roots.is_empty() {
         return Err(TlsError::Ca);
     }
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-        .build()
-        .map_err(|_| TlsError::Ca)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|_| TlsError::Ca)
+}
+
+/// A client that trusts only the authorities in `ca`, with or without the device's certificate.
+pub(crate) fn client(
+    ca: &str,
+    identity: Option<&Identity>,
+    verified: Option<Timestamp>,
+) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = verifier(ca)?;
     let builder = ClientConfig::builder_with_details(provider, Arc::new(Floored { verified }))
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Refused)?

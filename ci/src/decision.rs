@@ -64,6 +64,16 @@ pub(crate) fn new_manifest(copy: &WorkingCopy, kind: Kind, name: &ManifestName, 
     Ok(Edit::create(path, text))
 }
 
+/// What was decided.
+pub(crate) struct Decided<'a> {
+    /// What changes.
+    pub(crate) edits: &'a [Edit],
+    /// The message of its commit.
+    pub(crate) summary: &'a str,
+    /// What was found out on the way: JSON output has it as `found`.
+    pub(crate) found: Option<serde_json::Value>,
+}
+
 /// Writes or commits `edits`, and says what happens next.
 pub(crate) fn carry_out(
     copy: &WorkingCopy,
@@ -72,6 +82,17 @@ pub(crate) fn carry_out(
     options: &DecisionOptions,
     output: Output,
 ) -> Result<(), Failure> {
+    carry_out_found(copy, &Decided { edits, summary, found: None }, options, output)
+}
+
+/// The same, with what was found out on the way.
+pub(crate) fn carry_out_found(
+    copy: &WorkingCopy,
+    decided: &Decided<'_>,
+    options: &DecisionOptions,
+    output: Output,
+) -> Result<(), Failure> {
+    let Decided { edits, summary, found } = decided;
     let committed = if options.commit {
         let signer = Signer::find(&options.sign, copy)?;
         Some(copy.commit(edits, summary, &signer)?)
@@ -84,10 +105,14 @@ pub(crate) fn carry_out(
             let content = edit.after.as_deref().map(String::from_utf8_lossy);
             serde_json::json!({ "path": edit.path, "content": content })
         });
-        output::json(&serde_json::json!({ "files": files.collect::<Vec<_>>(), "commit": committed }));
+        let mut document = serde_json::json!({ "files": files.collect::<Vec<_>>(), "commit": committed });
+        if let Some(found) = found {
+            document["found"] = found.clone();
+        }
+        output::json(&document);
         return Ok(());
     }
-    for edit in edits {
+    for edit in *edits {
         let (sign, text) = match (&edit.after, &edit.before) {
             (Some(after), _) => ('+', after),
             (None, Some(before)) => ('-', before),

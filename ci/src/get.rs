@@ -2,15 +2,19 @@
 
 use bellwether_core::plan::{Advice, condition_advice, moment};
 use bellwether_schemas::api::{CommitView, DeviceView, FleetView, RepositoryView, RolloutView};
+use bellwether_schemas::codes;
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::failure::Failure;
 use crate::output::{self, Output};
+use crate::select::SelectorOptions;
 use crate::server::ServerOptions;
 
 const EXAMPLES: &str = "Examples:
   bellwether get devices --server http://127.0.0.1:8080
+  bellwether get devices --server URL --selector 'site=kiel,ring!=canary'
+  bellwether get devices --server URL --field-selector status.summary.status=ConflictPaused
   bellwether get rollouts --server http://127.0.0.1:8080 --output json
 
 BELLWETHER_SERVER and BELLWETHER_CA stand for --server and --ca.";
@@ -21,6 +25,8 @@ BELLWETHER_SERVER and BELLWETHER_CA stand for --server and --ca.";
 pub(crate) struct GetArgs {
     /// What to list
     what: What,
+    #[command(flatten)]
+    selector: SelectorOptions,
     #[command(flatten)]
     server: ServerOptions,
 }
@@ -41,6 +47,11 @@ enum What {
 }
 
 pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
+    if !args.selector.is_all() && !matches!(args.what, What::Devices) {
+        return Err(Failure::new(codes::USAGE, "--selector and --field-selector choose devices")
+            .hint("bellwether get devices --selector … lists the devices that are chosen."));
+    }
+    args.selector.read()?;
     let server = args.server.connect()?;
     let path = match args.what {
         What::Fleets => "fleets",
@@ -50,15 +61,17 @@ pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
         What::Repository => "repository",
     };
     if output == Output::Json {
-        output::json(&server.get::<serde_json::Value>(path)?);
+        output::json(&server.get_where::<serde_json::Value>(path, &args.selector.query())?);
         return Ok(());
     }
     match args.what {
         What::Fleets => output::line(fleets(&server.get::<Vec<FleetView>>(path)?).to_string()),
         What::Devices => {
-            let found: Vec<DeviceView> = server.get(path)?;
+            let found: Vec<DeviceView> = server.get_where(path, &args.selector.query())?;
             output::line(devices(&found).to_string());
-            if found.is_empty() {
+            if found.is_empty() && !args.selector.is_all() {
+                output::note("No device is chosen by that.");
+            } else if found.is_empty() {
                 output::note(
                     "No device has enrolled. Make a token: bellwether token mint ENROLLMENT --commit && git push",
                 );

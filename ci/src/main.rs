@@ -19,6 +19,7 @@ mod land;
 mod output;
 mod render;
 mod repo;
+mod select;
 mod server;
 mod sign;
 mod template;

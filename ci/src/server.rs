@@ -87,9 +87,17 @@ impl Server {
 
     /// `GET /api/v1/<path>`.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let url = self.address.join(&format!("/api/v1/{path}")).map_err(|e| {
+        self.get_where(path, &[])
+    }
+
+    /// `GET /api/v1/<path>?<query>`.
+    pub(crate) fn get_where<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, Failure> {
+        let mut url = self.address.join(&format!("/api/v1/{path}")).map_err(|e| {
             Failure::new(codes::USAGE, format!("--server: {} is not the address of a page", self.address)).because(&e)
         })?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         let request = async {
             let response = self.client.get(url.clone()).send().await?;
             Ok::<_, reqwest::Error>((response.status(), response.bytes().await?))

@@ -18,7 +18,7 @@ mod state;
 use installer::Installer;
 use state::{Backup, Restore};
 
-use crate::config::{Advertise, CONFIG_FILE, Config, IntroductionConfig, Listen};
+use crate::config::{Advertise, CONFIG_FILE, Config, IntroductionConfig, Listen, default_renew_grace};
 use crate::git::Access;
 use crate::installer::InstallerError;
 use crate::keys::ROOT_JSON;
@@ -26,7 +26,7 @@ use crate::pki::{Authority, ServerName};
 use crate::publish::{Objects, publish_root};
 use crate::restore::{BackupError, RestoreError};
 use crate::run::{Reconciler, RunError};
-use crate::store::{Store, declare_instance};
+use crate::store::{Store, StoreError, check_address, declare_instance};
 
 /// How long what blocks may go on after everything else has ended.
 const LAST_WORK: Duration = Duration::from_secs(2);
@@ -53,12 +53,23 @@ enum Command {
     Installer(Installer),
 }
 
+/// What `--help` says about `--state`.
+const STATE_HELP: &str = "\
+Where the state is: sqlite://PATH, relative to DIR, or postgres://USER@HOST/DATABASE of an empty database.
+
+A password is no part of it: it is read from the file that the environment variable PGPASSFILE names, or else from ~/.pgpass \
+(mode 0600, a line HOST:PORT:DATABASE:USER:PASSWORD). A server on another machine must prove who it is (sslmode=verify-full), \
+by a certificate of a public authority or of the one in sslrootcert.";
+
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   bellwether keys init --root /media/stick --online /var/lib/bellwether/keys/online
   bellwether-reconciler init --dir /var/lib/bellwether \\
       --repository https://git.example.com/fleet.git --commit 9f3c… --policy-sha256 2c26… \\
-      --domain example.com --names bellwether.example.com")]
+      --domain example.com --names bellwether.example.com
+With PostgreSQL (createuser bellwether; createdb --owner bellwether --encoding UTF8 bellwether):
+  PGPASSFILE=/etc/bellwether/pgpass bellwether-reconciler init … \\
+      --state postgres://bellwether@db.example.com/bellwether?sslrootcert=/etc/bellwether/db-ca.crt")]
 struct Init {
     /// The reconciler's directory; its configuration must not exist yet.
     #[arg(long)]
@@ -87,6 +98,9 @@ struct Init {
     /// The introduction: SHA-256 of trust/policy.yaml in that commit.
     #[arg(long)]
     policy_sha256: Sha256Digest,
+    /// Where the state is: sqlite://PATH, relative to DIR, or postgres://USER@HOST/DATABASE of an empty database.
+    #[arg(long, value_name = "URL", default_value = "sqlite://state.db", long_help = STATE_HELP)]
+    state: String,
     /// The name in device certificates, bellwether://DOMAIN/…
     #[arg(long, default_value = "bellwether")]
     domain: String,
@@ -176,6 +190,7 @@ impl Init {
         let file = self.dir.join(CONFIG_FILE);
         anyhow::ensure!(!file.exists(), "{} exists: this reconciler was made already", file.display());
         let names = self.names.iter().map(|name| name.parse()).collect::<Result<Vec<ServerName>, _>>()?;
+        check_address(&self.state).map_err(|error| RunError::from(StoreError::from(error)))?;
         let config = self.config()?;
         let root_json = self.dir.join(&config.keys).join(ROOT_JSON);
         let root = std::fs::read(&root_json)
@@ -185,7 +200,7 @@ impl Init {
         let text = yaml(&config);
         Authority::init(&self.dir.join("ca"), &names, Timestamp::now())?;
         let objects = Objects::in_directory(&self.dir.join("store"))?;
-        let store = Store::open(&format!("sqlite://{}", self.dir.join("state.db").display())).await?;
+        let store = Store::open(&config.state_in(&self.dir)).await.map_err(RunError::from)?;
         let mut instance = [0; 16];
         aws_lc_rs::rand::fill(&mut instance).map_err(|_| anyhow::anyhow!("the system gave no random numbers"))?;
         declare_instance(&store, objects.store().as_ref(), &hex::encode(instance)).await?;
@@ -225,7 +240,7 @@ impl Init {
             branch: self.branch.clone(),
             introduction: IntroductionConfig { commit: self.commit, policy_sha256: self.policy_sha256 },
             domain: self.domain.clone(),
-            state: "sqlite://state.db".to_owned(),
+            state: self.state.clone(),
             mirror: "mirror.git".into(),
             store: "store".into(),
             keys: keys.unwrap_or_else(|| Path::new("keys").join("online")),
@@ -240,6 +255,7 @@ impl Init {
             poll: Seconds::new(30),
             heartbeat: self.heartbeat,
             stale_after: None,
+            renew_grace: default_renew_grace(),
             webhook_secret_file: None,
         })
     }
@@ -291,13 +307,16 @@ impl Run {
 
         let config = Config::load(&self.config).map_err(RunError::from)?;
         let shutdown = CancellationToken::new();
-        let reconciler = Reconciler::open(&config, shutdown.clone()).await?;
-        self.say_where(&reconciler)?;
+        let stopped = shutdown.clone();
         tokio::spawn(async move {
             stop_signal().await;
             tracing::info!("stopping");
-            shutdown.cancel();
+            stopped.cancel();
         });
+        let lock = Store::lock_when_free(&config.state, &shutdown).await.map_err(RunError::from)?;
+        let Some(lock) = lock else { return Ok(()) };
+        let reconciler = Reconciler::open(&config, lock, shutdown).await?;
+        self.say_where(&reconciler)?;
         Ok(reconciler.run().await?)
     }
 

@@ -10,6 +10,7 @@ use bellwether_schemas::{Code, CommitId, Seconds, Sha256Digest, codes};
 use serde::{Deserialize, Serialize};
 
 use crate::git::Access;
+use crate::store::{AddressError, check_address};
 
 /// The file's name in a reconciler's directory.
 pub const CONFIG_FILE: &str = "reconciler.yaml";
@@ -31,7 +32,8 @@ pub struct Config {
     /// The name in certificates: `bellwether://<domain>/…`.
     #[serde(default = "default_domain")]
     pub domain: String,
-    /// The state database: `sqlite://<path>`; a relative path is beside the configuration.
+    /// The state database: `sqlite://<path>`, where a relative path is beside the configuration, or
+    /// `postgres://<user>@<host>/<database>` without a password (that is in the file that `PGPASSFILE` names).
     #[serde(default = "default_state")]
     pub state: String,
     /// The mirror of the repository.
@@ -64,6 +66,9 @@ pub struct Config {
     /// After which silence a device is stale; three heartbeats if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_after: Option<Seconds>,
+    /// How long after its end a device's certificate may still be renewed.
+    #[serde(default = "default_renew_grace")]
+    pub renew_grace: Seconds,
     /// A file with the secret that a hosting service signs the calls of `POST /webhook` with, mode 0600; read at each call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_secret_file: Option<PathBuf>,
@@ -140,6 +145,15 @@ pub enum ConfigError {
         /// What is wrong, with line and column.
         message: String,
     },
+    /// The state's address.
+    #[error("{path}: state")]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: AddressError,
+    },
     /// Devices cannot be told where to go.
     #[error(
         "listener {listener} is on {address}, so devices must be told another address: set advertise.{listener} to https://NAME:PORT"
@@ -180,10 +194,17 @@ impl Config {
         for relative in folders.into_iter().chain(files) {
             *relative = folder.join(&*relative);
         }
-        if let Some(file) = config.state.strip_prefix("sqlite://") {
-            config.state = format!("sqlite://{}", folder.join(file).display());
-        }
+        config.state = config.state_in(folder);
+        check_address(&config.state).map_err(|source| ConfigError::State { path: path.to_owned(), source })?;
         Ok(config)
+    }
+
+    /// The address of the state, where a relative path of a file is relative to this folder.
+    pub(crate) fn state_in(&self, folder: &Path) -> String {
+        match self.state.strip_prefix("sqlite://") {
+            Some(file) => format!("sqlite://{}", folder.join(file).display()),
+            None => self.state.clone(),
+        }
     }
 
     /// The introduction for verification.
@@ -276,6 +297,10 @@ fn default_poll() -> Seconds {
     Seconds::new(30)
 }
 
+pub(crate) fn default_renew_grace() -> Seconds {
+    Seconds::new(365 * 86_400)
+}
+
 fn default_heartbeat() -> Seconds {
     Seconds::new(30)
 }
@@ -316,6 +341,22 @@ mod tests {
         assert_eq!(address("listen: {enroll: \"10.0.0.5:99\"}\n").expect("an address"), "https://10.0.0.5:99");
         assert_eq!(address("advertise: {enroll: \"https://x:1/\"}\n").expect("an address"), "https://x:1");
         assert!(address("").is_err());
+    }
+
+    #[test]
+    fn a_password_in_the_address_of_the_state_is_refused_without_being_repeated() {
+        for state in [
+            "postgres://bellwether:hunter2@db/bellwether",
+            "postgres://bellwether@db/bellwether?password=hunter2",
+            "postgres://bellwether:hunter2@db:port/bellwether",
+        ] {
+            let refused = load(&format!("{MINIMAL}state: {state}\n")).expect_err(state);
+            let said = format!("{:#}", anyhow::Error::from(refused));
+            assert!(!said.contains("hunter2") && said.contains(CONFIG_FILE), "{said}");
+            assert!(said.contains("PGPASSFILE") || said.contains("malformed"), "{said}");
+        }
+        let peer = load(&format!("{MINIMAL}state: postgres://bellwether@db/bellwether\n")).expect("a configuration");
+        assert_eq!(peer.state, "postgres://bellwether@db/bellwether");
     }
 
     #[test]

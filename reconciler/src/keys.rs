@@ -12,19 +12,18 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine as _;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use tough::schema::decoded::{Decoded, Hex};
 use tough::schema::{Role, RoleKeys, RoleType, Root, Signature, Signed};
 use tough::sign::Sign as _;
 
+use bellwether_schemas::lives::ROOT;
 use bellwether_schemas::{Code, codes};
 
 /// The version of the TUF specification that is written.
 pub(crate) const SPEC_VERSION: &str = "1.0.0";
-/// How long the first root is valid: ten years of 365 days.
-const ROOT_LIFE: SignedDuration = SignedDuration::from_hours(24 * 3_650);
 /// The greatest length of a key file in bytes.
 const MAX_KEY_FILE: u64 = 16 << 10;
 const ONE: NonZeroU64 = NonZeroU64::MIN;
@@ -103,7 +102,7 @@ impl SigningKey {
     fn generate() -> Result<(Self, String), KeyError> {
         let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Generate)?;
         let document = pair.to_pkcs8v1().map_err(|_| KeyError::Generate)?;
-        Ok((Self::new(pair), pem(document.as_ref())))
+        Ok((Self::new(pair), pem("PRIVATE KEY", document.as_ref())))
     }
 
     pub(crate) fn load(path: &Path) -> Result<Self, KeyError> {
@@ -162,6 +161,17 @@ impl OnlineKeys {
 /// The signed first root, beside the online keys: the reconciler publishes it, and devices pin it.
 pub const ROOT_JSON: &str = "1.root.json";
 
+/// The name of the file of a root beside the online keys.
+pub fn root_file(version: NonZeroU64) -> String {
+    format!("{version}.root.json")
+}
+
+/// The version in the name of such a file; `None` for other files.
+pub fn version_of_root_file(name: &str) -> Option<NonZeroU64> {
+    let version = name.strip_suffix(".root.json")?.parse().ok()?;
+    (root_file(version) == name).then_some(version)
+}
+
 /// Makes the root key in `root_dir` and the online keys in `online_dir`, and signs the first root (1 of 1) with it.
 ///
 /// # Errors
@@ -192,7 +202,7 @@ pub fn init(root_dir: &Path, online_dir: &Path, now: Timestamp) -> Result<Initia
         spec_version: SPEC_VERSION.to_owned(),
         consistent_snapshot: true,
         version: ONE,
-        expires: whole_seconds(now, ROOT_LIFE),
+        expires: ROOT.ends(now),
         keys,
         roles,
         _extra: HashMap::new(),
@@ -202,20 +212,15 @@ pub fn init(root_dir: &Path, online_dir: &Path, now: Timestamp) -> Result<Initia
     Ok(InitializedKeys { root_json })
 }
 
-/// A whole second, `life` after `now`: python-tuf refuses fractions.
-pub(crate) fn whole_seconds(now: Timestamp, life: SignedDuration) -> Timestamp {
-    let end = now.as_second().saturating_add(life.as_secs());
-    Timestamp::from_second(end).unwrap_or(Timestamp::MAX)
-}
-
-fn pem(der: &[u8]) -> String {
+/// DER in PEM.
+pub(crate) fn pem(what: &str, der: &[u8]) -> String {
     let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let mut pem = "-----BEGIN PRIVATE KEY-----\n".to_owned();
+    let mut pem = format!("-----BEGIN {what}-----\n");
     for line in text.as_bytes().chunks(64) {
         pem.push_str(std::str::from_utf8(line).expect("base64 is ASCII"));
         pem.push('\n');
     }
-    pem + "-----END PRIVATE KEY-----\n"
+    pem + &format!("-----END {what}-----\n")
 }
 
 fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), KeyError> {
@@ -262,7 +267,7 @@ mod tests {
         let root: Signed<Root> = serde_json::from_slice(&made.root_json).expect("a root");
         root.signed.verify_role(&root).expect("signed by its own key");
         assert_eq!((root.signed.keys.len(), root.signed.roles.len()), (4, 4));
-        assert_eq!(root.signed.expires, at("2035-12-31T03:04:05Z"));
+        assert_eq!(root.signed.expires, at("2055-12-26T03:04:05Z"));
         for (role, key) in OnlineKeys::load(&online).expect("online keys").roles() {
             assert_eq!(root.signed.roles[&role].keyids, [key.id().clone()]);
         }

@@ -5,6 +5,7 @@ pub mod config;
 pub mod git;
 pub mod installer;
 pub mod keys;
+mod lock;
 pub mod pki;
 pub mod publish;
 pub mod repository;

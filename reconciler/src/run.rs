@@ -15,12 +15,14 @@ use crate::config::{Config, ConfigError};
 use crate::git::{self, FetchError, Mirror};
 use crate::installer::Source;
 use crate::keys::{KeyError, OnlineKeys};
-use crate::pki::{Authority, AuthorityError};
-use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE};
+use crate::pki::{AuthorityError, watch_authority};
+use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE, publish_roots};
 use crate::repository::{Repository, SharedObjects};
 use crate::restore::{self, RecoverError, Start};
 use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
-use crate::store::{AcceptError, HeadRow, InstanceError, PlanError, Store, StoreError, check_instance};
+use crate::store::{
+    AcceptError, HeadRow, InstanceError, PlanError, StateLock, StateLockError, Store, StoreError, check_instance,
+};
 use crate::tick::{Fetched, Inbox, Observation, Outlets, TickError, store_head, tick};
 use crate::world::{PresentedOffer, Timing, UnreadableRecord, World};
 
@@ -46,6 +48,8 @@ pub enum RunError {
     Domain(String),
     #[error("the database cannot be used")]
     Store(#[from] StoreError),
+    #[error("the state cannot be this reconciler's own")]
+    Lock(#[from] StateLockError),
     #[error("the store cannot be used")]
     Objects(#[from] ObjectsError),
     #[error("database and store do not belong together")]
@@ -77,7 +81,9 @@ impl RunError {
             Self::Config(error) => error.code(),
             Self::Domain(_) => codes::CONFIG_INVALID,
             Self::Head(TickError::Publish(error)) => error.code(),
-            Self::Store(_) | Self::Record(_) | Self::Conflict(_) | Self::Head(_) => codes::DATABASE_FAILED,
+            Self::Store(error) => error.code(),
+            Self::Lock(error) => error.code(),
+            Self::Record(_) | Self::Conflict(_) | Self::Head(_) => codes::DATABASE_FAILED,
             Self::Recover(RecoverError::Publish(error)) => error.code(),
             Self::Recover(RecoverError::Store(_) | RecoverError::Plan(_)) => codes::DATABASE_FAILED,
             Self::Objects(_) => codes::OBJECT_STORE_FAILED,
@@ -101,6 +107,8 @@ pub struct Reconciler {
     /// What the mirror has from the last fetch of an earlier run.
     mirrored: Option<(CommitId, SharedObjects)>,
     shutdown: CancellationToken,
+    /// Held until everything else has ended.
+    lock: StateLock,
 }
 
 struct Inputs {
@@ -111,11 +119,11 @@ struct Inputs {
 }
 
 impl Reconciler {
-    /// Opens everything that the configuration names, and the listeners.
+    /// Opens everything that the configuration names, and the listeners, once the state is this process' own.
     ///
     /// # Errors
     /// The first part that cannot be used.
-    pub async fn open(config: &Config, shutdown: CancellationToken) -> Result<Self, RunError> {
+    pub async fn open(config: &Config, lock: StateLock, shutdown: CancellationToken) -> Result<Self, RunError> {
         let now = Timestamp::now();
         let domain: Domain = config.domain.parse().map_err(|_| RunError::Domain(config.domain.clone()))?;
         let (devices, updates) = config.advertise()?;
@@ -123,8 +131,11 @@ impl Reconciler {
         let store = Store::open(&config.state).await?;
         let objects = Objects::in_directory(&config.store)?;
         let instance = check_instance(&store, objects.store().as_ref()).await?;
+        for version in publish_roots(&objects, &config.keys).await? {
+            tracing::info!(%version, "published a root");
+        }
         let publisher = Publisher::open(objects.clone(), OnlineKeys::load(&config.keys)?).await?;
-        let authority = Arc::new(Authority::load(&config.ca)?);
+        let authority = watch_authority(&config.ca, shutdown.clone())?;
 
         let mirror = Mirror::open_or_create(
             &config.mirror,
@@ -173,6 +184,7 @@ impl Reconciler {
             listen,
             advertise: Advertise { devices, updates },
             domain: domain.clone(),
+            renew_grace: config.renew_grace,
             webhook_secret: config.webhook_secret_file.clone(),
             // Without an address nothing is kept from devices that need none.
             installer: Source {
@@ -202,13 +214,13 @@ impl Reconciler {
         let fetched = fetcher(mirror, config, asked, shutdown.clone());
         let outlets = Outlets { store, publisher, sessions, views, admissions, void, domain, url };
         let inputs = Inputs { incoming, enrolled, fetched, fetch_now };
-        Ok(Self { bound, world, outlets, inputs, mirrored, shutdown })
+        Ok(Self { bound, world, outlets, inputs, mirrored, shutdown, lock })
     }
 
     /// Runs passes until the shutdown, then lets the listeners end.
     ///
     /// # Errors
-    /// When another reconciler uses the same database.
+    /// When another reconciler uses the same database, or took it over.
     pub async fn run(mut self) -> Result<(), RunError> {
         let mut shown = Shown::default();
         let mut last_lookup: Option<tokio::time::Instant> = None;
@@ -218,6 +230,10 @@ impl Reconciler {
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
+                lost = self.lock.lost() => {
+                    self.shutdown.cancel();
+                    return Err(lost.into());
+                }
                 () = std::future::ready(()), if inbox.mirrored.is_some() || (self.world.has_backlog() && !failed) => {}
                 Some(outcome) = self.inputs.fetched.recv() => inbox.fetched = Some(outcome),
                 Some(enrolled) = self.inputs.enrolled.recv(), if inbox.enrolled.len() < BATCH => {
@@ -259,6 +275,7 @@ impl Reconciler {
         }
         self.bound.tasks.wait().await;
         self.outlets.store.close().await;
+        self.lock.release().await;
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! What tests are made of: a repository in memory, signed by the signer that programs use, an installation, reports.
 
+mod database;
 mod installation;
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,6 +12,7 @@ use bellwether_schemas::{CommitId, ObjectId, Sha256Digest};
 use jiff::Timestamp;
 use ssh_key::private::{Ed25519Keypair, KeypairData, PrivateKey};
 
+pub(crate) use database::{Place, on_each_database};
 pub(crate) use installation::Installation;
 
 /// When the first commit is made, in seconds; each further one is a second later.

@@ -1,5 +1,8 @@
 //! What the read-only JSON API answers (`GET /api/v1/…`), shared by the page, the command and tests.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +12,8 @@ use crate::name::{DeviceName, EnrollmentName, EntryId, FleetName, PersonName, Wa
 use crate::quantity::Seconds;
 use crate::report::Failure;
 use crate::version::Version;
+
+mod words;
 
 /// Why a device is not at its target, or a wave not done. Each is true when it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -261,8 +266,65 @@ pub struct DeviceView {
     pub reason: Option<WaitingOn>,
     /// The same in a sentence.
     pub why: String,
+    /// What it names and the history lacks, while it is paused for that; else null.
+    #[serde(default)]
+    pub conflict: Option<Conflict>,
     /// When it was last heard of.
     pub last_seen: Option<Timestamp>,
+}
+
+impl DeviceView {
+    /// The commits that it names and the history lacks, while it is paused for that.
+    pub fn missing_commits(&self) -> BTreeSet<CommitId> {
+        let paused_for = match &self.reason {
+            Some(WaitingOn::Paused { commit, .. }) => *commit,
+            _ => None,
+        };
+        let missing = self.conflict.iter().flat_map(|conflict| &conflict.missing);
+        missing.map(|missing| missing.commit).chain(paused_for).collect()
+    }
+}
+
+/// What pauses a device that is ahead of the git history, or left it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Conflict {
+    /// Everything that it names, that the history lacks and that no Resume is over: all of them pause it.
+    pub missing: Vec<MissingCommit>,
+}
+
+/// A commit that a device names and the history lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MissingCommit {
+    /// The commit.
+    pub commit: CommitId,
+    /// The landing that the device says it is.
+    pub landing: u64,
+    /// What the device does with it.
+    pub claim: ClaimKind,
+    /// How it stands to the history.
+    pub stand: Stand,
+}
+
+/// What a device does with what it claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ClaimKind {
+    /// It runs it.
+    Running,
+    /// It is applying it.
+    Applying,
+}
+
+/// How a version whose commit is missing stands to the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stand {
+    /// Its landing number is above the head's.
+    Ahead,
+    /// It is not: the history has another landing there.
+    Diverged,
 }
 
 /// A fleet.
@@ -380,6 +442,25 @@ impl CommitView {
             signers => signers.iter().map(PersonName::as_str).collect::<Vec<_>>().join(", "),
         }
     }
+}
+
+/// A device that asked to enroll and waits for a person to approve its key. All of it but the fingerprint is what somebody
+/// out in the world says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestView {
+    /// SHA-256 of its key's SubjectPublicKeyInfo.
+    pub fingerprint: Sha256Digest,
+    /// The enrollment that it asks for.
+    pub enrollment: EnrollmentName,
+    /// What it says about itself.
+    pub facts: BTreeMap<String, String>,
+    /// The address that it asked from last.
+    pub address: IpAddr,
+    /// When it asked first.
+    pub first_asked: Timestamp,
+    /// When it asked last.
+    pub last_asked: Timestamp,
 }
 
 /// A manifest that does not parse, or does not fit.

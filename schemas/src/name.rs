@@ -107,6 +107,21 @@ name!(
     /// The id of a token or of an approved key inside an Enrollment.
     EntryId
 );
+
+/// The entry of every device that enrolled by its factory certificate.
+const FACTORY: &str = "factory";
+
+impl EntryId {
+    /// The entry of devices that enroll by their factory certificate; no token and no approved key has this id.
+    pub fn factory() -> Self {
+        Self(FACTORY.to_owned())
+    }
+
+    /// Whether this is the entry of devices that enroll by their factory certificate.
+    pub fn is_factory(&self) -> bool {
+        self.0 == FACTORY
+    }
+}
 name!(
     /// A person (or bot) in the trust policy.
     PersonName

@@ -224,6 +224,7 @@ pub fn report_message(report: Report, presented: Option<Presented>) -> proto::Re
             targets: held.targets.into(),
             head: held.head.into(),
         }),
+        authorities: Vec::new(),
     }
 }
 

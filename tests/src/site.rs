@@ -40,6 +40,7 @@ pub struct SiteBuilder {
     names: String,
     allow: Option<String>,
     patience: Duration,
+    state: Option<String>,
 }
 
 /// A fleet whose devices show a text, and that probes for it.
@@ -92,6 +93,7 @@ impl SiteBuilder {
             names: "127.0.0.1,localhost".to_owned(),
             allow: None,
             patience: PATIENCE,
+            state: None,
         }
     }
 
@@ -108,6 +110,13 @@ impl SiteBuilder {
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// With its state at this address, such as that of a PostgreSQL server.
+    #[must_use]
+    pub fn state(mut self, url: &str) -> Self {
+        self.state = Some(url.to_owned());
         self
     }
 
@@ -181,7 +190,7 @@ impl SiteBuilder {
         let devices = devices.collect();
         let (reconciler, addresses, patience) = (None, None, self.patience);
         let site = Site { engineer, introduction, tokens, devices, program, reconciler, addresses, patience, dir };
-        site.init_reconciler(self.heartbeat, &self.names);
+        site.init_reconciler(self.heartbeat, &self.names, self.state.as_deref());
         site
     }
 }
@@ -205,7 +214,7 @@ pub struct Site {
 }
 
 impl Site {
-    fn init_reconciler(&self, heartbeat: u32, names: &str) {
+    fn init_reconciler(&self, heartbeat: u32, names: &str, state: Option<&str>) {
         let (keys, online) = (self.path("keys/root"), self.path("reconciler/keys/online"));
         bellwether_reconciler::keys::init(&keys, &online, jiff::Timestamp::now()).expect("keys can be made");
         let policy = std::fs::read(self.engineer.work().join("trust/policy.yaml")).expect("the policy is there");
@@ -237,6 +246,8 @@ impl Site {
                 &format!("{heartbeat}s"),
                 "--domain",
                 "test.example",
+                "--state",
+                state.unwrap_or("sqlite://state.db"),
             ],
         );
         assert!(status.success(), "{said}");
@@ -258,11 +269,16 @@ impl Site {
 
     /// Configures another introduction.
     pub fn introduce(&self, commit: &CommitId, policy: &Sha256Digest) {
+        self.configure("commit", &commit.to_string());
+        self.configure("policySha256", &policy.to_string());
+    }
+
+    /// Changes a field of the reconciler's configuration.
+    pub fn configure(&self, field: &str, value: &str) {
         let file = self.path("reconciler/reconciler.yaml");
         let config = std::fs::read_to_string(&file).expect("init wrote the configuration");
-        let line = |line: &str| match line.trim_start().split(':').next() {
-            Some("commit") => format!("  commit: \"{commit}\""),
-            Some("policySha256") => format!("  policySha256: \"{policy}\""),
+        let line = |line: &str| match line.split_once(':') {
+            Some((name, _)) if name.trim_start() == field => format!("{name}: \"{value}\""),
             _ => line.to_owned(),
         };
         let config: Vec<String> = config.lines().map(line).collect();

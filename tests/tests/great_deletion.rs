@@ -85,6 +85,11 @@ fn labels(number: usize) -> Vec<(&'static str, &'static str)> {
     labels
 }
 
+/// Whether the third landing fails on a device.
+fn fails(name: &str) -> bool {
+    name.strip_prefix("edge-").and_then(|number| number.parse().ok()).is_some_and(|number: usize| number % 8 == 7)
+}
+
 fn key_of(site: &Site, name: &str) -> String {
     std::fs::read_to_string(site.path(&format!("{name}.pub"))).expect("a key").trim().to_owned()
 }
@@ -198,29 +203,33 @@ impl Great {
         }
     }
 
-    /// The fleet is what it was: nobody is placed anew or goes backwards, only those in `paused` are paused, whoever is away is
-    /// waited for.
-    fn is_back(&self, paused: &[&str]) {
+    /// The fleet is what it was: nobody is placed anew or goes backwards, nobody is paused, whoever is away is waited for.
+    fn is_back(&self) {
+        assert_eq!(self.changed_when_back(), BTreeMap::new(), "nobody was touched");
+    }
+
+    /// The same but for devices on which something changed, which are returned.
+    fn changed_when_back(&self) -> BTreeMap<String, Placed> {
         let site = &self.site;
         let online = |view: &DeviceView| !self.offline.contains(&view.name.to_string());
         site.wait_devices("everybody who is there takes part again", |views| {
             views.len() >= DEVICES - self.offline.len()
-                && views.iter().filter(|view| online(view)).all(|view| match view.status.summary.status {
-                    Summary::Online | Summary::Error => !paused.contains(&view.name.as_str()),
-                    Summary::ConflictPaused => paused.contains(&view.name.as_str()),
-                    _ => false,
-                })
+                && views
+                    .iter()
+                    .filter(|view| online(view))
+                    .all(|view| matches!(view.status.summary.status, Summary::Online | Summary::Error))
         });
         self.wait_middle("the rollouts stand where they stood");
         for view in site.views().iter().filter(|view| !online(view)) {
             let status = view.status.summary.status;
             assert!(matches!(status, Summary::AwaitingReconnect | Summary::Stale), "{view:?}");
         }
-        assert_eq!(self.placed_now(), self.placed, "nobody was touched");
         let is_failed = |view: &DeviceView| view.status.updated.status == Updated::Failed;
         for view in site.views().iter().filter(|view| is_failed(view)) {
-            assert!(self.failed.contains(&view.name.to_string()), "{view:?}");
+            assert!(self.failed.contains(&view.name.to_string()) || fails(view.name.as_str()), "{view:?}");
         }
+        let now = self.placed_now();
+        now.into_iter().filter(|(name, placed)| self.placed[name] != *placed).collect()
     }
 
     /// A spent token stays spent, and a removed key stays removed.
@@ -255,8 +264,6 @@ impl Great {
         );
         self.site.engineer.write("approvals/go.yaml", &approval);
         self.site.land("Open the gate");
-        let fails =
-            |name: &str| name.strip_prefix("edge-").and_then(|n| n.parse().ok()).is_some_and(|n: usize| n % 8 == 7);
         let site = &self.site;
         site.wait_devices("the second message reaches everybody whom it may", |views| {
             let edge = views.iter().filter(|view| view.fleet.as_ref().is_some_and(|fleet| fleet.as_str() == "edge"));
@@ -312,7 +319,7 @@ fn great_deletion_of_the_database() {
     great.site.kill_reconciler();
     great.lose(&[&DATABASE[..], &["mirror.git"]].concat());
     great.site.start_reconciler();
-    great.is_back(&[]);
+    great.is_back();
     great.nothing_comes_back_that_was_ended();
     great.goes_on();
 }
@@ -326,7 +333,7 @@ fn great_deletion_of_the_store() {
     let (restored, said) = great.site.reconciler_command("restore", &[]);
     assert!(restored && said.contains("void"), "{said}");
     great.site.start_reconciler();
-    great.is_back(&[]);
+    great.is_back();
     great.nothing_comes_back_that_was_ended();
     great.goes_on();
 }
@@ -340,7 +347,11 @@ fn great_deletion_of_both() {
     let (restored, said) = great.site.reconciler_command("restore", &[]);
     assert!(restored, "{said}");
     great.site.start_reconciler();
-    great.is_back(&[]);
+    // A share of those who are there may be a device or two more than who had it, and they are offered it; nobody goes back.
+    let changed = great.changed_when_back();
+    let forward = |name: &String, text: &str| text.contains("message 2") || fails(name);
+    assert!(changed.len() <= 5 && changed.iter().all(|(name, (text, _))| forward(name, text)), "{changed:?}");
+    great.placed.extend(changed);
     great.nothing_comes_back_that_was_ended();
     // New tokens are minted as before.
     let (spare, unused) = (great.site.spare_device("spare"), bellwether_tests::site::token("minted since"));
@@ -359,7 +370,7 @@ fn great_deletion_and_an_old_copy_of_the_database() {
     great.site.kill_reconciler();
     great.set_back(&DATABASE);
     great.site.start_reconciler();
-    great.is_back(&[]);
+    great.is_back();
     great.nothing_comes_back_that_was_ended();
     great.goes_on();
 }
@@ -370,7 +381,7 @@ fn great_deletion_and_an_old_copy_of_the_store() {
     great.site.kill_reconciler();
     great.set_back(&["store"]);
     great.site.start_reconciler();
-    great.is_back(&[]);
+    great.is_back();
     great.nothing_comes_back_that_was_ended();
     great.goes_on();
 }
@@ -382,7 +393,7 @@ fn great_deletion_and_old_copies_of_both() {
     great.site.kill_reconciler();
     great.set_back(&paths);
     great.site.start_reconciler();
-    great.is_back(&[]);
+    great.is_back();
     great.nothing_comes_back_that_was_ended();
     great.goes_on();
 }
@@ -413,7 +424,7 @@ fn great_deletion_and_git_set_back() {
     assert_eq!(great.placed_now(), great.placed, "nobody goes backwards");
 
     great.site.engineer.force_push(&great.third);
-    great.is_back(&[]);
+    great.is_back();
     great.nothing_comes_back_that_was_ended();
     great.goes_on();
 }

@@ -124,7 +124,8 @@ async fn metadata(
 ) -> Result<String, Problem> {
     let Some(identity) = &device.identity else { return Ok("none".to_owned()) };
     pull::check_chain(updates, trust).await?;
-    let newer = pull::refresh_root(updates, trust).await?;
+    let mut newer = trust.clone();
+    pull::refresh_root(updates, &mut newer).await?;
     if !published {
         return Ok("its root is the reconciler's; nothing is published for this device yet".to_owned());
     }

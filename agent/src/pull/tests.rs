@@ -99,7 +99,8 @@ impl Site {
         check_root(first.as_bytes()).expect("a root");
         let pinned = Sha256Digest::of(first.as_bytes());
         let trust = Trust { root: first, pinned, floors: Floors::default(), verified: None };
-        Self { root: key, online, files: BTreeMap::new(), contents: BTreeMap::new(), trust, held: None }
+        let files = BTreeMap::from([("1.root.json".to_owned(), trust.root.clone().into_bytes())]);
+        Self { root: key, online, files, contents: BTreeMap::new(), trust, held: None }
     }
 
     /// Publishes version `second` for `device`: a spec with this content, as good for 100 seconds.
@@ -136,8 +137,10 @@ impl Site {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let dir = tempfile::tempdir().expect("a directory");
         runtime.block_on(async {
-            let trust = refresh_root(self, &self.trust).await?;
+            let mut trust = self.trust.clone();
+            let walked = refresh_root(self, &mut trust).await;
             self.trust = trust;
+            walked?;
             let device = "edge-1".parse().expect("a name");
             let found = refresh(self, &self.trust, self.held.clone(), &device, at(now)).await?;
             let pulled = found.load_offer(self, &dir.path().join("spec.json")).await?;
@@ -152,6 +155,11 @@ impl Site {
             Err(problem) => Err(problem.code.to_string()),
         }
     }
+}
+
+/// Our root is not one of the reconciler's chain.
+fn foreign() -> Result<u64, String> {
+    Err(codes::ROOT_FOREIGN.to_string())
 }
 
 fn refused() -> Result<u64, String> {
@@ -273,7 +281,7 @@ fn a_new_root_counts_only_when_the_old_one_signed_it_and_frees_from_lost_keys() 
     let (thief, online) = (Key::new(), Key::new());
     let name = "2.root.json".to_owned();
     site.files.insert(name.clone(), thief.sign(&root(2, &thief, &online)));
-    assert_eq!(site.offered(61), refused());
+    assert_eq!(site.offered(61), foreign());
     // Version 3 in the place of 2 skips a root that may have taken a key away.
     site.files.insert(name.clone(), site.root.sign(&root(3, &site.root, &online)));
     assert_eq!(site.offered(61), refused());
@@ -295,4 +303,45 @@ fn a_clock_that_runs_ahead_never_becomes_the_floor() {
     site.publish(80, "edge-1", "two");
     assert_eq!(site.offered(40), Ok(80));
     assert_eq!(site.trust.verified, Some(at(40)));
+}
+
+#[test]
+fn a_device_that_was_off_for_many_rotations_reaches_the_newest_root_and_keeps_how_far_it_came() {
+    let mut site = Site::new();
+    // Each root is signed by the key before and by its own.
+    let keys: Vec<_> = (2..=300).map(|_| Key::new()).collect();
+    for (version, new) in (2..).zip(&keys) {
+        let old = if version == 2 { &site.root } else { &keys[version - 3] };
+        let signed = root(version as u64, new, &site.online);
+        site.files.insert(format!("{version}.root.json"), signed_by(&signed, &[old, new]));
+    }
+    let broken = site.files.insert("200.root.json".to_owned(), b"{}".to_vec()).expect("a root");
+    assert_eq!(site.offered(60), refused());
+    assert!(site.trust.root.contains("\"version\":199"), "what was verified is kept");
+    site.files.insert("200.root.json".to_owned(), broken);
+    site.publish(50, "edge-1", "one");
+    assert_eq!(site.offered(60), Ok(50));
+    assert!(site.trust.root.contains("\"version\":300"));
+}
+
+#[test]
+fn a_reconciler_with_other_keys_is_told_apart_from_damaged_metadata() {
+    let mut site = Site::new();
+    site.publish(10, "edge-1", "one");
+    assert_eq!(site.offered(20), Ok(10));
+
+    // A torn signature of a reconciler of ours.
+    let ours = std::mem::replace(&mut site.online, Key::new());
+    site.publish(30, "edge-1", "two");
+    assert_eq!(site.offered(40), refused());
+
+    // Another installation: its first root is not ours, or it does not have as many.
+    let theirs = Key::new();
+    site.files.insert("1.root.json".to_owned(), theirs.sign(&root(1, &theirs, &site.online)));
+    assert_eq!(site.offered(40), foreign());
+    site.files.remove("1.root.json");
+    assert_eq!(site.offered(40), foreign());
+    site.online = ours;
+    site.publish(50, "edge-1", "three");
+    assert_eq!(site.offered(60), Ok(50), "what our keys sign counts as before");
 }

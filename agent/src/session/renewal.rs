@@ -5,7 +5,7 @@ use std::time::Duration;
 use bellwether_agent_core::Problem;
 use bellwether_schemas::codes;
 use bellwether_schemas::report::Directive;
-use bellwether_schemas::wire::proto::RenewRequest;
+use bellwether_schemas::wire::proto::{RenewRequest, RenewResponse};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{PATIENCE, Server, anything_below, slow};
@@ -64,14 +64,34 @@ impl Renewals {
     }
 }
 
+/// The authorities to trust from now on: those that the reconciler names, if one of them vouches for the server that is spoken
+/// to. With others the device could never come back, so it keeps what it trusts.
+fn next_ca(identity: &Identity, authorities: String, server: &Server) -> String {
+    if authorities.is_empty() || authorities == identity.ca {
+        return identity.ca.clone();
+    }
+    match tls::vouch(&authorities, &server.certificates, &server.address, server.verified) {
+        Ok(()) => {
+            tracing::info!("the authorities that this device trusts were replaced");
+            authorities
+        }
+        Err(error) => {
+            let why = crate::cli::chain(&error);
+            tracing::warn!(code = %codes::AUTHORITIES_REFUSED, "the named authorities are not taken over: {why}");
+            identity.ca.clone()
+        }
+    }
+}
+
 /// Gets a certificate for a new key. The old one is replaced on disk only when the new one is there as a whole.
 async fn renew(state: &StateDir, identity: &Identity, server: &mut Server) -> Result<(), Problem> {
     let failed = |why: String| Problem::transient(codes::TLS_FAILED, format!("renewing the certificate: {why}"));
     let request = KeyRequest::make().map_err(|e| failed(e.to_string()))?;
     let call = server.client.renew(RenewRequest { csr: request.request_der.into() });
     let answer = timeout(PATIENCE, call).await.map_err(|_| slow(&server.address))?;
-    let certificate = answer.map_err(|status| server.refused(&status))?.into_inner().certificate;
-    let renewed = Identity { key: request.key, certificate, ..identity.clone() };
+    let RenewResponse { certificate, authorities } = answer.map_err(|status| server.refused(&status))?.into_inner();
+    let ca = next_ca(identity, authorities, server);
+    let renewed = Identity { key: request.key, certificate, ca, ..identity.clone() };
     tls::client(&renewed.ca, Some(&renewed), None).map_err(|e| failed(crate::cli::chain(&e)))?;
     state.store_identity(&renewed).map_err(|e| failed(crate::cli::chain(&e)))?;
     tracing::info!("the certificate was renewed");

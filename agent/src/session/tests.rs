@@ -45,6 +45,8 @@ struct Reconciler {
     /// When it was asked for a certificate, and whether it gives any.
     asked: Mutex<Vec<Instant>>,
     renews: Mutex<bool>,
+    /// The authorities that it names with a certificate.
+    authorities: Mutex<String>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -73,7 +75,8 @@ impl Reconciler {
             return Err(Status::unavailable("not now"));
         }
         let request = CertificateSigningRequestParams::from_der(&request.csr.to_vec().into()).expect("a request");
-        Ok(RenewResponse { certificate: request.signed_by(&self.issuer).expect("a certificate").pem() })
+        let certificate = request.signed_by(&self.issuer).expect("a certificate").pem();
+        Ok(RenewResponse { certificate, authorities: locked(&self.authorities).clone() })
     }
 
     async fn answer<B>(self: Arc<Self>, request: http::Request<B>) -> http::Response<tonic::body::Body>
@@ -152,6 +155,7 @@ async fn rig(from: i32, until: i32) -> Rig {
         poll: Mutex::new(Vec::new()),
         asked: Mutex::new(Vec::new()),
         renews: Mutex::new(false),
+        authorities: Mutex::default(),
     });
     tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(tls)), reconciler.clone()));
 
@@ -239,6 +243,49 @@ async fn a_certificate_is_renewed_in_an_open_session_and_a_failure_ends_nothing(
     let asked = locked(&rig.reconciler.asked).clone();
     let apart = |pair: &[Instant]| pair[1] - pair[0] >= Duration::from_secs(1);
     assert!(asked.len() >= 3 && asked.windows(2).all(apart), "a heartbeat lies between any two: {asked:?}");
+}
+
+fn other_authority() -> String {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.self_signed(&KeyPair::generate().expect("a key")).expect("a certificate").pem()
+}
+
+#[tokio::test]
+async fn authorities_are_taken_over_with_a_renewal_if_one_of_them_vouches_for_the_server() {
+    let rig = rig(2000, 4000).await;
+    let identity = || rig.state.load_identity().expect("read").expect("an identity");
+    *locked(&rig.reconciler.renews) = true;
+    let pinned = identity().ca;
+    let both = pinned.clone() + &other_authority();
+    for (named, trusted) in [
+        // Old reconcilers name none.
+        (String::new(), &pinned),
+        (other_authority(), &pinned),
+        ("not PEM".to_owned(), &pinned),
+        (both.clone() + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &pinned),
+        (both.clone(), &both),
+        (pinned.clone(), &pinned),
+    ] {
+        let before = identity().certificate;
+        *locked(&rig.reconciler.authorities) = named.clone();
+        let (held, mut server) = connect(&rig.state).await.expect("connected");
+        assert!(Renewals::new().renew(&rig.state, &held, &mut server).await);
+        assert_eq!(identity().ca, *trusted, "{named}");
+        assert_ne!(identity().certificate, before, "the certificate is good all the same");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_renewed_before_anything_else() {
+    let rig = rig(2000, 2001).await;
+    *locked(&rig.reconciler.renews) = true;
+    let before = rig.certificate();
+    let (sender, mut links) = mpsc::channel(32);
+    tokio::spawn(keep(rig.state.clone(), sender));
+    opened(&mut links).await;
+    assert_eq!(rig.reconciler.asked(), 1);
+    assert_ne!(rig.certificate(), before, "no session was opened with the one before");
 }
 
 #[tokio::test]

@@ -45,8 +45,52 @@ fn a_resume_names_commits_or_devices() {
     let ran = sandbox.bellwether(&["device", "resume", "kiosk-7", "--reason", "disk was copied"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert_eq!(sandbox.bellwether(&["validate"]).code, Some(0));
-    let nothing = sandbox.bellwether(&["device", "resume", "--all", "--reason", "x"]);
-    assert_eq!(nothing.code, Some(2), "{}", nothing.err);
+    for (arguments, says) in [
+        (&["--all"][..], "--all needs --over"),
+        (&["--selector", "site=kiel"], "--selector needs --over"),
+        (&["--field-selector", "fleet=edge", "--over", &missing], "--field-selector needs --server"),
+    ] {
+        let ran = sandbox.bellwether(&[&["device", "resume", "--reason", "x"], arguments].concat());
+        assert!(ran.code == Some(2) && ran.err.contains("BW-0720") && ran.err.contains(says), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_resume_by_label_says_what_the_selector_says() {
+    let sandbox = Sandbox::with_repository();
+    let missing = "a".repeat(40);
+    let selector = "site=kiel,ring!=canary,env in (a,b),env notin (c),has,!gone";
+    let resume = |selector: &str| {
+        let arguments = ["device", "resume", "--selector", selector, "--over", &missing, "--reason", "reset"];
+        sandbox.bellwether(&arguments)
+    };
+    let ran = resume(selector);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let text = sandbox.read("resumes/resume-aaaaaaa.yaml");
+    let manifest = bellwether_schemas::yaml::parse("resumes/resume-aaaaaaa.yaml", text.as_bytes()).expect("valid");
+    let bellwether_schemas::manifest::AnyManifest::Resume(manifest) = manifest else { panic!("a Resume: {text}") };
+    let expected = bellwether_schemas::select::labels(selector).expect("a selector");
+    assert_eq!(manifest.spec.selector, Some(expected), "{text}");
+    assert_eq!(sandbox.bellwether(&["validate"]).code, Some(0));
+
+    let wrong = resume("site=kiel,ring>3");
+    assert!(wrong.code == Some(2) && wrong.err.contains("BW-0740"), "{}", wrong.err);
+    assert!(wrong.err.contains("character 15: found '>'"), "{}", wrong.err);
+}
+
+#[test]
+fn selectors_are_for_devices_and_read_before_anybody_is_asked() {
+    let sandbox = Sandbox::new();
+    let nowhere = ["--server", "http://127.0.0.1:9"];
+    let get = |arguments: &[&str]| sandbox.bellwether_in(sandbox.dir.path(), &[&["get"], arguments, &nowhere].concat());
+    let ran = get(&["fleets", "--selector", "site=kiel"]);
+    assert!(ran.code == Some(2) && ran.err.contains("BW-0720"), "{}", ran.err);
+    let ran = get(&["devices", "--field-selector", "status.summary.status=Paused"]);
+    assert!(ran.code == Some(2) && ran.err.contains("BW-0740") && ran.err.contains("ConflictPaused"), "{}", ran.err);
+    let ran = get(&["devices", "--selector", ""]);
+    assert!(ran.code == Some(2) && ran.err.contains("it is empty"), "{}", ran.err);
+    let ran = get(&["devices", "-l", "site=kiel"]);
+    assert!(ran.code == Some(2) && ran.err.contains("BW-0735"), "{}", ran.err);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod check;
 mod decisions;
 mod demo;
+mod fleet;
 mod init;
 mod land;
 mod mistakes;

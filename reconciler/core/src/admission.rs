@@ -6,10 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bellwether_schemas::codes::{self, Code};
+use bellwether_schemas::enroll::made_name;
+use bellwether_schemas::manifest::FactoryCa;
 use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, Sha256Digest};
 use jiff::Timestamp;
+
+pub use request::{KeyGrant, RequestRefusal};
 
 /// The greatest length of a domain, in characters (RFC 1035).
 const MAX_DOMAIN: usize = 253;
@@ -93,16 +98,50 @@ pub struct Entry {
     pub enrollment: EnrollmentName,
     /// The entry's id in it.
     pub id: EntryId,
-    /// SHA-256 of the token's bytes.
-    pub token: Sha256Digest,
-    /// When the token stops being accepted.
-    pub expires: Timestamp,
+    /// What a device shows to come in by it.
+    pub proof: Proof,
     /// The device it names, if it names one.
     pub device: Option<DeviceName>,
     /// Whether certificates made with it are refused.
     pub revoked: bool,
     /// The number of the landing that states it.
     pub since: u64,
+}
+
+/// What a device shows to come in by an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// A token.
+    Token {
+        /// SHA-256 of its bytes.
+        hash: Sha256Digest,
+        /// When it stops being accepted.
+        expires: Timestamp,
+    },
+    /// Its key.
+    Key {
+        /// SHA-256 of the key's SubjectPublicKeyInfo.
+        fingerprint: Sha256Digest,
+    },
+}
+
+impl Proof {
+    /// Whether a device shows the same for both, whenever a token expires.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Token { hash, .. }, Self::Token { hash: other, .. }) => hash == other,
+            (Self::Key { fingerprint }, Self::Key { fingerprint: other }) => fingerprint == other,
+            (Self::Token { .. }, Self::Key { .. }) | (Self::Key { .. }, Self::Token { .. }) => false,
+        }
+    }
+
+    /// The proof of an entry that is stated again: the first one, until when its token is accepted now.
+    fn stated_again(self, now: Self) -> Self {
+        match (self, now) {
+            (Self::Token { hash, .. }, Self::Token { expires, .. }) => Self::Token { hash, expires },
+            (first, _) => first,
+        }
+    }
 }
 
 type EntryKey = (EnrollmentName, EntryId);
@@ -112,9 +151,26 @@ type EntryKey = (EnrollmentName, EntryId);
 pub struct Admissions {
     entries: BTreeMap<EntryKey, Entry>,
     tokens: BTreeMap<Sha256Digest, EntryKey>,
+    /// The entry that was listed last with each key.
+    keys: BTreeMap<(EnrollmentName, Sha256Digest), EntryId>,
+    /// The Enrollments of the head that take requests without a token, and which.
+    open: BTreeMap<EnrollmentName, Open>,
+    /// The Enrollments that ever took factory certificates.
+    factories: BTreeSet<EnrollmentName>,
     /// The entry that began last to name each device.
     named: BTreeMap<DeviceName, EntryKey>,
+    /// Device manifests of the head whose names look as if they were made from a key.
+    reserved: BTreeSet<DeviceName>,
     revoked: BTreeSet<DeviceName>,
+}
+
+/// Which requests without a token an Enrollment takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Those that wait for a person's approval.
+    pub manual: bool,
+    /// Those with a certificate that one of these authorities signed.
+    pub ca: Option<Arc<FactoryCa>>,
 }
 
 /// What a certificate's holder may do now.
@@ -234,22 +290,54 @@ impl TokenRefusal {
 impl Admissions {
     /// Records what a landing states about an entry. Call it in the order of the history, within a landing in any
     /// fixed order. Stating an entry again does not make it the last-listed one of its device; naming another device
-    /// does, for that device. An entry keeps the hash that it was first listed with: with another one, the certificate
+    /// does, for that device. An entry keeps the hash or key that it was first listed with: with another one, the certificate
     /// that was made with the first would stay valid beside a second. It keeps that landing's number, too.
     pub fn insert(&mut self, mut entry: Entry) {
         let key = (entry.enrollment.clone(), entry.id.clone());
         let before = self.entries.get(&key);
         if let Some(before) = before {
-            (entry.token, entry.since) = (before.token, before.since);
+            (entry.proof, entry.since) = (before.proof.stated_again(entry.proof), before.since);
         }
+        let is_new = before.is_none();
         if let Some(device) = &entry.device
             && before.is_none_or(|before| before.device.as_ref() != Some(device))
         {
             self.named.insert(device.clone(), key.clone());
         }
-        // Hashes are public: the first entry that lists one keeps it, so that nobody takes over another's token.
-        self.tokens.entry(entry.token).or_insert_with(|| key.clone());
+        match entry.proof {
+            // Hashes are public: the first entry that lists one keeps it, so that nobody takes over another's token.
+            Proof::Token { hash, .. } => {
+                self.tokens.entry(hash).or_insert_with(|| key.clone());
+            }
+            // A key may be approved again by a new entry, after the first was revoked.
+            Proof::Key { fingerprint } if is_new => {
+                self.keys.insert((entry.enrollment.clone(), fingerprint), entry.id.clone());
+            }
+            Proof::Key { .. } => {}
+        }
         self.entries.insert(key, entry);
+    }
+
+    /// Records which requests an Enrollment takes by its manifest of now.
+    pub fn set_open(&mut self, enrollment: EnrollmentName, open: Open) {
+        if open.ca.is_some() {
+            self.factories.insert(enrollment.clone());
+        }
+        self.open.insert(enrollment, open);
+    }
+
+    /// Records whether a Device manifest has a name that looks as if it was made from a key.
+    pub fn set_reserved(&mut self, device: DeviceName, reserved: bool) {
+        if reserved {
+            self.reserved.insert(device);
+        } else {
+            self.reserved.remove(&device);
+        }
+    }
+
+    /// The Enrollments that ever took factory certificates.
+    pub fn factories(&self) -> &BTreeSet<EnrollmentName> {
+        &self.factories
     }
 
     /// Records what a landing states about a device's `revoked`.
@@ -273,7 +361,15 @@ impl Admissions {
 
     /// The hash of the token of an entry: the first one that a landing stated.
     pub fn token_of(&self, entry: &(EnrollmentName, EntryId)) -> Option<&Sha256Digest> {
-        self.entries.get(entry).map(|entry| &entry.token)
+        match &self.entries.get(entry)?.proof {
+            Proof::Token { hash, .. } => Some(hash),
+            Proof::Key { .. } => None,
+        }
+    }
+
+    /// What a device shows to come in by an entry: the first that a landing stated.
+    pub fn proof_of(&self, entry: &(EnrollmentName, EntryId)) -> Option<&Proof> {
+        self.entries.get(entry).map(|entry| &entry.proof)
     }
 
     /// Whether the last word on an entry is that it is revoked.
@@ -304,6 +400,7 @@ impl Admissions {
             return refused(codes::CERTIFICATE_REPLACED, why);
         }
         match entry.map(|entry| &entry.device) {
+            None if id.is_factory() && self.factories.contains(enrollment) => Admission::Full,
             None => {
                 let why = format!("no accepted landing lists entry {id} of enrollment {enrollment}");
                 Admission::ReportOnly { why }
@@ -320,25 +417,31 @@ impl Admissions {
     pub fn token(&self, hash: &Sha256Digest, now: Timestamp) -> Result<TokenGrant, TokenRefusal> {
         let key = self.tokens.get(hash).ok_or(TokenRefusal::Unknown)?;
         let entry = self.entries.get(key).ok_or(TokenRefusal::Unknown)?;
+        let Proof::Token { expires, .. } = entry.proof else { return Err(TokenRefusal::Unknown) };
+        self.check_entry(entry).map_err(TokenRefusal::Revoked)?;
+        let (enrollment, id) = (entry.enrollment.clone(), entry.id.clone());
+        if expires <= now {
+            return Err(TokenRefusal::Expired { enrollment, entry: id, expired: expires });
+        }
+        Ok(TokenGrant { enrollment, entry: id, device: entry.device.clone(), since: entry.since })
+    }
+
+    /// Says why nobody comes in by an entry, whatever they show.
+    fn check_entry(&self, entry: &Entry) -> Result<(), String> {
         let Entry { enrollment, id, .. } = entry;
         if entry.revoked {
-            return Err(TokenRefusal::Revoked(format!("entry {id} of enrollment {enrollment} is revoked")));
+            return Err(format!("entry {id} of enrollment {enrollment} is revoked"));
         }
-        if let Some(device) = &entry.device {
-            if self.revoked.contains(device) {
-                return Err(TokenRefusal::Revoked(format!("device {device} is revoked by the history")));
+        let Some(device) = &entry.device else { return Ok(()) };
+        if self.revoked.contains(device) {
+            return Err(format!("device {device} is revoked by the history"));
+        }
+        match self.named.get(device) {
+            Some((newer, newer_id)) if (newer, newer_id) != (enrollment, id) => {
+                Err(format!("entry {newer_id} of enrollment {newer} names device {device} since"))
             }
-            if let Some((newer, newer_id)) = self.named.get(device).filter(|last| *last != key) {
-                let why = format!("entry {newer_id} of enrollment {newer} names device {device} since");
-                return Err(TokenRefusal::Revoked(why));
-            }
+            Some(_) | None => Ok(()),
         }
-        if entry.expires <= now {
-            let (enrollment, entry_id) = (enrollment.clone(), id.clone());
-            return Err(TokenRefusal::Expired { enrollment, entry: entry_id, expired: entry.expires });
-        }
-        let (enrollment, device) = (enrollment.clone(), entry.device.clone());
-        Ok(TokenGrant { enrollment, entry: id.clone(), device, since: entry.since })
     }
 
     /// The name of the device that enrolls with this grant and a key of this hash (of its SubjectPublicKeyInfo).
@@ -347,12 +450,15 @@ impl Admissions {
             return Ok(device.clone());
         }
         let none = || TokenRefusal::NoName(grant.enrollment.clone());
-        let name = format!("{}-{}", grant.enrollment, &key.to_string()[..16]);
-        let name: DeviceName = name.parse().map_err(|_| none())?;
-        // Only an entry that names a device yields that name.
-        if self.named.contains_key(&name) { Err(none()) } else { Ok(name) }
+        let name = made_name(&grant.enrollment, key).map_err(|_| none())?;
+        if self.revoked.contains(&name) {
+            return Err(TokenRefusal::Revoked(format!("device {name} is revoked by the history")));
+        }
+        // Only an entry that names a device yields that name; one that git knows by its manifest is another device's.
+        if self.named.contains_key(&name) || self.reserved.contains(&name) { Err(none()) } else { Ok(name) }
     }
 }
 
+mod request;
 #[cfg(test)]
 mod tests;

@@ -2,23 +2,20 @@
 //!
 //! A device can only ever pause itself: what one says moves no head, no other device and no rollout.
 
+mod alarm;
+
+use bellwether_schemas::api::{ClaimKind, MissingCommit};
 use bellwether_schemas::codes;
 use bellwether_schemas::manifest::Labels;
 use bellwether_schemas::report::{Claim, Reported};
 use bellwether_schemas::targets::Supersedes;
 use bellwether_schemas::{Code, CommitId, DeviceName, Sha256Digest, Version};
 
+pub use alarm::Alarms;
+pub use bellwether_schemas::api::Stand;
+
 use crate::declare::ResumeAt;
 use crate::verify::VerifiedHistory;
-
-/// How a version that is missing from the history stands to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stand {
-    /// Its landing number is above the head's.
-    Ahead,
-    /// It is not: the history has another landing there.
-    Diverged,
-}
 
 /// What a claim is, against the history. Ordered: the later one is the worse.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,15 +67,24 @@ impl Classification {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Classified {
     /// What it claims to run and to apply, the worse one first.
-    claims: Vec<Classification>,
+    claims: Vec<Judged>,
     /// What it claims to run: what an offer names that gives it up.
     running: Option<Claim>,
+}
+
+/// One claim, judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Judged {
+    /// What the device does with it.
+    kind: ClaimKind,
+    /// What it is.
+    found: Classification,
 }
 
 impl Classified {
     /// The worse one of what it claims to run and to apply.
     pub fn worst(&self) -> &Classification {
-        self.claims.first().unwrap_or(&Classification::Empty)
+        self.claims.first().map_or(&Classification::Empty, |claim| &claim.found)
     }
 }
 
@@ -96,12 +102,14 @@ pub struct Evidence<'a> {
 pub fn classify(reported: &Reported, evidence: &Evidence<'_>) -> Classified {
     match reported {
         Reported::Unreadable { why, .. } => {
-            Classified { claims: vec![Classification::Unreadable { why: why.clone(), claim: None }], running: None }
+            let found = Classification::Unreadable { why: why.clone(), claim: None };
+            Classified { claims: vec![Judged { kind: ClaimKind::Running, found }], running: None }
         }
         Reported::Readable(report) => {
-            let claims = [report.running, report.applying].into_iter().flatten();
-            let mut claims: Vec<_> = claims.map(|claim| judge(claim, evidence)).collect();
-            claims.sort_by_key(|claim| std::cmp::Reverse(claim.rank()));
+            let claims = [(ClaimKind::Running, report.running), (ClaimKind::Applying, report.applying)];
+            let judged = |(kind, claim): (_, Option<Claim>)| Some(Judged { kind, found: judge(claim?, evidence) });
+            let mut claims: Vec<_> = claims.into_iter().filter_map(judged).collect();
+            claims.sort_by_key(|claim| std::cmp::Reverse(claim.found.rank()));
             Classified { claims, running: report.running }
         }
     }
@@ -156,6 +164,8 @@ pub struct Pause {
     pub why: String,
     /// The commit that is missing, where one is.
     pub commit: Option<CommitId>,
+    /// Every commit that it names, that the history lacks and that no Resume is over: each pauses it.
+    pub missing: Vec<MissingCommit>,
 }
 
 /// The device whose standing is asked for.
@@ -180,7 +190,9 @@ pub fn standing<'a>(
     rewound: bool,
 ) -> Standing {
     let resumes: Vec<_> = resumes.filter(|at| !rewound && at.resume.covers(who.device, who.labels)).collect();
-    if let Some(pause) = classified.claims.iter().find_map(|claim| pause(claim, who, &resumes, rewound)) {
+    let mut pauses = classified.claims.iter().filter_map(|claim| pause(claim, who, &resumes, rewound));
+    if let Some(mut pause) = pauses.next() {
+        pause.missing.extend(pauses.flat_map(|other| other.missing));
         return Standing::Paused(pause);
     }
     if matches!(classified.worst(), Classification::Empty | Classification::InHistory) {
@@ -193,14 +205,14 @@ pub fn standing<'a>(
 }
 
 /// Why one claim pauses the device, if it does.
-fn pause(claim: &Classification, who: &Who<'_>, resumes: &[ResumeAt<'_>], rewound: bool) -> Option<Pause> {
+fn pause(judged: &Judged, who: &Who<'_>, resumes: &[ResumeAt<'_>], rewound: bool) -> Option<Pause> {
     let mut naming = resumes.iter().filter(|at| at.resume.devices.contains(who.device));
-    match claim {
+    match &judged.found {
         Classification::Empty | Classification::InHistory => None,
-        Classification::Equivalent(claim) => rewound.then(|| missing(claim, Stand::Ahead)),
+        Classification::Equivalent(claim) => rewound.then(|| missing(judged.kind, claim, Stand::Ahead)),
         Classification::Missing { claim, stand } => {
             let is_over = resumes.iter().any(|at| at.resume.over.contains(&claim.version.commit));
-            (!is_over).then(|| missing(claim, *stand))
+            (!is_over).then(|| missing(judged.kind, claim, *stand))
         }
         Classification::Altered { claim, signed } => {
             // A Resume that names the device speaks of what was offered before it, not of what is altered afterwards.
@@ -224,21 +236,23 @@ fn altered(claim: &Claim, signed: &Sha256Digest) -> Pause {
         claim.digest.short(),
         signed.short()
     );
-    Pause { code: codes::VERSION_ALTERED, why, commit: None }
+    Pause { code: codes::VERSION_ALTERED, why, commit: None, missing: Vec::new() }
 }
 
 fn unreadable(why: &str) -> Pause {
-    Pause { code: codes::REPORT_UNREADABLE, why: format!("its report cannot be relied on: {why}"), commit: None }
+    let why = format!("its report cannot be relied on: {why}");
+    Pause { code: codes::REPORT_UNREADABLE, why, commit: None, missing: Vec::new() }
 }
 
-fn missing(claim: &Claim, stand: Stand) -> Pause {
-    let commit = claim.version.commit;
+fn missing(kind: ClaimKind, claim: &Claim, stand: Stand) -> Pause {
+    let Version { commit, landing, .. } = claim.version;
+    let named = MissingCommit { commit, landing, claim: kind, stand };
     let stand = match stand {
         Stand::Ahead => "is ahead of the git history",
         Stand::Diverged => "has left the git history",
     };
     let why = format!("it reports {}, which {stand}: commit {commit} is missing", claim.version);
-    Pause { code: codes::VERSION_MISSING, why, commit: Some(commit) }
+    Pause { code: codes::VERSION_MISSING, why, commit: Some(commit), missing: vec![named] }
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@
 //! No async, clock, file system, environment or randomness: the same input gives the same output, always.
 
 pub mod admission;
+pub mod certificates;
 pub mod classify;
 pub mod declare;
+pub mod factory;
 pub mod objects;
 pub mod plan;
 pub mod render;

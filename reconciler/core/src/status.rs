@@ -1,8 +1,10 @@
-//! Derives the two status words of a device. One function, so that page, API and command never disagree.
+//! Derives the two status words of a device. One function, so that page, API, metrics and command never disagree.
+//!
+//! What each word means for people, and how it begins and ends, is in `docs/device-states.md`.
 
 use bellwether_schemas::Sha256Digest;
 use bellwether_schemas::api::{DeviceStatus, StatusWord, Summary, Updated, WaitingOn};
-use bellwether_schemas::report::{Health, Phase, Reported};
+use bellwether_schemas::report::{Health, Phase, Report, Reported};
 
 /// Everything that a status depends on.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +19,8 @@ pub struct Known<'a> {
     pub offered: Option<Sha256Digest>,
     /// Why it is not at its target.
     pub reason: Option<&'a WaitingOn>,
+    /// Whether it was decommissioned, and is done with it.
+    pub decommissioned: bool,
 }
 
 /// The status of a device.
@@ -24,28 +28,57 @@ pub fn status(known: &Known<'_>) -> DeviceStatus {
     DeviceStatus { summary: StatusWord { status: summary(known) }, updated: StatusWord { status: updated(known) } }
 }
 
+/// What keeps a device out of every rollout comes first, whatever else is true of it: that is what a person must know.
+/// What a silent device said last is old, so silence comes before what it said.
 fn summary(known: &Known<'_>) -> Summary {
-    let report = match known.reported {
-        Some(Reported::Readable(report)) => Some(report),
-        Some(Reported::Unreadable { .. }) | None => None,
-    };
-    let degraded = report.is_some_and(|r| r.phase == Phase::Degraded || r.health == Health::Unhealthy);
     match known.reason {
+        _ if known.decommissioned => Summary::Decommissioned,
         Some(WaitingOn::Revoked { .. }) => Summary::Revoked,
         Some(WaitingOn::Paused { .. }) => Summary::ConflictPaused,
         Some(WaitingOn::AwaitingReconnect) => Summary::AwaitingReconnect,
         _ if known.stale => Summary::Stale,
-        _ if degraded => Summary::Degraded,
+        _ if readable(known).is_some_and(is_degraded) => Summary::Degraded,
+        _ if matches!(known.reported, Some(Reported::Unreadable { .. })) => Summary::Error,
         Some(WaitingOn::Failed { .. } | WaitingOn::RenderError { .. }) => Summary::Error,
         _ => Summary::Online,
     }
 }
 
+/// The device's own way back comes first: it is under way even if the device fell silent in it. Then what failed, also if
+/// the device was last heard of in the middle of it. What it runs counts for more than what it is offered.
 fn updated(known: &Known<'_>) -> Updated {
-    let Some(Reported::Readable(report)) = known.reported else { return Updated::Unknown };
+    let Some(report) = readable(known).filter(|_| !known.decommissioned) else { return Updated::Unknown };
     let running = report.running.map(|claim| claim.digest);
-    let busy = match report.phase {
-        Phase::Applying | Phase::Probing => true,
+    match known.reason {
+        // What it said before its records were lost says nothing about it now.
+        Some(WaitingOn::AwaitingReconnect) => Updated::Unknown,
+        _ if report.phase == Phase::RollingBack => Updated::Reverting,
+        Some(WaitingOn::Failed { .. }) => Updated::Failed,
+        _ if is_changing(report, is_stopped(known.reason)) => Updated::Updating,
+        _ if known.target.is_some() && running == known.target => Updated::UpToDate,
+        reason if known.target.is_some() && known.offered == known.target && !is_stopped(reason) => Updated::Offered,
+        None if known.target.is_none() => Updated::Unknown,
+        Some(WaitingOn::Orphaned | WaitingOn::Overlap { .. }) if known.target.is_none() => Updated::Unknown,
+        _ => Updated::OutOfDate,
+    }
+}
+
+fn readable<'a>(known: &Known<'a>) -> Option<&'a Report> {
+    match known.reported {
+        Some(Reported::Readable(report)) => Some(report),
+        Some(Reported::Unreadable { .. }) | None => None,
+    }
+}
+
+fn is_degraded(report: &Report) -> bool {
+    report.phase == Phase::Degraded || report.health == Health::Unhealthy
+}
+
+/// Whether it changes itself. A device in `Applying` waits for a word that one that is `stopped` does not get.
+fn is_changing(report: &Report, stopped: bool) -> bool {
+    match report.phase {
+        Phase::Applying => !stopped,
+        Phase::Probing => true,
         Phase::Idle
         | Phase::Fetching
         | Phase::Verifying
@@ -55,79 +88,37 @@ fn updated(known: &Known<'_>) -> Updated {
         | Phase::RollingBack
         | Phase::RolledBack
         | Phase::Degraded => false,
-    };
-    match known.reason {
-        _ if report.phase == Phase::RollingBack => Updated::Reverting,
-        _ if busy => Updated::Updating,
-        Some(WaitingOn::Failed { .. }) => Updated::Failed,
-        _ if known.target.is_some() && running == known.target => Updated::UpToDate,
-        _ if known.target.is_some() && known.offered == known.target => Updated::Offered,
-        _ if known.target.is_none() && running.is_none() => Updated::Unknown,
-        _ => Updated::OutOfDate,
+    }
+}
+
+/// Whether it gets nothing now, whatever was published for it before.
+fn is_stopped(reason: Option<&WaitingOn>) -> bool {
+    match reason {
+        Some(
+            WaitingOn::Paused { .. }
+            | WaitingOn::Revoked { .. }
+            | WaitingOn::AwaitingReconnect
+            | WaitingOn::Lookup { .. }
+            | WaitingOn::Repository { .. },
+        ) => true,
+        None
+        | Some(
+            WaitingOn::Wave { .. }
+            | WaitingOn::EmptyWave { .. }
+            | WaitingOn::Soak { .. }
+            | WaitingOn::TooFewHealthy { .. }
+            | WaitingOn::Gate { .. }
+            | WaitingOn::InFlight { .. }
+            | WaitingOn::Stale { .. }
+            | WaitingOn::Halted { .. }
+            | WaitingOn::Held { .. }
+            | WaitingOn::Failed { .. }
+            | WaitingOn::RenderError { .. }
+            | WaitingOn::Orphaned
+            | WaitingOn::Overlap { .. },
+        ) => false,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bellwether_schemas::report::{Claim, Report};
-    use bellwether_schemas::{CommitId, Version};
-
-    fn digest(text: &str) -> Sha256Digest {
-        Sha256Digest::of(text.as_bytes())
-    }
-
-    fn reported(running: Option<&str>, phase: Phase, health: Health) -> Reported {
-        let commit: CommitId = "9f3c2ab000000000000000000000000000000001".parse().expect("an id");
-        let version = Version { landing: 1, commit, revision: 0 };
-        Reported::Readable(Report {
-            nonce: "n".into(),
-            agent: "0".into(),
-            running: running.map(|text| Claim { version, template: commit, digest: digest(text) }),
-            applying: None,
-            phase,
-            health,
-            failure: None,
-            clock: jiff::Timestamp::UNIX_EPOCH,
-        })
-    }
-
-    fn words(
-        reported: Option<&Reported>,
-        stale: bool,
-        offered: Option<&str>,
-        reason: Option<WaitingOn>,
-    ) -> (Summary, Updated) {
-        let known = Known {
-            reported,
-            stale,
-            target: Some(digest("new")),
-            offered: offered.map(digest),
-            reason: reason.as_ref(),
-        };
-        let status = status(&known);
-        (status.summary.status, status.updated.status)
-    }
-
-    #[test]
-    fn each_word_has_its_condition() {
-        let old = reported(Some("old"), Phase::Idle, Health::Healthy);
-        let new = reported(Some("new"), Phase::Committed, Health::Healthy);
-        assert_eq!(words(Some(&new), false, Some("new"), None), (Summary::Online, Updated::UpToDate));
-        assert_eq!(words(Some(&old), false, None, None), (Summary::Online, Updated::OutOfDate));
-        assert_eq!(words(Some(&old), false, Some("new"), None), (Summary::Online, Updated::Offered));
-        assert_eq!(words(Some(&old), true, None, None), (Summary::Stale, Updated::OutOfDate));
-        let probing = reported(Some("old"), Phase::Probing, Health::Unknown);
-        assert_eq!(words(Some(&probing), false, Some("new"), None), (Summary::Online, Updated::Updating));
-        let sick = reported(Some("new"), Phase::Degraded, Health::Unhealthy);
-        assert_eq!(words(Some(&sick), false, Some("new"), None).0, Summary::Degraded);
-        assert_eq!(
-            words(None, false, None, Some(WaitingOn::AwaitingReconnect)),
-            (Summary::AwaitingReconnect, Updated::Unknown)
-        );
-        let revoked = WaitingOn::Revoked { code: "BW-0333".into(), why: String::new() };
-        assert_eq!(words(Some(&old), false, None, Some(revoked)).0, Summary::Revoked);
-        let paused = WaitingOn::Paused { code: "BW-0301".into(), why: String::new(), commit: None };
-        assert_eq!(words(Some(&old), true, None, Some(paused)).0, Summary::ConflictPaused);
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ use object_store::path::Path;
 use serde::de::DeserializeOwned;
 use tough::schema::{Metafile, Role, Signed, Snapshot, Targets};
 
+use bellwether_schemas::lives::timestamp_due;
 use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::targets::Binding;
 use bellwether_schemas::{DeviceName, Sha256Digest};
@@ -16,7 +17,7 @@ use bellwether_schemas::{DeviceName, Sha256Digest};
 use super::objects::Flush;
 use super::presented::{binding_of, verified};
 use super::write::in_parallel;
-use super::{Inner, Newest, PublishError, Publisher, Unsigned, layout, sign};
+use super::{Inner, Newest, PublishError, Publisher, Unsigned, layout};
 
 /// Targets up to this length are read and hashed by the check, of longer ones only the length is compared.
 const HASHED: u64 = 8 << 20;
@@ -110,7 +111,7 @@ impl Inner {
             self.check_target(name, target).await?;
         }
         let before = self.remove_old(device, found.version).await;
-        let renew_at = sign::renew_at(found.expires);
+        let renew_at = timestamp_due(found.expires);
         self.newest().insert(device.clone(), Newest { version: found.version, before, renew_at });
         let outdated = found.unsigned.binding != expected.binding || found.version.get() < expected.floor;
         if outdated { Err(Damage::Outdated) } else { Ok(()) }

@@ -7,11 +7,11 @@ mod check;
 mod fleets;
 mod head;
 pub(crate) mod layout;
-mod lock;
 mod objects;
 mod presented;
 mod read;
 mod record;
+mod roots;
 mod sign;
 mod survey;
 mod void;
@@ -25,8 +25,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode};
-use tough::schema::{Root, Signed};
+use tough::schema::Root;
 
 use bellwether_schemas::spec::{SPEC_TARGET, TargetRef};
 use bellwether_schemas::targets::Binding;
@@ -39,10 +38,12 @@ pub use fleets::{FleetRecord, FleetType};
 pub use head::SignedHead;
 pub use objects::{Objects, ObjectsError};
 pub use presented::{PresentedError, PresentedMetadata};
+pub use roots::{publish_root, publish_roots};
 pub use survey::{Enrolled, Survey, Surveyed};
 use void::VoidRecord;
 
 use objects::Flush;
+use roots::load_roots;
 use write::in_parallel;
 
 /// Devices that are published at one time: enough that flushing costs little for each, and so few that reports
@@ -63,6 +64,14 @@ pub enum PublishError {
     Root {
         /// What is wrong with it.
         why: String,
+    },
+    /// The store and the folder of the keys hold different roots of one version.
+    #[error("{}: root {version} in the store is another one than in {}", self.code(), keys.display())]
+    RootDiffers {
+        /// The version.
+        version: NonZeroU64,
+        /// The folder of the online keys.
+        keys: PathBuf,
     },
     /// The online keys are not those of the newest root.
     #[error("{}: the {role} key is not the one that root {version} lists", self.code())]
@@ -128,6 +137,7 @@ impl PublishError {
                 codes::OBJECT_STORE_FAILED
             }
             Self::Root { .. } => codes::STORE_ROOT_UNUSABLE,
+            Self::RootDiffers { .. } => codes::ROOT_DIFFERS,
             Self::ForeignKey { .. } => codes::KEYS_NOT_IN_ROOT,
             Self::Mismatch { .. } => codes::TARGET_MISMATCH,
             Self::Head { .. } => codes::HEAD_RECORD_UNUSABLE,
@@ -192,17 +202,6 @@ struct Unsigned {
     binding: Binding,
     targets: Vec<(String, TargetRef)>,
     floor: u64,
-}
-
-/// Stores `1.root.json` in a new store.
-///
-/// # Errors
-/// When the store has one already, or fails.
-pub async fn publish_root(objects: &Objects, root_json: &[u8]) -> Result<(), PublishError> {
-    let path = layout::root(NonZeroU64::MIN);
-    let payload = Bytes::copy_from_slice(root_json).into();
-    objects.store().put_opts(&path, payload, PutMode::Create.into()).await?;
-    Ok(())
 }
 
 impl Publisher {
@@ -354,30 +353,6 @@ fn prepare(
     contents.extend(reference.zip(spec).map(|(spec, content)| ((spec.sha256, SPEC_TARGET.to_owned()), content)));
     contents.extend(files.into_iter().map(|(target, content)| ((target.sha256, target.name()), content)));
     Ok(Unsigned { binding, targets: named, floor })
-}
-
-/// Reads and checks the chain of roots: each is signed by itself and by the one before.
-async fn load_roots(store: &dyn ObjectStore) -> Result<Vec<Root>, PublishError> {
-    let mut roots: Vec<Root> = Vec::new();
-    let mut version = NonZeroU64::MIN;
-    loop {
-        let bytes = match store.get(&layout::root(version)).await {
-            Ok(found) => found.bytes().await?,
-            Err(object_store::Error::NotFound { .. }) => return Ok(roots),
-            Err(error) => return Err(error.into()),
-        };
-        let bad = |why: String| PublishError::Root { why: format!("{}: {why}", layout::root(version)) };
-        let root: Signed<Root> = serde_json::from_slice(&bytes).map_err(|why| bad(why.to_string()))?;
-        root.signed.verify_role(&root).map_err(|why| bad(why.to_string()))?;
-        if let Some(before) = roots.last() {
-            before.verify_role(&root).map_err(|why| bad(why.to_string()))?;
-        }
-        if root.signed.version != version {
-            return Err(bad(format!("it says that it is version {}", root.signed.version)));
-        }
-        roots.push(root.signed);
-        version = version.saturating_add(1);
-    }
 }
 
 #[cfg(test)]

@@ -15,8 +15,10 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::PublishError;
-use super::lock::{self, Lock};
+use crate::lock::{Lock, LockError};
 
+/// How long to wait for whoever holds a lock. That takes milliseconds, unless a process is stopped or a disk hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Up to this many files, each is flushed by itself; above, all of them at once.
 const FEW: usize = 32;
 
@@ -69,7 +71,7 @@ impl Objects {
         let failed = |source| ObjectsError { path: path.to_owned(), source };
         std::fs::create_dir_all(path).map_err(failed)?;
         let open = Arc::new(File::open(path).map_err(failed)?);
-        let directory = Directory { path: path.to_owned(), open, patience: lock::PATIENCE };
+        let directory = Directory { path: path.to_owned(), open, patience: PATIENCE };
         let open = || LocalFileSystem::new_with_prefix(path).map_err(|why| failed(std::io::Error::other(why)));
         Ok(Self { each: Arc::new(open()?.with_fsync(true)), together: Arc::new(open()?), directory: Some(directory) })
     }
@@ -134,7 +136,11 @@ impl Objects {
     pub(super) async fn lock(&self, path: &ObjectPath) -> Result<Option<Lock>, PublishError> {
         let Some(directory) = &self.directory else { return Ok(None) };
         let beside = directory.path.join(format!("{path}.lock"));
-        Lock::take(beside, directory.patience).await.map(Some)
+        match Lock::take(beside, directory.patience).await {
+            Ok(lock) => Ok(Some(lock)),
+            Err(LockError::Held { file, holder, waited }) => Err(PublishError::Locked { file, holder, waited }),
+            Err(LockError::File { source, .. }) => Err(failed(source).into()),
+        }
     }
 
     /// Writes a file in place of the version that was read, or of none. In a directory the lock must be held since then.

@@ -4,23 +4,17 @@ use std::collections::HashMap;
 use std::num::NonZeroU64;
 
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tough::TargetName;
 use tough::schema::{Hashes, Metafile, Snapshot, Target, Targets};
 
 use bellwether_schemas::Sha256Digest;
+use bellwether_schemas::lives::{SNAPSHOT_AND_TARGETS, TIMESTAMP, timestamp_due};
 use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::targets::EXTRA_KEY;
 
 use super::Unsigned;
-use crate::keys::{OnlineKeys, SPEC_VERSION, whole_seconds};
-
-/// How long a timestamp is valid.
-const TIMESTAMP_LIFE: SignedDuration = SignedDuration::from_hours(24 * 7);
-/// How long snapshot and targets are valid; they are signed again with each timestamp.
-const REST_LIFE: SignedDuration = SignedDuration::from_hours(24 * 365);
-/// How long before its end a timestamp is renewed: more than half of its life.
-const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(24 * 4);
+use crate::keys::{OnlineKeys, SPEC_VERSION};
 
 /// The signed metadata of one device, as it is written.
 #[derive(Debug)]
@@ -31,11 +25,6 @@ pub(super) struct Triple {
     pub(super) renew_at: Timestamp,
 }
 
-/// When a timestamp that ends at `expires` is to be renewed.
-pub(super) fn renew_at(expires: Timestamp) -> Timestamp {
-    expires.checked_sub(RENEW_BEFORE).unwrap_or(Timestamp::MIN)
-}
-
 /// The next metadata version of a device: above every one that was signed for it, and not below the clock, so that it
 /// rises even when all records are lost. `None` when the numbers are used up.
 pub(super) fn next_version(floor: u64, now: Timestamp) -> Option<NonZeroU64> {
@@ -44,7 +33,7 @@ pub(super) fn next_version(floor: u64, now: Timestamp) -> Option<NonZeroU64> {
 }
 
 pub(super) fn sign(keys: &OnlineKeys, device: &Unsigned, version: NonZeroU64, now: Timestamp) -> Triple {
-    let expires = whole_seconds(now, REST_LIFE);
+    let expires = SNAPSHOT_AND_TARGETS.ends(now);
     let binding = serde_json::to_value(&device.binding).expect("a binding has string keys");
     let targets = keys.targets.sign(Targets {
         spec_version: SPEC_VERSION.to_owned(),
@@ -62,7 +51,7 @@ pub(super) fn sign(keys: &OnlineKeys, device: &Unsigned, version: NonZeroU64, no
         meta: HashMap::from([("targets.json".to_owned(), metafile(version, &targets))]),
         _extra: HashMap::new(),
     });
-    let expires = whole_seconds(now, TIMESTAMP_LIFE);
+    let expires = TIMESTAMP.ends(now);
     let timestamp = keys.timestamp.sign(tough::schema::Timestamp {
         spec_version: SPEC_VERSION.to_owned(),
         version,
@@ -74,7 +63,7 @@ pub(super) fn sign(keys: &OnlineKeys, device: &Unsigned, version: NonZeroU64, no
         timestamp: timestamp.into(),
         snapshot: snapshot.into(),
         targets: targets.into(),
-        renew_at: renew_at(expires),
+        renew_at: timestamp_due(expires),
     }
 }
 

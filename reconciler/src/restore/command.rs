@@ -1,7 +1,7 @@
 //! `bellwether-reconciler restore`: brings database and store back from a backup, or from whichever of the two is left, and says
 //! so to both. What it does not know it does not guess: devices are waited for, and tokens that may be spent are void.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bellwether_core::admission::Domain;
 use bellwether_schemas::{Code, codes};
@@ -11,11 +11,12 @@ use object_store::path::Path as ObjectPath;
 use super::backup::{self, BackupError, DATABASE};
 use super::{RecoverError, Recovered, expected, is_older, recover};
 use crate::config::{Config, ConfigError};
-use crate::keys::{KeyError, OnlineKeys, ROOT_JSON};
+use crate::keys::{KeyError, OnlineKeys};
 use crate::pki::{Authority, AuthorityError};
-use crate::publish::{Objects, ObjectsError, PublishError, Publisher, publish_root};
+use crate::publish::{Objects, ObjectsError, PublishError, Publisher, publish_roots};
 use crate::store::{
-    Instance, InstanceError, Store, StoreError, adopt_instance, check_instance, instance_of, is_empty, name_objects,
+    Instance, InstanceError, StateLockError, Store, StoreError, adopt_instance, check_instance, instance_of, is_empty,
+    name_objects,
 };
 
 /// Why nothing was restored.
@@ -38,8 +39,8 @@ pub enum RestoreError {
     Other { backup: String, store: String },
     #[error("the backup cannot be used")]
     Backup(#[from] BackupError),
-    #[error("{} cannot be read", path.display())]
-    Root { path: PathBuf, source: std::io::Error },
+    #[error("a reconciler runs on this state: stop it first")]
+    Lock(#[from] StateLockError),
     #[error("the database failed")]
     Store(#[from] StoreError),
     #[error("the store cannot be used")]
@@ -64,15 +65,12 @@ impl RestoreError {
             Self::Authority(error) => error.code(),
             Self::Instance(error) => error.code(),
             Self::Publish(error) => error.code(),
-            Self::Store(_) => codes::DATABASE_FAILED,
+            Self::Lock(error) => error.code(),
+            Self::Store(error) => error.code(),
             Self::Objects(_) => codes::OBJECT_STORE_FAILED,
-            Self::InUse(_)
-            | Self::Damaged
-            | Self::Other { .. }
-            | Self::Backup(_)
-            | Self::Root { .. }
-            | Self::Recover(_)
-            | Self::Random => codes::RESTORE_REFUSED,
+            Self::InUse(_) | Self::Damaged | Self::Other { .. } | Self::Backup(_) | Self::Recover(_) | Self::Random => {
+                codes::RESTORE_REFUSED
+            }
         }
     }
 }
@@ -96,6 +94,7 @@ pub async fn restore(config: &Config, from: Option<&Path>, now: Timestamp) -> Re
     let domain: Domain = config.domain.parse().map_err(|_| RestoreError::Domain(config.domain.clone()))?;
     let keys = OnlineKeys::load(&config.keys)?;
     Authority::load(&config.ca)?;
+    let lock = Store::lock(&config.state).await?;
     let store = Store::open(&config.state).await?;
     let objects = Objects::in_directory(&config.store)?;
     let new_store = is_store_lost(&objects, from).await?;
@@ -124,6 +123,7 @@ pub async fn restore(config: &Config, from: Option<&Path>, now: Timestamp) -> Re
         adopt_instance(&store, name).await?;
     }
     store.close().await;
+    lock.release().await;
     Ok(Restored { recovered, new_store, void_tokens })
 }
 
@@ -168,12 +168,7 @@ async fn fill_store(
     for (path, content) in records.into_iter().filter(|(path, _)| path != "instance.json") {
         objects.restore(&ObjectPath::from(path), content).await?;
     }
-    let root = config.keys.join(ROOT_JSON);
-    let bytes = std::fs::read(&root).map_err(|source| RestoreError::Root { path: root, source })?;
-    match publish_root(objects, &bytes).await {
-        Err(PublishError::Objects(object_store::Error::AlreadyExists { .. })) => {}
-        published => published?,
-    }
+    publish_roots(objects, &config.keys).await?;
     if known.is_none() {
         adopt_instance(store, &name).await?;
     }

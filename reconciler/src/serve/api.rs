@@ -1,14 +1,18 @@
 //! The JSON API: the views, as they are.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::Router;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use axum::{Router, extract::rejection::PathRejection};
+use bellwether_schemas::api::DeviceView;
+use bellwether_schemas::codes;
+use bellwether_schemas::select::DeviceSelector;
 use http::header::CONTENT_TYPE;
 
 use super::page::Page;
-use super::problem::Problem;
+use super::problem::{Class, Problem};
 
 pub(super) fn routes() -> Router<Page> {
     Router::new()
@@ -18,6 +22,7 @@ pub(super) fn routes() -> Router<Page> {
         .route("/api/v1/devices", get(devices))
         .route("/api/v1/devices/{name}", get(device))
         .route("/api/v1/commits", get(async |State(page): State<Page>| Json(&page.views().commits).into_response()))
+        .route("/api/v1/requests", get(async |State(page): State<Page>| Json(page.requests()).into_response()))
         .route("/api/v1/invalid", get(async |State(page): State<Page>| Json(&page.views().invalid).into_response()))
 }
 
@@ -28,8 +33,27 @@ async fn repository(State(page): State<Page>) -> Result<Response, Problem> {
     }
 }
 
-async fn devices(State(page): State<Page>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], page.devices_json()).into_response()
+/// Which devices are asked for. A parameter that is not known is refused: a filter must not be overlooked.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Which {
+    label_selector: Option<String>,
+    field_selector: Option<String>,
+}
+
+async fn devices(State(page): State<Page>, which: Result<Query<Which>, QueryRejection>) -> Result<Response, Problem> {
+    let malformed = |message: String| Problem::new(Class::Malformed, codes::SELECTOR_INVALID, message);
+    let Query(which) = which.map_err(|rejection| {
+        malformed(format!("labelSelector and fieldSelector may stand here, once each: {}", rejection.body_text()))
+    })?;
+    let selector = DeviceSelector::read(which.label_selector.as_deref(), which.field_selector.as_deref())
+        .map_err(|error| malformed(error.to_string()))?;
+    if selector.is_all() {
+        return Ok(([(CONTENT_TYPE, "application/json")], page.devices_json()).into_response());
+    }
+    let views = page.views();
+    let chosen: Vec<&DeviceView> = views.devices.iter().filter(|device| selector.matches(device)).collect();
+    Ok(Json(chosen).into_response())
 }
 
 async fn device(State(page): State<Page>, name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {

@@ -7,25 +7,29 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::admission::{Admission, Admissions, Identity};
-use bellwether_schemas::codes;
+use bellwether_core::admission::Identity;
+use bellwether_core::certificates::{Held, is_to_renew};
 use bellwether_schemas::head::{HeadRecord, MAX_HEAD};
+use bellwether_schemas::lives::is_renewal_due;
 use bellwether_schemas::report::{Directive, Presented, Reported};
 use bellwether_schemas::wire::proto::{DirectiveMessage, PollResponse, RenewRequest, RenewResponse, ReportMessage};
 use bellwether_schemas::wire::read_report;
+use bellwether_schemas::{Sha256Digest, codes};
 use bytes::Bytes;
 use jiff::Timestamp;
 use prost::Message as _;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::contract::devices_server::{Devices, DevicesServer};
+use super::callers::{CallerCheck, May};
 use super::listen::Caller;
 use super::problem::{Class, Problem};
+use super::rate::Pace;
 use super::sessions::Sessions;
-use crate::pki::{Authority, DEVICE_LIFE, Peer, RequestedKey};
+use crate::pki::{AuthorityError, AuthorityWatch, RequestedKey};
 use crate::publish::{PresentedMetadata, Publisher};
 
 /// The service of `schemas/proto`.
@@ -38,6 +42,8 @@ pub(super) mod contract {
 const MAX_REPORT: usize = 64 * 1024;
 /// Bytes of presented metadata.
 const MAX_PRESENTED: usize = 1024 * 1024;
+/// Authorities that a device may name.
+const MAX_AUTHORITIES: usize = 16;
 /// How long the loop may take to answer a report.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
@@ -62,9 +68,11 @@ pub struct Incoming {
 
 /// What the listener works with.
 pub(super) struct DevicesListener {
-    pub(super) authority: Arc<Authority>,
+    pub(super) authority: AuthorityWatch,
     pub(super) publisher: Publisher,
-    pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
+    pub(super) callers: CallerCheck,
+    /// How fast a change of the authority is passed on.
+    pub(super) renewals: Pace,
     pub(super) incoming: mpsc::Sender<Incoming>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) shutdown: CancellationToken,
@@ -91,8 +99,8 @@ impl Devices for Service {
 
     async fn session(&self, request: Request<Streaming<ReportMessage>>) -> Result<Response<Directives>, Status> {
         let caller = caller(&request)?;
-        let identity = self.0.admitted(&caller)?.0;
-        let session = self.0.sessions.open(&identity.device);
+        let identity = self.0.callers.admit(&caller).await?.0;
+        let session = self.0.sessions.open(&identity.device, caller.bearer()?.key);
         let (id, directives, gone) = (session.id, session.directives, session.gone);
         let listener = self.0.clone();
         let reports = request.into_inner();
@@ -100,7 +108,7 @@ impl Devices for Service {
             let end = tokio::select! {
                 () = gone.cancelled() => None,
                 () = listener.shutdown.cancelled() => Some(Problem::busy("the reconciler is stopping")),
-                refused = listener.refused(&caller) => Some(refused),
+                refused = listener.callers.refused(&caller) => Some(refused),
                 end = listener.read(reports, &caller, &directives) => end,
             };
             listener.sessions.end(&identity.device, id, end.map(Status::from));
@@ -110,15 +118,15 @@ impl Devices for Service {
 
     async fn poll(&self, request: Request<ReportMessage>) -> Result<Response<PollResponse>, Status> {
         let caller = caller(&request)?;
-        self.0.within_rate(&caller)?;
+        let (identity, _) = self.0.callers.admit(&caller).await?;
+        self.0.within_rate(&identity)?;
         let directives = self.0.report(&caller, request.into_inner()).await?;
         Ok(Response::new(PollResponse { directives: directives.into_iter().map(Into::into).collect() }))
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
         let caller = caller(&request)?;
-        self.0.within_rate(&caller)?;
-        Ok(Response::new(RenewResponse { certificate: self.0.renew(&caller, &request.get_ref().csr)? }))
+        Ok(Response::new(self.0.renew(&caller, &request.get_ref().csr).await?))
     }
 }
 
@@ -127,49 +135,12 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, Problem> {
     request.extensions().get::<Caller>().cloned().ok_or_else(unknown)
 }
 
-/// Whether a device may do what devices do, or report only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum May {
-    Everything,
-    ReportOnly,
-}
-
-/// Judges a caller by its certificate and the history. As long as none is accepted, whoever has a certificate may report.
-pub(super) fn judge(caller: &Caller, admissions: Option<&Admissions>) -> Result<(Identity, May), Problem> {
-    let Peer { identity, .. } = caller.peer(Timestamp::now())?;
-    let Some(admissions) = admissions else { return Ok((identity.clone(), May::ReportOnly)) };
-    match admissions.admit(identity) {
-        Admission::Full => Ok((identity.clone(), May::Everything)),
-        Admission::ReportOnly { .. } => Ok((identity.clone(), May::ReportOnly)),
-        Admission::Refused { code, why } => Err(Problem::new(Class::Forbidden, code, why)),
-    }
-}
-
 impl DevicesListener {
-    fn admitted(&self, caller: &Caller) -> Result<(Identity, May), Problem> {
-        judge(caller, self.admissions.borrow().as_deref())
-    }
-
-    fn within_rate(&self, caller: &Caller) -> Result<(), Problem> {
-        let (identity, _) = self.admitted(caller)?;
+    fn within_rate(&self, identity: &Identity) -> Result<(), Problem> {
         self.sessions.take(&identity.device).map_err(|wait| {
             let message = format!("{} may call again in {} ms", identity.device, wait.as_millis());
             Problem::new(Class::TooMany, codes::TOO_MANY_REQUESTS, message)
         })
-    }
-
-    /// Waits until the history refuses the caller.
-    async fn refused(&self, caller: &Caller) -> Problem {
-        let mut admissions = self.admissions.clone();
-        loop {
-            let judged = judge(caller, admissions.borrow_and_update().as_deref());
-            if let Err(problem) = judged {
-                return problem;
-            }
-            if admissions.changed().await.is_err() {
-                return Problem::busy("the reconciler is stopping");
-            }
-        }
     }
 
     /// Reads reports and sends the loop's answers, until the device ends the session or must not go on.
@@ -201,9 +172,13 @@ impl DevicesListener {
         }
     }
 
-    async fn report(&self, caller: &Caller, message: ReportMessage) -> Result<Vec<Directive>, Problem> {
-        let (identity, may) = self.admitted(caller)?;
+    async fn report(&self, caller: &Caller, mut message: ReportMessage) -> Result<Vec<Directive>, Problem> {
+        let (identity, may) = self.callers.admit(caller).await?;
         check_size(&message)?;
+        if let Some(authorities) = read_authorities(&std::mem::take(&mut message.authorities)) {
+            let unrecorded = |_| Problem::busy("which authorities the device trusts cannot be recorded now");
+            self.callers.used.trusts(caller.bearer()?, authorities).await.map_err(unrecorded)?;
+        }
         let (reported, mut presented) = read_report(message);
         self.sessions.count_report();
         let (reply, answer) = oneshot::channel();
@@ -220,7 +195,7 @@ impl DevicesListener {
         match timeout(ANSWER_TIME, answer).await {
             Ok(Ok(mut directives)) => {
                 // A session may last for longer than its certificate.
-                if !report_only && is_renewal_due(caller.peer(Timestamp::now())?, Timestamp::now()) {
+                if !report_only && self.is_to_renew(caller)? {
                     directives.push(Directive::Renew);
                 }
                 Ok(directives)
@@ -253,28 +228,50 @@ impl DevicesListener {
         Some(read.ok()?.record)
     }
 
-    fn renew(&self, caller: &Caller, csr: &[u8]) -> Result<String, Problem> {
-        let (identity, may) = self.admitted(caller)?;
-        if may == May::ReportOnly {
-            let message = format!("no accepted landing lists entry {} of {}", identity.entry, identity.enrollment);
-            return Err(Problem::new(Class::Forbidden, codes::ENTRY_UNLISTED, message));
-        }
+    /// Whether the device is to be told to renew its certificate now. A change of the authority is passed on at a pace.
+    fn is_to_renew(&self, caller: &Caller) -> Result<bool, Problem> {
         let now = Timestamp::now();
+        let peer = caller.peer(now)?;
+        let (issuing, authorities) = {
+            let authority = self.authority.borrow();
+            (authority.issuing().name, authority.fingerprints())
+        };
+        let trusts = self.callers.used.trusted_by(peer);
+        let of_issuing = peer.issuer == issuing;
+        let held = Held { from: peer.not_before, until: peer.not_after, of_issuing, trusts: trusts.as_deref() };
+        Ok(is_to_renew(&held, &authorities, now)
+            && (is_renewal_due(peer.not_before, peer.not_after, now)
+                || self.renewals.take(tokio::time::Instant::now())))
+    }
+
+    async fn renew(&self, caller: &Caller, csr: &[u8]) -> Result<RenewResponse, Problem> {
+        let peer = self.callers.admit_renewal(caller).await?;
+        self.within_rate(&peer.identity)?;
         let malformed = |message: String| Problem::new(Class::Malformed, codes::REQUEST_KEY, message);
         let key = RequestedKey::from_der(csr).map_err(|error| malformed(error.to_string()))?;
-        if *key.fingerprint() == caller.peer(now)?.key {
+        if *key.fingerprint() == peer.key {
             return Err(malformed("the request is for the key of the old certificate".to_owned()));
         }
-        self.authority.issue(&key, &identity, now).map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, device = %identity.device, "cannot renew");
-            Problem::new(Class::Internal, codes::ISSUE_FAILED, "the certificate could not be signed")
-        })
+        let authority = self.authority.borrow().clone();
+        let certificate = authority.renew(&key, peer, Timestamp::now()).map_err(|error| match error {
+            AuthorityError::TooOften => Problem::new(Class::TooMany, error.code(), error.to_string()),
+            error => {
+                let device = &peer.identity.device;
+                tracing::error!(error = &error as &dyn std::error::Error, %device, "cannot renew");
+                Problem::new(Class::Internal, codes::ISSUE_FAILED, "the certificate could not be signed")
+            }
+        })?;
+        Ok(RenewResponse { certificate, authorities: authority.bundle() })
     }
 }
 
-/// Whether two thirds of a certificate's life are over.
-fn is_renewal_due(peer: &Peer, now: Timestamp) -> bool {
-    peer.not_after.duration_since(now) <= DEVICE_LIFE / 3
+/// The fingerprints of authorities in a report, sorted; nothing where it names none, or what cannot be some.
+fn read_authorities(said: &[Bytes]) -> Option<Vec<Sha256Digest>> {
+    let read = |bytes: &Bytes| <[u8; 32]>::try_from(bytes.as_ref()).map(Sha256Digest::from_bytes).ok();
+    let mut all = said.iter().map(read).collect::<Option<Vec<_>>>()?;
+    all.sort_unstable();
+    all.dedup();
+    (1..=MAX_AUTHORITIES).contains(&all.len()).then_some(all)
 }
 
 fn check_size(message: &ReportMessage) -> Result<(), Problem> {

@@ -1,10 +1,12 @@
-//! The `enroll` listener: a token that git lists becomes a certificate, once.
+//! The `enroll` listener: a token that git lists becomes a certificate, once; so does a key that a person approved, and a
+//! factory's certificate.
 //!
 //! Order: the token is judged by the history, spent, and only then signed for. A use that fails after that leaves the
 //! token spent; a repeat by the same key gets the certificate that was issued.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -13,23 +15,26 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use bellwether_core::admission::{Admissions, Domain, Identity, TokenRefusal, VoidTokens};
-use bellwether_schemas::Sha256Digest;
 use bellwether_schemas::api::Condition;
 use bellwether_schemas::codes;
-use bellwether_schemas::enroll::{ENROLL_PATH, EnrollRequest, EnrollResponse};
+use bellwether_schemas::enroll::{Claim, ENROLL_PATH, EnrollRequest, EnrollResponse};
+use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, Sha256Digest};
 use jiff::Timestamp;
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 use tokio::sync::{Mutex, mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Advertise;
 use super::installer::SCRIPT_PATH;
+use super::listen::Origin;
 use super::problem::{Class, Problem};
+use super::rate::{Network, Rates};
+use super::requests::Requests;
 use super::spent::{Spend, SpentTokens, Use};
 use super::views::Views;
 use super::webhook::WEBHOOK_PATH;
-use crate::pki::{Authority, Peer, RequestedKey};
+use crate::pki::{AuthorityWatch, Peer, RequestedKey};
 
 /// Bytes of a request that are read.
 const MAX_BODY: usize = 64 * 1024;
@@ -41,8 +46,12 @@ const REGISTER_TIME: Duration = Duration::from_secs(10);
 pub(super) const ACCEPT_TIME: Duration = Duration::from_secs(10);
 /// Facts that a device may state, and bytes of each.
 const FACTS: (usize, usize) = (32, 256);
-/// Locks that keep two requests with one token apart.
+/// Locks that keep two requests with one token, or one key, apart.
 const LOCKS: usize = 64;
+/// Requests of one address, and of all: a burst, and the time after which one more is taken. A thousand devices behind one
+/// address may enroll at once; and as many as may wait for approval there ask less often than that.
+const OF_ONE: (u32, Duration) = (1_024, Duration::from_millis(50));
+const OF_ALL: (u32, Duration) = (4_096, Duration::from_millis(5));
 
 /// A device that enrolled, for the loop to register.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +65,7 @@ pub struct Enrolled {
 }
 
 pub(super) struct Enroll {
-    pub(super) authority: Arc<Authority>,
+    pub(super) authority: AuthorityWatch,
     pub(super) domain: Domain,
     pub(super) advertise: Advertise,
     pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
@@ -65,11 +74,53 @@ pub(super) struct Enroll {
     pub(super) spent: SpentTokens,
     pub(super) enrolled: mpsc::Sender<Enrolled>,
     pub(super) locks: Vec<Mutex<()>>,
+    pub(super) requests: Arc<Requests>,
+    pub(super) limits: Limits,
 }
 
 impl Enroll {
     pub(super) fn locks() -> Vec<Mutex<()>> {
         (0..LOCKS).map(|_| Mutex::new(())).collect()
+    }
+}
+
+/// How much the world may ask for.
+#[derive(Debug)]
+pub(super) struct Limits(std::sync::Mutex<(Rates<Network>, Rates<()>)>);
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self(std::sync::Mutex::new((Rates::new(OF_ONE.0, OF_ONE.1), Rates::new(OF_ALL.0, OF_ALL.1))))
+    }
+}
+
+impl Limits {
+    /// Takes one request of an address, or says how long it must wait. What one address has too much of is not taken from
+    /// all others.
+    pub(super) fn take(&self, network: Network, now: Instant) -> Result<(), Duration> {
+        let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of_one, of_all) = &mut *rates;
+        of_one.take(&network, now)?;
+        of_all.take(&(), now)
+    }
+}
+
+/// What a device asks, but for the right by which it does.
+struct Asked {
+    key: RequestedKey,
+    csr: CertificateSigningRequestDer<'static>,
+    facts: BTreeMap<String, String>,
+    from: IpAddr,
+    at: Timestamp,
+}
+
+impl Asked {
+    fn read(csr: &str, facts: BTreeMap<String, String>, from: IpAddr, at: Timestamp) -> Result<Self, Problem> {
+        let key = RequestedKey::from_pem(csr)
+            .map_err(|error| Problem::new(Class::Malformed, error.code(), error.to_string()))?;
+        let csr = CertificateSigningRequestDer::from_pem_slice(csr.as_bytes())
+            .map_err(|_| malformed("the certificate request is not PEM"))?;
+        Ok(Self { key, csr, facts, from, at })
     }
 }
 
@@ -92,12 +143,22 @@ async fn other_method() -> Response {
 }
 
 async fn answer(State(enroll): State<Arc<Enroll>>, request: Request) -> Result<Json<EnrollResponse>, Problem> {
+    let from = request.extensions().get().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Origin(address)| *address);
+    // Before anything is read: whoever floods the listener gets no work done and no line in the log.
+    enroll.limits.take(from.into(), Instant::now()).map_err(|wait| {
+        tracing::debug!(%from, ?wait, "too many enrollment requests");
+        let message = "too many enrollment requests from this address, or from all";
+        Problem::new(Class::TooMany, codes::ENROLL_RATE, message).after(wait)
+    })?;
     let request = read(request.into_body()).await?;
     // A client that hangs up must not stop an enrollment between spending the token and recording the certificate.
-    let task = tokio::spawn(async move { enroll.enroll(request, Timestamp::now()).await });
+    let task = tokio::spawn(async move { enroll.enroll(request, from, Timestamp::now()).await });
     let answer = task.await.map_err(|_| failed("the enrollment ended unexpectedly"))?;
-    if let Err(problem) = &answer {
-        tracing::warn!(code = %problem.code, "an enrollment was refused: {}", problem.message);
+    match &answer {
+        Err(problem) if problem.class != Class::Pending => {
+            tracing::warn!(code = %problem.code, %from, "an enrollment was refused: {}", problem.message);
+        }
+        Err(_) | Ok(_) => {}
     }
     answer.map(Json)
 }
@@ -185,57 +246,85 @@ impl Enroll {
         Problem::busy(format!("no history is accepted yet: the repository is {condition}"))
     }
 
-    async fn enroll(&self, request: EnrollRequest, now: Timestamp) -> Result<EnrollResponse, Problem> {
-        let token = token_hash(&request.token)?;
-        let key = RequestedKey::from_pem(&request.csr)
-            .map_err(|error| Problem::new(Class::Malformed, error.code(), error.to_string()))?;
+    async fn enroll(&self, request: EnrollRequest, from: IpAddr, now: Timestamp) -> Result<EnrollResponse, Problem> {
+        let EnrollRequest { claim, csr, facts } = request;
+        match claim {
+            Claim::Token(token) => {
+                let token = token_hash(&token)?;
+                self.by_token(token, Asked::read(&csr, facts, from, now)?).await
+            }
+            Claim::Approval(enrollment) => self.by_key(enrollment, Asked::read(&csr, facts, from, now)?).await,
+            Claim::Factory(enrollment, proof) => {
+                self.by_factory(enrollment, &proof, Asked::read(&csr, facts, from, now)?).await
+            }
+        }
+    }
+
+    /// Waits until whoever asks with the same token or key was answered; a repeat then finds the certificate.
+    async fn alone(&self, hash: &Sha256Digest) -> tokio::sync::MutexGuard<'_, ()> {
+        self.locks[usize::from(hash.as_bytes()[0]) % LOCKS].lock().await
+    }
+
+    fn identity(&self, enrollment: EnrollmentName, entry: EntryId, device: DeviceName) -> Identity {
+        Identity { domain: self.domain.clone(), enrollment, entry, device }
+    }
+
+    async fn by_token(&self, token: Sha256Digest, asked: Asked) -> Result<EnrollResponse, Problem> {
         self.some_history().await?;
-        // A repeat of the same request waits for the first one, and then finds its certificate.
-        let _alone = self.locks[usize::from(token.as_bytes()[0]) % LOCKS].lock().await;
+        let _alone = self.alone(&token).await;
         // What the history says now: it may have changed during the wait.
         let admissions = self.admissions.borrow().clone().ok_or_else(|| self.no_history())?;
         let void = *self.void.borrow();
-        let grant = match admissions.token(&token, now).and_then(|grant| void.check(grant)) {
-            Ok(grant) => grant,
+        let key = asked.key.fingerprint();
+        let granted = admissions.token(&token, asked.at).and_then(|grant| void.check(grant));
+        let granted = granted.and_then(|grant| Ok((admissions.name_for(&grant, key)?, grant)));
+        let (device, grant) = match granted {
+            Ok(granted) => granted,
             // Whose answer was lost may still ask for it; nothing new is issued.
-            Err(refusal @ (TokenRefusal::Expired { .. } | TokenRefusal::Void { .. })) => {
-                return match self.spent.look_up(&token, key.fingerprint()).await.map_err(store_failed)? {
+            Err(refusal @ (TokenRefusal::Expired { .. } | TokenRefusal::Void { .. } | TokenRefusal::NoName(_))) => {
+                return match self.spent.look_up(&token, key).await.map_err(store_failed)? {
                     Some(Spend::Issued(certificate)) => self.response(certificate),
                     Some(Spend::Fresh | Spend::Spent) | None => Err(refused(&refusal)),
                 };
             }
             Err(refusal) => return Err(refused(&refusal)),
         };
-        let device = admissions.name_for(&grant, key.fingerprint()).map_err(|refusal| refused(&refusal))?;
-        let identity =
-            Identity { domain: self.domain.clone(), enrollment: grant.enrollment, entry: grant.entry, device };
-        let used = Use { token, key: *key.fingerprint(), identity, at: now };
+        let identity = self.identity(grant.enrollment, grant.entry, device);
+        let used = Use { token, key: *key, identity, at: asked.at };
         match self.spent.spend(&used).await.map_err(store_failed)? {
-            Spend::Fresh => self.issue(&used, &key, request.facts).await,
+            Spend::Fresh => self.issue_once(&used, asked).await,
             Spend::Issued(certificate) => self.response(certificate),
             Spend::Spent => Err(spent()),
         }
     }
 
-    async fn issue(
-        &self,
-        used: &Use,
-        key: &RequestedKey,
-        facts: BTreeMap<String, String>,
-    ) -> Result<EnrollResponse, Problem> {
-        let certificate = self.authority.issue(key, &used.identity, used.at).map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, device = %used.identity.device, "cannot issue");
-            failed("the certificate could not be signed; the token stays spent")
-        })?;
+    /// Issues the certificate of a use, and records it before anybody has it.
+    async fn issue_once(&self, used: &Use, asked: Asked) -> Result<EnrollResponse, Problem> {
+        let certificate = self.issue(&used.identity, &asked)?;
         self.spent.record(used, &certificate).await.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, device = %used.identity.device, "cannot record");
-            failed("the certificate could not be recorded; the token stays spent")
+            failed("the certificate could not be recorded; a token stays spent")
         })?;
-        tracing::info!(device = %used.identity.device, enrollment = %used.identity.enrollment, "a device enrolled");
-        let enrolled = Enrolled { identity: used.identity.clone(), facts, at: used.at };
+        self.welcome(used.identity.clone(), asked, certificate).await
+    }
+
+    fn issue(&self, identity: &Identity, asked: &Asked) -> Result<String, Problem> {
+        let authority = self.authority.borrow().clone();
+        authority.issue(&asked.key, identity, asked.at).map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, device = %identity.device, "cannot issue");
+            failed("the certificate could not be signed; a token stays spent")
+        })
+    }
+
+    /// Tells the loop of a device that gets its certificate, and answers it.
+    async fn welcome(&self, identity: Identity, asked: Asked, certificate: String) -> Result<EnrollResponse, Problem> {
+        let Identity { device, enrollment, entry, .. } = &identity;
+        tracing::info!(%device, %enrollment, %entry, from = %asked.from, "a device enrolled");
+        let device = device.clone();
+        let enrolled = Enrolled { identity, facts: asked.facts, at: asked.at };
         // The device has its certificate; if the loop does not hear of it now, it will with the first report.
         if self.enrolled.send_timeout(enrolled, REGISTER_TIME).await.is_err() {
-            tracing::warn!(device = %used.identity.device, "the loop did not hear of a new device");
+            tracing::warn!(%device, "the loop did not hear of a new device");
         }
         self.response(certificate)
     }
@@ -251,3 +340,5 @@ impl Enroll {
         Ok(EnrollResponse { device: peer.identity.device, certificate, devices, updates })
     }
 }
+
+mod without_token;

@@ -1,6 +1,6 @@
 //! The accept loop that every listener shares: TLS, limits, who is calling, an orderly end.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use bellwether_core::admission::Domain;
 use bellwether_schemas::codes::{self, Code};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use rustls::{AlertDescription, ServerConfig};
+use rustls::AlertDescription;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,6 +24,7 @@ use tower::ServiceExt as _;
 
 use super::limits::{Limits, PerDevice};
 use super::problem::{Class, Problem};
+use super::tls::ConfigWatch;
 use crate::pki::{Peer, PeerError};
 
 /// How long a client may take for the TLS handshake, and then for the head of its first request.
@@ -69,7 +70,7 @@ pub(crate) struct Listener {
 pub(crate) struct Service {
     pub(crate) router: Router,
     /// None serves plain HTTP.
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) tls: Option<ConfigWatch>,
     /// The domain of the certificates that devices show here; none where nobody shows one.
     pub(crate) devices_of: Option<Domain>,
     pub(crate) limits: Limits,
@@ -79,17 +80,25 @@ pub(crate) struct Service {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller(Arc<Result<Peer, PeerError>>);
 
+/// The address that a request comes from, as an extension of each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin(pub(crate) IpAddr);
+
 impl Caller {
-    /// The device, or why the certificate is no device's. TLS saw that it was valid then; this asks whether it still is.
+    /// The device, or why the certificate is no device's. TLS lets expired certificates pass; this does not.
     pub(crate) fn peer(&self, now: jiff::Timestamp) -> Result<&Peer, Problem> {
-        match &*self.0 {
-            Ok(peer) if now < peer.not_after => Ok(peer),
-            Ok(peer) => {
-                let message = format!("the certificate of {} expired at {}", peer.identity.device, peer.not_after);
-                Err(Problem::new(Class::Unknown, codes::CERTIFICATE_EXPIRED, message))
-            }
-            Err(error) => Err(Problem::new(Class::Forbidden, error.code(), error.to_string())),
+        let peer = self.bearer()?;
+        if now < peer.not_after {
+            return Ok(peer);
         }
+        let message = format!("the certificate of {} expired at {}", peer.identity.device, peer.not_after);
+        Err(Problem::new(Class::Unknown, codes::CERTIFICATE_EXPIRED, message))
+    }
+
+    /// The same, though the certificate may have expired: good for nothing but a renewal.
+    pub(super) fn bearer(&self) -> Result<&Peer, Problem> {
+        let foreign = |error: &PeerError| Problem::new(Class::Forbidden, error.code(), error.to_string());
+        self.0.as_ref().as_ref().map_err(foreign)
     }
 }
 
@@ -151,9 +160,9 @@ async fn connect(stream: TcpStream, service: &Service, per_device: &PerDevice, s
     let _ = stream.set_nodelay(true);
     let peer = stream.peer_addr().ok();
     let Some(tls) = &service.tls else {
-        return drive(stream, service, None, shutdown).await;
+        return drive(stream, service, (None, peer), shutdown).await;
     };
-    let handshake = timeout(HANDSHAKE, TlsAcceptor::from(tls.clone()).accept(stream));
+    let handshake = timeout(HANDSHAKE, TlsAcceptor::from(tls.borrow().clone()).accept(stream));
     let stream = tokio::select! {
         () = shutdown.cancelled() => return,
         stream = handshake => stream,
@@ -174,18 +183,13 @@ async fn connect(stream: TcpStream, service: &Service, per_device: &PerDevice, s
         Some((_, place)) => place,
         None => None,
     };
-    drive(stream, service, caller, shutdown).await;
+    drive(stream, service, (caller, peer), shutdown).await;
 }
 
 /// A client that showed a certificate is worth a line; whatever else knocks at an open port is not.
 fn say_refused(error: &std::io::Error, peer: Option<SocketAddr>) {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {
-        Some(rustls::Error::InvalidCertificate(
-            rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. },
-        )) => {
-            tracing::warn!(code = %codes::CERTIFICATE_EXPIRED, ?peer, %error, "a client's certificate was refused");
-        }
         Some(rustls::Error::InvalidCertificate(_)) => {
             tracing::warn!(code = %codes::CERTIFICATE_FOREIGN, ?peer, %error, "a client's certificate was refused");
         }
@@ -202,10 +206,15 @@ fn say_refused(error: &std::io::Error, peer: Option<SocketAddr>) {
     }
 }
 
-async fn drive<S>(stream: S, service: &Service, caller: Option<Caller>, shutdown: CancellationToken)
-where
+async fn drive<S>(
+    stream: S,
+    service: &Service,
+    (caller, peer): (Option<Caller>, Option<SocketAddr>),
+    shutdown: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let origin = peer.map(|peer| Origin(peer.ip()));
     let asked = Arc::new(AtomicBool::new(false));
     let handler = hyper::service::service_fn({
         let (asked, router) = (asked.clone(), service.router.clone());
@@ -213,6 +222,9 @@ where
             asked.store(true, Ordering::Relaxed);
             if let Some(caller) = &caller {
                 request.extensions_mut().insert(caller.clone());
+            }
+            if let Some(origin) = origin {
+                request.extensions_mut().insert(origin);
             }
             router.clone().oneshot(request.map(Body::new))
         }

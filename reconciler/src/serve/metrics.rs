@@ -9,26 +9,8 @@ use super::sessions::Sessions;
 use super::views::Views;
 use super::webhook::Calls;
 
-const SUMMARIES: [Summary; 8] = [
-    Summary::Online,
-    Summary::Degraded,
-    Summary::Error,
-    Summary::Stale,
-    Summary::AwaitingReconnect,
-    Summary::ConflictPaused,
-    Summary::Revoked,
-    Summary::Decommissioned,
-];
-
-const UPDATED: [Updated; 7] = [
-    Updated::UpToDate,
-    Updated::OutOfDate,
-    Updated::Offered,
-    Updated::Updating,
-    Updated::Failed,
-    Updated::Reverting,
-    Updated::Unknown,
-];
+/// Missing commits that are counted one by one; devices can name as many as they like.
+const MISSING_NAMED: usize = 10;
 
 const CONDITIONS: [&str; 5] = ["Verified", "Stalled", "Rewound", "Unreachable", "Frozen"];
 
@@ -43,7 +25,7 @@ fn condition(condition: &Condition) -> &'static str {
 }
 
 /// The metrics of a snapshot.
-pub(super) fn render(views: &Views, sessions: &Sessions, webhook: &Calls) -> String {
+pub(super) fn render(views: &Views, requests: usize, sessions: &Sessions, webhook: &Calls) -> String {
     let mut text = String::new();
     let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -56,13 +38,26 @@ pub(super) fn render(views: &Views, sessions: &Sessions, webhook: &Calls) -> Str
         *by_summary.entry(device.status.summary.status).or_insert(0) += 1;
         *by_updated.entry(device.status.updated.status).or_insert(0) += 1;
     }
-    let summaries =
-        SUMMARIES.map(|word| (format!("{{status=\"{word:?}\"}}"), by_summary.get(&word).copied().unwrap_or(0)));
+    let summaries: Vec<_> = Summary::ALL
+        .iter()
+        .map(|word| (format!("{{status=\"{word}\"}}"), by_summary.get(word).copied().unwrap_or(0)))
+        .collect();
     family("bellwether_devices", "gauge", "Devices by how they are.", &summaries);
-    let updated = UPDATED.map(|word| (format!("{{status=\"{word:?}\"}}"), by_updated.get(&word).copied().unwrap_or(0)));
+    let updated: Vec<_> = Updated::ALL
+        .iter()
+        .map(|word| (format!("{{status=\"{word}\"}}"), by_updated.get(word).copied().unwrap_or(0)))
+        .collect();
     family("bellwether_devices_updated", "gauge", "Devices by how they stand to their target.", &updated);
     let plain = |value: u64| [(String::new(), value)];
     let count = |items: usize| u64::try_from(items).unwrap_or(u64::MAX);
+    let missing = views.missing_commits();
+    let named = missing.iter().take(MISSING_NAMED);
+    let named: Vec<_> =
+        named.map(|(commit, devices)| (format!("{{commit=\"{commit}\"}}"), count(devices.len()))).collect();
+    let help = "Commits that paused devices name and the history lacks.";
+    family("bellwether_missing_commits", "gauge", help, &plain(count(missing.len())));
+    let help = "Devices that a missing commit pauses, for the ten that pause the most.";
+    family("bellwether_missing_commit_devices", "gauge", help, &named);
     if let Some(repository) = &views.repository {
         let landing = repository.head.as_ref().map_or(0, |head| head.landing);
         family("bellwether_head_landing", "gauge", "Landing number of the accepted head.", &plain(landing));
@@ -71,6 +66,8 @@ pub(super) fn render(views: &Views, sessions: &Sessions, webhook: &Calls) -> Str
         family("bellwether_repository_condition", "gauge", "1 for the repository's condition.", &conditions);
     }
     family("bellwether_invalid_manifests", "gauge", "Manifests with problems.", &plain(count(views.invalid.len())));
+    let help = "Devices that wait for a person to approve their key.";
+    family("bellwether_enrollment_requests", "gauge", help, &plain(count(requests)));
     family("bellwether_sessions", "gauge", "Devices that have a session.", &plain(count(sessions.count())));
     family("bellwether_reports_total", "counter", "Reports since the start.", &plain(sessions.reports()));
     let calls = webhook.counts().map(|(result, count)| (format!("{{result=\"{result}\"}}"), count));

@@ -4,6 +4,7 @@
 //! admission allows, reports to the loop, published files, pages. Nothing here decides about a fleet.
 
 mod api;
+mod callers;
 mod devices;
 mod enroll;
 mod installer;
@@ -13,10 +14,12 @@ mod metrics;
 mod page;
 mod problem;
 mod rate;
+mod requests;
 mod sessions;
 mod spent;
 mod tls;
 mod updates;
+mod used;
 mod views;
 mod webhook;
 
@@ -26,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::admission::{Admissions, Domain, VoidTokens};
+use bellwether_schemas::Seconds;
 use bellwether_schemas::codes::{self, Code};
 use object_store::ObjectStore;
 use tokio::sync::{mpsc, watch};
@@ -39,15 +43,16 @@ pub use sessions::Sessions;
 pub use tls::TlsError;
 pub use views::Views;
 
+use self::callers::CallerCheck;
 use self::installer::FirstSteps;
 use self::limits::{Limits, raise_open_files, tell_of_few_sessions};
 use self::listen::{Listener, Service};
-use self::tls::{Clients, GRPC, HTTP, server_config};
+use self::used::UsedCertificates;
 use crate::installer::Source;
 use crate::installer::agents::Agents;
-use crate::pki::Authority;
+use crate::pki::AuthorityWatch;
 use crate::publish::Publisher;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Connections of the world: few, one request each. The longest is the download of an agent over a slow line.
 const ENROLL: Limits = Limits { connections: 1_024, streams: 4, age: Some(Duration::from_secs(1_800)) };
@@ -89,6 +94,8 @@ pub struct Settings {
     pub advertise: Advertise,
     /// The domain in certificates.
     pub domain: Domain,
+    /// How long after its end a device's certificate may still be renewed.
+    pub renew_grace: Seconds,
     /// The file with the secret that calls of the webhook are signed with.
     pub webhook_secret: Option<PathBuf>,
     /// What the installer is made of. A port of 0 in its address stands for the one that `enroll` got.
@@ -101,7 +108,7 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Shared {
     /// Signs certificates.
-    pub authority: Arc<Authority>,
+    pub authority: AuthorityWatch,
     /// Reads what devices present.
     pub publisher: Publisher,
     /// Published files and the records of spent tokens.
@@ -150,6 +157,9 @@ pub enum ServeError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// What is recorded of certificates cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl ServeError {
@@ -158,13 +168,14 @@ impl ServeError {
         match self {
             Self::Bind(error) => error.code(),
             Self::Tls(_) => codes::AUTHORITY_FILES,
+            Self::Store(_) => codes::DATABASE_FAILED,
         }
     }
 }
 
 /// Opens the four listeners and serves them until `shutdown`. When one cannot be opened, none is served.
 pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationToken) -> Result<Bound, ServeError> {
-    let Settings { listen, advertise, domain, webhook_secret, installer, agents } = settings;
+    let Settings { listen, advertise, domain, renew_grace, webhook_secret, installer, agents } = settings;
     let files = raise_open_files();
     let sessions = DEVICES.within(files, 12);
     tell_of_few_sessions(sessions.connections, files);
@@ -172,9 +183,14 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
     let devices = Listener::bind("devices", listen.devices).await?;
     let updates = Listener::bind("updates", listen.updates).await?;
     let page = Listener::bind("page", listen.page).await?;
-    let anyone = server_config(&shared.authority, Clients::Anyone, HTTP)?;
-    let grpc = server_config(&shared.authority, Clients::Devices, GRPC)?;
-    let mutual = server_config(&shared.authority, Clients::Devices, HTTP)?;
+    let tasks = TaskTracker::new();
+    let tls = tls::configs(shared.authority.clone(), &tasks, shutdown.clone())?;
+    let callers = CallerCheck {
+        admissions: shared.admissions.clone(),
+        used: UsedCertificates::load(&shared.store, &domain, (&tasks, &shutdown)).await?,
+        sessions: shared.sessions.clone(),
+        renew_grace: renew_grace.signed(),
+    };
     let advertise = Advertise {
         devices: with_port(&advertise.devices, devices.address()),
         updates: with_port(&advertise.updates, updates.address()),
@@ -184,7 +200,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
     let page_tls = !page.address().ip().is_loopback();
     let calls = Arc::new(webhook::Calls::default());
     let webhook = webhook::Webhook::new(webhook_secret, shared.fetch_now.clone(), calls.clone());
-    let tasks = TaskTracker::new();
+    let requests = Arc::new(requests::Requests::default());
     let bound = Bound {
         enroll: enroll.address(),
         devices: devices.address(),
@@ -197,10 +213,10 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         (
             enroll,
             Service {
-                router: enroll_router(&shared, &domain, advertise)
+                router: enroll_router(&shared, &domain, advertise, requests.clone())
                     .merge(webhook::router(Arc::new(webhook)))
                     .merge(first_steps),
-                tls: Some(anyone.clone()),
+                tls: Some(tls.anyone.clone()),
                 devices_of: None,
                 limits: ENROLL.within(files, 1),
             },
@@ -208,8 +224,8 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         (
             devices,
             Service {
-                router: devices_router(&shared, &shutdown),
-                tls: Some(grpc),
+                router: devices_router(&shared, callers.clone(), &shutdown),
+                tls: Some(tls.grpc),
                 devices_of: Some(domain.clone()),
                 limits: sessions,
             },
@@ -217,8 +233,8 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         (
             updates,
             Service {
-                router: updates_router(&shared),
-                tls: Some(mutual),
+                router: updates_router(&shared, callers),
+                tls: Some(tls.mutual),
                 devices_of: Some(domain),
                 limits: UPDATES.within(files, 2),
             },
@@ -226,8 +242,8 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         (
             page,
             Service {
-                router: page_router(&shared, calls),
-                tls: page_tls.then_some(anyone),
+                router: page_router(&shared, calls, requests),
+                tls: page_tls.then_some(tls.anyone),
                 devices_of: None,
                 limits: PAGE.within(files, 1),
             },
@@ -248,11 +264,21 @@ fn with_port(advertised: &str, bound: SocketAddr) -> String {
     }
 }
 
-fn enroll_router(shared: &Shared, domain: &Domain, advertise: Advertise) -> axum::Router {
-    enroll::router(Arc::new(enrollment(shared, domain, advertise)))
+fn enroll_router(
+    shared: &Shared,
+    domain: &Domain,
+    advertise: Advertise,
+    requests: Arc<requests::Requests>,
+) -> axum::Router {
+    enroll::router(Arc::new(enrollment(shared, domain, advertise, requests)))
 }
 
-fn enrollment(shared: &Shared, domain: &Domain, advertise: Advertise) -> enroll::Enroll {
+fn enrollment(
+    shared: &Shared,
+    domain: &Domain,
+    advertise: Advertise,
+    requests: Arc<requests::Requests>,
+) -> enroll::Enroll {
     enroll::Enroll {
         authority: shared.authority.clone(),
         domain: domain.clone(),
@@ -263,30 +289,35 @@ fn enrollment(shared: &Shared, domain: &Domain, advertise: Advertise) -> enroll:
         spent: spent::SpentTokens::new(shared.objects.clone(), shared.store.clone(), domain.clone()),
         enrolled: shared.enrolled.clone(),
         locks: enroll::Enroll::locks(),
+        requests,
+        limits: enroll::Limits::default(),
     }
 }
 
-fn devices_router(shared: &Shared, shutdown: &CancellationToken) -> axum::Router {
+fn devices_router(shared: &Shared, callers: CallerCheck, shutdown: &CancellationToken) -> axum::Router {
     devices::router(devices::DevicesListener {
         authority: shared.authority.clone(),
         publisher: shared.publisher.clone(),
-        admissions: shared.admissions.clone(),
+        callers,
+        renewals: rate::Pace::default(),
         incoming: shared.incoming.clone(),
         sessions: shared.sessions.clone(),
         shutdown: shutdown.clone(),
     })
 }
 
-fn updates_router(shared: &Shared) -> axum::Router {
+fn updates_router(shared: &Shared, callers: CallerCheck) -> axum::Router {
     updates::router(Arc::new(updates::Updates {
         objects: shared.objects.clone(),
-        admissions: shared.admissions.clone(),
+        callers,
         listed: updates::Listed::default(),
     }))
 }
 
-fn page_router(shared: &Shared, calls: Arc<webhook::Calls>) -> axum::Router {
-    page::router(page::Page::new(shared.views.clone(), shared.sessions.clone(), calls))
+fn page_router(shared: &Shared, calls: Arc<webhook::Calls>, requests: Arc<requests::Requests>) -> axum::Router {
+    let admissions = shared.admissions.clone();
+    let waiting = page::Waiting { requests, admissions };
+    page::router(page::Page::new(shared.views.clone(), shared.sessions.clone(), calls, waiting))
 }
 
 #[cfg(test)]

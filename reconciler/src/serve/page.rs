@@ -10,10 +10,14 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
-use bellwether_core::plan::{Advice, advice};
+use bellwether_core::admission::Admissions;
+use bellwether_core::plan::{Advice, device_advice};
 use bellwether_schemas::api::{
-    CommitView, Condition, DeviceView, RepositoryView, RolloutState, RolloutView, Summary, Updated,
+    ClaimKind, CommitView, Condition, DeviceView, MissingCommit, RepositoryView, RequestView, RolloutState,
+    RolloutView, Stand, Summary, Updated,
 };
+use bellwether_schemas::select::DeviceSelector;
+use bellwether_schemas::{EnrollmentName, Sha256Digest};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
@@ -23,6 +27,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::problem::Problem;
+use super::requests::Requests;
 use super::sessions::Sessions;
 use super::updates::get_only;
 use super::views::Views;
@@ -42,7 +47,15 @@ pub(super) struct Page {
     views: watch::Receiver<Arc<Views>>,
     sessions: Arc<Sessions>,
     webhook: Arc<Calls>,
+    waiting: Waiting,
     devices_json: Arc<Mutex<Option<DevicesJson>>>,
+}
+
+/// What tells of devices that wait for a person to approve their key.
+#[derive(Clone)]
+pub(super) struct Waiting {
+    pub(super) requests: Arc<Requests>,
+    pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
 }
 
 /// All devices as JSON, and the snapshot that they are of.
@@ -52,8 +65,22 @@ struct DevicesJson {
 }
 
 impl Page {
-    pub(super) fn new(views: watch::Receiver<Arc<Views>>, sessions: Arc<Sessions>, webhook: Arc<Calls>) -> Self {
-        Self { views, sessions, webhook, devices_json: Arc::default() }
+    pub(super) fn new(
+        views: watch::Receiver<Arc<Views>>,
+        sessions: Arc<Sessions>,
+        webhook: Arc<Calls>,
+        waiting: Waiting,
+    ) -> Self {
+        Self { views, sessions, webhook, waiting, devices_json: Arc::default() }
+    }
+
+    /// The devices that wait for a person to approve their key.
+    pub(super) fn requests(&self) -> Vec<RequestView> {
+        let admissions = self.waiting.admissions.borrow().clone();
+        let awaits = |enrollment: &EnrollmentName, key: &Sha256Digest| {
+            admissions.as_ref().is_some_and(|admissions| admissions.awaits_approval(enrollment, key))
+        };
+        self.waiting.requests.list(awaits, Timestamp::now())
     }
 
     /// All devices as JSON: made once for each snapshot, however many ask.
@@ -107,7 +134,7 @@ async fn ready(State(page): State<Page>) -> Result<&'static str, Problem> {
 }
 
 async fn metrics_text(State(page): State<Page>) -> Response {
-    let text = metrics::render(&page.views(), &page.sessions, &page.webhook);
+    let text = metrics::render(&page.views(), page.requests().len(), &page.sessions, &page.webhook);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
@@ -118,7 +145,7 @@ async fn style() -> Response {
 
 #[derive(serde::Deserialize)]
 struct Filter {
-    /// A fleet's name, or part of a device's.
+    /// A selector, a fleet's name, or part of a device's.
     #[serde(default)]
     q: String,
 }
@@ -127,12 +154,17 @@ struct Filter {
 #[template(path = "overview.html")]
 struct Overview<'a> {
     views: &'a Views,
+    requests: &'a [RequestView],
     attention: Vec<Attention<'a>>,
     q: &'a str,
+    /// Why `q` is no selector, although it has operators.
+    fault: Option<String>,
     devices: Vec<&'a DeviceView>,
     matching: usize,
     up_to_date: usize,
-    paused: usize,
+    /// How many devices there are of each word that is true of any.
+    summaries: Vec<(Summary, usize)>,
+    updates: Vec<(Updated, usize)>,
     commits: &'a [CommitView],
 }
 
@@ -153,30 +185,36 @@ struct Missing<'a> {
 
 async fn overview(State(page): State<Page>, filter: Result<Query<Filter>, QueryRejection>) -> Response {
     let q = filter.map(|Query(filter)| filter.q).unwrap_or_default();
-    let views = page.views();
-    render(&overview_of(&views, q.trim()))
+    let (views, requests) = (page.views(), page.requests());
+    render(&overview_of(&views, &requests, q.trim()))
 }
 
-fn overview_of<'a>(views: &'a Views, q: &'a str) -> Overview<'a> {
-    let matches = |device: &&DeviceView| {
-        q.is_empty()
-            || device.name.as_str().contains(q)
-            || device.fleet.as_ref().is_some_and(|fleet| fleet.as_str() == q)
-            || device.labels.iter().any(|(key, value)| format!("{key}={value}") == q)
+fn overview_of<'a>(views: &'a Views, requests: &'a [RequestView], q: &'a str) -> Overview<'a> {
+    let search = DeviceSelector::search(q);
+    let matches = |device: &&DeviceView| match &search {
+        Ok(Some(selector)) => selector.matches(device),
+        Ok(None) => device.name.as_str().contains(q) || device.fleet.as_ref().is_some_and(|fleet| fleet.as_str() == q),
+        Err(_) => false,
     };
     let mut devices: Vec<_> = views.devices.iter().filter(matches).collect();
     let matching = devices.len();
     // Who waits for something comes first, so that a long list does not hide it.
     devices.sort_by_key(|device| device.reason.is_none());
     devices.truncate(SHOWN);
-    let current = |device: &&DeviceView| device.status.updated.status == Updated::UpToDate;
+    let of = |word: Updated| views.devices.iter().filter(|device| device.status.updated.status == word).count();
+    let summed = |word: Summary| views.devices.iter().filter(|device| device.status.summary.status == word).count();
+    let summaries = Summary::ALL.iter().map(|word| (*word, summed(*word)));
+    let updates = Updated::ALL.iter().map(|word| (*word, of(*word)));
     Overview {
-        attention: attention(views),
+        attention: attention(views, requests),
+        requests,
         q,
+        fault: search.as_ref().err().map(ToString::to_string),
         devices,
         matching,
-        up_to_date: views.devices.iter().filter(current).count(),
-        paused: views.devices.iter().filter(|device| device.status.summary.status == Summary::ConflictPaused).count(),
+        up_to_date: of(Updated::UpToDate),
+        summaries: summaries.filter(|(_, devices)| *devices > 0).collect(),
+        updates: updates.filter(|(_, devices)| *devices > 0).collect(),
         commits: &views.commits[..views.commits.len().min(20)],
         views,
     }
@@ -185,11 +223,7 @@ fn overview_of<'a>(views: &'a Views, q: &'a str) -> Overview<'a> {
 async fn device(State(page): State<Page>, Path(name): Path<String>) -> Response {
     let views = page.views();
     match views.devices.iter().find(|device| device.name.as_str() == name) {
-        Some(device) => {
-            let reason = device.reason.as_ref();
-            let advice = reason.and_then(|why| advice(why, Some(&device.name), device.fleet.as_ref()));
-            render(&Device { views: &views, device, advice })
-        }
+        Some(device) => render(&Device { views: &views, device, advice: device_advice(device) }),
         None => (StatusCode::NOT_FOUND, render(&Missing { views: &views, name: &name })).into_response(),
     }
 }
@@ -206,7 +240,10 @@ fn render(template: &impl Template) -> Response {
 
 /// Words that templates use for values.
 mod words {
-    use super::{Condition, DeviceView, RepositoryView, RolloutState, RolloutView, Summary, Timestamp, Updated};
+    use super::{
+        ClaimKind, Condition, MissingCommit, RepositoryView, RolloutState, RolloutView, Stand, Summary, Timestamp,
+        Updated,
+    };
 
     pub(super) use bellwether_core::plan::moment as time;
 
@@ -234,17 +271,35 @@ mod words {
         text
     }
 
+    /// A search, as it stands in an address.
+    pub(super) fn search(q: &str) -> String {
+        url::form_urlencoded::byte_serialize(q.as_bytes()).collect()
+    }
+
+    /// What a device does with a commit that is missing, and how that stands to the history.
+    pub(super) fn missing(commit: &MissingCommit) -> String {
+        let claim = match commit.claim {
+            ClaimKind::Running => "runs",
+            ClaimKind::Applying => "applies",
+        };
+        let stand = match commit.stand {
+            Stand::Ahead => "ahead of the git history",
+            Stand::Diverged => "not in the git history",
+        };
+        format!("it {claim} this as v{}, {stand}", commit.landing)
+    }
+
     /// The class of a badge: whether somebody must look.
-    pub(super) fn summary(device: &DeviceView) -> &'static str {
-        match device.status.summary.status {
+    pub(super) fn summary(word: &Summary) -> &'static str {
+        match word {
             Summary::Online => "good",
             Summary::Stale | Summary::AwaitingReconnect | Summary::Decommissioned => "wait",
             Summary::Degraded | Summary::Error | Summary::ConflictPaused | Summary::Revoked => "bad",
         }
     }
 
-    pub(super) fn updated(device: &DeviceView) -> &'static str {
-        match device.status.updated.status {
+    pub(super) fn updated(word: &Updated) -> &'static str {
+        match word {
             Updated::UpToDate => "good",
             Updated::OutOfDate | Updated::Offered | Updated::Updating | Updated::Reverting | Updated::Unknown => "wait",
             Updated::Failed => "bad",

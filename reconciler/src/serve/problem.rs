@@ -1,5 +1,7 @@
 //! What a listener answers when it cannot do what was asked: the only place that knows HTTP and gRPC status codes.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use bellwether_schemas::codes::{self, Code};
@@ -9,6 +11,8 @@ use http::StatusCode;
 /// Kinds of failure, as the caller can act on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
+    /// It was taken, and waits for somebody: ask again.
+    Pending,
     /// The request cannot be read.
     Malformed,
     /// The request is too large.
@@ -40,11 +44,18 @@ pub(crate) struct Problem {
     pub(crate) class: Class,
     pub(crate) code: Code,
     pub(crate) message: String,
+    /// How long to wait before asking again, where the caller shall.
+    pub(crate) wait: Option<Duration>,
 }
 
 impl Problem {
     pub(crate) fn new(class: Class, code: Code, message: impl Into<String>) -> Self {
-        Self { class, code, message: message.into() }
+        Self { class, code, message: message.into(), wait: None }
+    }
+
+    /// The same, to be asked again after a while.
+    pub(crate) fn after(self, wait: Duration) -> Self {
+        Self { wait: Some(wait), ..self }
     }
 
     pub(crate) fn busy(message: impl Into<String>) -> Self {
@@ -61,6 +72,7 @@ impl Problem {
 
     const fn http(&self) -> StatusCode {
         match self.class {
+            Class::Pending => StatusCode::ACCEPTED,
             Class::Malformed => StatusCode::BAD_REQUEST,
             Class::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Class::Unknown => StatusCode::UNAUTHORIZED,
@@ -84,7 +96,7 @@ impl Problem {
             Class::Method => tonic::Code::Unimplemented,
             Class::Taken => tonic::Code::AlreadyExists,
             Class::Replaced => tonic::Code::Aborted,
-            Class::Unavailable => tonic::Code::Unavailable,
+            Class::Pending | Class::Unavailable => tonic::Code::Unavailable,
             Class::Internal => tonic::Code::Internal,
         }
     }
@@ -95,7 +107,10 @@ impl IntoResponse for Problem {
         let body =
             ErrorBody { code: self.code.to_string(), message: self.message.clone(), hint: self.hint().to_owned() };
         let allow = (self.class == Class::Method).then_some([(http::header::ALLOW, "GET")]);
-        (self.http(), allow, Json(body)).into_response()
+        // In whole seconds, and never too few.
+        let wait = self.wait.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+        let wait = wait.map(|seconds| [(http::header::RETRY_AFTER, seconds.to_string())]);
+        (self.http(), allow, wait, Json(body)).into_response()
     }
 }
 

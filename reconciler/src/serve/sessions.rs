@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-use bellwether_schemas::DeviceName;
 use bellwether_schemas::codes;
 use bellwether_schemas::report::Directive;
 use bellwether_schemas::wire::proto::DirectiveMessage;
+use bellwether_schemas::{DeviceName, Sha256Digest};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -34,6 +34,8 @@ pub struct Sessions {
 #[derive(Debug)]
 struct Open {
     id: u64,
+    /// SHA-256 of the key of the certificate that it was opened with.
+    key: Sha256Digest,
     directives: mpsc::Sender<DirectiveMessage>,
     end: oneshot::Sender<Status>,
 }
@@ -119,6 +121,16 @@ impl Sessions {
         }
     }
 
+    /// Ends the device's session with this status, if another key than this one opened it.
+    pub(super) fn close_of_other_key(&self, device: &DeviceName, key: &Sha256Digest, status: Status) {
+        let mut open = lock(&self.open);
+        if open.get(device).is_some_and(|session| session.key != *key)
+            && let Some(session) = open.remove(device)
+        {
+            let _ = session.end.send(status);
+        }
+    }
+
     /// Ends every session with this status.
     pub fn close_all(&self, status: &Status) {
         for (_, session) in lock(&self.open).drain() {
@@ -146,13 +158,13 @@ impl Sessions {
     }
 
     /// Opens a session; the device's earlier one ends.
-    pub(super) fn open(&self, device: &DeviceName) -> Session {
+    pub(super) fn open(&self, device: &DeviceName, key: Sha256Digest) -> Session {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (directives, waiting) = mpsc::channel(WAITING);
         let (end, ended) = oneshot::channel();
         let gone = CancellationToken::new();
         let stream = DirectiveStream { directives: waiting, end: Some(ended), _gone: gone.clone().drop_guard() };
-        let opened = Open { id, directives: directives.clone(), end };
+        let opened = Open { id, key, directives: directives.clone(), end };
         if let Some(old) = lock(&self.open).insert(device.clone(), opened) {
             let message = format!("a newer session of {device} took over");
             let _ = old.end.send(Problem::new(Class::Replaced, codes::SESSION_REPLACED, message).into());

@@ -145,3 +145,91 @@ impl SpentTokens {
         Ok(Some(String::from_utf8(found.bytes().await?.to_vec()).unwrap_or_default()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use object_store::local::LocalFileSystem;
+
+    use super::*;
+    use crate::testing::{Place, on_each_database};
+
+    on_each_database!(a_thousand_uses_of_one_token_that_are_cut_off_again_and_again_yield_one_certificate);
+
+    /// Everything that a process has open, and one that is started again opens anew.
+    async fn opened(place: &Place, dir: &std::path::Path) -> Arc<SpentTokens> {
+        let objects = LocalFileSystem::new_with_prefix(dir).expect("a store").with_fsync(true);
+        let store = Store::open(&place.url()).await.expect("a database");
+        Arc::new(SpentTokens::new(Arc::new(objects), store, "example.org".parse().expect("a domain")))
+    }
+
+    fn used(key: u32) -> Use {
+        let identity = "bellwether://example.org/plant/t1/edge-1".parse().expect("an identity");
+        let key = Sha256Digest::of(&key.to_be_bytes());
+        Use { token: Sha256Digest::of(b"token"), key, identity, at: Timestamp::UNIX_EPOCH }
+    }
+
+    async fn a_thousand_uses_of_one_token_that_are_cut_off_again_and_again_yield_one_certificate(place: Place) {
+        let dir = tempfile::tempdir().expect("a directory");
+        // Who was told that the token is theirs, and who got a certificate for it.
+        let (fresh, issued) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+        // Few at first, so that some are cut off before the first use has ended, some in the middle of it, and some after it.
+        for (round, (keys, ended)) in
+            [(0..40, 0), (40..100, 1), (100..500, 50), (500..1_000, 500)].into_iter().enumerate()
+        {
+            let tokens = opened(&place, dir.path()).await;
+            let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
+            let mut uses = tokio::task::JoinSet::new();
+            for key in keys {
+                let (tokens, answered) = (tokens.clone(), answered.clone());
+                let (fresh, issued) = (fresh.clone(), issued.clone());
+                uses.spawn(async move {
+                    match tokens.spend(&used(key)).await.expect("the store works") {
+                        Spend::Fresh => {
+                            fresh.lock().expect("no panic").push(key);
+                            let certificate = format!("certificate of {key}");
+                            tokens.record(&used(key), &certificate).await.expect("the store works");
+                            issued.lock().expect("no panic").push((key, certificate));
+                        }
+                        Spend::Issued(certificate) => issued.lock().expect("no panic").push((key, certificate)),
+                        Spend::Spent => {}
+                    }
+                    let _ = answered.send(key);
+                });
+            }
+            for _ in 0..ended {
+                answers.recv().await.expect("uses go on");
+            }
+            // The end of a process: nothing that was under way goes on.
+            uses.shutdown().await;
+            tokens.store.close().await;
+            assert!(
+                fresh.lock().expect("no panic").len() <= 1,
+                "round {round}: one key at most was told that it is its own"
+            );
+        }
+
+        let fresh = fresh.lock().expect("no panic").clone();
+        let (tokens, issued) = (opened(&place, dir.path()).await, issued.lock().expect("no panic").clone());
+        let mut certificates = Vec::new();
+        for forgotten in [false, true] {
+            if forgotten {
+                tokens.store.run("DELETE FROM tokens").await;
+            }
+            for key in 0..1_000 {
+                match tokens.spend(&used(key)).await.expect("the store works") {
+                    Spend::Fresh => panic!("{key} spends it a second time"),
+                    Spend::Issued(certificate) => certificates.push((key, certificate)),
+                    Spend::Spent => {}
+                }
+            }
+        }
+        // The use that won may have been cut off before there was a certificate: then there never is one.
+        assert!(certificates.len() == 2 || certificates.is_empty(), "{certificates:?}");
+        for (key, certificate) in issued.iter().chain(&certificates) {
+            assert_eq!((*key, certificate), (certificates[0].0, &certificates[0].1));
+            assert!(fresh.is_empty() || fresh == [*key], "whoever was told so has it");
+        }
+    }
+}

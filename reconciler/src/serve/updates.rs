@@ -8,15 +8,13 @@ use axum::extract::{Path as UrlPath, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router, middleware};
-use bellwether_core::admission::Admissions;
 use bellwether_schemas::codes;
 use bellwether_schemas::{DeviceName, Sha256Digest};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
-use tokio::sync::watch;
 
-use super::devices::{May, judge};
+use super::callers::{CallerCheck, May};
 use super::listen::Caller;
 use super::problem::{Class, Problem};
 
@@ -30,7 +28,7 @@ const MAX_TARGET: usize = 64 + 1 + 128;
 /// What the listener works with.
 pub(super) struct Updates {
     pub(super) objects: Arc<dyn ObjectStore>,
-    pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
+    pub(super) callers: CallerCheck,
     pub(super) listed: Listed,
 }
 
@@ -66,7 +64,7 @@ async fn metadata(
     caller: Caught,
     UrlPath((device, file)): UrlPath<(String, String)>,
 ) -> Result<Response, Problem> {
-    let own = updates.device(caller)?;
+    let own = updates.device(caller).await?;
     if device != own.as_str() {
         return Err(not_yours(format!("{own} asked for the metadata of another device")));
     }
@@ -83,7 +81,7 @@ async fn target(
     caller: Caught,
     UrlPath(file): UrlPath<String>,
 ) -> Result<Response, Problem> {
-    let own = updates.device(caller)?;
+    let own = updates.device(caller).await?;
     let known = file.len() <= MAX_TARGET && updates.lists(&own, &file).await?;
     if !known {
         return Err(not_yours(format!("the metadata of {own} does not list that target")));
@@ -118,12 +116,12 @@ fn metadata_file(file: &str) -> Option<MetadataFile> {
 }
 
 impl Updates {
-    fn device(&self, caller: Caught) -> Result<DeviceName, Problem> {
+    async fn device(&self, caller: Caught) -> Result<DeviceName, Problem> {
         let Some(Extension(caller)) = caller else {
             let message = "the connection bears no certificate";
             return Err(Problem::new(Class::Unknown, codes::CERTIFICATE_FOREIGN, message));
         };
-        let (identity, may) = judge(&caller, self.admissions.borrow().as_deref())?;
+        let (identity, may) = self.callers.admit(&caller).await?;
         match may {
             May::Everything => Ok(identity.device),
             May::ReportOnly => {

@@ -1,5 +1,8 @@
 //! What page and API show: a snapshot that the loop replaces after each pass.
 
+use std::collections::BTreeMap;
+
+use bellwether_schemas::CommitId;
 use bellwether_schemas::api::{CommitView, DeviceView, FleetView, InvalidView, RepositoryView, RolloutView};
 use jiff::Timestamp;
 
@@ -22,4 +25,19 @@ pub struct Views {
     pub commits: Vec<CommitView>,
     /// Manifests with problems, by path.
     pub invalid: Vec<InvalidView>,
+}
+
+impl Views {
+    /// The commits that paused devices name and the history lacks, with those devices; what pauses the most comes first.
+    pub(super) fn missing_commits(&self) -> Vec<(CommitId, Vec<&DeviceView>)> {
+        let mut missing: BTreeMap<CommitId, Vec<&DeviceView>> = BTreeMap::new();
+        for device in &self.devices {
+            for commit in device.missing_commits() {
+                missing.entry(commit).or_default().push(device);
+            }
+        }
+        let mut missing: Vec<_> = missing.into_iter().collect();
+        missing.sort_by_key(|(_, devices)| std::cmp::Reverse(devices.len()));
+        missing
+    }
 }

@@ -1,7 +1,6 @@
 //! What happened, for people; the oldest make way for the newest.
 
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
-
+use super::database::{Transaction, query, query_rows};
 use super::rows::{Columns, EventRow, StoredEvent};
 use super::{ROWS_PER_STATEMENT, Store, StoreError, failed};
 
@@ -12,9 +11,9 @@ const LOADED_EVENTS: i64 = 1_000;
 
 impl Store {
     pub(super) async fn load_events(&self) -> Result<Vec<StoredEvent>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM events ORDER BY id DESC LIMIT $1")
+        let rows = query("SELECT * FROM events ORDER BY id DESC LIMIT $1")
             .bind(LOADED_EVENTS)
-            .fetch_all(self.pool())
+            .fetch_all(self.database())
             .await;
         rows.map_err(failed("read the events"))?
             .iter()
@@ -47,25 +46,31 @@ impl Store {
     }
 }
 
-pub(super) async fn insert_events(connection: &mut SqliteConnection, events: &[EventRow]) -> Result<(), StoreError> {
+pub(super) async fn insert_events(transaction: &mut Transaction, events: &[EventRow]) -> Result<(), StoreError> {
     if events.is_empty() {
         return Ok(());
     }
-    for chunk in events.chunks(ROWS_PER_STATEMENT) {
-        let mut statement = QueryBuilder::<Sqlite>::new("INSERT INTO events (at, kind, device, fleet, code, message) ");
-        statement.push_values(chunk, |mut row, event| {
-            row.push_bind(event.at.to_string())
-                .push_bind(&event.kind)
-                .push_bind(event.device.as_ref().map(AsRef::<str>::as_ref))
-                .push_bind(event.fleet.as_ref().map(AsRef::<str>::as_ref))
-                .push_bind(event.code.as_deref())
-                .push_bind(&event.message);
+    // The write lock is held: nobody else gives numbers.
+    let newest = query("SELECT COALESCE(MAX(id), 0) AS newest FROM events").fetch_one(&mut *transaction).await;
+    let newest = newest.and_then(|row| row.number("newest")).map_err(failed("number events"))?;
+    for (chunk, first) in events.chunks(ROWS_PER_STATEMENT).zip((newest + 1..).step_by(ROWS_PER_STATEMENT)) {
+        let rows = chunk.iter().zip(first..).map(|(event, id)| {
+            [
+                id.into(),
+                event.at.to_string().into(),
+                event.kind.as_str().into(),
+                event.device.as_ref().map(AsRef::<str>::as_ref).into(),
+                event.fleet.as_ref().map(AsRef::<str>::as_ref).into(),
+                event.code.as_deref().into(),
+                event.message.as_str().into(),
+            ]
         });
-        statement.build().execute(&mut *connection).await.map_err(failed("store events"))?;
+        let statement = query_rows("INSERT INTO events (id, at, kind, device, fleet, code, message)", rows, "");
+        statement.execute(&mut *transaction).await.map_err(failed("store events"))?;
     }
-    sqlx::query("DELETE FROM events WHERE id <= (SELECT MAX(id) FROM events) - $1")
+    query("DELETE FROM events WHERE id <= (SELECT MAX(id) FROM events) - $1")
         .bind(KEPT_EVENTS)
-        .execute(&mut *connection)
+        .execute(&mut *transaction)
         .await
         .map_err(failed("prune events"))?;
     Ok(())

@@ -1,9 +1,8 @@
 //! The accepted head and the landings verified up to it.
 
-use sqlx::{QueryBuilder, Sqlite};
-
 use bellwether_schemas::{CommitId, PersonName};
 
+use super::database::{query, query_rows};
 use super::rows::{Columns, HeadRow, LandingRow, number};
 use super::{ROWS_PER_STATEMENT, Store, StoreError, failed};
 
@@ -23,7 +22,7 @@ pub enum AcceptError {
 
 impl Store {
     pub(super) async fn load_head(&self) -> Result<Option<HeadRow>, StoreError> {
-        let row = sqlx::query("SELECT * FROM head").fetch_optional(self.pool()).await;
+        let row = query("SELECT * FROM head").fetch_optional(self.database()).await;
         let row = row.map_err(failed("read the accepted head"))?;
         row.map(|row| {
             let columns = Columns::new(&row, "head", "commit_id");
@@ -39,9 +38,9 @@ impl Store {
     }
 
     pub(super) async fn load_landings(&self, introduction: &CommitId) -> Result<Vec<LandingRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM landings WHERE introduction = $1 ORDER BY number")
+        let rows = query("SELECT * FROM landings WHERE introduction = $1 ORDER BY number")
             .bind(introduction.to_string())
-            .fetch_all(self.pool())
+            .fetch_all(self.database())
             .await;
         rows.map_err(failed("read the landings"))?
             .iter()
@@ -72,38 +71,41 @@ impl Store {
         landings: &[LandingRow],
     ) -> Result<(), AcceptError> {
         let mut transaction = self.write().await?;
-        let stored: Option<String> = sqlx::query_scalar("SELECT commit_id FROM head")
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(failed("read the accepted head"))?;
+        let stored = query("SELECT commit_id FROM head").fetch_optional(&mut transaction).await;
+        let stored = stored.and_then(|row| row.map_or(Ok(None), |row| row.text("commit_id")));
+        let stored = stored.map_err(failed("read the accepted head"))?;
         if stored != before.map(ToString::to_string) {
             return Err(AcceptError::Conflict { found: stored.and_then(|id| id.parse().ok()) });
         }
         let introduction = head.introduction.to_string();
         if let Some(first) = landings.first() {
-            sqlx::query("DELETE FROM landings WHERE introduction = $1 AND number >= $2")
+            query("DELETE FROM landings WHERE introduction = $1 AND number >= $2")
                 .bind(&introduction)
                 .bind(number(first.number))
-                .execute(&mut *transaction)
+                .execute(&mut transaction)
                 .await
                 .map_err(failed("replace landings"))?;
         }
         for chunk in landings.chunks(ROWS_PER_STATEMENT) {
-            let mut statement = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO landings (introduction, number, commit_id, signers, policy_version, summary, committed) ",
-            );
-            statement.push_values(chunk, |mut row, landing| {
-                row.push_bind(&introduction)
-                    .push_bind(number(landing.number))
-                    .push_bind(landing.commit.to_string())
-                    .push_bind(words(&landing.signers))
-                    .push_bind(number(landing.policy_version))
-                    .push_bind(&landing.summary)
-                    .push_bind(landing.committed.to_string());
+            let rows = chunk.iter().map(|landing| {
+                [
+                    introduction.as_str().into(),
+                    number(landing.number).into(),
+                    landing.commit.to_string().into(),
+                    words(&landing.signers).into(),
+                    number(landing.policy_version).into(),
+                    landing.summary.as_str().into(),
+                    landing.committed.to_string().into(),
+                ]
             });
-            statement.build().execute(&mut *transaction).await.map_err(failed("store landings"))?;
+            let statement = query_rows(
+                "INSERT INTO landings (introduction, number, commit_id, signers, policy_version, summary, committed)",
+                rows,
+                "",
+            );
+            statement.execute(&mut transaction).await.map_err(failed("store landings"))?;
         }
-        sqlx::query(
+        query(
             "INSERT INTO head (id, introduction, commit_id, landing, policy_version, spoken) VALUES (1, $1, $2, $3, $4, $5) \
              ON CONFLICT (id) DO UPDATE SET introduction = excluded.introduction, commit_id = excluded.commit_id, \
              landing = excluded.landing, policy_version = excluded.policy_version, spoken = excluded.spoken",
@@ -113,7 +115,7 @@ impl Store {
         .bind(number(head.landing))
         .bind(number(head.policy_version))
         .bind(head.spoken.map(|at| at.to_string()))
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await
         .map_err(failed("store the accepted head"))?;
         transaction.commit().await.map_err(failed("commit the accepted head"))?;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use bellwether_schemas::{Code, codes};
 
+use super::database::query;
 use super::{Store, StoreError, failed};
 
 /// Where the object store says which database it belongs to.
@@ -118,10 +119,10 @@ pub async fn name_objects(objects: &dyn ObjectStore, instance: &str) -> Result<(
 /// # Errors
 /// When the database fails.
 pub async fn adopt_instance(store: &Store, instance: &str) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO meta (key, value) VALUES ($1, $2)")
+    query("INSERT INTO meta (key, value) VALUES ($1, $2)")
         .bind(KEY)
         .bind(instance)
-        .execute(store.pool())
+        .execute(store.database())
         .await
         .map_err(failed("name the store"))?;
     Ok(())
@@ -133,8 +134,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn instance(&self) -> Result<Option<String>, StoreError> {
-        let value = sqlx::query_scalar("SELECT value FROM meta WHERE key = $1").bind(KEY);
-        value.fetch_optional(self.pool()).await.map_err(failed("read which store it belongs to"))
+        let row = query("SELECT value FROM meta WHERE key = $1").bind(KEY).fetch_optional(self.database()).await;
+        let value = row.and_then(|row| row.map_or(Ok(None), |row| row.text("value")));
+        value.map_err(failed("read which store it belongs to"))
     }
 
     /// Whether nothing was ever stored.

@@ -1,43 +1,56 @@
 //! The database: what the reconciler remembers between two starts. It is a cache, and decides nothing.
 //!
 //! In: rows of the domain. Out: the same rows, after any crash as of the last acknowledged transaction.
-//! Writers take the write lock at `BEGIN`, so that reading and then writing in one transaction cannot fail half-way.
+//! It is SQLite or PostgreSQL: `database.rs` is the only place that runs statements on either.
+//! Writers exclude each other from the start of their transactions, so that what they read still is so when they write.
 
+mod address;
+mod certificates;
+mod copy;
+mod database;
 mod devices;
 mod events;
 mod heads;
 mod instance;
+mod lock;
+mod migrate;
 mod plans;
 mod rows;
 mod tokens;
 
-use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use bellwether_schemas::{Code, codes};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::sqlite::SqlitePoolOptions;
 
+use address::Address;
+use database::{Database, Transaction};
+
+pub use address::{AddressError, check_address};
+pub use certificates::CertificateRow;
 pub use heads::AcceptError;
 pub use instance::{
     Instance, InstanceError, adopt_instance, check_instance, declare_instance, instance_of, is_empty, name_objects,
 };
+pub use lock::{StateLock, StateLockError};
 pub use plans::{PlanChange, PlanError, PlanId};
 pub use rows::{DeviceRow, EventRow, HeadRow, LandingRow, OfferRow, OfferedRow, RolloutRow, StoredEvent};
 pub use tokens::TokenRow;
 
-/// How long a writer waits for another one.
-const BUSY: Duration = Duration::from_secs(15);
-/// Rows in one statement: well below SQLite's limit of 32,766 parameters.
+/// How long to wait for a connection, also to a server that does not answer.
+const CONNECT: Duration = Duration::from_secs(30);
+/// Connections of one reconciler.
+const CONNECTIONS: u32 = 4;
+/// Rows in one statement: well below SQLite's limit of 32,766 parameters, and PostgreSQL's of 65,535.
 const ROWS_PER_STATEMENT: usize = 1_000;
 
 /// Why the database could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The address is not one that is supported.
-    #[error("{url:?} is no address of a database, expected sqlite:///absolute/path or sqlite://relative/path")]
-    Address {
-        /// What was given.
-        url: String,
-    },
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// The database cannot be opened.
     #[error("the database {url} cannot be opened")]
     Open {
@@ -53,6 +66,44 @@ pub enum StoreError {
         url: String,
         /// Why.
         source: sqlx::migrate::MigrateError,
+    },
+    /// A newer release migrated it.
+    #[error(
+        "{}: the database {url} was migrated by a newer release: it has migration {found}, and this release knows those up to \
+         {newest}; run the newer release, or restore the backup that was made before the upgrade", self.code()
+    )]
+    Newer {
+        /// Its address.
+        url: String,
+        /// The migration that is not known.
+        found: i64,
+        /// The newest that is.
+        newest: i64,
+    },
+    /// A migration in it is not the one of this program.
+    #[error(
+        "{}: the database {url} was not made by a release of this program: its migration {found} is another one; configure the \
+         right database, or restore it from a backup", self.code()
+    )]
+    Altered {
+        /// Its address.
+        url: String,
+        /// The migration.
+        found: i64,
+    },
+    /// It cannot hold every text.
+    #[error("the database {url} is encoded in {encoding}: make it anew, with ENCODING 'UTF8'")]
+    Encoding {
+        /// Its address.
+        url: String,
+        /// Its encoding.
+        encoding: String,
+    },
+    /// What must be empty is not.
+    #[error("the database has rows in table {table}, and only an empty one can be copied into")]
+    NotEmpty {
+        /// The first table that has.
+        table: &'static str,
     },
     /// A statement failed.
     #[error("the database failed to {doing}")]
@@ -76,10 +127,27 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Address(_) => codes::CONFIG_INVALID,
+            Self::Newer { .. } => codes::DATABASE_NEWER,
+            Self::Altered { .. } => codes::DATABASE_ALTERED,
+            Self::NotEmpty { .. } => codes::STORE_IN_USE,
+            Self::Open { .. }
+            | Self::Migrate { .. }
+            | Self::Encoding { .. }
+            | Self::Statement { .. }
+            | Self::Value { .. } => codes::DATABASE_FAILED,
+        }
+    }
+}
+
 /// The reconciler's database.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: SqlitePool,
+    database: Database,
 }
 
 /// Everything that is stored, as read at the start.
@@ -102,33 +170,31 @@ pub struct Loaded {
 }
 
 impl Store {
-    /// Opens the database at `url` (`sqlite:///path`), creates it where it is missing, and brings its tables up to date.
+    /// Opens the database at `url` and brings its tables up to date. `sqlite://PATH` is created where it is missing; the
+    /// database of `postgres://USER@HOST/DATABASE` must be there.
     ///
     /// # Errors
-    /// When the address is not supported, the file cannot be opened, or it was written by a newer release.
+    /// When the address is not supported, the database cannot be reached, or a newer release migrated it.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let bad_address = || StoreError::Address { url: url.to_owned() };
-        if !url.starts_with("sqlite://") {
-            return Err(bad_address());
-        }
-        let options = SqliteConnectOptions::from_str(url)
-            .map_err(|_| bad_address())?
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // With NORMAL a power cut takes commits that were acknowledged.
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(4)
-            .connect_with(options)
-            .await
-            .map_err(|source| StoreError::Open { url: url.to_owned(), source })?;
-        sqlx::migrate!("migrations/sqlite")
-            .run(&pool)
-            .await
-            .map_err(|source| StoreError::Migrate { url: url.to_owned(), source })?;
-        Ok(Self { pool })
+        let open = |source| StoreError::Open { url: url.to_owned(), source };
+        let database = match Address::parse(url)? {
+            Address::Sqlite(options) => {
+                let pool =
+                    SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(*options).await.map_err(open)?;
+                migrate::sqlite(url, &pool).await?;
+                Database::Sqlite(pool)
+            }
+            Address::Postgres(options) => {
+                migrate::postgres(url, &options).await?;
+                // A connection that was lost is noticed before it is used again, so that a server may be started again.
+                let pool = PgPoolOptions::new()
+                    .max_connections(CONNECTIONS)
+                    .acquire_timeout(CONNECT)
+                    .test_before_acquire(true);
+                Database::Postgres(pool.connect_with(address::limits(&options)).await.map_err(open)?)
+            }
+        };
+        Ok(Self { database })
     }
 
     /// Reads everything.
@@ -152,37 +218,25 @@ impl Store {
         })
     }
 
-    /// Copies everything into an empty database.
-    ///
-    /// # Errors
-    /// When either fails.
-    pub async fn copy_into(&self, target: &Self) -> Result<(), StoreError> {
-        let file = self.pool.connect_options().get_filename().display().to_string();
-        let mut connection = target.pool.acquire().await.map_err(failed("open a database to copy into"))?;
-        let attach = sqlx::query("ATTACH DATABASE $1 AS source").bind(file);
-        attach.execute(&mut *connection).await.map_err(failed("open a database to copy from"))?;
-        for table in ["meta", "head", "landings", "devices", "offers", "rollouts", "plans", "events", "tokens"] {
-            let copy = sqlx::AssertSqlSafe(format!("INSERT INTO main.{table} SELECT * FROM source.{table}"));
-            sqlx::query(copy).execute(&mut *connection).await.map_err(failed("copy a table"))?;
-        }
-        let detach = sqlx::query("DETACH DATABASE source").execute(&mut *connection).await;
-        detach.map_err(failed("close a database that was copied"))?;
-        Ok(())
-    }
-
     /// Closes the database, after all that runs on it.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.database.close().await;
     }
 
     /// The connections, for statements of other parts.
-    pub(crate) fn pool(&self) -> &SqlitePool {
-        &self.pool
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Runs a statement that no program would.
+    #[cfg(test)]
+    pub(crate) async fn run(&self, sql: &'static str) {
+        database::query(sql).execute(self.database()).await.expect("the statement runs");
     }
 
     /// Begins a transaction that holds the write lock from its first moment.
-    pub(crate) async fn write(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, StoreError> {
-        self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin a transaction"))
+    pub(crate) async fn write(&self) -> Result<Transaction, StoreError> {
+        self.database.begin_write().await.map_err(failed("begin a transaction"))
     }
 }
 

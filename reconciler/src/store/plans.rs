@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use bellwether_schemas::FleetName;
 
+use super::database::{On, query};
 use super::devices::{delete_offers, insert_offers, upsert_devices};
 use super::events::insert_events;
 use super::rows::{Columns, DeviceRow, EventRow, OfferedRow, RolloutRow, number};
@@ -53,12 +54,11 @@ pub struct PlanChange {
 
 impl Store {
     pub(super) async fn newest_plan(&self) -> Result<PlanId, StoreError> {
-        let newest = sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM plans").fetch_one(self.pool()).await;
-        newest.map(PlanId).map_err(failed("read the newest plan"))
+        newest_plan(self.database()).await.map(PlanId)
     }
 
     pub(super) async fn load_rollouts(&self) -> Result<Vec<RolloutRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM rollouts ORDER BY fleet").fetch_all(self.pool()).await;
+        let rows = query("SELECT * FROM rollouts ORDER BY fleet").fetch_all(self.database()).await;
         rows.map_err(failed("read the rollouts"))?
             .iter()
             .map(|row| {
@@ -78,47 +78,49 @@ impl Store {
     /// [`PlanError::Conflict`] when another plan was stored since; else when the database fails.
     pub async fn commit_plan(&self, parent: PlanId, change: &PlanChange, at: Timestamp) -> Result<PlanId, PlanError> {
         let mut transaction = self.write().await?;
-        let newest: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM plans")
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(failed("read the newest plan"))?;
+        let newest = newest_plan(&mut transaction).await?;
         if newest != parent.0 {
             return Err(PlanError::Conflict { parent, newest: PlanId(newest) });
         }
         for row in change.records.values() {
-            sqlx::query(
+            query(
                 "INSERT INTO rollouts (fleet, sequence, record) VALUES ($1, $2, $3) \
                  ON CONFLICT (fleet) DO UPDATE SET sequence = excluded.sequence, record = excluded.record",
             )
             .bind(row.fleet.as_str())
             .bind(number(row.sequence))
             .bind(row.record.to_string())
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await
             .map_err(failed("store a rollout"))?;
         }
         for fleet in &change.removed {
-            let removed = sqlx::query("DELETE FROM rollouts WHERE fleet = $1").bind(fleet.as_str());
-            removed.execute(&mut *transaction).await.map_err(failed("remove a rollout"))?;
+            let removed = query("DELETE FROM rollouts WHERE fleet = $1").bind(fleet.as_str());
+            removed.execute(&mut transaction).await.map_err(failed("remove a rollout"))?;
         }
         upsert_devices(&mut transaction, &change.devices).await?;
         insert_offers(&mut transaction, &change.offers).await?;
         delete_offers(&mut transaction, &change.forgotten).await?;
         insert_events(&mut transaction, &change.events).await?;
         let id = newest + 1;
-        sqlx::query("INSERT INTO plans (id, parent, at) VALUES ($1, $2, $3)")
+        query("INSERT INTO plans (id, parent, at) VALUES ($1, $2, $3)")
             .bind(id)
             .bind(parent.0)
             .bind(at.to_string())
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await
             .map_err(failed("store a plan"))?;
-        sqlx::query("DELETE FROM plans WHERE id <= $1")
+        query("DELETE FROM plans WHERE id <= $1")
             .bind(id - KEPT_PLANS)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await
             .map_err(failed("prune plans"))?;
         transaction.commit().await.map_err(failed("commit a plan"))?;
         Ok(PlanId(id))
     }
+}
+
+async fn newest_plan<'c>(on: impl Into<On<'c>>) -> Result<i64, StoreError> {
+    let row = query("SELECT COALESCE(MAX(id), 0) AS newest FROM plans").fetch_one(on).await;
+    row.and_then(|row| row.number("newest")).map_err(failed("read the newest plan"))
 }

@@ -12,10 +12,9 @@ use bellwether_schemas::head::{HeadRank, HeadRecord};
 use bellwether_schemas::report::Reported;
 use bellwether_schemas::targets::SignedOffer;
 use bellwether_schemas::{CommitId, DeviceName, EnrollmentName, EntryId, FleetName, PersonName, Sha256Digest, Version};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use super::StoreError;
+use super::database::Row;
 
 /// The accepted head.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,14 +173,14 @@ pub(super) fn json(value: &impl Serialize) -> String {
 
 /// Reads the columns of one row, naming the place of what it cannot read.
 pub(super) struct Columns<'r> {
-    row: &'r SqliteRow,
+    row: &'r Row,
     table: &'static str,
     key: String,
 }
 
 impl<'r> Columns<'r> {
-    pub(super) fn new(row: &'r SqliteRow, table: &'static str, key: &'static str) -> Self {
-        let key = row.try_get::<String, _>(key).unwrap_or_else(|_| format!("without readable {key}"));
+    pub(super) fn new(row: &'r Row, table: &'static str, key: &'static str) -> Self {
+        let key = row.text(key).ok().flatten().unwrap_or_else(|| format!("without readable {key}"));
         Self { row, table, key }
     }
 
@@ -190,19 +189,19 @@ impl<'r> Columns<'r> {
     }
 
     pub(super) fn optional_text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
-        self.row.try_get(column).map_err(|why| self.bad(column, why))
+        self.row.text(column).map_err(|why| self.bad(column, why))
     }
 
     pub(super) fn text(&self, column: &'static str) -> Result<String, StoreError> {
-        self.row.try_get(column).map_err(|why| self.bad(column, why))
+        self.optional_text(column)?.ok_or_else(|| self.bad(column, "it is NULL"))
     }
 
     pub(super) fn flag(&self, column: &'static str) -> Result<bool, StoreError> {
-        self.row.try_get(column).map_err(|why| self.bad(column, why))
+        self.row.flag(column).map_err(|why| self.bad(column, why))
     }
 
     pub(super) fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T, StoreError> {
-        let value: i64 = self.row.try_get(column).map_err(|why| self.bad(column, why))?;
+        let value = self.row.number(column).map_err(|why| self.bad(column, why))?;
         T::try_from(value).map_err(|_| self.bad(column, format!("{value} is out of range")))
     }
 

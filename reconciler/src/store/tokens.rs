@@ -3,8 +3,8 @@
 use bellwether_core::admission::{Domain, Identity};
 use bellwether_schemas::Sha256Digest;
 use jiff::Timestamp;
-use sqlx::{QueryBuilder, Sqlite};
 
+use super::database::{Row, query, query_rows};
 use super::rows::Columns;
 use super::{ROWS_PER_STATEMENT, Store, StoreError, failed};
 
@@ -29,8 +29,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn token(&self, hash: &Sha256Digest, domain: &Domain) -> Result<Option<TokenRow>, StoreError> {
-        let row = sqlx::query("SELECT * FROM tokens WHERE hash = $1").bind(hash.to_string());
-        let row = row.fetch_optional(self.pool()).await.map_err(failed("read a token"))?;
+        let row = query("SELECT * FROM tokens WHERE hash = $1").bind(hash.to_string());
+        let row = row.fetch_optional(self.database()).await.map_err(failed("read a token"))?;
         row.map(|row| read(&row, domain)).transpose()
     }
 
@@ -39,8 +39,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn enrolled(&self, domain: &Domain) -> Result<Vec<TokenRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM tokens WHERE certificate IS NOT NULL ORDER BY at, hash");
-        let rows = rows.fetch_all(self.pool()).await.map_err(failed("read who enrolled"))?;
+        let rows = query("SELECT * FROM tokens WHERE certificate IS NOT NULL ORDER BY at, hash");
+        let rows = rows.fetch_all(self.database()).await.map_err(failed("read who enrolled"))?;
         rows.iter().map(|row| read(row, domain)).collect()
     }
 
@@ -49,7 +49,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn tokens(&self, domain: &Domain) -> Result<Vec<TokenRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM tokens ORDER BY hash").fetch_all(self.pool()).await;
+        let rows = query("SELECT * FROM tokens ORDER BY hash").fetch_all(self.database()).await;
         rows.map_err(failed("read which tokens are spent"))?.iter().map(|row| read(row, domain)).collect()
     }
 
@@ -60,29 +60,30 @@ impl Store {
     pub async fn save_tokens(&self, tokens: &[TokenRow]) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
         for chunk in tokens.chunks(ROWS_PER_STATEMENT) {
-            let mut statement = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO tokens (hash, fingerprint, device, enrollment, entry, certificate, at) ",
-            );
-            statement.push_values(chunk, |mut row, token| {
-                row.push_bind(token.hash.to_string())
-                    .push_bind(token.fingerprint.to_string())
-                    .push_bind(token.identity.device.as_str())
-                    .push_bind(token.identity.enrollment.as_str())
-                    .push_bind(token.identity.entry.as_str())
-                    .push_bind(token.certificate.as_deref())
-                    .push_bind(token.at.to_string());
+            let rows = chunk.iter().map(|token| {
+                [
+                    token.hash.to_string().into(),
+                    token.fingerprint.to_string().into(),
+                    token.identity.device.as_str().into(),
+                    token.identity.enrollment.as_str().into(),
+                    token.identity.entry.as_str().into(),
+                    token.certificate.as_deref().into(),
+                    token.at.to_string().into(),
+                ]
             });
-            statement.push(
-                " ON CONFLICT (hash) DO UPDATE SET certificate = COALESCE(tokens.certificate, excluded.certificate) \
+            let statement = query_rows(
+                "INSERT INTO tokens (hash, fingerprint, device, enrollment, entry, certificate, at)",
+                rows,
+                "ON CONFLICT (hash) DO UPDATE SET certificate = COALESCE(tokens.certificate, excluded.certificate) \
                  WHERE tokens.fingerprint = excluded.fingerprint",
             );
-            statement.build().execute(&mut *transaction).await.map_err(failed("record tokens as used"))?;
+            statement.execute(&mut transaction).await.map_err(failed("record tokens as used"))?;
         }
         transaction.commit().await.map_err(failed("commit tokens as used"))
     }
 }
 
-fn read(row: &sqlx::sqlite::SqliteRow, domain: &Domain) -> Result<TokenRow, StoreError> {
+fn read(row: &Row, domain: &Domain) -> Result<TokenRow, StoreError> {
     let columns = Columns::new(row, "tokens", "hash");
     Ok(TokenRow {
         hash: columns.parsed("hash")?,

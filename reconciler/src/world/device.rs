@@ -9,7 +9,7 @@ use bellwether_core::declare::{Declared, Facts, TemplateAt};
 use bellwether_core::objects::{ObjectError, ObjectSource};
 use bellwether_core::plan::Landing;
 use bellwether_core::render::{Contents, RenderError, Rendered, render};
-use bellwether_schemas::api::WaitingOn;
+use bellwether_schemas::api::{MissingCommit, WaitingOn};
 use bellwether_schemas::report::{Claim, Phase, Report, Reported};
 use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::targets::{SignedOffer, Supersedes};
@@ -435,6 +435,14 @@ impl Device {
             offered_at: offered.offered_at,
             acknowledged_at: Some(offered.offered_at),
         })
+    }
+
+    /// Everything that it names, that the history lacks and that no Resume is over.
+    pub fn missing(&self) -> &[MissingCommit] {
+        match &self.standing {
+            Standing::Paused(pause) => &pause.missing,
+            Standing::Normal { .. } => &[],
+        }
     }
 
     /// The commit that it names and the history lacks.

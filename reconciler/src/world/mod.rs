@@ -2,6 +2,7 @@
 //!
 //! The database holds the same, so that a start finds it again; nothing here is true because it is in a database only.
 
+mod alarms;
 mod backlog;
 mod device;
 mod execute;
@@ -15,6 +16,7 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bellwether_core::admission::VoidTokens;
+use bellwether_core::classify::Alarms;
 use bellwether_core::declare::EntryKey;
 use bellwether_core::plan::RolloutRecord;
 use bellwether_schemas::spec::TargetRef;
@@ -75,6 +77,10 @@ pub struct World {
     is_behind: bool,
     /// Devices that were placed or judged since the last plan: only for them can an exclusion or a fleet be another.
     touched: BTreeSet<DeviceName>,
+    /// Whether anybody was paused or let go since missing commits were told of last.
+    pauses_moved: bool,
+    /// What was told of them.
+    alarms: Alarms,
 }
 
 /// A fleet, as far as it was planned.
@@ -141,6 +147,8 @@ impl World {
             void: VoidTokens::None,
             is_behind: false,
             touched: BTreeSet::new(),
+            pauses_moved: true,
+            alarms: Alarms::default(),
         };
         world.place_all();
         Ok(world)

@@ -23,6 +23,7 @@ impl World {
     /// Plans every fleet for which something happened, and records what follows.
     pub fn plan(&mut self, domain: &Domain, now: Timestamp) {
         self.exclude(domain);
+        self.tell_of_missing_commits(now);
         let Some(head) = self.repository.head() else {
             // Nothing is accepted, but a branch that was set back pauses those that are ahead of it.
             let touched = std::mem::take(&mut self.touched);
@@ -82,6 +83,8 @@ impl World {
             let excluded = device.exclusion(&self.repository, &identity, |commit| wanted.contains(commit));
             if device.row.paused != excluded {
                 let before = std::mem::replace(&mut device.row.paused, excluded);
+                let is_pause = |reason: Option<&WaitingOn>| matches!(reason, Some(WaitingOn::Paused { .. }));
+                self.pauses_moved |= is_pause(before.as_ref()) || is_pause(device.row.paused.as_ref());
                 self.unsaved.insert(name.clone());
                 if let Some(fleet) = device.placement.fleet().cloned().and_then(|fleet| self.fleets.get_mut(&fleet)) {
                     fleet.due = true;

@@ -3,7 +3,9 @@
 use bellwether_core::plan::{condition_sentence, sentence};
 use bellwether_core::status::{Known, status};
 use bellwether_schemas::FleetName;
-use bellwether_schemas::api::{DeviceView, FleetView, InvalidView, RepositoryView, RolloutState, RolloutView};
+use bellwether_schemas::api::{
+    Conflict, DeviceView, FleetView, InvalidView, RepositoryView, RolloutState, RolloutView, WaitingOn,
+};
 use jiff::Timestamp;
 
 use super::{Device, World};
@@ -96,7 +98,9 @@ impl World {
             target,
             offered: offered.map(|offer| offer.signed.digest),
             reason: device.reason.as_ref(),
+            decommissioned: false,
         };
+        let conflict = matches!(device.reason, Some(WaitingOn::Paused { .. })).then(|| device.missing());
         DeviceView {
             name: device.row.name.clone(),
             enrollment: device.row.enrollment.clone(),
@@ -110,6 +114,9 @@ impl World {
             status: status(&known),
             reason: device.reason.clone(),
             why: device.reason.as_ref().map_or_else(|| "It is at its target.".to_owned(), sentence),
+            conflict: conflict
+                .filter(|missing| !missing.is_empty())
+                .map(|missing| Conflict { missing: missing.to_vec() }),
             last_seen: device.row.last_seen,
         }
     }

@@ -27,9 +27,6 @@ codes! { AGENT:
     ALLOWED_UNUSABLE = "BW-0608", "something that the operator allows cannot be used",
         "agent.yaml allows a directory that is not there or cannot be written to, or a program that is not there or cannot be run.",
         "Make the directory or install the program, or take it out of agent.yaml.";
-    ANCHOR_FOREIGN = "BW-0609", "the pinned TUF root is not of this reconciler's chain",
-        "The reconciler has another root of the same number: its keys were made anew, or something else answers at this address. No update verifies, and the device keeps what it runs.",
-        "If the keys were made anew, enroll again with the new root and a new token: bellwether-agent enroll. Otherwise find out what answers.";
     SERVER_UNREACHABLE_AGENT = "BW-0610", "the reconciler cannot be reached",
         "No connection could be made: the address, the port, the network or a firewall.",
         "Check the address that the message names; the agent tries again by itself.";
@@ -51,6 +48,12 @@ codes! { AGENT:
     TLS_TIME = "BW-0616", "the server's certificate is not valid at this time",
         "By the device's clock the certificate is not valid yet or not any more: a clock is far off, or the certificate ran out.",
         "Compare the times in the message, and set the clock that is wrong. If both are right, the reconciler needs a new certificate.";
+    ROOT_FOREIGN = "BW-0617", "the root that this device pins is not one of this reconciler's",
+        "The reconciler has another root of the same number, or its next root is not signed by the keys that this device trusts: its keys were made anew, or something else answers. No update verifies, and the device keeps what it runs.",
+        "If the keys were made anew, enroll the device again with the reconciler's root: bellwether-agent enroll. Otherwise find out what answers.";
+    AUTHORITIES_REFUSED = "BW-0618", "authorities that the reconciler named were not taken over",
+        "None of them vouches for the certificate of the server that named them, so with them alone the device could not come back.",
+        "Look at ca.crt and server.crt of the reconciler: bellwether-reconciler certs. The device goes on with the authorities that it trusts.";
     METADATA_REFUSED = "BW-0620", "signed metadata was refused",
         "The metadata that the device was given does not verify: signature, version, expiry, hash or form.",
         "If the clock is right and this lasts, look at the reconciler's store and keys. The device keeps what it runs.";

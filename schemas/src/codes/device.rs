@@ -15,6 +15,9 @@ codes! { DEVICE:
     DEVICE_CLOCK = "BW-0304", "a device's clock is far off",
         "The time in the device's report differs by more than five minutes from the reconciler's. Certificates and signed metadata are judged by the clock; one of the two is wrong.",
         "Look at both (timedatectl) and at what sets them (NTP, a real-time clock with an empty battery). The device goes on as far as its certificates are valid for its clock.";
+    MISSING_COMMIT_SHARED = "BW-0305", "several devices run the same commit that the history does not have",
+        "One device may have been set back or copied; several that name one missing commit say that the history itself lost it: a branch that was forced back, or a git server restored from an old backup.",
+        "Look for the commit in the clones of those who pushed, and push it back. If it was given up on purpose: bellwether device resume --all --over COMMIT.";
     ENROLL_REQUEST = "BW-0310", "an enrollment request cannot be read",
         "The request is not the JSON that is expected, is too large, or its token is not 64 hexadecimal digits.",
         "Use the agent of this release, and give it the token as it was printed.";
@@ -42,15 +45,42 @@ codes! { DEVICE:
     TOKEN_VOID = "BW-0318", "the token is void",
         "The records of spent tokens were lost with the reconciler's store. Nobody can say whether a token that was listed before then is spent, so none of them is accepted.",
         "Make a new one: bellwether token mint. Devices that are enrolled need none.";
+    ENROLL_PENDING = "BW-0319", "a device's key waits for approval",
+        "The device asked to enroll without a token, and no accepted landing lists the fingerprint of its key yet. It asks again by itself.",
+        "Compare the fingerprint with what the device shows, then approve it: bellwether device approve FINGERPRINT --enrollment NAME --commit && git push.";
+    ENROLL_RATE = "BW-0320", "too many enrollment requests at once",
+        "The enroll listener takes so many requests from one address, and from all together, in a while. Nothing was spent.",
+        "The agent waits and asks again by itself. If this repeats with few devices, find out who else asks.";
+    ENROLL_CLOSED = "BW-0321", "the enrollment takes no such requests",
+        "A device asked without a token. No accepted landing has an Enrollment of that name with approval: manual, or, for a factory certificate, with a ca; or the name is misspelt.",
+        "Check the name that the device was given; set approval: manual or ca in enrollments/NAME.yaml and push; or use a token: bellwether token mint.";
+    APPROVAL_REVOKED = "BW-0322", "the approval of the device's key does not count any more",
+        "The history's last word on the key's entry or its device is revoked: true, or a newer entry names that device.",
+        "Remove bellwether's state on the device (/var/lib/bellwether) so that it makes a new key, and approve that one; or set revoked: false.";
+    FACTORY_CERTIFICATE = "BW-0323", "a factory certificate is refused",
+        "It was not signed by an authority that the Enrollment's ca lists, is not valid now, or is not a certificate for clients.",
+        "Compare it with ca in enrollments/NAME.yaml (openssl verify -CAfile); send the certificates in between along, the device's own first.";
+    FACTORY_PROOF = "BW-0324", "a request is not signed by the key of the factory certificate",
+        "The signature that comes with a factory certificate binds the device's new key and the Enrollment. It is not one by the certificate's key over this request, or the key is of a kind that is not accepted: ECDSA P-256 or P-384, Ed25519, RSA of 2048 bits or more.",
+        "Give the agent the key that belongs to the certificate: --factory-key.";
+    REQUESTS_FULL = "BW-0325", "too many devices wait for approval",
+        "Requests that wait are kept in memory; there is room for so many from one address and in all.",
+        "Approve or turn away those that wait: bellwether get requests. The agent asks again by itself.";
+    KEY_CHANGED = "BW-0326", "an entry of an Enrollment has another key than before",
+        "An entry keeps the fingerprint that it was first listed with, since a certificate names the entry it was made with. The new key is not accepted; all else that the entry says counts.",
+        "Restore the first fingerprint, and approve the new key under an id of its own: bellwether device approve.";
+    FACTORY_CA = "BW-0327", "the ca of an Enrollment cannot be used",
+        "It is not one or more certificates of authorities in PEM.",
+        "Write ca: | and below it, indented, the certificates as openssl x509 prints them.";
     CERTIFICATE_FOREIGN = "BW-0330", "a certificate does not name a device of this reconciler",
         "The client certificate bears no identity of the form bellwether://<domain>/<enrollment>/<entry>/<device>, or another domain.",
         "Enroll the device here: bellwether-agent enroll.";
     CERTIFICATE_EXPIRED = "BW-0331", "a device's certificate has expired",
-        "Agents renew at two thirds of a certificate's life; this one was off for too long.",
-        "Enroll the device again with a new token: bellwether-agent enroll.";
+        "Agents renew at two thirds of a certificate's life; this one was off for longer than that, and an expired certificate may call Renew alone, for as long as renewGrace says.",
+        "The agent renews by itself where it may. After renewGrace: enroll the device again with a new token, bellwether-agent enroll.";
     CERTIFICATE_REPLACED = "BW-0332", "a device's certificate is replaced",
-        "A newer entry of an Enrollment names the device, and a device counts under its last-listed entry only.",
-        "Enroll the device with the newer entry's token: bellwether-agent enroll.";
+        "A newer entry of an Enrollment names the device, and a device counts under its last-listed entry only; or the device has used a newer certificate since, and the ones before it are refused from then on.",
+        "Enroll the device with the newer entry's token: bellwether-agent enroll. A device whose state directory went back to an older copy needs a new token; if yours did not, somebody uses an old key of it.";
     CERTIFICATE_REVOKED = "BW-0333", "a device's certificate is revoked",
         "The history's last word on the Enrollment entry it was made with is revoked: true.",
         "Enroll the device with a new token, if it shall come back.";
@@ -63,6 +93,9 @@ codes! { DEVICE:
     SERVER_REFUSED = "BW-0336", "a client refuses the reconciler's certificate",
         "The client ended the TLS handshake: the certificate is not for the name it used, not of the authority it pinned, or not valid at the time its clock shows.",
         "bellwether-agent status on the device says which. For another name: bellwether-reconciler init lists the names of the certificate (--names).";
+    RENEWAL_TOO_LATE = "BW-0337", "a certificate expired too long ago to be renewed",
+        "An expired certificate may be renewed for as long as renewGrace in reconciler.yaml says, a year if it says nothing.",
+        "Enroll the device again with a new token: bellwether-agent enroll.";
     NOT_YOURS = "BW-0340", "a device asked for what is not its own",
         "A device gets its own metadata and the targets which that metadata lists, nothing else.",
         "If the device asked for its own name, enroll it again; otherwise find out who uses its key.";
@@ -90,6 +123,21 @@ codes! { DEVICE:
     AUTHORITY_FILES = "BW-0361", "the certificate authority's files cannot be used",
         "A file under ca/ is missing, cannot be read, is not what it should be, or others may read a key.",
         "Restore ca/ from its backup with mode 0600 for keys; only a new reconciler runs bellwether-reconciler init.";
+    AUTHORITY_RELOAD = "BW-0362", "changed files of the certificate authority cannot be used",
+        "Something under ca/ was changed and does not fit any more. The certificates that were loaded before go on being used.",
+        "Mend what the message names, or restore ca/ from its backup; the files are read again by themselves, or at SIGHUP.";
+    SERVER_CERTIFICATE_ENDS = "BW-0363", "the server's certificate cannot be renewed",
+        "The reconciler renews it by itself at two thirds of its life, and could not: a file under ca/ is not as it should be, or there is no space.",
+        "Mend what the message names before the certificate ends, or run bellwether-reconciler certs renew as the reconciler's user.";
+    AUTHORITY_ENDS = "BW-0364", "the certificate authority ends soon",
+        "Its certificate has less than 90 days left; device certificates end with it.",
+        "Replace it: bellwether-reconciler certs rotate-ca, and certs finish-ca when all devices know the new one.";
+    AUTHORITY_ROTATION = "BW-0365", "the certificate authority is not in the state for this step",
+        "It is replaced in two steps, certs rotate-ca and then certs finish-ca, and another step was asked for.",
+        "bellwether-reconciler certs shows where it stands.";
+    DEVICES_TRUST_OLD = "BW-0366", "devices still need the old certificate authority",
+        "Devices that trust the old authority alone, or bear a certificate of it, would be shut out when it ends. They learn of the new one when they report and renew.",
+        "Wait until they have reported, or see to those that the message names. certs finish-ca --force shuts them out: they need to be enrolled again.";
     AGENT_ABSENT = "BW-0371", "the reconciler offers no agent for this target",
         "The directory agents (in reconciler.yaml; beside it by default) has no file <target>/bellwether-agent.",
         "Put the agent of your release at agents/<target>/bellwether-agent on the reconciler, or give it to the installer by --agent FILE.";

@@ -66,4 +66,10 @@ codes! { ENVIRONMENT:
     GIT_BUSY = "BW-0739", "another git operation is under way",
         "A merge, rebase, cherry-pick or the like is not finished, or another git command holds the index: a commit made now would get in its way.",
         "Finish or abort it, as git status says, and run the command again.";
+    SELECTOR_INVALID = "BW-0740", "a selector cannot be read",
+        "Labels are chosen as in Kubernetes: site=kiel,ring!=canary,env in (a,b),env notin (c),has,!has. Fields: status.summary.status=ConflictPaused,fleet!=edge, with =, == and !=.",
+        "Mend the character that the message names; put the whole selector into quotes for the shell.";
+    NOT_PAUSED = "BW-0741", "none of the chosen devices is paused by what a Resume can be over",
+        "A Resume ends pauses. The devices that were chosen take part, or wait for something else.",
+        "See who is paused: bellwether get devices --field-selector status.summary.status=ConflictPaused";
 }

@@ -22,7 +22,7 @@ codes! { PUBLISH:
         "The directory or service did not do what was asked: permissions, space or connection.",
         "Mend what the message names; the reconciler tries again by itself.";
     DATABASE_FAILED = "BW-0507", "the database failed",
-        "The database did not do what was asked: permissions, space, damage, or a newer release wrote it.",
+        "The database did not do what was asked: permissions, space, damage, or a server that is away.",
         "Mend what the message names, or restore the database from a backup.";
     KEY_EXISTS = "BW-0508", "a key file exists already",
         "Keys are made once. Overwriting one would leave devices with a root that nobody can sign for.",
@@ -48,6 +48,18 @@ codes! { PUBLISH:
     STORE_LOCKED = "BW-0515", "another process keeps a file of the store locked",
         "The accepted head is written under a lock that is held for milliseconds. Another reconciler on this store is stopped or hangs in the middle, or some program locked the file.",
         "End the process that the message names, or find it: fuser -v FILE. Run one reconciler on one store. This one tries again by itself.";
+    STATE_LOCKED = "BW-0516", "another reconciler has the state",
+        "One process works on a state at a time. A second one on the same SQLite file is refused; on PostgreSQL it stands by until the first one ends.",
+        "Use the reconciler that runs, or end the process that the message names. For SQLite: fuser -v FILE.lock shows which one has it.";
+    STATE_LOCK_LOST = "BW-0517", "another reconciler took the state over",
+        "The connection to PostgreSQL that held the state was lost, and another reconciler took the state before this one could connect again. This one ended, so as not to write beside it.",
+        "Let the supervisor start it again: it stands by. If it happens often, mend the network between reconciler and database.";
+    DATABASE_NEWER = "BW-0518", "a newer release migrated the database",
+        "Tables are only ever brought forward. This release does not know what the newer one changed, so it touches nothing.",
+        "Run the newer release, or restore the backup that was made before the upgrade.";
+    DATABASE_ALTERED = "BW-0519", "the database was not made by a release of this program",
+        "A migration that this release knows is recorded there with other content: another program's database, a build of somebody's own, or a changed record.",
+        "Configure the right database, or restore it from a backup.";
     REPOSITORY_ADDRESS = "BW-0520", "the repository's address or branch is malformed",
         "A repository is named by a path, https://host/path, ssh://user@host/path or user@host:path.",
         "Correct repository and branch in the configuration.";
@@ -66,6 +78,9 @@ codes! { PUBLISH:
     REPOSITORY_ACCESS = "BW-0525", "a file that opens the way to the repository cannot be used",
         "repositoryAccess in the configuration names a token, certificate, key or list of hosts; the file is missing, empty, or can be read by others.",
         "Mend the file that the message names. It is read again with the next fetch.";
+    ROOT_DIFFERS = "BW-0526", "store and keys have different roots",
+        "A version of the TUF root is in the store and beside the online keys, and the two are not the same file: they belong to different installations, or two people made the same next root.",
+        "Configure the keys directory that belongs to this store. Where a root was made twice, remove the file beside the keys that was not published, and make it again on top of the newest.";
     RECORDS_BEHIND = "BW-0530", "the database was lost, or is older than what is in the store or on devices",
         "The database was deleted, or it or the store was put back from a copy. What git, the store and devices know better is taken from them, and devices that have a version are waited for.",
         "Nothing: devices take part again as they report. If nobody put a copy back, find out who did. What only the lost records knew is listed in docs/backup-restore.md.";

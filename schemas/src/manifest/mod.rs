@@ -6,6 +6,7 @@
 mod decision;
 mod device;
 mod enrollment;
+mod factory_ca;
 mod fleet;
 mod http_url;
 mod policy;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use decision::{Approval, Expedite, Hold, HoldScope, Resume, SkipStep};
 pub use device::{Device, Pin};
 pub use enrollment::{ApprovalMode, ApprovedKey, Enrollment, Token};
+pub use factory_ca::{FactoryCa, InvalidCa};
 pub use fleet::{
     Artifact, ArtifactSource, Drift, ExecProbe, File, FileContent, FileProbe, Fleet, HttpProbe, OnLeave, Probe,
     ProbeAction, Probes, Template, Unpack,

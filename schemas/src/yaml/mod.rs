@@ -13,7 +13,7 @@ mod enrollment;
 mod fields;
 mod fleet;
 mod metadata;
-mod nearest;
+pub(crate) mod nearest;
 mod policy;
 mod probe;
 mod problem;
@@ -33,15 +33,42 @@ use fields::Fields;
 use metadata::Named;
 use problem::Report;
 use tree::Node;
+pub(crate) use values::{is_label_word, label_key};
 
 /// The greatest length of a manifest in bytes.
 pub const MAX_MANIFEST: usize = 1 << 20;
+
+/// The same of an Enrollment, in which ten thousand tokens have room.
+pub const MAX_ENROLLMENT: usize = 4 << 20;
 
 /// The greatest depth of lists and maps inside each other.
 pub const MAX_DEPTH: usize = 32;
 
 /// The greatest number of values in a manifest, keys included.
 pub const MAX_VALUES: usize = 100_000;
+
+/// How much a manifest of a kind may have.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    bytes: usize,
+    values: usize,
+}
+
+impl Limits {
+    const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Enrollment => Self { bytes: MAX_ENROLLMENT, values: MAX_VALUES * (MAX_ENROLLMENT / MAX_MANIFEST) },
+            Kind::Fleet
+            | Kind::Rollout
+            | Kind::Device
+            | Kind::TrustPolicy
+            | Kind::Approval
+            | Kind::Hold
+            | Kind::Expedite
+            | Kind::Resume => Self { bytes: MAX_MANIFEST, values: MAX_VALUES },
+        }
+    }
+}
 
 /// The greatest number of problems that are reported for one manifest.
 pub const MAX_PROBLEMS: usize = 100;
@@ -56,9 +83,10 @@ pub fn parse(path: &str, text: &[u8]) -> Result<AnyManifest, Vec<Diagnostic>> {
         let hint = "manifests are .yaml files directly in fleets/, rollouts/, devices/, enrollments/ and so on";
         vec![Diagnostic::error(codes::UNEXPECTED_FILE, path, message).hint(hint)]
     })?;
-    let text = text::check(path, text)?;
+    let limits = Limits::of(kind);
+    let text = text::check(path, text, limits.bytes)?;
     let mut report = Report::default();
-    let manifest = tree::read(text, &mut report).and_then(|root| read(path, kind, &root, &mut report));
+    let manifest = tree::read(text, limits.values, &mut report).and_then(|root| read(path, kind, &root, &mut report));
     match manifest {
         Some(manifest) if report.is_empty() => Ok(manifest),
         _ => Err(report.into_diagnostics(path, text)),

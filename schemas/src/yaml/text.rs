@@ -1,14 +1,13 @@
 //! What must hold for the bytes of a manifest before YAML is read from them.
 
-use super::MAX_MANIFEST;
 use super::problem::{Problem, Report};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 
 /// The text in `bytes`, if it is short enough, UTF-8, and free of characters that hide what it says.
-pub(crate) fn check<'t>(path: &str, bytes: &'t [u8]) -> Result<&'t str, Vec<Diagnostic>> {
-    if bytes.len() > MAX_MANIFEST {
-        let message = format!("found {} bytes, at most {MAX_MANIFEST} are allowed", bytes.len());
+pub(crate) fn check<'t>(path: &str, bytes: &'t [u8], most: usize) -> Result<&'t str, Vec<Diagnostic>> {
+    if bytes.len() > most {
+        let message = format!("found {} bytes, at most {most} are allowed", bytes.len());
         return Err(vec![Diagnostic::error(codes::TOO_LARGE, path, message).hint("move contents to files/")]);
     }
     let text = std::str::from_utf8(bytes).map_err(|e| {

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use serde_saphyr::granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 
+use super::MAX_DEPTH;
 use super::problem::{Problem, Report};
 use super::scalar::{Scalar, Sort};
-use super::{MAX_DEPTH, MAX_VALUES};
 use crate::codes;
 
 /// A byte range of the text.
@@ -49,8 +49,8 @@ pub(crate) struct Entry<'t> {
     pub(crate) node: Node<'t>,
 }
 
-/// The one document in `text`; `None` when the tree cannot be completed, which is reported.
-pub(crate) fn read<'t>(text: &'t str, report: &mut Report) -> Option<Node<'t>> {
+/// The one document in `text`, of so many values at most; `None` when the tree cannot be completed, which is reported.
+pub(crate) fn read<'t>(text: &'t str, most: usize, report: &mut Report) -> Option<Node<'t>> {
     let options = serde_saphyr::granit_parser::options! {
         strict_indentation: true,
         emit_anchor_events: true,
@@ -59,7 +59,7 @@ pub(crate) fn read<'t>(text: &'t str, report: &mut Report) -> Option<Node<'t>> {
         block_nesting_limit: MAX_DEPTH + 1,
     };
     let parser = Parser::new_from_str_with_options(text, options);
-    Builder { text, parser, report, values: 0 }.document()
+    Builder { text, parser, report, values: 0, most }.document()
 }
 
 struct Builder<'t, 'r> {
@@ -67,6 +67,7 @@ struct Builder<'t, 'r> {
     parser: Parser<'t, StrInput<'t>>,
     report: &'r mut Report,
     values: usize,
+    most: usize,
 }
 
 impl<'t> Builder<'t, '_> {
@@ -130,8 +131,8 @@ impl<'t> Builder<'t, '_> {
     fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Option<Node<'t>> {
         let range = self.range(&span);
         self.values += 1;
-        if self.values > MAX_VALUES {
-            self.limit(range, format!("more than {MAX_VALUES} values"));
+        if self.values > self.most {
+            self.limit(range, format!("more than {} values", self.most));
             return None;
         }
         if let Some(tag) = span.tag_span() {

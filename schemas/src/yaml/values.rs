@@ -317,7 +317,7 @@ pub(crate) fn label_value(node: &Node<'_>, report: &mut Report) -> Option<String
     None
 }
 
-fn is_label_word(text: &str) -> bool {
+pub(crate) fn is_label_word(text: &str) -> bool {
     let ends = |c: char| c.is_ascii_alphanumeric();
     text.is_empty()
         || (text.len() <= 63

@@ -4,12 +4,23 @@ fn entry(id: &str, device: Option<&str>) -> Entry {
     Entry {
         enrollment: "lab".parse().expect("a name"),
         id: id.parse().expect("an id"),
-        token: Sha256Digest::of(id.as_bytes()),
-        expires: "2030-01-01T00:00:00Z".parse().expect("a time"),
+        proof: token_of(id),
         device: device.map(|name| name.parse().expect("a name")),
         revoked: false,
         since: 1,
     }
+}
+
+fn token_of(seed: &str) -> Proof {
+    Proof::Token { hash: hash(seed), expires: "2030-01-01T00:00:00Z".parse().expect("a time") }
+}
+
+fn expired(seed: &str) -> Proof {
+    Proof::Token { hash: hash(seed), expires: now() }
+}
+
+fn hash(seed: &str) -> Sha256Digest {
+    Sha256Digest::of(seed.as_bytes())
 }
 
 fn identity(id: &str, device: &str) -> Identity {
@@ -83,7 +94,7 @@ fn a_revoked_device_is_refused_under_every_entry_until_the_history_says_otherwis
     all.set_revoked(device.clone(), true);
     assert_eq!(code(all.admit(&identity("t1", "edge-1"))), Some(codes::DEVICE_REVOKED));
     assert_eq!(code(all.admit(&identity("gone", "edge-1"))), Some(codes::DEVICE_REVOKED));
-    let refusal = all.token(&entry("t1", None).token, now()).expect_err("its token is refused too");
+    let refusal = all.token(&hash("t1"), now()).expect_err("its token is refused too");
     assert_eq!(refusal.code(), codes::TOKEN_REVOKED);
     all.set_revoked(device, false);
     assert_eq!(all.admit(&identity("t1", "edge-1")), Admission::Full);
@@ -95,7 +106,7 @@ fn a_device_counts_under_its_last_listed_entry_only() {
     assert_eq!(code(all.admit(&identity("t1", "edge-1"))), Some(codes::CERTIFICATE_REPLACED));
     assert_eq!(all.admit(&identity("t2", "edge-1")), Admission::Full);
 
-    all.insert(Entry { expires: now(), ..entry("t1", Some("edge-1")) });
+    all.insert(Entry { proof: expired("t1"), ..entry("t1", Some("edge-1")) });
     assert_eq!(all.admit(&identity("t2", "edge-1")), Admission::Full, "an edit is no new listing");
 
     all.insert(entry("t1", Some("edge-2")));
@@ -108,7 +119,7 @@ fn a_token_allows_what_its_entry_says() {
     let all = admissions([
         entry("t1", Some("edge-1")),
         Entry { revoked: true, ..entry("t2", None) },
-        Entry { expires: now(), ..entry("t3", None) },
+        Entry { proof: expired("t3"), ..entry("t3", None) },
         entry("old", Some("edge-4")),
         entry("new", Some("edge-4")),
     ]);
@@ -129,24 +140,21 @@ fn a_token_allows_what_its_entry_says() {
 fn nobody_takes_over_a_token_by_listing_its_public_hash() {
     let other = Entry { enrollment: "other".parse().expect("a name"), ..entry("t1", Some("evil")) };
     let all = admissions([entry("t1", None), other]);
-    let grant = all.token(&entry("t1", None).token, now()).expect("a grant");
+    let grant = all.token(&hash("t1"), now()).expect("a grant");
     assert_eq!(grant.enrollment.as_str(), "lab");
 }
 
 #[test]
 fn an_entry_keeps_the_hash_that_it_was_first_listed_with() {
-    let fresh = Sha256Digest::of(b"fresh");
-    let mut all = admissions([entry("t1", Some("edge-1")), Entry { token: fresh, ..entry("t1", Some("edge-1")) }]);
-    assert!(all.token(&Sha256Digest::of(b"t1"), now()).is_ok());
+    let (fresh, proof) = (hash("fresh"), token_of("fresh"));
+    let mut all = admissions([entry("t1", Some("edge-1")), Entry { proof, ..entry("t1", Some("edge-1")) }]);
+    assert!(all.token(&hash("t1"), now()).is_ok());
     assert_eq!(all.token(&fresh, now()), Err(TokenRefusal::Unknown), "else two certificates counted for one entry");
-    assert_eq!(
-        all.token_of(&("lab".parse().expect("a name"), "t1".parse().expect("an id"))),
-        Some(&entry("t1", None).token)
-    );
+    assert_eq!(all.proof_of(&("lab".parse().expect("a name"), "t1".parse().expect("an id"))), Some(&token_of("t1")));
     // What else the statement says holds; and the hash is free for an entry of its own.
-    all.insert(Entry { token: fresh, revoked: true, ..entry("t1", Some("edge-1")) });
+    all.insert(Entry { proof, revoked: true, ..entry("t1", Some("edge-1")) });
     assert_eq!(code(all.admit(&identity("t1", "edge-1"))), Some(codes::CERTIFICATE_REVOKED));
-    all.insert(Entry { token: fresh, ..entry("t2", Some("edge-1")) });
+    all.insert(Entry { proof, ..entry("t2", Some("edge-1")) });
     assert_eq!(all.token(&fresh, now()).map(|grant| grant.entry.to_string()), Ok("t2".to_owned()));
 }
 
@@ -175,12 +183,21 @@ fn tokens_are_void_up_to_the_landing_that_was_the_newest_when_their_records_were
 fn an_unbound_token_yields_a_name_made_from_the_key() {
     let key = Sha256Digest::of(b"key");
     let all = admissions([entry("t1", None)]);
-    let grant = all.token(&entry("t1", None).token, now()).expect("a grant");
+    let grant = all.token(&hash("t1"), now()).expect("a grant");
     let name = all.name_for(&grant, &key).expect("a name");
     assert_eq!(name.to_string(), format!("lab-{}", &key.to_string()[..16]));
 
     let taken = admissions([entry("t1", None), entry("t2", Some(name.as_str()))]);
     assert_eq!(taken.name_for(&grant, &key).map_err(|refusal| refusal.code()), Err(codes::DEVICE_NAME_TAKEN));
+
+    // Also where git knows the name only by a Device manifest, and while it does; nobody gets a revoked one.
+    let mut known = all.clone();
+    known.set_reserved(name.clone(), true);
+    assert_eq!(known.name_for(&grant, &key).map_err(|refusal| refusal.code()), Err(codes::DEVICE_NAME_TAKEN));
+    known.set_reserved(name.clone(), false);
+    assert_eq!(known.name_for(&grant, &key).as_ref(), Ok(&name));
+    known.set_revoked(name, true);
+    assert_eq!(known.name_for(&grant, &key).map_err(|refusal| refusal.code()), Err(codes::TOKEN_REVOKED));
 
     let long = TokenGrant { enrollment: "x".repeat(47).parse().expect("a name"), ..grant };
     assert!(all.name_for(&long, &key).is_err());

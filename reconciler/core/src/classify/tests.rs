@@ -286,6 +286,30 @@ fn no_pause_hides_behind_another_that_a_resume_covers() {
     assert_paused(&stands(&worse, &[(4, resume(&[], &["edge-1"]))], false), codes::VERSION_MISSING, Some(first));
 }
 
+#[test]
+fn a_pause_names_every_commit_that_is_missing_and_that_no_resume_is_over() {
+    let [first, second] = WORLD.lost;
+    let (runs, applies) = (claim(2, first, "x"), claim(4, second, "x"));
+    let named = |standing: Standing| match standing {
+        Standing::Paused(pause) => pause.missing,
+        Standing::Normal { .. } => Vec::new(),
+    };
+    let running = MissingCommit { commit: first, landing: 2, claim: ClaimKind::Running, stand: Stand::Diverged };
+    let applying = MissingCommit { commit: second, landing: 4, claim: ClaimKind::Applying, stand: Stand::Ahead };
+    let both = reported(Some(runs), Some(applies));
+    assert_eq!(named(stands(&both, &[], false)), [running, applying]);
+    assert_eq!(named(stands(&both, &[(3, resume(&[first], &[]))], false)), [applying]);
+    assert_eq!(named(stands(&both, &[(3, resume(&[second], &[]))], false)), [running]);
+    assert_eq!(named(stands(&both, &[(3, resume(&WORLD.lost, &[]))], false)), []);
+    // What is worse comes first, and hides nothing.
+    let altered = reported(Some(known(3, "tampered")), Some(applies));
+    assert_eq!(named(stands(&altered, &[], false)), [applying]);
+    // Nothing is known to be equivalent while the branch is set back.
+    let equivalent = MissingCommit { commit: first, landing: 4, claim: ClaimKind::Running, stand: Stand::Ahead };
+    assert_eq!(named(stands(&self::running(lost(4, "rendered")), &[], true)), [equivalent]);
+    assert_eq!(named(stands(&self::running(lost(4, "rendered")), &[], false)), []);
+}
+
 fn any_claim() -> impl Strategy<Value = Option<Claim>> {
     let world = &*WORLD;
     let commits: Vec<CommitId> = world.known.iter().chain(&world.lost).copied().collect();

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bellwether_schemas::manifest::{Device, Enrollment, Labels, Token, Vars};
+use bellwether_schemas::manifest::{ApprovalMode, ApprovedKey, Device, Enrollment, Labels, Token, Vars};
 use bellwether_schemas::{DeviceName, EnrollmentName, EntryId};
 
-use crate::admission::{self, Admissions};
+use crate::admission::{self, Admissions, Open, Proof};
 
 /// An entry of an Enrollment, by enrollment and id.
 pub type EntryKey = (EnrollmentName, EntryId);
@@ -80,7 +80,8 @@ impl Inventory {
     /// The labels that place a device into waves, where git knew the device here: by the entry it came by, or else by its
     /// name, under the entry that counted here. `None` for a device that came later: labels of the head place it.
     pub fn placing_labels(&self, device: &DeviceName, enrollment: &EnrollmentName, entry: &EntryId) -> Option<Labels> {
-        if self.entries.contains_key(&(enrollment.clone(), entry.clone())) {
+        let by_factory = entry.is_factory() && self.admissions.factories().contains(enrollment);
+        if by_factory || self.entries.contains_key(&(enrollment.clone(), entry.clone())) {
             return Some(self.facts(device, enrollment, entry).labels);
         }
         self.names(device).then(|| self.subject_facts(&Subject::Device(device.clone())).labels)
@@ -109,7 +110,14 @@ impl Inventory {
     /// Every subject that there is.
     pub fn subjects(&self) -> BTreeSet<Subject> {
         let named = self.named.keys().chain(self.devices.keys()).cloned().map(Subject::Device);
-        named.chain(self.entries.iter().filter_map(|(key, entry)| self.unnamed(key, entry))).collect()
+        let by_factory = self.admissions.factories().iter().map(|enrollment| self.factory_subject(enrollment));
+        named.chain(self.entries.iter().filter_map(|(key, entry)| self.unnamed(key, entry))).chain(by_factory).collect()
+    }
+
+    /// The devices that come with factory certificates.
+    fn factory_subject(&self, enrollment: &EnrollmentName) -> Subject {
+        let labels = self.enrollments.get(enrollment).map(|labels| (**labels).clone()).unwrap_or_default();
+        Subject::Unnamed(enrollment.clone(), labels)
     }
 
     fn unnamed(&self, (enrollment, _): &EntryKey, entry: &EntryFacts) -> Option<Subject> {
@@ -131,7 +139,8 @@ impl Inventory {
         };
         let generated = self.devices.keys().filter(|device| generated_from(device).as_ref() == Some(enrollment));
         let devices = generated.chain(self.admissions.devices_of(enrollment)).cloned().map(Subject::Device);
-        entries.filter_map(of_entry).chain(devices).collect()
+        let by_factory = self.admissions.factories().get(enrollment).map(|enrollment| self.factory_subject(enrollment));
+        entries.filter_map(of_entry).chain(devices).chain(by_factory).collect()
     }
 
     /// Whether the device is a subject.
@@ -139,41 +148,46 @@ impl Inventory {
         self.named.contains_key(device) || self.devices.contains_key(device)
     }
 
-    /// The entries that a manifest lists with another token than they had before.
-    pub(super) fn changed_tokens<'a>(
+    /// The entries that a manifest lists with another token or key than they had before, and what it lists.
+    pub(super) fn changed_proofs<'a>(
         &'a self,
         name: &'a EnrollmentName,
         manifest: &'a Enrollment,
-    ) -> impl Iterator<Item = &'a EntryId> {
-        let is_other = |token: &&Token| {
-            let known = self.admissions.token_of(&(name.clone(), token.id.clone()));
-            known.is_some_and(|known| *known != token.sha256)
-        };
-        manifest.tokens.iter().filter(is_other).map(|token| &token.id)
+    ) -> impl Iterator<Item = (&'a EntryId, Proof)> {
+        let tokens = manifest.tokens.iter().map(|token| (&token.id, proof_of_token(token)));
+        let keys = manifest.approved.iter().map(|key| (&key.id, proof_of_key(key)));
+        tokens.chain(keys).filter(|(id, proof)| {
+            let known = self.admissions.proof_of(&(name.clone(), (*id).clone()));
+            known.is_some_and(|known| !known.is_same(proof))
+        })
     }
 
-    /// Takes what a landing says about an enrollment; `None` when the file is gone, which says nothing about its entries.
+    /// Takes what a landing says about an enrollment. `None` when the file is gone: that says nothing about its entries,
+    /// and nobody may come without one.
     pub(super) fn state_enrollment(&mut self, name: &EnrollmentName, manifest: Option<&Enrollment>, landing: u64) {
+        let open = manifest.map_or_else(Open::default, |manifest| Open {
+            manual: manifest.approval == ApprovalMode::Manual,
+            ca: manifest.ca.clone().map(Arc::new),
+        });
+        Arc::make_mut(&mut self.admissions).set_open(name.clone(), open);
         let Some(manifest) = manifest else { return };
         self.enrollments.insert(name.clone(), Arc::new(manifest.labels.clone()));
         for token in &manifest.tokens {
-            self.state_token(name, token, landing);
+            let facts = EntryFacts { device: token.device.clone(), labels: token.labels.clone() };
+            self.state_entry((name.clone(), token.id.clone()), proof_of_token(token), facts, token.revoked, landing);
+        }
+        for key in &manifest.approved {
+            let facts = EntryFacts { device: Some(key.device.clone()), labels: key.labels.clone() };
+            self.state_entry((name.clone(), key.id.clone()), proof_of_key(key), facts, key.revoked, landing);
         }
     }
 
-    fn state_token(&mut self, enrollment: &EnrollmentName, token: &Token, landing: u64) {
-        let key = (enrollment.clone(), token.id.clone());
-        let revoked = token.revoked.unwrap_or_else(|| self.admissions.is_entry_revoked(&key));
-        Arc::make_mut(&mut self.admissions).insert(admission::Entry {
-            enrollment: enrollment.clone(),
-            id: token.id.clone(),
-            token: token.sha256,
-            expires: token.expires,
-            device: token.device.clone(),
-            revoked,
-            since: landing,
-        });
-        let facts = EntryFacts { device: token.device.clone(), labels: token.labels.clone() };
+    fn state_entry(&mut self, key: EntryKey, proof: Proof, facts: EntryFacts, revoked: Option<bool>, landing: u64) {
+        let revoked = revoked.unwrap_or_else(|| self.admissions.is_entry_revoked(&key));
+        let (enrollment, id) = key.clone();
+        let device = facts.device.clone();
+        let entry = admission::Entry { enrollment, id, proof, device, revoked, since: landing };
+        Arc::make_mut(&mut self.admissions).insert(entry);
         let named = Arc::make_mut(&mut self.named);
         if let Some(device) = &facts.device {
             *named.entry(device.clone()).or_default() += 1;
@@ -193,8 +207,14 @@ impl Inventory {
         match manifest {
             None => {
                 Arc::make_mut(&mut self.devices).remove(name);
+                if generated_from(name).is_some() {
+                    Arc::make_mut(&mut self.admissions).set_reserved(name.clone(), false);
+                }
             }
             Some(device) => {
+                if generated_from(name).is_some() {
+                    Arc::make_mut(&mut self.admissions).set_reserved(name.clone(), true);
+                }
                 if let Some(revoked) = device.revoked {
                     Arc::make_mut(&mut self.admissions).set_revoked(name.clone(), revoked);
                 }
@@ -202,6 +222,14 @@ impl Inventory {
             }
         }
     }
+}
+
+fn proof_of_token(token: &Token) -> Proof {
+    Proof::Token { hash: token.sha256, expires: token.expires }
+}
+
+fn proof_of_key(key: &ApprovedKey) -> Proof {
+    Proof::Key { fingerprint: key.fingerprint }
 }
 
 /// The enrollment in a generated name, `<enrollment>-<16 hexadecimal digits>`.
@@ -271,6 +299,46 @@ mod tests {
         assert_eq!(placing("other", "t9"), Some(labels(&[("a", "b")])), "by its Device manifest alone");
         assert_eq!(placing("factory-0123456789abcdef", "t9"), None, "its entry came later");
         assert_eq!(placing("edge-2", "t9"), None);
+    }
+
+    #[test]
+    fn approved_keys_and_factories_count_as_tokens_do() {
+        let mut inventory = Inventory::default();
+        let factory = name("factory");
+        let key = |revoked| ApprovedKey {
+            id: name("k1"),
+            fingerprint: bellwether_schemas::Sha256Digest::of(b"key"),
+            device: name("edge-1"),
+            labels: labels(&[("from", "k1")]),
+            revoked,
+        };
+        let yaml = include_str!("../../../../schemas/testdata/valid/enrollments/factory-ca.yaml");
+        let parsed = bellwether_schemas::yaml::parse("enrollments/factory-ca.yaml", yaml.as_bytes());
+        let Ok(bellwether_schemas::manifest::AnyManifest::Enrollment(with_ca)) = parsed else { panic!("{parsed:?}") };
+        let manifest = Enrollment { approved: vec![key(Some(true))], ca: with_ca.spec.ca, ..enrollment(Vec::new()) };
+        inventory.state_enrollment(&factory, Some(&manifest), 1);
+        let unnamed = Subject::Unnamed(factory.clone(), manifest.labels.clone());
+        assert_eq!(inventory.subjects(), [Subject::Device(name("edge-1")), unnamed.clone()].into());
+        assert_eq!(inventory.subjects_of(&factory), [Subject::Device(name("edge-1")), unnamed.clone()].into());
+        let facts = inventory.subject_facts(&Subject::Device(name("edge-1")));
+        assert_eq!(facts.labels, labels(&[("site", "kiel"), ("from", "k1")]));
+        let made = name("factory-0123456789abcdef");
+        let placing = inventory.placing_labels(&made, &factory, &EntryId::factory());
+        assert_eq!(placing.as_ref(), Some(&manifest.labels), "git knew where such devices belong");
+        assert_eq!(Inventory::default().placing_labels(&made, &factory, &EntryId::factory()), None);
+
+        // Neither without the word nor without the line is it taken back.
+        for approved in [vec![key(None)], Vec::new(), vec![key(None)]] {
+            inventory.state_enrollment(&factory, Some(&Enrollment { approved, ..enrollment(Vec::new()) }), 2);
+            assert!(inventory.admissions().is_entry_revoked(&(factory.clone(), name("k1"))));
+        }
+        assert!(inventory.admissions().factory_ca(&factory).is_err(), "the last statement of ca counts");
+        assert!(inventory.subjects().contains(&unnamed), "who is in stays in");
+        inventory.state_enrollment(&factory, Some(&Enrollment { approved: vec![key(Some(false))], ..manifest }), 3);
+        assert!(!inventory.admissions().is_entry_revoked(&(factory.clone(), name("k1"))));
+        assert!(inventory.admissions().factory_ca(&factory).is_ok());
+        inventory.state_enrollment(&factory, None, 4);
+        assert!(inventory.admissions().factory_ca(&factory).is_err(), "without a file nobody comes without a token");
     }
 
     #[test]

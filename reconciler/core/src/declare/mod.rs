@@ -15,6 +15,7 @@ use bellwether_schemas::diagnostic::Diagnostic;
 use bellwether_schemas::manifest::{AnyManifest, Approval, Fleet, Hold, Kind, Resume, Rollout};
 use bellwether_schemas::{CommitId, EntryId, FleetName, ObjectId, Sha256Digest, WaveName, codes, yaml};
 
+use crate::admission::Proof;
 use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
 use crate::plan::Landing;
 use crate::verify::{TreeEntry, VerifiedLanding};
@@ -313,8 +314,9 @@ impl Declared {
                         AnyManifest::Enrollment(enrollment) => Some(&enrollment.spec),
                         _ => None,
                     });
-                    let changed = spec.into_iter().flat_map(|spec| self.inventory.changed_tokens(&name, spec));
-                    let problems: Arc<[Diagnostic]> = changed.map(|id| token_changed(path, id)).collect();
+                    let changed = spec.into_iter().flat_map(|spec| self.inventory.changed_proofs(&name, spec));
+                    let problems: Arc<[Diagnostic]> =
+                        changed.map(|(id, proof)| changed_proof(path, id, &proof)).collect();
                     if let Some(slot) = self.slots.get_mut(path) {
                         slot.problems = problems;
                     }
@@ -436,9 +438,14 @@ fn parse(objects: &dyn ObjectSource, path: &str, entry: &TreeEntry) -> Result<Pa
     Ok(Parsed { manifest: yaml::parse(path, &text), blob })
 }
 
-fn token_changed(path: &str, entry: &EntryId) -> Diagnostic {
-    let why = format!("entry {entry} had another token before, which it keeps; a new token needs an id of its own");
-    Diagnostic::error(codes::TOKEN_CHANGED, path, why)
+/// An entry that lists another token or key than the one that it was first listed with.
+pub fn changed_proof(path: &str, entry: &EntryId, listed: &Proof) -> Diagnostic {
+    let (code, what) = match listed {
+        Proof::Token { .. } => (codes::TOKEN_CHANGED, "token"),
+        Proof::Key { .. } => (codes::KEY_CHANGED, "key"),
+    };
+    let why = format!("entry {entry} had another {what} before, which it keeps; a new {what} needs an id of its own");
+    Diagnostic::error(code, path, why)
 }
 
 /// Whether `path` lies in a folder of manifests and is meant to be one.

@@ -1,8 +1,10 @@
 //! What a person can do about a reason. One function, so that page and command say the same.
 
-use bellwether_schemas::api::{Condition, WaitingOn};
+use std::collections::BTreeSet;
+
+use bellwether_schemas::api::{Condition, DeviceView, WaitingOn};
 use bellwether_schemas::codes::{self, Code};
-use bellwether_schemas::{DeviceName, FleetName};
+use bellwether_schemas::{CommitId, DeviceName, FleetName};
 
 /// What a person can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,11 +46,7 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
         WaitingOn::TooFewHealthy { .. } => {
             Some(Advice::words("See why the other devices of the wave are not healthy; mend it and push."))
         }
-        WaitingOn::Paused { commit: Some(commit), .. } => Some(Advice::run(
-            "Push the missing commit back, from a clone that has it: then the pause ends by itself. If it is lost, or \
-             was given up on purpose, let git overrule what the devices run; that counts while the branch is verified:",
-            format!("bellwether device resume --all --over {commit} --reason \"…\" --commit && git push"),
-        )),
+        WaitingOn::Paused { commit: Some(commit), .. } => Some(missing_advice(&BTreeSet::from([*commit]), None)),
         // No Resume makes the history list an entry.
         WaitingOn::Paused { code, .. } if is(code, codes::ENTRY_UNLISTED) => Some(Advice::words(
             "Push the landing that lists its enrollment entry again: then it takes part by itself. If that is lost, mint a \
@@ -90,6 +88,37 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
         | WaitingOn::Lookup { .. }
         | WaitingOn::AwaitingReconnect => None,
     }
+}
+
+/// What a person can do for one device.
+pub fn device_advice(device: &DeviceView) -> Option<Advice> {
+    match (device.reason.as_ref()?, device.missing_commits()) {
+        // No Resume makes the history list an entry, whatever else is missing.
+        (WaitingOn::Paused { code, .. }, missing) if !missing.is_empty() && !is(code, codes::ENTRY_UNLISTED) => {
+            Some(missing_advice(&missing, Some(&device.name)))
+        }
+        (reason, _) => advice(reason, Some(&device.name), device.fleet.as_ref()),
+    }
+}
+
+/// What a person can do about commits that devices name and the history lacks: for one device, or for all of them.
+pub fn missing_advice(missing: &BTreeSet<CommitId>, device: Option<&DeviceName>) -> Advice {
+    let (commits, are, them) = match missing.len() {
+        1 => ("commit", "it is lost, or was", "it"),
+        _ => ("commits", "they are lost, or were", "them"),
+    };
+    let (whom, runs) = match device {
+        Some(device) => (device.as_str(), "the device runs"),
+        None => ("--all", "the devices run"),
+    };
+    let over: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    Advice::run(
+        format!(
+            "Push the missing {commits} back, from a clone that has {them}: then the pause ends by itself. If {are} given up \
+             on purpose, let git overrule what {runs}; that counts while the branch is verified:"
+        ),
+        format!("bellwether device resume {whom} --over {} --reason \"…\" --commit && git push", over.join(",")),
+    )
 }
 
 /// What a person can do about the condition of a repository whose `branch` is watched.
@@ -172,7 +201,7 @@ mod tests {
         ] {
             let said = said(&reason);
             assert!(said.contains(wanted) && !said.contains(unwanted), "{reason:?}: {said}");
-            assert!(super::super::code(&reason).is_some(), "{reason:?}");
+            assert!(reason.code().is_some(), "{reason:?}");
         }
         let replaced = WaitingOn::Revoked { code: String::new(), why: "edge-1 counts under entry t2".to_owned() };
         let sentence = super::super::sentence(&replaced);

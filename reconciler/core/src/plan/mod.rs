@@ -29,9 +29,9 @@ use bellwether_schemas::{CommitId, DeviceName, FleetName, Seconds, Sha256Digest,
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use advice::{Advice, advice, condition_advice};
+pub use advice::{Advice, advice, condition_advice, device_advice, missing_advice};
 pub use record::{FailureNote, HaltRecord, MemberRecord, RolloutRecord, WaveRecord};
-pub use sentence::{code, condition_sentence, moment, sentence};
+pub use sentence::{condition_sentence, moment, sentence};
 
 /// A landing: a commit on the first-parent line, and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -80,14 +80,17 @@ fn first_wave(sheet: &Sheet<'_>, free: Vec<usize>, wanted: usize) -> Vec<usize> 
     taken
 }
 
-/// The rows that are in no wave yet, in the order in which percent waves take them.
+/// The rows that are in no wave yet, in the order in which percent waves take them. Where nobody remembers who was taken, those
+/// that tried the target come first, so that it reaches nobody whom it had not reached.
 fn order(sheet: &Sheet<'_>) -> Vec<usize> {
+    let is_untried = |row: &Row<'_>| sheet.record.rebuilt && !row.is_at_target() && row.note.failed.is_none();
     let by = sheet.record.stable.unwrap_or(sheet.record.target).commit;
     let free = sheet.rows.iter().enumerate().filter(|(_, row)| row.note.wave.is_none() && !row.is_paused());
-    let mut keyed: Vec<([u8; 32], usize)> =
-        free.map(|(i, row): (usize, &Row<'_>)| (key(sheet.input.fleet, &by, &row.member.device), i)).collect();
+    let mut keyed: Vec<(bool, [u8; 32], usize)> = free
+        .map(|(i, row): (usize, &Row<'_>)| (is_untried(row), key(sheet.input.fleet, &by, &row.member.device), i))
+        .collect();
     keyed.sort_unstable();
-    keyed.into_iter().map(|(_, i)| i).collect()
+    keyed.into_iter().map(|(_, _, i)| i).collect()
 }
 
 /// A device's place in the order: bytes compare alike on every machine.

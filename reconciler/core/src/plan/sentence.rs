@@ -1,7 +1,6 @@
 //! Reasons in plain English, and their codes.
 
 use bellwether_schemas::api::{Condition, WaitingOn};
-use bellwether_schemas::{Code, codes};
 use jiff::Timestamp;
 
 /// A moment as people read it: `2026-01-02 03:04:05 UTC`.
@@ -80,30 +79,5 @@ pub fn condition_sentence(condition: &Condition) -> String {
         Condition::Unreachable { why } => {
             format!("The repository cannot be reached: {why}. The accepted head stays in force.")
         }
-    }
-}
-
-/// The code of a reason that a person can act on. A reason that passes by itself has none.
-pub fn code(reason: &WaitingOn) -> Option<Code> {
-    match reason {
-        WaitingOn::Halted { .. } => Some(codes::ROLLOUT_HALTED),
-        WaitingOn::Held { .. } => Some(codes::ROLLOUT_HELD),
-        WaitingOn::Gate { .. } => Some(codes::GATE_CLOSED),
-        WaitingOn::EmptyWave { .. } => Some(codes::EMPTY_WAVE),
-        WaitingOn::TooFewHealthy { .. } => Some(codes::TOO_FEW_HEALTHY),
-        WaitingOn::Failed { .. } => Some(codes::DEVICE_FAILED),
-        WaitingOn::RenderError { .. } => Some(codes::RENDER_ERROR),
-        WaitingOn::Stale { .. } => Some(codes::DEVICE_STALE),
-        WaitingOn::Orphaned => Some(codes::DEVICE_ORPHANED),
-        WaitingOn::Overlap { .. } => Some(codes::OVERLAP),
-        WaitingOn::Paused { code, .. } | WaitingOn::Revoked { code, .. } => {
-            codes::explain(code).map(|known| known.code)
-        }
-        WaitingOn::Wave { .. }
-        | WaitingOn::Soak { .. }
-        | WaitingOn::InFlight { .. }
-        | WaitingOn::Lookup { .. }
-        | WaitingOn::AwaitingReconnect
-        | WaitingOn::Repository { .. } => None,
     }
 }

@@ -1,10 +1,11 @@
 //! What somebody should look at, most urgent first, each with what can be done about it.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bellwether_core::plan::{Advice, advice, condition_advice};
+use bellwether_core::plan::{Advice, advice, condition_advice, missing_advice};
 use bellwether_schemas::DeviceName;
-use bellwether_schemas::api::{Condition, DeviceView, RolloutState, WaitingOn};
+use bellwether_schemas::api::{Condition, DeviceView, RequestView, RolloutState, WaitingOn};
 
 use super::words;
 use crate::serve::Views;
@@ -26,14 +27,43 @@ pub(super) struct Attention<'a> {
     /// How many devices more.
     pub(super) more: usize,
     /// The reason in a sentence.
-    pub(super) why: &'a str,
+    pub(super) why: Cow<'a, str>,
+    /// What to search for to see all of those devices.
+    pub(super) search: Option<String>,
     /// What can be done.
     pub(super) advice: Option<Advice>,
 }
 
 /// Everything that waits for people.
-pub(super) fn attention(views: &Views) -> Vec<Attention<'_>> {
-    repository(views).into_iter().chain(rollouts(views)).chain(devices(views)).collect()
+pub(super) fn attention<'a>(views: &'a Views, asked: &[RequestView]) -> Vec<Attention<'a>> {
+    let wait = repository(views).into_iter().chain(rollouts(views)).chain(missing(views)).chain(devices(views));
+    wait.chain(requests(asked)).collect()
+}
+
+/// Devices that wait for a person to approve their key.
+fn requests<'a>(asked: &[RequestView]) -> Option<Attention<'a>> {
+    let first = asked.first()?;
+    let RequestView { fingerprint, enrollment, .. } = first;
+    let (what, whose) = match asked.len() {
+        1 => ("One device waits for approval".to_owned(), "its key"),
+        number => (format!("{number} devices wait for approval"), "the key that waits longest"),
+    };
+    Some(Attention {
+        class: "wait",
+        what,
+        devices: Vec::new(),
+        more: 0,
+        why: format!("The fingerprint of {whose} is {fingerprint}, for enrollment {enrollment}.").into(),
+        search: None,
+        advice: Some(Advice {
+            text: "Compare it with what the device shows. Then approve it, and push; or leave it, if nobody of yours \
+                   waits: it is forgotten once it is not asked for any more."
+                .to_owned(),
+            command: Some(format!(
+                "bellwether device approve {fingerprint} --enrollment {enrollment} --commit && git push"
+            )),
+        }),
+    })
 }
 
 fn repository(views: &Views) -> Option<Attention<'_>> {
@@ -44,7 +74,8 @@ fn repository(views: &Views) -> Option<Attention<'_>> {
         what: format!("Repository: {}", word.to_lowercase()),
         devices: Vec::new(),
         more: 0,
-        why: &repository.why,
+        why: Cow::Borrowed(&repository.why),
+        search: None,
         advice: condition_advice(&repository.condition, &repository.branch),
     })
 }
@@ -65,8 +96,32 @@ fn rollouts(views: &Views) -> impl Iterator<Item = Attention<'_>> {
             what: format!("Rollout of {}: {state}", rollout.fleet),
             devices: Vec::new(),
             more: 0,
-            why: &rollout.why,
+            why: Cow::Borrowed(&rollout.why),
+            search: None,
             advice: rollout.reason.as_ref().and_then(|reason| advice(reason, None, Some(&rollout.fleet))),
+        })
+    })
+}
+
+/// Commits that the history lacks: however many devices name one, it is one entry.
+fn missing(views: &Views) -> impl Iterator<Item = Attention<'_>> {
+    views.missing_commits().into_iter().take(GROUPS).filter_map(|(commit, devices)| {
+        let first = *devices.first()?;
+        let (what, why) = match devices.len() {
+            1 => ("One device paused".to_owned(), Cow::Borrowed(first.why.as_str())),
+            number => (
+                format!("{number} devices paused"),
+                Cow::Owned(format!("All of them report commit {commit}, which is missing from the git history.")),
+            ),
+        };
+        Some(Attention {
+            class: "bad",
+            what,
+            devices: devices.iter().take(NAMED).map(|device| &device.name).collect(),
+            more: devices.len().saturating_sub(NAMED),
+            why,
+            search: Some(format!("reason.commit={commit}")),
+            advice: Some(missing_advice(&BTreeSet::from([commit]), None)),
         })
     })
 }
@@ -76,6 +131,9 @@ fn devices(views: &Views) -> impl Iterator<Item = Attention<'_>> {
     let mut groups: BTreeMap<(&str, &str), Vec<&DeviceView>> = BTreeMap::new();
     for device in &views.devices {
         let Some(word) = device.reason.as_ref().and_then(own_trouble) else { continue };
+        if !device.missing_commits().is_empty() {
+            continue;
+        }
         // When a silent device was last heard of differs, and is no other reason.
         let why = if word == "silent" { "" } else { device.why.as_str() };
         groups.entry((word, why)).or_default().push(device);
@@ -93,7 +151,8 @@ fn devices(views: &Views) -> impl Iterator<Item = Attention<'_>> {
             what,
             devices: members.iter().take(NAMED).map(|device| &device.name).collect(),
             more: members.len().saturating_sub(NAMED),
-            why: &first.why,
+            why: Cow::Borrowed(&first.why),
+            search: first.reason.as_ref().map(|reason| format!("reason.kind={}", reason.kind())),
             advice: first.reason.as_ref().and_then(|why| advice(why, Some(&first.name), first.fleet.as_ref())),
         })
     })

@@ -1,5 +1,7 @@
 use axum::body::{Body, to_bytes};
-use bellwether_schemas::api::{DeviceStatus, FleetView, InvalidView, RolloutView, StatusWord, WaitingOn, WaveView};
+use bellwether_schemas::api::{
+    Conflict, DeviceStatus, FleetView, InvalidView, RolloutView, StatusWord, WaitingOn, WaveView,
+};
 use bellwether_schemas::{CommitId, Version};
 use tower::ServiceExt as _;
 
@@ -31,6 +33,7 @@ fn device(name: &str, updated: Updated, why: &str) -> DeviceView {
         },
         reason: (updated != Updated::UpToDate).then_some(WaitingOn::AwaitingReconnect),
         why: why.to_owned(),
+        conflict: None,
         last_seen: Some(at()),
     }
 }
@@ -92,7 +95,8 @@ fn views() -> Views {
 
 fn router_of(views: Views) -> Router {
     let (_, views) = watch::channel(Arc::new(views));
-    router(Page::new(views, Arc::default(), Arc::default()))
+    let waiting = Waiting { requests: Arc::default(), admissions: watch::channel(None).1 };
+    router(Page::new(views, Arc::default(), Arc::default(), waiting))
 }
 
 async fn get(views: Views, path: &str) -> (u16, http::HeaderMap, String) {
@@ -130,6 +134,57 @@ async fn metrics_count_by_word() {
     insta::assert_snapshot!("metrics", get(views(), "/metrics").await.2);
 }
 
+/// edge-1 runs a commit that is missing and applies another; edge-2 runs the first one too.
+fn in_conflict() -> Views {
+    let missing = |commit: CommitId, claim| MissingCommit { commit, landing: 412, claim, stand: Stand::Ahead };
+    let other: CommitId = "1111111000000000000000000000000000000002".parse().expect("an id");
+    let mut views = views();
+    for device in &mut views.devices {
+        let code = "BW-0301".to_owned();
+        device.reason = Some(WaitingOn::Paused { code, why: "ahead".into(), commit: Some(commit()) });
+        device.why = "Paused: ahead.".into();
+        device.status.summary.status = Summary::ConflictPaused;
+        device.conflict = Some(Conflict { missing: vec![missing(commit(), ClaimKind::Running)] });
+    }
+    let first = views.devices[0].conflict.as_mut().expect("a conflict");
+    first.missing.push(missing(other, ClaimKind::Applying));
+    views
+}
+
+#[tokio::test]
+async fn a_commit_that_several_devices_lack_is_one_entry_and_counted() {
+    let views = in_conflict();
+    let entries = attention(&views, &[]);
+    let shown: Vec<_> = entries.iter().map(|entry| (entry.what.as_str(), entry.why.to_string())).collect();
+    assert_eq!(
+        shown,
+        [
+            (
+                "2 devices paused",
+                format!("All of them report commit {}, which is missing from the git history.", commit())
+            ),
+            ("One device paused", "Paused: ahead.".to_owned()),
+        ]
+    );
+    let metrics = get(views.clone(), "/metrics").await.2;
+    for line in [
+        "bellwether_missing_commits 2",
+        "bellwether_missing_commit_devices{commit=\"9f3c2ab000000000000000000000000000000001\"} 2",
+        "bellwether_missing_commit_devices{commit=\"1111111000000000000000000000000000000002\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
+    let html = get(views, "/devices/edge-1").await.2;
+    for text in [
+        "it runs this as v412, ahead of the git history",
+        "it applies this as v412",
+        "Push the missing commits back",
+        "bellwether device resume edge-1 --over 1111111000000000000000000000000000000002,9f3c2ab000000000000000000000000000000001",
+    ] {
+        assert!(html.contains(text), "{text}: {html}");
+    }
+}
+
 /// A halt, a branch set back and many devices with one reason: each once, with what can be done.
 #[tokio::test]
 async fn what_waits_for_people_stands_at_the_top_with_what_they_can_do() {
@@ -148,7 +203,7 @@ async fn what_waits_for_people_stands_at_the_top_with_what_they_can_do() {
             device
         })
         .collect();
-    let entries = attention(&views);
+    let entries = attention(&views, &[]);
     let shown: Vec<_> = entries.iter().map(|entry| (entry.what.as_str(), entry.devices.len() + entry.more)).collect();
     assert_eq!(shown, [("Repository: rewound", 0), ("Rollout of edge: halted", 0), ("40 devices paused", 40)]);
     let html = get(views, "/").await.2;
@@ -217,12 +272,70 @@ async fn the_api_answers_with_the_views() {
 }
 
 #[test]
-fn a_filter_finds_by_name_fleet_and_label_and_waiting_devices_come_first() {
+fn a_search_finds_by_name_fleet_and_selector_and_waiting_devices_come_first() {
     let views = views();
-    for (q, matching) in [("", 2), ("edge", 2), ("edge-2", 1), ("ring=canary", 2), ("ring=x", 0), ("nothing", 0)] {
-        assert_eq!(overview_of(&views, q).matching, matching, "{q}");
+    for (q, matching) in [
+        ("", 2),
+        ("edge", 2),
+        ("edge-2", 1),
+        ("ring=canary", 2),
+        ("ring=x", 0),
+        ("nothing", 0),
+        ("status.updated.status=UpToDate", 1),
+        ("status.updated.status!=UpToDate,ring in (canary)", 1),
+        ("fleet=west", 0),
+    ] {
+        let found = overview_of(&views, &[], q);
+        assert_eq!((found.matching, found.fault), (matching, None), "{q}");
     }
-    assert_eq!(overview_of(&views, "").devices[0].name.as_str(), "edge-2");
+    assert_eq!(overview_of(&views, &[], "").devices[0].name.as_str(), "edge-2");
+}
+
+#[tokio::test]
+async fn a_count_leads_to_its_devices_and_a_fault_in_a_search_is_shown() {
+    let html = get(views(), "/").await.2;
+    let link = "href=\"/?q=status.updated.status%3DUpToDate#devices\">1 up to date</a>";
+    assert!(html.contains(link), "{html}");
+    let html = get(views(), "/?q=status.updated.status%3DUpToDate").await.2;
+    assert!(html.contains("1 match “status.updated.status=UpToDate”"), "{html}");
+    let html = get(views(), "/?q=ring%3D").await.2;
+    assert!(html.contains("0 match"), "a label without a value has the empty one: {html}");
+    let html = get(views(), "/?q=status.updated.status%3DUptodate").await.2;
+    assert!(
+        html.contains("character 23: status.updated.status: found") && html.contains("did you mean UpToDate?"),
+        "{html}"
+    );
+}
+
+#[tokio::test]
+async fn the_api_chooses_by_label_and_field_and_refuses_what_it_cannot_read() {
+    let ask = async |query: &str| {
+        let (status, _, body) = get(views(), &format!("/api/v1/devices{query}")).await;
+        (status, serde_json::from_str::<serde_json::Value>(&body).expect("JSON"))
+    };
+    for (query, names) in [
+        ("", vec!["edge-1", "edge-2"]),
+        ("?labelSelector=ring%3Dcanary", vec!["edge-1", "edge-2"]),
+        ("?labelSelector=ring%20notin%20(canary)", vec![]),
+        ("?fieldSelector=status.updated.status%3DOutOfDate", vec!["edge-2"]),
+        ("?fieldSelector=name!%3Dedge-2&labelSelector=ring", vec!["edge-1"]),
+    ] {
+        let (status, body) = ask(query).await;
+        let found: Vec<_> =
+            body.as_array().expect("devices").iter().map(|d| d["name"].as_str().expect("a name")).collect();
+        assert_eq!((status, found), (200, names), "{query}");
+    }
+    for (query, says) in [
+        ("?labelSelector=", "character 1: it is empty"),
+        ("?labelSelector=ring%3Ecanary", "character 5: found '>'"),
+        ("?fieldSelector=flet%3Dedge", "did you mean fleet?"),
+        ("?labelselector=ring", "labelSelector and fieldSelector may stand here"),
+        ("?fieldSelector=name%3Da&fieldSelector=name%3Db", "once each"),
+    ] {
+        let (status, body) = ask(query).await;
+        assert_eq!((status, body["code"].as_str()), (400, Some("BW-0740")), "{query}");
+        assert!(body["message"].as_str().is_some_and(|message| message.contains(says)), "{query}: {body}");
+    }
 }
 
 #[tokio::test]
@@ -232,7 +345,7 @@ async fn a_frozen_repository_is_on_page_and_metrics_with_what_can_be_done() {
     let max_silence = "7d".parse().expect("a span");
     repository.condition = Condition::Frozen { since: Timestamp::UNIX_EPOCH, max_silence };
     repository.why = bellwether_core::plan::condition_sentence(&repository.condition);
-    let entries = attention(&views);
+    let entries = attention(&views, &[]);
     assert_eq!((entries[0].class, entries[0].what.as_str()), ("bad", "Repository: frozen"));
     let html = get(views.clone(), "/").await.2;
     for text in ["badge bad\">frozen", "Nobody has signed a commit since", "git commit --allow-empty -S"] {
@@ -240,4 +353,31 @@ async fn a_frozen_repository_is_on_page_and_metrics_with_what_can_be_done() {
     }
     let metrics = get(views, "/metrics").await.2;
     assert!(metrics.contains("bellwether_repository_condition{condition=\"Frozen\"} 1"), "{metrics}");
+}
+
+fn asks(seed: &str, facts: &[(&str, &str)]) -> RequestView {
+    RequestView {
+        fingerprint: Sha256Digest::of(seed.as_bytes()),
+        enrollment: "lab".parse().expect("a name"),
+        facts: facts.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        address: "192.0.2.7".parse().expect("an address"),
+        first_asked: Timestamp::UNIX_EPOCH,
+        last_asked: Timestamp::UNIX_EPOCH,
+    }
+}
+
+#[test]
+fn who_waits_for_approval_is_shown_with_the_command_and_never_as_markup() {
+    let views = Views::default();
+    let requests = [asks("one", &[("os<script>", "<img src=x>\"'&")]), asks("two", &[])];
+    let html = overview_of(&views, &requests, "").render().expect("rendered");
+    let fingerprint = requests[0].fingerprint.to_string();
+    assert!(html.contains("2 devices wait for approval"), "{html}");
+    assert!(html.contains(&format!("bellwether device approve {fingerprint} --enrollment lab --commit")), "{html}");
+    assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
+    assert!(html.contains("192.0.2.7") && html.contains(&requests[1].fingerprint.to_string()), "{html}");
+    let many: Vec<_> = (0..60).map(|n| asks(&n.to_string(), &[])).collect();
+    let html = overview_of(&views, &many, "").render().expect("rendered");
+    assert_eq!(html.matches("<tr><td><code>").count(), 50);
+    assert!(html.contains("The 50 that asked first of 60"), "{html}");
 }

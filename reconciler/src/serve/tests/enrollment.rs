@@ -39,7 +39,7 @@ async fn an_unbound_token_yields_a_name_made_from_the_key() {
 async fn each_refusal_has_its_own_code() {
     let world = World::start([
         entry(1, "spent", None),
-        Entry { expires: Timestamp::now(), ..entry(2, "expired", None) },
+        Entry { proof: proof(2, Timestamp::now()), ..entry(2, "expired", None) },
         Entry { revoked: true, ..entry(3, "revoked", None) },
     ])
     .await;
@@ -86,7 +86,8 @@ async fn a_device_that_waits_in_vain_is_told_the_repositorys_condition() {
     let (url, branch, why) = (String::new(), "main".to_owned(), why.to_owned());
     let repository = Some(RepositoryView { url, branch, head: None, condition, why });
     world.views.send_replace(Arc::new(Views { repository, ..Views::default() }));
-    let error = enrollment(&world.shared, &domain(), settings(world.dir.path(), None).advertise).no_history();
+    let error =
+        enrollment(&world.shared, &domain(), settings(world.dir.path(), None).advertise, Arc::default()).no_history();
     assert_eq!(error.code, codes::RECONCILER_BUSY);
     assert!(error.message.contains("Stalled (BW-0221)") && !error.message.contains("secret"), "{}", error.message);
 }
@@ -125,7 +126,7 @@ async fn the_same_key_gets_the_same_certificate_again_and_another_key_none() {
     assert_eq!(refused(world.enroll(&token(1), &new_key()).await).1, codes::TOKEN_SPENT.as_str());
 
     // A lost answer can be asked for after the token's time, by its key alone.
-    world.say(|all| all.insert(Entry { expires: Timestamp::now(), ..entry(1, "t1", Some("edge-1")) }));
+    world.say(|all| all.insert(Entry { proof: proof(1, Timestamp::now()), ..entry(1, "t1", Some("edge-1")) }));
     assert_eq!(world.enroll(&token(1), &key).await.expect("the same again"), first);
     assert_eq!(refused(world.enroll(&token(1), &new_key()).await).1, codes::TOKEN_EXPIRED.as_str());
 
@@ -157,7 +158,7 @@ async fn a_void_token_enrolls_nobody_but_whose_answer_was_lost() {
 }
 
 async fn forget(world: &World) {
-    sqlx::query("DELETE FROM tokens").execute(world.shared.store.pool()).await.expect("deleted");
+    world.shared.store.run("DELETE FROM tokens").await;
 }
 
 #[tokio::test]

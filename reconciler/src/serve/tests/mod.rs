@@ -1,5 +1,6 @@
 //! The listeners as clients meet them: real sockets, real TLS, a real database and object store.
 
+mod certificates;
 mod enrollment;
 mod heads;
 mod installer;
@@ -7,26 +8,30 @@ mod listeners;
 mod sessions;
 mod updates;
 mod webhook;
+mod without_token;
 
-use bellwether_core::admission::Entry;
+use bellwether_core::admission::{Entry, Proof};
 use bellwether_schemas::Sha256Digest;
-use bellwether_schemas::enroll::{ENROLL_PATH, EnrollRequest, EnrollResponse, ErrorBody};
+use bellwether_schemas::enroll::{Claim, ENROLL_PATH, EnrollRequest, EnrollResponse, ErrorBody};
 use bellwether_schemas::report::Directive;
 use jiff::Timestamp;
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStoreExt as _, path::Path};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
+use crate::pki::Authority;
 use crate::testing::Installation;
 
 /// A running set of listeners, and all that they share with a loop.
 struct World {
     dir: tempfile::TempDir,
     shared: Shared,
+    /// The authority as it is on disk; what is sent here is what the listeners go on with.
+    authority: watch::Sender<Arc<Authority>>,
     bound: Bound,
     admissions: watch::Sender<Option<Arc<Admissions>>>,
     void_tokens: watch::Sender<VoidTokens>,
@@ -52,12 +57,16 @@ fn token(n: u8) -> String {
     hex::encode([n; 32])
 }
 
+/// What the token of `n` is listed as.
+fn proof(n: u8, expires: Timestamp) -> Proof {
+    Proof::Token { hash: Sha256Digest::of(&[n; 32]), expires }
+}
+
 fn entry(n: u8, id: &str, device: Option<&str>) -> Entry {
     Entry {
         enrollment: "lab".parse().expect("a name"),
         id: id.parse().expect("an id"),
-        token: Sha256Digest::of(&[n; 32]),
-        expires: "2100-01-01T00:00:00Z".parse().expect("a time"),
+        proof: proof(n, "2100-01-01T00:00:00Z".parse().expect("a time")),
         device: device.map(|name| name.parse().expect("a name")),
         revoked: false,
         since: 1,
@@ -70,6 +79,7 @@ fn settings(dir: &std::path::Path, webhook_secret: Option<PathBuf>) -> Settings 
         listen: Listen { enroll: any, devices: any, updates: any, page: any },
         advertise: Advertise { devices: "https://localhost:0".into(), updates: "https://localhost:7777".into() },
         domain: domain(),
+        renew_grace: Seconds::new(30 * 86_400),
         webhook_secret,
         installer: Source { ca: dir.join("ca"), keys: dir.join("online"), address: "https://localhost:0".to_owned() },
         agents: dir.join("agents"),
@@ -92,7 +102,7 @@ impl World {
         webhook_secret: impl FnOnce(&std::path::Path) -> Option<PathBuf>,
     ) -> Self {
         let Installation { dir, publisher, .. } = Installation::new().await;
-        let authority = Arc::new(authority(&dir.path().join("ca")));
+        let (authority, authority_seen) = watch::channel(Arc::new(authority(&dir.path().join("ca"))));
         let objects = Arc::new(LocalFileSystem::new_with_prefix(dir.path().join("store")).expect("a store"));
         let url = format!("sqlite://{}", dir.path().join("state.db").display());
         let store = Store::open(&url).await.expect("a database");
@@ -105,7 +115,7 @@ impl World {
         let (enrolled_sender, enrolled) = mpsc::channel(64);
         let (fetch_now, fetch_asked) = mpsc::channel(1);
         let shared = Shared {
-            authority,
+            authority: authority_seen,
             publisher,
             objects,
             store,
@@ -124,6 +134,7 @@ impl World {
         Self {
             dir,
             shared,
+            authority,
             bound,
             admissions,
             void_tokens,
@@ -133,6 +144,20 @@ impl World {
             fetch_asked,
             shutdown,
         }
+    }
+
+    /// Other listeners on the same database, as after a restart.
+    async fn restart(&mut self) {
+        self.shutdown.cancel();
+        self.shutdown = CancellationToken::new();
+        let started = start(settings(self.dir.path(), None), self.shared.clone(), self.shutdown.clone());
+        self.bound = started.await.expect("serving");
+    }
+
+    /// Loads the authority's files again.
+    fn reload(&self) {
+        let authority = Authority::load(&self.dir.path().join("ca")).expect("loaded");
+        self.authority.send_replace(Arc::new(authority));
     }
 
     /// Changes what the history says; the first word is an accepted history.
@@ -152,8 +177,12 @@ impl World {
     }
 
     async fn enroll(&self, token: &str, key: &KeyPair) -> Result<EnrollResponse, (u16, ErrorBody)> {
+        self.ask(Claim::Token(token.to_owned()), key).await
+    }
+
+    async fn ask(&self, claim: Claim, key: &KeyPair) -> Result<EnrollResponse, (u16, ErrorBody)> {
         let csr = CertificateParams::default().serialize_request(key).expect("a request").pem().expect("PEM");
-        let request = EnrollRequest { token: token.to_owned(), csr, facts: [("os".into(), "linux".into())].into() };
+        let request = EnrollRequest { claim, csr, facts: [("os".into(), "linux".into())].into() };
         self.post(serde_json::to_vec(&request).expect("JSON")).await
     }
 
@@ -177,7 +206,7 @@ impl World {
     }
 
     fn client(&self, device: Option<&Device>) -> ClientConfig {
-        client(&self.shared.authority, device)
+        client(&self.shared.authority.borrow(), device)
     }
 
     async fn get(&self, device: &Device, path: &str) -> reqwest::Result<(u16, Vec<u8>)> {
@@ -214,13 +243,11 @@ fn new_key() -> KeyPair {
 }
 
 fn client(authority: &Authority, device: Option<&Device>) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.certificate().clone()).expect("a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
-        .with_root_certificates(roots);
+        .with_root_certificates(authority.roots().expect("roots"));
     match device {
         None => builder.with_no_client_auth(),
         Some(device) => {

@@ -17,7 +17,9 @@ pub(super) fn report() -> ReportMessage {
     report_message(report, Some(Presented { timestamp: b"t".to_vec(), ..Presented::default() }))
 }
 
-pub(super) async fn connect(world: &World, device: &Device) -> DevicesClient<Channel> {
+pub(super) type Client = DevicesClient<Channel>;
+
+pub(super) async fn connect(world: &World, device: &Device) -> Client {
     let mut tls = world.client(Some(device));
     tls.alpn_protocols = vec![b"h2".to_vec()];
     let (connector, address) = (TlsConnector::from(Arc::new(tls)), world.bound.devices);
@@ -55,7 +57,7 @@ impl Open {
     }
 }
 
-fn code_of(status: &Status) -> &str {
+pub(super) fn code_of(status: &Status) -> &str {
     status.metadata().get("bellwether-code").expect("a code").to_str().expect("text")
 }
 
@@ -146,7 +148,7 @@ async fn an_entry_that_no_landing_lists_may_report_and_not_renew() {
         Vec::new()
     });
     let uri = "bellwether://fleet.example/lab/gone/edge-1";
-    let device = Device::forged(&world.shared.authority, uri, Timestamp::now());
+    let device = Device::forged(&world.shared.authority.borrow(), uri, Timestamp::now());
     let mut client = connect(&world, &device).await;
     client.poll(report()).await.expect("it may report");
     let csr = CertificateParams::default().serialize_request(&new_key()).expect("a request").der().to_vec();
@@ -231,10 +233,10 @@ async fn the_end_closes_sessions_with_a_status_that_means_come_back() {
 async fn a_session_that_outlives_its_certificate_is_told_to_renew_it() {
     let mut world = World::start([entry(1, "t1", Some("edge-1"))]).await;
     world.answer_reports(|_| vec![Directive::SpecAvailable]);
-    for (days, due) in [(59, false), (61, true)] {
+    for (days, due) in [(61, true), (59, false)] {
         let issued = Timestamp::now() - jiff::SignedDuration::from_hours(days * 24);
         let uri = "bellwether://fleet.example/lab/t1/edge-1";
-        let device = Device::forged(&world.shared.authority, uri, issued);
+        let device = Device::forged(&world.shared.authority.borrow(), uri, issued);
         let mut client = connect(&world, &device).await;
         let polled = client.poll(report()).await.expect("an answer").into_inner();
         assert_eq!(polled.directives.len(), 1 + usize::from(due), "after {days} days");

@@ -98,8 +98,11 @@ async fn revocation_counts_from_the_next_request_on() {
 #[tokio::test]
 async fn an_entry_that_no_landing_lists_gets_nothing() {
     let world = World::start([]).await;
-    let device =
-        Device::forged(&world.shared.authority, "bellwether://fleet.example/lab/gone/edge-1", Timestamp::now());
+    let device = Device::forged(
+        &world.shared.authority.borrow(),
+        "bellwether://fleet.example/lab/gone/edge-1",
+        Timestamp::now(),
+    );
     publish(&world, "edge-1", 1, "one").await;
     let (status, body) = world.get(&device, "/devices/edge-1/timestamp.json").await.expect("an answer");
     assert_eq!((status, code(&body).as_str()), (403, codes::ENTRY_UNLISTED.as_str()));

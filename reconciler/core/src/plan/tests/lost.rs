@@ -95,6 +95,35 @@ fn a_fleet_of_which_one_device_is_known_passes_no_gate() {
 }
 
 #[test]
+fn without_records_a_percent_wave_takes_those_first_that_tried_the_target() {
+    let names: Vec<String> = (0..20).map(|n| format!("d{n:02}")).collect();
+    let devices: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "rest")).collect();
+    let mut sim = Sim::settled(rollout(vec![percent("early", 30), percent("rest", 100)]), &devices);
+    sim.commit(2, "two");
+    sim.plan();
+    let (failing, others): (Vec<&str>, Vec<&str>) = {
+        let offered = |name: &&String| sim.devices[*name].observed.outstanding().is_some();
+        let mut taken: Vec<&str> = names.iter().filter(offered).map(String::as_str).collect();
+        (vec![taken.remove(0)], taken)
+    };
+    assert_eq!(others.len(), 5);
+    sim.apply(&others);
+    sim.fail(&failing);
+    sim.plan();
+    for device in sim.devices.values_mut() {
+        device.observed.offer = None;
+    }
+    restarted(&mut sim, None);
+    sim.records_lost = true;
+    sim.pass(STALE_AFTER);
+    sim.set_online(&names.iter().map(String::as_str).collect::<Vec<_>>(), true);
+    let plan = sim.plan();
+    let is_offer = |name: &String| matches!(plan.decisions[&name.parse().unwrap()].action, Action::Offer { .. });
+    assert!(!names.iter().any(is_offer), "it reaches nobody whom it had not reached");
+    assert_eq!((plan.view.waves[0].members, plan.view.waves[0].failed), (6, 1));
+}
+
+#[test]
 fn without_records_a_failed_content_is_not_tried_again_and_the_rollout_halts_again() {
     let mut sim = Sim::settled(canary_then_rest(), &FOUR);
     sim.commit(2, "two");

@@ -1,4 +1,4 @@
-//! A lock on a file of a store in a directory: held for a moment, and waited for no longer than is sensible.
+//! A lock on a file: held by one process at a time, which leaves its name in it, and gone with that process.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -7,34 +7,55 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, open};
 
-use super::PublishError;
-use super::objects::failed;
-
-/// How long to wait for whoever holds a lock. That takes milliseconds, unless a process is stopped or a disk hangs.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 /// Bytes of a name that are read: anybody with the store may have written it.
 const LONGEST: u64 = 200;
 
+/// Why a lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LockError {
+    /// Another process holds it.
+    #[error("{} was locked for {} ms, {holder}", file.display(), waited.as_millis())]
+    Held {
+        /// The lock.
+        file: PathBuf,
+        /// Who took it, as it says itself.
+        holder: String,
+        /// How long this one waited.
+        waited: Duration,
+    },
+    /// The file cannot be locked.
+    #[error("{} cannot be locked", file.display())]
+    File {
+        /// The lock.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
 /// A lock, held until it is dropped or the process ends. Its file says who took it last.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     _held: File,
 }
 
 impl Lock {
     /// Takes a lock, or says who holds it after `patience`.
-    pub(super) async fn take(path: PathBuf, patience: Duration) -> Result<Self, PublishError> {
+    pub(crate) async fn take(path: PathBuf, patience: Duration) -> Result<Self, LockError> {
         let since = Instant::now();
         loop {
             let file = path.clone();
-            let tried = tokio::task::spawn_blocking(move || try_take(&file)).await?;
+            let tried =
+                tokio::task::spawn_blocking(move || try_take(&file)).await.unwrap_or_else(|end| Err(end.into()));
             match tried {
                 Ok(held) => return Ok(Self { _held: held }),
-                Err(why) if why.kind() != ErrorKind::WouldBlock => return Err(failed(why).into()),
+                Err(why) if why.kind() != ErrorKind::WouldBlock => {
+                    return Err(LockError::File { file: path, source: why });
+                }
                 Err(_) if since.elapsed() < patience => tokio::time::sleep(PAUSE).await,
                 Err(_) => {
-                    return Err(PublishError::Locked { holder: holder(&path), file: path, waited: since.elapsed() });
+                    return Err(LockError::Held { holder: holder(&path), file: path, waited: since.elapsed() });
                 }
             }
         }
@@ -52,7 +73,7 @@ fn try_take(path: &Path) -> std::io::Result<File> {
 }
 
 /// This process, as another one shall find it: the same number may run on another machine.
-fn own_name() -> String {
+pub(crate) fn own_name() -> String {
     format!("process {} on {}", std::process::id(), rustix::system::uname().nodename().to_string_lossy())
 }
 

@@ -2,24 +2,41 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use bellwether_core::admission::Identity;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::{Report, Reported};
 use bellwether_schemas::targets::SignedOffer;
-use bellwether_schemas::{CommitId, DeviceName, Seconds, Sha256Digest, Version, codes};
+use bellwether_schemas::{CommitId, DeviceName, FleetName, Seconds, Sha256Digest, Version, codes};
 use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 
+use super::database::query;
 use super::*;
-use crate::testing::idle;
+use crate::testing::{Place, idle, on_each_database};
 
-fn url(dir: &tempfile::TempDir) -> String {
-    format!("sqlite://{}/state.db", dir.path().display())
-}
+mod copy;
+mod lock;
+mod migrations;
+mod server;
 
-async fn open() -> (tempfile::TempDir, Store) {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = Store::open(&url(&dir)).await.expect("a database");
-    (dir, store)
+on_each_database!(
+    everything_comes_back_after_a_restart,
+    of_two_plans_on_one_parent_one_is_stored_and_the_other_leaves_nothing,
+    many_writers_at_once_lose_nothing,
+    a_version_that_is_given_twice_stores_nothing_of_its_plan,
+    offers_that_are_forgotten_are_gone_and_no_others,
+    a_head_is_accepted_only_on_top_of_the_one_it_was_verified_on,
+    many_rows_and_only_the_newest_events_are_kept,
+    rows_come_in_the_order_of_their_bytes,
+    text_that_one_database_could_not_hold_does_not_keep_a_plan_from_being_stored,
+    what_this_release_does_not_write_is_an_error_with_its_place,
+    a_token_stays_with_the_key_that_used_it_first,
+    database_and_object_store_name_each_other,
+    a_store_with_content_but_no_name_is_not_taken_for_new,
+);
+
+async fn open(place: &Place) -> Store {
+    Store::open(&place.url()).await.expect("a database")
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -69,6 +86,11 @@ fn offered(text: &str, revision: u32) -> OfferedRow {
     OfferedRow { device: name(text), version, fleet, template: commit(6), digest, offered_at: at(3) }
 }
 
+fn rollout_of(fleet: &str, sequence: u64) -> (FleetName, RolloutRow) {
+    let fleet: FleetName = fleet.parse().expect("a name");
+    (fleet.clone(), RolloutRow { fleet, ..rollout(sequence) })
+}
+
 fn rollout(sequence: u64) -> RolloutRow {
     RolloutRow { fleet: "edge".parse().expect("a name"), sequence, record: serde_json::json!({"stable": null}) }
 }
@@ -101,9 +123,8 @@ fn head(number: u64) -> HeadRow {
     }
 }
 
-#[tokio::test]
-async fn everything_comes_back_after_a_restart() {
-    let (dir, store) = open().await;
+async fn everything_comes_back_after_a_restart(place: Place) {
+    let store = open(&place).await;
     store.accept_head(None, &head(2), &[landing(1), landing(2)]).await.expect("accepted");
     let change = PlanChange {
         records: BTreeMap::from([("edge".parse().expect("a name"), rollout(1_790_000_000))]),
@@ -115,7 +136,7 @@ async fn everything_comes_back_after_a_restart() {
     let plan = store.commit_plan(PlanId::default(), &change, at(6)).await.expect("stored");
     store.close().await;
 
-    let loaded = Store::open(&url(&dir)).await.expect("a database").load_all().await.expect("loaded");
+    let loaded = open(&place).await.load_all().await.expect("loaded");
     assert_eq!(loaded.head, Some(head(2)));
     assert_eq!(loaded.landings, [landing(1), landing(2)]);
     assert_eq!(loaded.devices, [device("a"), device("b")]);
@@ -126,9 +147,8 @@ async fn everything_comes_back_after_a_restart() {
     assert_eq!(messages, ["second", "first"]);
 }
 
-#[tokio::test]
-async fn of_two_plans_on_one_parent_one_is_stored_and_the_other_leaves_nothing() {
-    let (_dir, store) = open().await;
+async fn of_two_plans_on_one_parent_one_is_stored_and_the_other_leaves_nothing(place: Place) {
+    let store = open(&place).await;
     let plan = |message: &str| PlanChange {
         devices: vec![device(message)],
         events: vec![event(message)],
@@ -147,9 +167,8 @@ async fn of_two_plans_on_one_parent_one_is_stored_and_the_other_leaves_nothing()
     store.commit_plan(stored, &PlanChange::default(), at(2)).await.expect("on top of the newest");
 }
 
-#[tokio::test]
-async fn a_version_that_is_given_twice_stores_nothing_of_its_plan() {
-    let (_dir, store) = open().await;
+async fn a_version_that_is_given_twice_stores_nothing_of_its_plan(place: Place) {
+    let store = open(&place).await;
     let change = |offers| PlanChange { offers, devices: vec![device("a")], ..PlanChange::default() };
     let first = store.commit_plan(PlanId::default(), &change(vec![offered("b", 0)]), at(1)).await.expect("stored");
     store.commit_plan(first, &change(vec![offered("a", 0), offered("b", 0)]), at(2)).await.expect_err("given before");
@@ -157,9 +176,48 @@ async fn a_version_that_is_given_twice_stores_nothing_of_its_plan() {
     assert_eq!((loaded.offered, loaded.plan), (vec![offered("b", 0)], first));
 }
 
-#[tokio::test]
-async fn a_head_is_accepted_only_on_top_of_the_one_it_was_verified_on() {
-    let (_dir, store) = open().await;
+async fn many_writers_at_once_lose_nothing(place: Place) {
+    let stores = [open(&place).await, open(&place).await];
+    let writers = (0..40_usize).map(|writer| {
+        let store = stores[writer % 2].clone();
+        async move {
+            loop {
+                let parent = store.newest_plan().await.expect("read");
+                let change = PlanChange { events: vec![event(&writer.to_string())], ..PlanChange::default() };
+                match store.commit_plan(parent, &change, at(1)).await {
+                    Ok(plan) => return plan,
+                    Err(PlanError::Conflict { .. }) => {}
+                    Err(error) => panic!("a writer is never turned away: {error:?}"),
+                }
+            }
+        }
+    });
+    let mut plans: Vec<PlanId> = futures::future::join_all(writers.map(tokio::spawn).collect::<Vec<_>>())
+        .await
+        .into_iter()
+        .map(|plan| plan.expect("it ended"))
+        .collect();
+    plans.sort();
+    plans.dedup();
+    assert_eq!(plans.len(), 40, "no two plans have one number");
+    let loaded = stores[0].load_all().await.expect("loaded");
+    assert_eq!((loaded.events.len(), loaded.plan), (40, plans[39]));
+    let ids: Vec<i64> = loaded.events.iter().map(|event| event.id).collect();
+    assert_eq!(ids, (1..=40).rev().collect::<Vec<_>>());
+}
+
+async fn offers_that_are_forgotten_are_gone_and_no_others(place: Place) {
+    let store = open(&place).await;
+    let all: Vec<_> = (0..2_500).map(|revision| offered("a", revision)).collect();
+    let change = PlanChange { offers: all.clone(), ..PlanChange::default() };
+    let plan = store.commit_plan(PlanId::default(), &change, at(1)).await.expect("stored");
+    let change = PlanChange { forgotten: all[1..].to_vec(), ..PlanChange::default() };
+    store.commit_plan(plan, &change, at(2)).await.expect("stored");
+    assert_eq!(store.load_all().await.expect("loaded").offered, all[..1]);
+}
+
+async fn a_head_is_accepted_only_on_top_of_the_one_it_was_verified_on(place: Place) {
+    let store = open(&place).await;
     store.accept_head(None, &head(1), &[landing(1)]).await.expect("accepted");
     let behind = store.accept_head(None, &head(2), &[landing(2)]).await.expect_err("not on top");
     assert!(matches!(behind, AcceptError::Conflict { found: Some(found) } if found == commit(1)), "{behind}");
@@ -172,26 +230,8 @@ async fn a_head_is_accepted_only_on_top_of_the_one_it_was_verified_on() {
     assert_eq!((loaded.head, loaded.landings), (Some(reset), vec![landing(1), other]));
 }
 
-#[tokio::test]
-async fn a_head_of_an_earlier_release_gets_the_policy_version_of_its_landing() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let options = SqliteConnectOptions::from_str(&url(&dir)).expect("an address").create_if_missing(true);
-    let before = SqlitePoolOptions::new().connect_with(options).await.expect("a database");
-    sqlx::migrate!("migrations/sqlite").run_to(2, &before).await.expect("migrated");
-    for statement in [
-        format!("INSERT INTO head VALUES (1, '{}', '{}', 2)", commit(1), commit(2)),
-        format!("INSERT INTO landings VALUES ('{}', 2, '{}', 'ada', 7, 's', '{}')", commit(1), commit(2), at(0)),
-    ] {
-        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&before).await.expect("inserted");
-    }
-    before.close().await;
-    let head = Store::open(&url(&dir)).await.expect("a database").load_all().await.expect("loaded").head;
-    assert_eq!(head, Some(HeadRow { policy_version: 7, spoken: None, ..super::tests::head(2) }));
-}
-
-#[tokio::test]
-async fn many_rows_and_only_the_newest_events_are_kept() {
-    let (_dir, store) = open().await;
+async fn many_rows_and_only_the_newest_events_are_kept(place: Place) {
+    let store = open(&place).await;
     let devices: Vec<_> = (0..2_500).map(|number| device(&format!("d-{number}"))).collect();
     store.save_devices(&devices).await.expect("stored");
     store.save_devices(&devices[..10]).await.expect("stored again");
@@ -200,32 +240,103 @@ async fn many_rows_and_only_the_newest_events_are_kept() {
     let loaded = store.load_all().await.expect("loaded");
     assert_eq!((loaded.devices.len(), loaded.events.len()), (2_500, 1_000));
     assert_eq!(loaded.events[0].event.message, "10499");
-    let kept: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM events").fetch_one(store.pool()).await.expect("counted");
-    assert_eq!(kept, 10_000);
+    let kept = query("SELECT COUNT(*) AS kept FROM events").fetch_one(store.database()).await.expect("counted");
+    assert_eq!(kept.number("kept").expect("a number"), 10_000);
 }
 
-#[tokio::test]
-async fn what_this_release_does_not_write_is_an_error_with_its_place() {
-    let (_dir, store) = open().await;
+async fn rows_come_in_the_order_of_their_bytes(place: Place) {
+    let store = open(&place).await;
+    let names = ["a-2", "a-b", "a-c", "a0", "aa", "ab", "b"];
+    let shuffled = ["ab", "a-c", "b", "a0", "a-b", "aa", "a-2"];
+    let change = PlanChange {
+        records: shuffled.iter().map(|fleet| rollout_of(fleet, 1)).collect(),
+        devices: shuffled.iter().map(|name| device(name)).collect(),
+        offers: shuffled.iter().map(|name| offered(name, 0)).collect(),
+        ..PlanChange::default()
+    };
+    store.commit_plan(PlanId::default(), &change, at(1)).await.expect("stored");
+    let loaded = store.load_all().await.expect("loaded");
+    assert_eq!(loaded.devices.iter().map(|device| device.name.as_str()).collect::<Vec<_>>(), names);
+    assert_eq!(loaded.offered.iter().map(|offer| offer.device.as_str()).collect::<Vec<_>>(), names);
+    assert_eq!(loaded.rollouts.iter().map(|row| row.fleet.as_str()).collect::<Vec<_>>(), names);
+}
+
+async fn text_that_one_database_could_not_hold_does_not_keep_a_plan_from_being_stored(place: Place) {
+    let store = open(&place).await;
+    let report =
+        Report { agent: "nul \0, not a character \u{ffff}, a smile \u{1f600}".to_owned(), clock: at(0), ..idle() };
+    let talkative = DeviceRow { reported: Some(Reported::Readable(report)), ..device("a") };
+    let change = PlanChange {
+        devices: vec![talkative.clone()],
+        events: vec![event("failed:\0\u{1f600}")],
+        ..PlanChange::default()
+    };
+    store.commit_plan(PlanId::default(), &change, at(1)).await.expect("stored");
+    let summary = LandingRow { summary: "one\0two".to_owned(), ..landing(1) };
+    store.accept_head(None, &head(1), &[summary]).await.expect("accepted");
+    let loaded = store.load_all().await.expect("loaded");
+    assert_eq!(loaded.devices, [talkative], "in JSON every character has a form");
+    assert_eq!(loaded.events[0].event.message, "failed:\u{fffd}\u{1f600}");
+    assert_eq!(loaded.landings[0].summary, "one\u{fffd}two");
+}
+
+async fn a_token_stays_with_the_key_that_used_it_first(place: Place) {
+    let store = open(&place).await;
+    let identity: Identity = "bellwether://example.org/plant/t1/edge-1".parse().expect("an identity");
+    let row = |key: &[u8], certificate: Option<&str>| TokenRow {
+        hash: Sha256Digest::of(b"token"),
+        fingerprint: Sha256Digest::of(key),
+        identity: identity.clone(),
+        certificate: certificate.map(str::to_owned),
+        at: at(1),
+    };
+    let token = || async { store.token(&Sha256Digest::of(b"token"), &identity.domain).await.expect("read") };
+    assert_eq!(token().await, None);
+    for (used, known) in [
+        (row(b"first", None), row(b"first", None)),
+        (row(b"second", Some("two")), row(b"first", None)),
+        (row(b"first", Some("one")), row(b"first", Some("one"))),
+        (row(b"first", Some("other")), row(b"first", Some("one"))),
+    ] {
+        store.save_tokens(std::slice::from_ref(&used)).await.expect("recorded");
+        assert_eq!(token().await, Some(known));
+    }
+    assert_eq!(store.enrolled(&identity.domain).await.expect("read"), [row(b"first", Some("one"))]);
+}
+
+async fn what_this_release_does_not_write_is_an_error_with_its_place(place: Place) {
+    let store = open(&place).await;
     store.save_devices(&[device("a")]).await.expect("stored");
     let torn = "UPDATE devices SET offer = '{\"signed\":'";
-    sqlx::query(torn).execute(store.pool()).await.expect("torn");
+    store.run(torn).await;
     let error = store.load_all().await.expect_err("unreadable").to_string();
     assert!(error.contains("table devices, column offer, row a"), "{error}");
 }
 
 #[tokio::test]
 async fn other_databases_are_refused_by_their_address() {
-    for url in ["mysql://localhost/x", "state.db", "sqlite:/x", ""] {
-        assert!(matches!(Store::open(url).await, Err(StoreError::Address { .. })), "{url}");
+    for url in [
+        "mysql://localhost/x",
+        "state.db",
+        "sqlite:/x",
+        "",
+        "postgres://a:hunter2@localhost/x",
+        "postgres://localhost/x?password=hunter2",
+        "postgres://localhost/x?sslmod=verify-full",
+        "postgres://localhost:port/x",
+        "postgres://db.example.org/x?sslmode=prefer",
+        "postgres://db.example.org/x?sslmode=allow",
+    ] {
+        let refused = Store::open(url).await.expect_err(url);
+        assert!(matches!(refused, StoreError::Address(_)), "{url}: {refused}");
+        assert!(!refused.to_string().contains("hunter2"), "{refused}");
     }
     let missing = Store::open("sqlite:///nowhere/at/all/state.db").await;
     assert!(matches!(missing, Err(StoreError::Open { .. })), "{missing:?}");
 }
 
-#[tokio::test]
-async fn database_and_object_store_name_each_other() {
-    let ((_a, store), (_b, other)) = (open().await, open().await);
+async fn database_and_object_store_name_each_other(place: Place) {
+    let (store, other) = (open(&place).await, Store::open(&place.another("other")).await.expect("a database"));
     let (objects, empty) = (InMemory::new(), InMemory::new());
     let code = |result: Result<Instance, InstanceError>| result.expect_err("refused").code();
     assert_eq!(code(check_instance(&store, &objects).await), codes::NOT_INITIALISED);
@@ -243,9 +354,8 @@ async fn database_and_object_store_name_each_other() {
     assert_eq!(code(check_instance(&other, &objects).await), codes::STORE_MISMATCH);
 }
 
-#[tokio::test]
-async fn a_store_with_content_but_no_name_is_not_taken_for_new() {
-    let (_dir, store) = open().await;
+async fn a_store_with_content_but_no_name_is_not_taken_for_new(place: Place) {
+    let store = open(&place).await;
     let objects = InMemory::new();
     objects.put(&object_store::path::Path::from("devices/a/timestamp.json"), "{}".into()).await.expect("put");
     assert_eq!(check_instance(&store, &objects).await.expect_err("refused").code(), codes::DATABASE_EMPTY);
