@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use bellwether_schemas::manifest::Kind;
+use bellwether_schemas::manifest::{AnyManifest, Kind};
 use bellwether_schemas::name::ManifestName;
-use bellwether_schemas::{codes, yaml};
+use bellwether_schemas::{FleetName, codes, yaml};
 use clap::Args;
 
 use crate::committed;
@@ -20,12 +20,19 @@ pub(crate) struct DecisionOptions {
     /// Name of the manifest [default: made from what it decides]
     #[arg(long)]
     pub(crate) name: Option<ManifestName>,
-    /// Commit it, signed
-    #[arg(long)]
-    commit: bool,
     /// The working copy
     #[arg(long, default_value = ".", value_name = "DIR")]
     pub(crate) repo: PathBuf,
+    #[command(flatten)]
+    pub(crate) change: ChangeOptions,
+}
+
+/// Options of every subcommand that changes manifests, and may commit that.
+#[derive(Debug, Args)]
+pub(crate) struct ChangeOptions {
+    /// Commit it, signed
+    #[arg(long)]
+    commit: bool,
     #[command(flatten)]
     sign: SignOptions,
 }
@@ -41,12 +48,27 @@ pub(crate) fn list(key: &str, items: impl IntoIterator<Item = String>) -> String
     format!("  {key}:\n{items}")
 }
 
+/// Refuses a fleet that the working copy does not have. One whose manifest does not parse is `validate`'s business.
+pub(crate) fn check_fleet(copy: &WorkingCopy, fleet: &FleetName) -> Result<(), Failure> {
+    let path = fleet.path();
+    let refusal = |why: String| Failure::finding(codes::NO_SUCH_OBJECT, format!("there is no fleet {fleet}: {why}"));
+    match copy.read(&path)?.map(|text| yaml::parse(&path, &text)) {
+        None => Err(refusal(path).hint("List what there is: ls fleets")),
+        Some(Ok(AnyManifest::Device(device))) if device.spec.template.is_none() => {
+            Err(refusal(format!("{path} has no template of its own"))
+                .hint("Name the fleet that selects the device: bellwether get devices"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 /// The name from the options, or one made from `parts`: cut to length, never ending in a hyphen.
 pub(crate) fn name(options: &DecisionOptions, parts: &[&str]) -> ManifestName {
     if let Some(name) = &options.name {
         return name.clone();
     }
-    let mut text = parts.join("-");
+    // The name of a device's own fleet has a dot, and the name of a decision has none.
+    let mut text = parts.join("-").replace('.', "-");
     text.truncate(bellwether_schemas::name::MAX_NAME);
     text.trim_end_matches('-').parse().expect("names and hexadecimal digits joined by hyphens make a name")
 }
@@ -92,6 +114,16 @@ pub(crate) fn carry_out_found(
     options: &DecisionOptions,
     output: Output,
 ) -> Result<(), Failure> {
+    change(copy, decided, &options.change, output)
+}
+
+/// The same for a change that is no decision of its own.
+pub(crate) fn change(
+    copy: &WorkingCopy,
+    decided: &Decided<'_>,
+    options: &ChangeOptions,
+    output: Output,
+) -> Result<(), Failure> {
     let Decided { edits, summary, found } = decided;
     let committed = if options.commit {
         let signer = Signer::find(&options.sign, copy)?;
@@ -113,15 +145,9 @@ pub(crate) fn carry_out_found(
         return Ok(());
     }
     for edit in *edits {
-        let (sign, text) = match (&edit.after, &edit.before) {
-            (Some(after), _) => ('+', after),
-            (None, Some(before)) => ('-', before),
-            (None, None) => continue,
-        };
+        let [before, after] = [&edit.before, &edit.after].map(|text| text.as_deref().unwrap_or_default());
         output::line(&edit.path);
-        for line in String::from_utf8_lossy(text).lines() {
-            output::line(format!("{sign} {line}"));
-        }
+        differing(&String::from_utf8_lossy(before), &String::from_utf8_lossy(after)).iter().for_each(output::line);
     }
     let paths: Vec<_> = edits.iter().map(|edit| edit.path.as_str()).collect();
     output::note(match committed {
@@ -134,4 +160,28 @@ pub(crate) fn carry_out_found(
         }
     });
     Ok(())
+}
+
+/// The lines that differ, from the first to the last: `-` before, `+` after.
+fn differing(before: &str, after: &str) -> Vec<String> {
+    let (before, after): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+    let same = |(a, b): &(&&str, &&str)| a == b;
+    let first = before.iter().zip(&after).take_while(same).count();
+    let last = before[first..].iter().rev().zip(after[first..].iter().rev()).take_while(same).count();
+    let gone = before[first..before.len() - last].iter().map(|line| format!("- {line}"));
+    gone.chain(after[first..after.len() - last].iter().map(|line| format!("+ {line}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::differing;
+
+    #[test]
+    fn only_what_differs_is_shown() {
+        assert_eq!(differing("", "a\nb\n"), ["+ a", "+ b"]);
+        assert_eq!(differing("a\nb\n", ""), ["- a", "- b"]);
+        assert_eq!(differing("a\nb\nc\n", "a\nx\ny\nc\n"), ["- b", "+ x", "+ y"]);
+        assert_eq!(differing("a\na\n", "a\na\na\n"), ["+ a"]);
+        assert!(differing("a\n", "a\n").is_empty());
+    }
 }

@@ -1,7 +1,9 @@
 //! `bellwether device`: decisions about single devices.
 
+mod approve;
 mod choice;
 mod resume;
+mod revoke;
 
 use clap::Subcommand;
 
@@ -11,12 +13,18 @@ use crate::output::Output;
 /// Subcommands of `device`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeviceCommand {
+    /// Let a device in that waits for approval, by the fingerprint of its key
+    Approve(approve::ApproveArgs),
     /// End the pause of devices by force: git overrules what they run
     Resume(resume::ResumeArgs),
+    /// Refuse every certificate of a device, or let it in again
+    Revoke(revoke::RevokeArgs),
 }
 
 pub(crate) fn run(command: &DeviceCommand, output: Output) -> Result<(), Failure> {
     match command {
+        DeviceCommand::Approve(args) => approve::run(args, output),
         DeviceCommand::Resume(args) => resume::run(args, output),
+        DeviceCommand::Revoke(args) => revoke::run(args, output),
     }
 }

@@ -23,14 +23,27 @@ pub(crate) fn known<'a>(manifests: impl Iterator<Item = &'a AnyManifest> + Clone
     let mut unnamed = Vec::new();
     for manifest in manifests.clone() {
         let AnyManifest::Enrollment(enrollment) = manifest else { continue };
+        let made_name = |shown: String, labels| {
+            let name = format!("{}-0000000000000000", enrollment.metadata.name).parse().ok()?;
+            Some(Known { shown, name, facts: Facts { labels, ..Facts::default() } })
+        };
+        if enrollment.spec.ca.is_some() {
+            let shown = format!("a device with a factory certificate for {}", enrollment.metadata.name);
+            unnamed.extend(made_name(shown, enrollment.spec.labels.clone()));
+        }
+        for key in &enrollment.spec.approved {
+            let mut labels = enrollment.spec.labels.clone();
+            labels.extend(key.labels.clone());
+            devices.entry(key.device.clone()).or_insert_with(|| named(&key.device)).facts.labels.extend(labels);
+        }
         for token in &enrollment.spec.tokens {
             let mut labels = enrollment.spec.labels.clone();
             labels.extend(token.labels.clone());
             if let Some(name) = &token.device {
                 devices.entry(name.clone()).or_insert_with(|| named(name)).facts.labels.extend(labels);
-            } else if let Ok(name) = format!("{}-0000000000000000", enrollment.metadata.name).parse() {
+            } else {
                 let shown = format!("a device with the token {} of {}", token.id, enrollment.metadata.name);
-                unnamed.push(Known { shown, name, facts: Facts { labels, ..Facts::default() } });
+                unnamed.extend(made_name(shown, labels));
             }
         }
     }

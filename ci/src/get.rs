@@ -1,10 +1,10 @@
 //! `bellwether get`: tables of what the reconciler knows.
 
 use bellwether_core::plan::{Advice, condition_advice, moment};
-use bellwether_schemas::api::{CommitView, DeviceView, FleetView, RepositoryView, RolloutView};
+use bellwether_schemas::api::{CommitView, DeviceView, FleetView, RepositoryView, RequestView, RolloutView};
 use bellwether_schemas::codes;
 use clap::{Args, ValueEnum};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 
 use crate::failure::Failure;
 use crate::output::{self, Output};
@@ -44,6 +44,8 @@ enum What {
     Commits,
     /// The repository: branch, head and condition
     Repository,
+    /// Devices that asked to enroll, and wait for approval of their keys
+    Requests,
 }
 
 pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
@@ -59,6 +61,7 @@ pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
         What::Rollouts => "rollouts",
         What::Commits => "commits",
         What::Repository => "repository",
+        What::Requests => "requests",
     };
     if output == Output::Json {
         output::json(&server.get_where::<serde_json::Value>(path, &args.selector.query())?);
@@ -80,6 +83,18 @@ pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
         What::Rollouts => output::line(rollouts(&server.get::<Vec<RolloutView>>(path)?).to_string()),
         What::Commits => output::line(commits(&server.get::<Vec<CommitView>>(path)?).to_string()),
         What::Repository => repository(&server.get(path)?),
+        What::Requests => {
+            let found: Vec<RequestView> = server.get(path)?;
+            output::line(requests(&found).to_string());
+            output::note(match found.first() {
+                Some(first) => format!(
+                    "Compare the fingerprint with what the device shows. Then: bellwether device approve {} --enrollment {} \
+                     --commit && git push",
+                    first.fingerprint, first.enrollment
+                ),
+                None => "Nobody waits.".to_owned(),
+            });
+        }
     }
     Ok(())
 }
@@ -157,6 +172,26 @@ fn commits(commits: &[CommitView]) -> Table {
     table
 }
 
+/// A request says what somebody out there made it say: none of it steers the terminal.
+fn requests(requests: &[RequestView]) -> Table {
+    let mut table = table(&["FINGERPRINT", "ENROLLMENT", "ADDRESS", "FIRST ASKED", "SAYS OF ITSELF"]);
+    for request in requests {
+        let facts: Vec<_> = request.facts.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+        table.add_row([
+            request.fingerprint.to_string(),
+            request.enrollment.to_string(),
+            request.address.to_string(),
+            moment(&request.first_asked),
+            printable(&facts.join(", ")).replace('\n', " "),
+        ]);
+    }
+    // A fingerprint is copied as a whole.
+    if let Some(column) = table.column_mut(0) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    table
+}
+
 fn repository(repository: &RepositoryView) {
     let head = match &repository.head {
         Some(head) => {
@@ -184,4 +219,26 @@ pub(crate) fn advised(advice: &Advice) -> String {
 /// Text from git or a device, without what could steer a terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_request_says_does_not_steer_the_terminal_and_its_fingerprint_is_whole() {
+        let all = [RequestView {
+            fingerprint: bellwether_schemas::Sha256Digest::of(b"key"),
+            enrollment: "lab".parse().expect("a name"),
+            facts: [("os\u{1b}[2J".to_owned(), "a\nb".to_owned())].into(),
+            address: "192.0.2.1".parse().expect("an address"),
+            first_asked: jiff::Timestamp::UNIX_EPOCH,
+            last_asked: jiff::Timestamp::UNIX_EPOCH,
+        }];
+        let shown = requests(&all).to_string();
+        assert!(shown.lines().count() == 2 && !shown.contains('\u{1b}'), "{shown:?}");
+        let mut narrow = requests(&all);
+        narrow.set_width(40);
+        assert!(narrow.to_string().contains(&all[0].fingerprint.to_string()), "{narrow}");
+    }
 }

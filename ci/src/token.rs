@@ -1,26 +1,34 @@
 //! `bellwether token mint`: a secret for the device, its hash for git.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use bellwether_schemas::manifest::AnyManifest;
-use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, Seconds, Sha256Digest, codes, yaml};
+use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, Seconds, Sha256Digest, codes};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use crate::committed;
-use crate::failure::Failure;
+use crate::enrollment_edit::{Added, Listed, named_elsewhere};
+use crate::failure::{self, Failure};
 use crate::output::{self, Output};
-use crate::repo::{Edit, WorkingCopy};
+use crate::repo::WorkingCopy;
 use crate::sign::{SignOptions, Signer};
-use crate::token_edit;
+
+mod list;
+mod secrets;
 
 const EXAMPLES: &str = "Examples:
   bellwether token mint factory --labels ring=canary --commit     (one token, hash committed)
   bellwether token mint factory --device kiosk-7 --expires 12h
-  bellwether token mint factory --count 50 --output json > tokens.json
+  bellwether token mint factory --device kiosk-7 --replace --commit   (it lost its key: let it enroll again)
+  bellwether token mint factory --count 500 --out ~/tokens.csv --commit
+  bellwether token mint factory --from devices.csv --out ~/tokens.csv --commit
 
-The token goes to stdout, once; everything else to stderr. git gets only its SHA-256.";
+devices.csv has a header: name, then a column for each label. A name may be empty; then it is made from the device's key.
+    name,site,ring
+    kiosk-7,kiel,canary
+
+Tokens go to stdout or --out, once; everything else to stderr. git gets only their SHA-256.";
 
 /// Subcommands of `token`.
 #[derive(Debug, Subcommand)]
@@ -36,20 +44,29 @@ pub(crate) struct MintArgs {
     /// The enrollment: enrollments/<NAME>.yaml
     enrollment: EnrollmentName,
     /// Name of the device that enrolls with it [default: made from the device's key]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["count", "from"])]
     device: Option<DeviceName>,
-    /// Labels of the device, in addition to the enrollment's
+    /// Labels of each device, in addition to the enrollment's
     #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',', value_parser = key_value)]
     labels: Vec<(String, String)>,
     /// How long it is accepted
     #[arg(long, default_value = "7d", value_name = "DURATION")]
     expires: Seconds,
     /// Its id in the enrollment [default: made from its hash]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "from")]
     id: Option<EntryId>,
     /// How many tokens
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000), conflicts_with = "from")]
     count: u32,
+    /// A token for each row of this list: CSV with a header, name and labels
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Take the place of entries that name the same devices, and keep their labels: their certificates of now are refused
+    #[arg(long)]
+    replace: bool,
+    /// Write the tokens to this new file, which only you can read: JSON if its name ends in .json, else CSV
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// Commit the change, signed
     #[arg(long)]
     commit: bool,
@@ -102,110 +119,102 @@ pub(crate) fn expiry(span: Seconds) -> Timestamp {
 
 pub(crate) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure> {
     let TokenCommand::Mint(args) = command;
-    if args.count > 1 && args.device.is_some() {
-        return Err(Failure::new(codes::USAGE, "--device names one device, and --count asks for several tokens"));
-    }
     let copy = WorkingCopy::discover(&args.repo)?;
     let signer = if args.commit { Some(Signer::find(&args.sign, &copy)?) } else { None };
-    let path = format!("enrollments/{}.yaml", args.enrollment);
-    let tokens = mint_all(args)?;
-    let edit = append(&copy, &path, &tokens)?;
+    let listed = Listed::read(&copy, &args.enrollment)?;
+    let tokens = mint_all(args, &listed)?;
+    let devices: BTreeSet<_> = tokens.iter().filter_map(|token| token.entry.device.as_ref()).collect();
+    named_elsewhere(&copy, &args.enrollment, &devices)?;
+    let entries = tokens.iter().map(|token| token.entry.clone()).collect();
+    let edit = listed.with(&Added { tokens: entries, replace: args.replace, ..Added::default() })?;
+    // A token that git knows and nobody has is of no use; one that nobody knows does no harm.
+    let written = args.out.as_deref().map(|path| secrets::write(&copy, path, &tokens)).transpose()?;
+    let (path, what) =
+        (&listed.path, if tokens.len() == 1 { "a token".to_owned() } else { format!("{} tokens", tokens.len()) });
     let committed = match &signer {
-        Some(signer) => {
-            let what = if tokens.len() == 1 { "a token".to_owned() } else { format!("{} tokens", tokens.len()) };
-            Some(copy.commit(&[edit], &format!("Add {what} to enrollment {}", args.enrollment), signer)?)
-        }
+        Some(signer) => Some(copy.commit(&[edit], &format!("Add {what} to enrollment {}", args.enrollment), signer)?),
         None => {
             copy.write(&[edit])?;
             None
         }
     };
-    match output {
-        Output::Json => output::json(&tokens.iter().map(shown).collect::<Vec<_>>()),
-        Output::Text => tokens.iter().for_each(|token| output::line(&token.secret)),
+    match (&args.out, output) {
+        (Some(file), Output::Json) => {
+            let told: Vec<_> = tokens.iter().map(|token| secrets::without(&token.entry)).collect();
+            output::json(&serde_json::json!({ "out": file, "tokens": told }));
+        }
+        (Some(file), Output::Text) => {
+            output::note(format!("The tokens are in {}, for your eyes only.", file.display()))
+        }
+        (None, Output::Json) => output::json(&secrets::json(&tokens)),
+        (None, Output::Text) if args.from.is_some() => output::bytes(&secrets::csv(&tokens)),
+        (None, Output::Text) => tokens.iter().for_each(|token| output::line(&token.secret)),
     }
+    if let Some(written) = written {
+        written.keep();
+    }
+    let hash = if tokens.len() == 1 { "Its hash is" } else { "Their hashes are" };
     output::note(match committed {
         Some(commit) => {
-            format!("Its hash is in {path}, committed as {}. {}", commit.short(), committed::next(&copy, &commit))
+            format!("{hash} in {path}, committed as {}. {}", commit.short(), committed::next(&copy, &commit))
         }
         None => format!(
-            "Its hash is in {path}. It counts when that is committed, signed, and pushed: git add {path} && git commit -S {path} && git push"
+            "{hash} in {path}. That counts when it is committed, signed, and pushed: git add {path} && git commit -S {path} && git push"
         ),
     });
+    if args.replace && !devices.is_empty() {
+        output::note(
+            "From the moment that counts, the certificates which these devices have now are refused; what they run stays as \
+             it is until they enroll again.",
+        );
+    }
     Ok(())
 }
 
-fn mint_all(args: &MintArgs) -> Result<Vec<Minted>, Failure> {
-    let labels: BTreeMap<_, _> = args.labels.iter().cloned().collect();
+fn mint_all(args: &MintArgs, listed: &Listed) -> Result<Vec<Minted>, Failure> {
     let expires = expiry(args.expires);
-    (0..args.count)
-        .map(|number| {
-            let id = match &args.id {
-                Some(id) if args.count > 1 => {
-                    let numbered = format!("{id}-{}", number + 1).parse();
-                    Some(numbered.map_err(|e| Failure::new(codes::USAGE, "--id is too long for numbers").because(&e))?)
-                }
-                id => id.clone(),
-            };
-            Ok(mint(&TokenFor { id, device: args.device.clone(), labels: labels.clone() }, expires))
-        })
-        .collect()
+    let wanted = match &args.from {
+        Some(file) => from_list(file)?,
+        None => (0..args.count)
+            .map(|number| {
+                Ok(TokenFor { id: numbered(args, number)?, device: args.device.clone(), ..TokenFor::default() })
+            })
+            .collect::<Result<_, _>>()?,
+    };
+    let minted = wanted.into_iter().map(|wanted| {
+        // What was said for this device alone comes before what is said for all, and that before what it had.
+        let before = wanted.device.as_ref().filter(|_| args.replace).and_then(|device| listed.labels_of(device));
+        let mut labels: BTreeMap<_, _> = before.cloned().unwrap_or_default();
+        labels.extend(args.labels.iter().cloned());
+        labels.extend(wanted.labels);
+        mint(&TokenFor { labels, ..wanted }, expires)
+    });
+    Ok(minted.collect())
 }
 
-/// The edit that appends `tokens` to the enrollment at `path`.
-pub(crate) fn append(copy: &WorkingCopy, path: &str, tokens: &[Minted]) -> Result<Edit, Failure> {
-    let before = copy.read(path)?.ok_or_else(|| {
-        Failure::finding(codes::NO_SUCH_OBJECT, format!("{} does not exist", copy.root().join(path).display()))
-            .hint("Name an enrollment that is there (ls enrollments), or write that file first.")
-    })?;
-    let not_understood = |why: &str| Failure::finding(codes::LAYOUT, format!("{path}: {why}"));
-    let text = String::from_utf8(before.clone()).map_err(|_| not_understood("the file is not UTF-8"))?;
-    let present = entries(path, &before)?;
-    if let Some(twice) = tokens.iter().find(|token| present.iter().any(|other| other.id == token.entry.id)) {
-        return Err(Failure::finding(
-            codes::ALREADY_THERE,
-            format!("{path} has an entry with the id {} already", twice.entry.id),
-        )
-        .hint("Pass another --id, or none."));
-    }
-    let named =
-        |token: &Minted| present.iter().find(|other| other.device.is_some() && other.device == token.entry.device);
-    if let Some((device, other)) = tokens.iter().find_map(|token| Some((token.entry.device.as_ref()?, named(token)?))) {
-        return Err(Failure::finding(
-            codes::ALREADY_THERE,
-            format!("{path} has a token for {device} already, with the id {}", other.id),
-        )
-        .hint(format!(
-            "To enroll {device} again, delete that entry and mint again: deleting revokes nothing, and the device that \
-             enrolls with the new token replaces the other."
-        )));
-    }
-    let entries_to_add: Vec<_> = tokens.iter().map(|token| token.entry.clone()).collect();
-    let after = token_edit::append(&text, &entries_to_add).map_err(|why| not_understood(&why))?;
-    // The edit is textual, so what it made is read again: the old entries, then the new ones, and nothing else.
-    let expected: Vec<_> = present.into_iter().chain(entries_to_add).collect();
-    if entries(path, after.as_bytes()).ok() != Some(expected) {
-        return Err(not_understood("the new lines would not be read as they are meant"));
-    }
-    Ok(Edit { path: path.to_owned(), before: Some(before), after: Some(after.into_bytes()) })
-}
-
-fn entries(path: &str, text: &[u8]) -> Result<Vec<bellwether_schemas::manifest::Token>, Failure> {
-    match yaml::parse(path, text) {
-        Ok(AnyManifest::Enrollment(enrollment)) => Ok(enrollment.spec.tokens),
-        Ok(_) => Err(Failure::finding(codes::WRONG_KIND, format!("{path} is not an Enrollment"))),
-        Err(problems) => {
-            let list: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            Err(Failure::finding(codes::WRONG_VALUE, format!("{path} does not parse:\n{}", list.join("\n")))
-                .hint("Mend it first: bellwether validate"))
+/// The id from the options; with a number where there are several tokens.
+fn numbered(args: &MintArgs, number: u32) -> Result<Option<EntryId>, Failure> {
+    match &args.id {
+        Some(id) if args.count > 1 => {
+            let numbered = format!("{id}-{}", number + 1).parse();
+            Ok(Some(numbered.map_err(|e| Failure::new(codes::USAGE, "--id is too long for numbers").because(&e))?))
         }
+        id => Ok(id.clone()),
     }
 }
 
-fn shown(token: &Minted) -> serde_json::Value {
-    serde_json::json!({
-        "token": token.secret, "id": token.entry.id, "sha256": token.entry.sha256,
-        "expires": token.entry.expires, "device": token.entry.device, "labels": token.entry.labels,
+fn from_list(file: &Path) -> Result<Vec<TokenFor>, Failure> {
+    const SHOWN: usize = 20;
+    let bytes = std::fs::read(file).map_err(|e| failure::file("cannot read", file, &e))?;
+    list::read(&bytes).map_err(|problems| {
+        let more = match problems.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!("\n  and {more} more"),
+        };
+        let shown: Vec<_> =
+            problems.iter().take(SHOWN).map(|why| format!("  {}", crate::get::printable(why))).collect();
+        Failure::finding(codes::WRONG_VALUE, format!("{}:\n{}{more}", file.display(), shown.join("\n")))
+            .hint("Mend the list and run the command again: nothing was written.")
     })
 }
 

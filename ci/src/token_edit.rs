@@ -1,53 +1,89 @@
-//! Adds entries to the `tokens:` of an Enrollment as text, so that comments and layout stay as they are.
+//! Adds and removes entries of an Enrollment as text, so that comments and layout stay as they are.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use bellwether_schemas::manifest::Token;
+use bellwether_schemas::manifest::{ApprovedKey, Labels, Token};
 
 /// The file `text` with `tokens` at the end of `spec.tokens`; says why when the layout is not understood.
 pub(crate) fn append(text: &str, tokens: &[Token]) -> Result<String, String> {
+    append_to(text, "tokens", tokens.iter().map(token_lines))
+}
+
+/// The file `text` with `keys` at the end of `spec.approved`; says why when the layout is not understood.
+pub(crate) fn approve(text: &str, keys: &[ApprovedKey]) -> Result<String, String> {
+    append_to(text, "approved", keys.iter().map(key_lines))
+}
+
+/// The file `text` without these entries (by their places, from 0) of the list `spec.<list>`, which has `count` entries.
+pub(crate) fn remove(text: &str, list: &str, places: &BTreeSet<usize>, count: usize) -> Result<String, String> {
     let lines: Vec<&str> = text.lines().collect();
     let spec = block(&lines, "spec", 0, 0..lines.len())?.ok_or("found no block spec: of its own lines")?;
-    let (mut result, at, indent) = match key_line(&lines, "tokens", &spec)? {
-        Some((line, column)) => in_place(&lines, line, column, spec.end)?,
+    let (line, column) = key_line(&lines, list, &spec)?.ok_or_else(|| format!("found no {list}:"))?;
+    let items = list_lines(&lines, line, column, spec.end);
+    let indent = items.clone().find(|n| is_content(lines[*n])).map_or(0, |n| indent_of(lines[n]));
+    let begins = |n: &usize| is_content(lines[*n]) && indent_of(lines[*n]) == indent && is_item(lines[*n]);
+    let starts: Vec<usize> = items.clone().filter(begins).collect();
+    if starts.len() != count {
+        return Err(format!("line {}: expected {count} entries, each beginning on a line of its own", line + 1));
+    }
+    // What stands above an entry stays: it may be about others, too.
+    let end_of = |place: usize| {
+        let next = starts.get(place + 1).copied().unwrap_or(items.end);
+        last_content(&lines, starts[place]..next) + 1
+    };
+    let gone: BTreeSet<usize> = places.iter().flat_map(|place| starts[*place]..end_of(*place)).collect();
+    let mut kept: Vec<String> =
+        lines.iter().enumerate().filter(|(n, _)| !gone.contains(n)).map(|(_, line)| (*line).to_owned()).collect();
+    if places.len() == count {
+        let comment = lines[line].split_once('#').map(|(_, comment)| format!("  #{comment}")).unwrap_or_default();
+        kept[line] = format!("{:column$}{list}: []{comment}", "");
+    }
+    Ok(kept.join("\n") + "\n")
+}
+
+fn append_to(text: &str, list: &str, entries: impl Iterator<Item = Vec<String>>) -> Result<String, String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let spec = block(&lines, "spec", 0, 0..lines.len())?.ok_or("found no block spec: of its own lines")?;
+    let (mut result, at, indent) = match key_line(&lines, list, &spec)? {
+        Some((line, column)) => in_place(&lines, list, (line, column), spec.end)?,
         None => {
             let column = spec.clone().find(|n| is_content(lines[*n])).map_or(2, |n| indent_of(lines[n]));
             let end = last_content(&lines, spec.clone()) + 1;
             let mut result: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-            result.insert(end, format!("{:column$}tokens:", ""));
+            result.insert(end, format!("{:column$}{list}:", ""));
             (result, end + 1, column + 2)
         }
     };
-    result.splice(at..at, tokens.iter().flat_map(|token| entry_lines(token, indent)));
+    let indented = |line: String| format!("{:indent$}{line}", "");
+    result.splice(at..at, entries.flatten().map(indented));
     let mut joined = result.join("\n");
     joined.push('\n');
     Ok(joined)
 }
 
 /// The lines (with an empty list opened), the place for new entries, and their indentation.
-fn in_place(lines: &[&str], line: usize, column: usize, end: usize) -> Result<(Vec<String>, usize, usize), String> {
+fn in_place(
+    lines: &[&str],
+    list: &str,
+    (line, column): (usize, usize),
+    end: usize,
+) -> Result<(Vec<String>, usize, usize), String> {
     let mut result: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-    let rest = lines[line].trim_start()["tokens:".len()..].trim();
+    let rest = lines[line].trim_start()[list.len() + 1..].trim();
     let (value, comment) = rest.split_once('#').map_or((rest, None), |(value, comment)| (value.trim(), Some(comment)));
     match value {
         "" => {}
         "[]" => {
             let comment = comment.map(|text| format!("  #{text}")).unwrap_or_default();
-            result[line] = format!("{:column$}tokens:{comment}", "");
+            result[line] = format!("{:column$}{list}:{comment}", "");
             return Ok((result, line + 1, column + 2));
         }
-        other => return Err(format!("line {}: found tokens: {other}, expected one entry a line", line + 1)),
+        other => return Err(format!("line {}: found {list}: {other}, expected one entry a line", line + 1)),
     }
-    let inside = |n: &usize| {
-        let text = lines[*n];
-        !is_content(text)
-            || indent_of(text) > column
-            || (indent_of(text) == column && text.trim_start().starts_with("- "))
-    };
-    let block_end = (line + 1..end).find(|n| !inside(n)).unwrap_or(end);
-    let items = line + 1..block_end;
+    let items = list_lines(lines, line, column, end);
     let Some(first) = items.clone().find(|n| is_content(lines[*n])) else { return Ok((result, line + 1, column + 2)) };
-    if !lines[first].trim_start().starts_with("- ") {
+    if !is_item(lines[first]) {
         return Err(format!(
             "line {}: found {:?}, expected an entry that begins with a hyphen",
             first + 1,
@@ -55,6 +91,19 @@ fn in_place(lines: &[&str], line: usize, column: usize, end: usize) -> Result<(V
         ));
     }
     Ok((result, last_content(lines, items) + 1, indent_of(lines[first])))
+}
+
+/// The lines of the list whose key stands at `line` and `column`.
+fn list_lines(lines: &[&str], line: usize, column: usize, end: usize) -> std::ops::Range<usize> {
+    let inside = |n: &usize| {
+        let text = lines[*n];
+        !is_content(text) || indent_of(text) > column || (indent_of(text) == column && is_item(text))
+    };
+    line + 1..(line + 1..end).find(|n| !inside(n)).unwrap_or(end)
+}
+
+fn is_item(line: &str) -> bool {
+    line.trim_start().starts_with("- ")
 }
 
 /// The lines inside the block `key:` at `column`.
@@ -99,23 +148,29 @@ fn last_content(lines: &[&str], range: std::ops::Range<usize>) -> usize {
     range.clone().rev().find(|n| is_content(lines[*n])).unwrap_or(range.start.saturating_sub(1))
 }
 
-fn entry_lines(token: &Token, indent: usize) -> Vec<String> {
-    let mut text = format!(
-        "- id: {}\n  sha256: \"{}\"\n  expires: \"{}\"\n",
-        quoted(token.id.as_str()),
-        token.sha256,
-        token.expires
-    );
+fn token_lines(token: &Token) -> Vec<String> {
+    let id = quoted(token.id.as_str());
+    let mut text = format!("- id: {id}\n  sha256: \"{}\"\n  expires: \"{}\"\n", token.sha256, token.expires);
     if let Some(device) = &token.device {
         let _infallible = writeln!(text, "  device: {}", quoted(device.as_str()));
     }
-    if !token.labels.is_empty() {
+    with_labels(text, &token.labels)
+}
+
+fn key_lines(key: &ApprovedKey) -> Vec<String> {
+    let (id, device) = (quoted(key.id.as_str()), quoted(key.device.as_str()));
+    let text = format!("- id: {id}\n  fingerprint: \"{}\"\n  device: {device}\n", key.fingerprint);
+    with_labels(text, &key.labels)
+}
+
+fn with_labels(mut text: String, labels: &Labels) -> Vec<String> {
+    if !labels.is_empty() {
         text.push_str("  labels:\n");
-        for (key, value) in &token.labels {
+        for (key, value) in labels {
             let _infallible = writeln!(text, "    {}: {}", quoted(key), quoted(value));
         }
     }
-    text.lines().map(|line| format!("{:indent$}{line}", "")).collect()
+    text.lines().map(str::to_owned).collect()
 }
 
 /// A scalar that is read as a string whatever it looks like: plain where that is safe, else in double quotes.

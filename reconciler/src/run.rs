@@ -16,7 +16,7 @@ use crate::git::{self, FetchError, Mirror};
 use crate::installer::Source;
 use crate::keys::{KeyError, OnlineKeys};
 use crate::pki::{AuthorityError, watch_authority};
-use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE, publish_roots};
+use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE, follow, publish_roots};
 use crate::repository::{Repository, SharedObjects};
 use crate::restore::{self, RecoverError, Start};
 use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
@@ -194,6 +194,8 @@ impl Reconciler {
             },
             agents: config.agents.clone(),
         };
+        let (followed, keys, stop) = (publisher.clone(), config.keys.clone(), shutdown.clone());
+        tokio::spawn(async move { follow(followed, &keys, stop).await });
         let (fetch_now, asked) = mpsc::channel(1);
         let shared = Shared {
             authority,

@@ -64,6 +64,16 @@ impl Device {
         (status.success(), said)
     }
 
+    /// Begins to enroll without a token, by further arguments such as `--enrollment`: a process that may wait.
+    pub fn ask(&self, server: &str, ca: &Path, root_json: &Path, more: &[&str]) -> Process {
+        let [ca, root_json, state] = [ca, root_json, &self.state()].map(text);
+        let asks = ["agent", "enroll", "--server", server, "--ca", &ca, "--tuf-root", &root_json, "--state", &state];
+        let log = self.dir.join("enroll.log");
+        // Of an earlier try nothing is read again.
+        let _absent = std::fs::remove_file(&log);
+        Process::start(&self.program, &[&asks, more].concat(), &log)
+    }
+
     /// Starts its agent.
     pub fn start(&mut self) {
         self.start_under(&[]);

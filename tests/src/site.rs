@@ -14,6 +14,8 @@ use crate::device::Device;
 use crate::engineer::Engineer;
 use crate::process::Process;
 
+mod commands;
+
 /// How long the system may take to do what a test waits for. Generous: machines are shared; a good run takes a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -347,6 +349,11 @@ impl Site {
     /// Enrolls a device with a token.
     pub fn enroll(&self, device: &Device, token: &str) -> (bool, String) {
         device.enroll(&self.addresses().enroll, &self.ca(), &self.root_json(), token)
+    }
+
+    /// Begins to enroll a device without a token.
+    pub fn ask(&self, device: &Device, more: &[&str]) -> Process {
+        device.ask(&self.addresses().enroll, &self.ca(), &self.root_json(), more)
     }
 
     /// A device by name.

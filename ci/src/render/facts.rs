@@ -2,7 +2,7 @@
 
 use bellwether_core::admission::{Admission, Domain, Identity};
 use bellwether_core::declare::{Declared, Facts, Subject};
-use bellwether_schemas::manifest::{AnyManifest, Token};
+use bellwether_schemas::manifest::{AnyManifest, Enrollment, Token};
 use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, codes};
 
 use crate::failure::Failure;
@@ -29,7 +29,7 @@ pub(super) fn of(declared: &Declared, device: &DeviceName, entry: Option<&EntryI
             check_entry(declared, device, &enrollment, entry)?;
             Ok(inventory.facts(device, &enrollment, entry))
         }
-        (Some(enrollment), None) if tokens(declared, &enrollment).is_some() => {
+        (Some(enrollment), None) if manifest(declared, &enrollment).is_some() => {
             let message = format!("by which entry of {enrollment} did {device} enroll? --entry <ID> is missing");
             Err(Failure::new(codes::USAGE, message).hint(entries(declared, &enrollment)))
         }
@@ -68,17 +68,20 @@ fn check_entry(
     }
 }
 
-fn tokens<'a>(declared: &'a Declared, enrollment: &EnrollmentName) -> Option<&'a [Token]> {
+fn manifest<'a>(declared: &'a Declared, enrollment: &EnrollmentName) -> Option<&'a Enrollment> {
     declared.manifests().find_map(|(_, manifest)| match manifest {
-        AnyManifest::Enrollment(found) if found.metadata.name == *enrollment => Some(found.spec.tokens.as_slice()),
+        AnyManifest::Enrollment(found) if found.metadata.name == *enrollment => Some(&found.spec),
         _ => None,
     })
 }
 
 /// The entries by which devices without a name of git's choosing come, for whoever must choose one.
 fn entries(declared: &Declared, enrollment: &EnrollmentName) -> String {
-    let tokens = tokens(declared, enrollment).unwrap_or_default();
-    let unnamed: Vec<_> = tokens.iter().filter(|token| token.device.is_none()).map(described).collect();
+    let tokens = manifest(declared, enrollment).map(|manifest| manifest.tokens.as_slice()).unwrap_or_default();
+    let mut unnamed: Vec<_> = tokens.iter().filter(|token| token.device.is_none()).map(described).collect();
+    if declared.inventory().admissions().factories().contains(enrollment) {
+        unnamed.insert(0, format!("{} (devices with a factory certificate)", EntryId::factory()));
+    }
     if unnamed.is_empty() {
         return format!(
             "Every entry in enrollments/{enrollment}.yaml names a device; one that was deleted counts too."

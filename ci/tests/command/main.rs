@@ -5,10 +5,13 @@
 mod check;
 mod decisions;
 mod demo;
+mod devices;
 mod fleet;
 mod init;
+mod keys;
 mod land;
 mod mistakes;
+mod own_template;
 mod signing;
 mod team;
 mod tokens;

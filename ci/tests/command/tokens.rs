@@ -90,5 +90,103 @@ fn a_second_token_for_a_device_says_how_to_enroll_it_again() {
     assert_eq!(sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-7", "--id", "first"]).code, Some(0));
     let ran = sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-7"]);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.err.contains("BW-0734") && ran.err.contains("first") && ran.err.contains("delete"), "{}", ran.err);
+    assert!(ran.err.contains("BW-0734") && ran.err.contains("first") && ran.err.contains("--replace"), "{}", ran.err);
+}
+
+#[test]
+fn a_replacement_takes_the_place_of_the_entry_and_keeps_its_labels() {
+    let sandbox = Sandbox::with_repository();
+    let mint =
+        |more: &[&str]| sandbox.bellwether(&[&["token", "mint", "factory", "--device", "kiosk-7"], more].concat());
+    assert_eq!(mint(&["--id", "first", "--labels", "ring=canary,site=kiel"]).code, Some(0));
+    let text =
+        sandbox.read(PATH).replace("- id: first", "# The shop.\n    - id: first").replace("tokens:", "tokens:   # all");
+    sandbox.write(PATH, &text);
+    let ran = mint(&["--id", "second", "--replace", "--labels", "site=bonn"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.err.contains("refused"), "it says what comes of it: {}", ran.err);
+    let after = sandbox.read(PATH);
+    assert!(!after.contains("first") && after.contains("# The shop.") && after.contains("tokens:  # all"), "{after}");
+    assert!(after.contains("ring: canary") && after.contains("site: bonn"), "{after}");
+    assert_eq!(after.matches("device: kiosk-7").count(), 1);
+    assert_eq!(sandbox.bellwether(&["validate"]).code, Some(0));
+
+    // Where nothing is replaced it is as without; another enrollment's entry is never touched.
+    assert_eq!(sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-8", "--replace"]).code, Some(0));
+    sandbox.write(
+        "enrollments/other.yaml",
+        "apiVersion: bellwether/v1\nkind: Enrollment\nmetadata:\n  name: other\nspec:\n  tokens: []\n",
+    );
+    let ran = sandbox.bellwether(&["token", "mint", "other", "--device", "kiosk-7", "--replace"]);
+    assert!(ran.code == Some(1) && ran.err.contains("enrollments/factory.yaml"), "{}", ran.err);
+}
+
+#[test]
+fn a_list_of_devices_becomes_a_token_for_each_or_nothing() {
+    let sandbox = Sandbox::with_repository();
+    let (list, out) = (sandbox.dir.path().join("devices.csv"), sandbox.dir.path().join("tokens.csv"));
+    let (list, out) = (list.to_str().expect("UTF-8"), out.to_str().expect("UTF-8"));
+    let mint = |more: &[&str]| sandbox.bellwether(&[&["token", "mint", "factory", "--from", list], more].concat());
+    let before = sandbox.read(PATH);
+    std::fs::write(list, "name,site\nkiosk-1,kiel\nKiosk 2,kiel\n,k!el\n").expect("a file");
+    let ran = mint(&["--out", out, "--commit"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{}", ran.err);
+    assert!(ran.err.contains("line 3: \"Kiosk 2\"") && ran.err.contains("line 4: site"), "{}", ran.err);
+    assert_eq!(sandbox.read(PATH), before);
+    assert!(!std::path::Path::new(out).exists(), "no secret is left of it");
+
+    std::fs::write(list, "name,site\nkiosk-1,kiel\nkiosk-2,\n,bonn\n").expect("a file");
+    let ran = mint(&["--out", out, "--labels", "ring=rest", "--commit"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), ""), "{}", ran.err);
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(std::fs::metadata(out).expect("written").permissions().mode() & 0o777, 0o600);
+    let written = std::fs::read_to_string(out).expect("text");
+    let rows: Vec<Vec<&str>> = written.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), ["name", "kiosk-1", "kiosk-2", ""]);
+    let after = sandbox.read(PATH);
+    for row in &rows[1..] {
+        let secret = hex::decode(row[2]).expect("hexadecimal");
+        assert!(after.contains(row[1]) && after.contains(&Sha256Digest::of(&secret).to_string()));
+        assert!(!after.contains(row[2]) && !ran.err.contains(row[2]), "the secret is nowhere else");
+    }
+    assert_eq!((after.matches("ring: rest").count(), after.matches("site: ").count()), (3, 2), "{after}");
+    assert_eq!(sandbox.git(&["rev-list", "--count", "HEAD"]).trim(), "2");
+
+    // Never over an earlier file, never into the repository; and a device that is there already stops all of it.
+    assert!(mint(&["--out", out, "--replace"]).err.contains("BW-0734"));
+    assert!(mint(&["--out", "tokens.csv", "--replace"]).err.contains("working copy"));
+    let ran = mint(&[]);
+    assert!(ran.code == Some(1) && ran.err.contains("kiosk-1") && ran.err.contains("1 others"), "{}", ran.err);
+    assert_eq!(sandbox.git(&["status", "--short"]), "");
+    let ran = mint(&["--replace", "--output", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!((told[0]["device"].as_str(), told[0]["token"].as_str().map(str::len)), (Some("kiosk-1"), Some(64)));
+    assert_eq!(sandbox.bellwether(&["validate"]).code, Some(0));
+}
+
+#[test]
+fn ten_thousand_tokens_are_one_commit_and_validate_at_once() {
+    let sandbox = Sandbox::with_repository();
+    let list = sandbox.dir.path().join("devices.csv");
+    let rows = (0..10_000).map(|n| format!("kiosk-{n},site-{},rest\n", n % 100));
+    std::fs::write(&list, "name,site,ring\n".to_owned() + &rows.collect::<String>()).expect("a file");
+    let begin = std::time::Instant::now();
+    let ran = sandbox.bellwether(&["token", "mint", "factory", "--from", list.to_str().expect("UTF-8"), "--commit"]);
+    assert_eq!((ran.code, ran.out.lines().count()), (Some(0), 10_001), "{}", ran.err);
+    println!("10,000 tokens minted and committed in {:?}", begin.elapsed());
+    let begin = std::time::Instant::now();
+    let ran = sandbox.bellwether(&["validate"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    println!("validated in {:?}, {} bytes", begin.elapsed(), sandbox.read(PATH).len());
+}
+
+#[test]
+fn an_enrollment_that_is_full_is_told_and_left_alone() {
+    let sandbox = Sandbox::with_repository();
+    let text = sandbox.read(PATH);
+    let full = text.clone() + "# " + &"x".repeat((4 << 20) - text.len() - 100) + "\n";
+    sandbox.write(PATH, &full);
+    let ran = sandbox.bellwether(&["token", "mint", "factory"]);
+    assert!(ran.code == Some(1) && ran.err.contains("BW-0108") && ran.out.is_empty(), "it has its limit: {}", ran.err);
+    assert!(sandbox.read(PATH) == full);
 }

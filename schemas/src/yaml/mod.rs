@@ -93,6 +93,20 @@ pub fn parse(path: &str, text: &[u8]) -> Result<AnyManifest, Vec<Diagnostic>> {
     }
 }
 
+/// Says what is wrong with a label that comes from elsewhere than a manifest and shall be written into one.
+///
+/// # Errors
+/// When the key or the value does not follow the grammar of labels.
+pub fn check_label(key: &str, value: &str) -> Result<(), String> {
+    values::label_key(key)?;
+    if values::is_label_word(value) {
+        return Ok(());
+    }
+    Err(format!(
+        "{value:?} is no value of a label: at most 63 letters, digits, -, _ and . (a letter or digit first and last)"
+    ))
+}
+
 fn read(path: &str, kind: Kind, root: &Node<'_>, report: &mut Report) -> Option<AnyManifest> {
     let named = Named { path, kind };
     let mut fields = Fields::of(root, report)?;

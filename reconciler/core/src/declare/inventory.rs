@@ -369,6 +369,26 @@ mod tests {
     }
 
     #[test]
+    fn nobody_makes_the_name_of_a_device_that_git_names_from_a_key() {
+        let mut inventory = Inventory::default();
+        inventory.state_enrollment(&name("lab"), Some(&enrollment(vec![token("t1", None)])), 1);
+        let key = bellwether_schemas::Sha256Digest::of(b"key");
+        let made = bellwether_schemas::enroll::made_name(&name("lab"), &key).expect("a name");
+        let yields = |inventory: &Inventory| {
+            let all = inventory.admissions();
+            let grant = all.token(&bellwether_schemas::Sha256Digest::of(b"t1"), jiff::Timestamp::UNIX_EPOCH);
+            all.name_for(&grant.expect("a grant"), &key).is_ok()
+        };
+        assert!(yields(&inventory));
+        inventory.state_device(&made, Some(&Device::default()));
+        assert!(!yields(&inventory), "a Device manifest without an entry names it");
+        inventory.state_device(&made, None);
+        assert!(yields(&inventory));
+        inventory.state_enrollment(&name("other"), Some(&enrollment(vec![token("t2", Some(made.as_str()))])), 2);
+        assert!(!yields(&inventory), "an entry names it, of whatever Enrollment");
+    }
+
+    #[test]
     fn generated_names_show_their_enrollment() {
         assert_eq!(generated_from(&name("factory-0123456789abcdef")), Some(name("factory")));
         assert_eq!(generated_from(&name("edge-1")), None);
