@@ -85,7 +85,7 @@ fn names_anchors_and_admission_are_told_apart() {
     site.device_mut("edge-1").kill();
     std::fs::write(&trust, foreign.to_string()).expect("written");
     let (_, said) = site.device("edge-1").check(&[]);
-    assert!(said.contains("FAIL  metadata: 1.root.json") && said.contains("(BW-0609) — "), "{said}");
+    assert!(said.contains("FAIL  metadata: 1.root.json") && said.contains("(BW-0617) — "), "{said}");
     std::fs::write(&trust, before).expect("written");
     site.device_mut("edge-1").start();
     site.wait_summary("edge-1", Summary::Online);

@@ -12,7 +12,7 @@ use bellwether_tests::{Site, SiteBuilder};
 const PART: &str = env!("CARGO_BIN_EXE_part");
 const TARGETS: [&str; 2] = ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
 /// What the script may use, besides curl, wget and openssl.
-const TOOLS: [&str; 21] = [
+const TOOLS: [&str; 22] = [
     "sh",
     "cat",
     "chmod",
@@ -32,6 +32,7 @@ const TOOLS: [&str; 21] = [
     "sha256sum",
     "stty",
     "tail",
+    "tee",
     "tr",
     "uname",
 ];
@@ -351,4 +352,39 @@ fn systemd_starts_the_agent_and_a_failed_enrollment_leaves_it_running() {
     systemctl("[ \"$1\" != restart ]");
     let (code, _, said) = run(&[]);
     assert!(code == 12 && said.contains("BW-0667") && said.contains("journalctl"), "{code} {said}");
+}
+
+#[test]
+fn a_device_without_a_token_waits_until_an_engineer_approves_its_key() {
+    let Some(stage) = Stage::new("127.0.0.1") else { return };
+    let manifest =
+        "apiVersion: bellwether/v1\nkind: Enrollment\nmetadata:\n  name: kiosks\nspec:\n  approval: manual\n";
+    stage.site.engineer.write("enrollments/kiosks.yaml", manifest);
+    let landed = stage.site.land("Kiosks come in by approval");
+    stage.site.wait_head(&landed);
+
+    let (root, path) = (stage.root("kiosk"), stage.programs(&["curl"]));
+    let arguments = [text(&stage.script), "--root", text(&root), "--enrollment", "kiosks"];
+    let log = stage.site.path("install.log");
+    let with_path =
+        [&["PATH=".to_owned() + text(&path), "/bin/sh".to_owned()][..], &arguments.map(str::to_owned)].concat();
+    let with_path: Vec<&str> = with_path.iter().map(String::as_str).collect();
+    let mut installing = Process::start(Path::new("/usr/bin/env"), &with_path, &log);
+    let fingerprint = stage.site.wait("the device waits", || {
+        let said = installing.log();
+        let line = said.lines().find_map(|line| line.strip_prefix("fingerprint "))?;
+        said.contains("device approve").then(|| line.to_owned())
+    });
+    let approved = format!("  approved:\n    - {{id: k1, fingerprint: \"{fingerprint}\", device: kiosk-1}}\n");
+    stage.site.engineer.write("enrollments/kiosks.yaml", &(manifest.to_owned() + &approved));
+    stage.site.land("Approve a kiosk");
+    assert!(installing.wait().success(), "{}", installing.log());
+    assert!(installing.log().contains("enrolled as kiosk-1"), "{}", installing.log());
+
+    let (code, said) =
+        stage.run(&path, &["--root", text(&stage.root("late")), "--enrollment", "kiosks", "--wait", "0s"]);
+    assert!(code == 10 && said.contains("BW-0319"), "{code} {said}");
+    let token = stage.file("token", &stage.site.tokens["edge-1"]);
+    let (code, said) = stage.run(&path, &["--root", text(&root), "--enrollment", "kiosks", "--token-file", &token]);
+    assert!(code == 2 && said.contains("BW-0720"), "{code} {said}");
 }

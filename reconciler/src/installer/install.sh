@@ -22,6 +22,10 @@ updates the agent and keeps the rest; with a token it enrolls the device again.
 
   --token-file FILE   file with the token, - for standard input; also BELLWETHER_TOKEN_FILE. Without it, a device that
                       is not enrolled asks on the terminal. A token is a secret, so it is never an argument
+  --enrollment NAME   instead of a token: print the fingerprint of this device's key, and wait until an engineer
+                      approves it in that enrollment; --wait DURATION gives up after it (such as 1h)
+  --factory-certificate FILE --factory-key FILE
+                      with --enrollment: come in by the certificate that the factory gave this device
   --server URL        address of the enroll listener, $SERVER if not given
   --no-enroll         leave enrolling for later, as for an image that many devices start from
 
@@ -46,7 +50,7 @@ Examples:
 
 Exit codes: 0 done; 1 other; 2 usage; 3 not root; 4 this platform, or a program is missing; 5 network; 6 the server's
 certificate is for other names; 7 it is not trusted, or not at this time; 8 the agent cannot be downloaded; 9 disk;
-10 token; 11 no systemd; 12 the agent does not start.
+10 token, approval or factory certificate; 11 no systemd; 12 the agent does not start.
 TEXT
 }
 
@@ -94,10 +98,11 @@ is_absolute() {
 parse() {
     server=$SERVER token_file=${BELLWETHER_TOKEN_FILE-} enroll=yes
     paths="" programs="" units="" hosts="" directories="" allows=no force=no
-    agent_file="" prefix=/usr/local root="" start=""
+    agent_file="" prefix=/usr/local root="" start="" enrollment="" wait="" factory="" factory_key=""
     while [ $# -gt 0 ]; do
         case $1 in
-            --token-file | --server | --allow-path | --allow-exec | --allow-unit | --probe-host | --agent | --prefix | --root)
+            --token-file | --server | --allow-path | --allow-exec | --allow-unit | --probe-host | --agent | --prefix | --root | \
+                --enrollment | --wait | --factory-certificate | --factory-key)
                 [ $# -ge 2 ] || misused "$1 needs a value"
                 ;;
         esac
@@ -106,6 +111,10 @@ parse() {
             --token-file) token_file=$2 && shift ;;
             --token | --token=*) misused "a token as an argument could be read by everybody on this device: write it into a file and pass --token-file" ;;
             --server) server=${2%/} && shift ;;
+            --enrollment) enrollment=$2 && shift ;;
+            --wait) wait=$2 && shift ;;
+            --factory-certificate) factory=$2 && shift ;;
+            --factory-key) factory_key=$2 && shift ;;
             --no-enroll) enroll=no ;;
             --allow-path)
                 is_absolute "$1" "$2"
@@ -131,6 +140,12 @@ parse() {
         https://?*:[0-9]*) ;;
         *) misused "--server takes https://NAME:PORT, and $server is not that" ;;
     esac
+    if [ -n "$enrollment" ] && [ -n "$token_file" ]; then
+        misused "a device comes in by a token or by --enrollment, and not by both"
+    fi
+    if [ -z "$enrollment" ] && [ -n "$wait$factory$factory_key" ]; then
+        misused "--wait, --factory-certificate and --factory-key need --enrollment"
+    fi
     if [ -z "$start" ]; then
         if [ -n "$root" ]; then start=no; else start=yes; fi
     fi
@@ -178,7 +193,7 @@ is_wget() { has wget && wget --version 2>/dev/null | grep -q '^GNU Wget'; }
 
 # The token is looked for before anything is changed, too.
 find_token() {
-    [ "$enroll" = yes ] || return 0
+    if [ "$enroll" = no ] || [ -n "$enrollment" ]; then return 0; fi
     token=$work/token
     case $token_file in
         "")
@@ -384,7 +399,8 @@ preflight() {
 exit_by() {
     case $1 in
         "") return 0 ;;
-        BW-0310 | BW-0311 | BW-0312 | BW-0313 | BW-0314 | BW-0316 | BW-0318) exit 10 ;;
+        BW-0317) exit 1 ;;
+        BW-031[0-9] | BW-032[0-9]) exit 10 ;;
         BW-0610) exit 5 ;;
         BW-0611) exit 6 ;;
         BW-0612 | BW-0613 | BW-0616) exit 7 ;;
@@ -399,14 +415,26 @@ enroll() {
         systemctl stop "$UNIT"
         stopped=yes
     fi
-    if "$agent" enroll --server "$server" --ca "$work/ca.crt" --tuf-root "$work/root.json" \
-        --token-file "$token" --state "$state" >"$work/found" 2>&1; then
-        cat "$work/found"
+    set -- --server "$server" --ca "$work/ca.crt" --tuf-root "$work/root.json" --state "$state"
+    if [ -n "$enrollment" ]; then
+        set -- "$@" --enrollment "$enrollment"
+        if [ -n "$wait" ]; then set -- "$@" --wait "$wait"; fi
+        if [ -n "$factory" ]; then set -- "$@" --factory-certificate "$factory"; fi
+        if [ -n "$factory_key" ]; then set -- "$@" --factory-key "$factory_key"; fi
     else
-        cat "$work/found" >&2
-        exit_by "$(sed -n 's/^error\[\(BW-[0-9]*\)\].*/\1/p' "$work/found" | head -n 1)"
-        exit 1
+        set -- "$@" --token-file "$token"
     fi
+    # What it says is seen while it waits, and kept to tell why it failed.
+    {
+        {
+            rc=0
+            "$agent" enroll "$@" || rc=$?
+            echo "$rc" >"$work/rc"
+        } 2>&1 1>&3 | tee "$work/found" >&2
+    } 3>&1
+    [ "$(cat "$work/rc")" = 0 ] && return 0
+    exit_by "$(sed -n 's/^error\[\(BW-[0-9]*\)\].*/\1/p' "$work/found" | head -n 1)"
+    exit 1
 }
 
 start() {

@@ -3,13 +3,12 @@ use std::process::Command;
 use jiff::Timestamp;
 
 use super::*;
-use crate::pki::Authority;
 
 /// An authority with these names in the server's certificate, and a root beside the keys.
 fn source(names: &[&str], address: &str) -> (tempfile::TempDir, Source) {
     let dir = tempfile::tempdir().expect("a directory");
     let names: Vec<_> = names.iter().map(|name| name.parse().expect("a name")).collect();
-    Authority::init(&dir.path().join("ca"), &names, Timestamp::now()).expect("an authority");
+    crate::pki::init(&dir.path().join("ca"), &names, Timestamp::now()).expect("an authority");
     let keys = dir.path().join("online");
     crate::keys::init(&dir.path().join("keys"), &keys, Timestamp::now()).expect("keys");
     let source = Source { ca: dir.path().join("ca"), keys, address: address.to_owned() };
