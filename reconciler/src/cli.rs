@@ -13,7 +13,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+mod certs;
 mod state;
+use certs::{Certs, StillNeeded};
 use state::{Backup, Restore};
 
 use crate::config::{Advertise, CONFIG_FILE, Config, IntroductionConfig, Listen, default_renew_grace};
@@ -42,6 +44,8 @@ enum Command {
     Init(Box<Init>),
     /// Runs the reconciler until SIGINT or SIGTERM.
     Run(Run),
+    /// Shows and renews the listeners' certificate and the authority of devices.
+    Certs(Certs),
     /// Copies the state into a new folder, also while the reconciler runs.
     Backup(Backup),
     /// Brings the state back from a backup, or from what is left of it.
@@ -153,6 +157,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
             match cli.command {
                 Command::Init(init) => init.run().await,
                 Command::Run(run) => run.run().await,
+                Command::Certs(certs) => certs.run().await,
                 Command::Backup(backup) => backup.run().await,
                 Command::Restore(restore) => restore.run().await,
             }
@@ -174,7 +179,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 fn code_of(error: &anyhow::Error) -> Option<Code> {
     let of_run = error.downcast_ref::<RunError>().map(RunError::code);
     let of_backup = || error.downcast_ref::<BackupError>().map(BackupError::code);
-    of_run.or_else(of_backup).or_else(|| error.downcast_ref::<RestoreError>().map(RestoreError::code))
+    let of_certs = || error.downcast_ref::<StillNeeded>().map(StillNeeded::code);
+    of_run.or_else(of_certs).or_else(of_backup).or_else(|| error.downcast_ref::<RestoreError>().map(RestoreError::code))
 }
 
 impl Init {

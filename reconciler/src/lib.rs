@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+mod folder;
 pub mod git;
 pub mod keys;
 mod lock;

@@ -27,6 +27,7 @@ pub(crate) fn idle() -> Report {
         agent: "0.1.0".to_owned(),
         running: None,
         applying: None,
+        begun: None,
         phase: Phase::Idle,
         health: Health::Unknown,
         failure: None,

@@ -6,6 +6,7 @@
 mod api;
 mod callers;
 mod devices;
+mod ends;
 mod enroll;
 mod limits;
 mod listen;
@@ -179,6 +180,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
     let tls = tls::configs(shared.authority.clone(), &tasks, shutdown.clone())?;
     let callers = CallerCheck {
         admissions: shared.admissions.clone(),
+        authority: shared.authority.clone(),
         used: UsedCertificates::load(&shared.store, &domain, (&tasks, &shutdown)).await?,
         sessions: shared.sessions.clone(),
         renew_grace: renew_grace.signed(),
@@ -305,7 +307,8 @@ fn updates_router(shared: &Shared, callers: CallerCheck) -> axum::Router {
 
 fn page_router(shared: &Shared, calls: Arc<webhook::Calls>, requests: Arc<requests::Requests>) -> axum::Router {
     let admissions = shared.admissions.clone();
-    let waiting = page::Waiting { requests, admissions };
+    let ends = ends::ends(shared.authority.clone(), shared.publisher.clone());
+    let waiting = page::Waiting { requests, admissions, ends };
     page::router(page::Page::new(shared.views.clone(), shared.sessions.clone(), calls, waiting))
 }
 

@@ -26,6 +26,7 @@ use http::header::{
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::ends::{End, Ends, near};
 use super::problem::Problem;
 use super::requests::Requests;
 use super::sessions::Sessions;
@@ -51,11 +52,12 @@ pub(super) struct Page {
     devices_json: Arc<Mutex<Option<DevicesJson>>>,
 }
 
-/// What tells of devices that wait for a person to approve their key.
+/// What waits for a person: devices whose key is to be approved, and what only people renew.
 #[derive(Clone)]
 pub(super) struct Waiting {
     pub(super) requests: Arc<Requests>,
     pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
+    pub(super) ends: Ends,
 }
 
 /// All devices as JSON, and the snapshot that they are of.
@@ -134,7 +136,8 @@ async fn ready(State(page): State<Page>) -> Result<&'static str, Problem> {
 }
 
 async fn metrics_text(State(page): State<Page>) -> Response {
-    let text = metrics::render(&page.views(), page.requests().len(), &page.sessions, &page.webhook);
+    let requests = page.requests().len();
+    let text = metrics::render(&page.views(), requests, &page.sessions, &page.webhook, &(page.waiting.ends)());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
@@ -162,6 +165,7 @@ struct Overview<'a> {
     devices: Vec<&'a DeviceView>,
     matching: usize,
     up_to_date: usize,
+    paused: usize,
     /// How many devices there are of each word that is true of any.
     summaries: Vec<(Summary, usize)>,
     updates: Vec<(Updated, usize)>,
@@ -186,10 +190,11 @@ struct Missing<'a> {
 async fn overview(State(page): State<Page>, filter: Result<Query<Filter>, QueryRejection>) -> Response {
     let q = filter.map(|Query(filter)| filter.q).unwrap_or_default();
     let (views, requests) = (page.views(), page.requests());
-    render(&overview_of(&views, &requests, q.trim()))
+    let ends = near((page.waiting.ends)(), Timestamp::now());
+    render(&overview_of(&views, (&requests, &ends), q.trim()))
 }
 
-fn overview_of<'a>(views: &'a Views, requests: &'a [RequestView], q: &'a str) -> Overview<'a> {
+fn overview_of<'a>(views: &'a Views, (requests, ends): (&'a [RequestView], &'a [End]), q: &'a str) -> Overview<'a> {
     let search = DeviceSelector::search(q);
     let matches = |device: &&DeviceView| match &search {
         Ok(Some(selector)) => selector.matches(device),
@@ -206,13 +211,14 @@ fn overview_of<'a>(views: &'a Views, requests: &'a [RequestView], q: &'a str) ->
     let summaries = Summary::ALL.iter().map(|word| (*word, summed(*word)));
     let updates = Updated::ALL.iter().map(|word| (*word, of(*word)));
     Overview {
-        attention: attention(views, requests),
+        attention: attention(views, requests, ends),
         requests,
         q,
         fault: search.as_ref().err().map(ToString::to_string),
         devices,
         matching,
         up_to_date: of(Updated::UpToDate),
+        paused: summed(Summary::ConflictPaused),
         summaries: summaries.filter(|(_, devices)| *devices > 0).collect(),
         updates: updates.filter(|(_, devices)| *devices > 0).collect(),
         commits: &views.commits[..views.commits.len().min(20)],
@@ -240,11 +246,9 @@ fn render(template: &impl Template) -> Response {
 
 /// Words that templates use for values.
 mod words {
-    use super::{
-        ClaimKind, Condition, MissingCommit, RepositoryView, RolloutState, RolloutView, Stand, Summary, Timestamp,
-        Updated,
-    };
+    use super::{Condition, RepositoryView, RolloutState, RolloutView, Summary, Timestamp, Updated};
 
+    pub(super) use bellwether_core::plan::missing_sentence as missing;
     pub(super) use bellwether_core::plan::moment as time;
 
     /// How long before `now`, in the largest unit that fits: `3 s ago`.
@@ -274,19 +278,6 @@ mod words {
     /// A search, as it stands in an address.
     pub(super) fn search(q: &str) -> String {
         url::form_urlencoded::byte_serialize(q.as_bytes()).collect()
-    }
-
-    /// What a device does with a commit that is missing, and how that stands to the history.
-    pub(super) fn missing(commit: &MissingCommit) -> String {
-        let claim = match commit.claim {
-            ClaimKind::Running => "runs",
-            ClaimKind::Applying => "applies",
-        };
-        let stand = match commit.stand {
-            Stand::Ahead => "ahead of the git history",
-            Stand::Diverged => "not in the git history",
-        };
-        format!("it {claim} this as v{}, {stand}", commit.landing)
     }
 
     /// The class of a badge: whether somebody must look.

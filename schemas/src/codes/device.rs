@@ -92,9 +92,12 @@ codes! { DEVICE:
         "Push the missing commits again, or enroll the device again.";
     SERVER_REFUSED = "BW-0336", "a client refuses the reconciler's certificate",
         "The client ended the TLS handshake: the certificate is not for the name it used, not of the authority it pinned, or not valid at the time its clock shows.",
-        "bellwether-agent status on the device says which. For another name: bellwether-reconciler init lists the names of the certificate (--names).";
+        "bellwether-agent status on the device says which. For another name: bellwether-reconciler certs lists the names of the certificate, and certs renew --names makes one for others.";
     RENEWAL_TOO_LATE = "BW-0337", "a certificate expired too long ago to be renewed",
         "An expired certificate may be renewed for as long as renewGrace in reconciler.yaml says, a year if it says nothing.",
+        "Enroll the device again with a new token: bellwether-agent enroll.";
+    AUTHORITY_ENDED = "BW-0338", "the authority that issued a device's certificate has ended",
+        "The certificate authority was replaced, and this device had not renewed before the old one ended (certs finish-ca --force).",
         "Enroll the device again with a new token: bellwether-agent enroll.";
     NOT_YOURS = "BW-0340", "a device asked for what is not its own",
         "A device gets its own metadata and the targets which that metadata lists, nothing else.",
