@@ -169,6 +169,7 @@ fn text(path: &str, content: &str) -> String {
         Some("trust") => "TrustPolicy",
         Some("enrollments") => "Enrollment",
         Some("fleets") => "Fleet",
+        Some("devices") => "Device",
         Some("rollouts") => "Rollout",
         Some("resumes") => "Resume",
         other => panic!("{other:?} is no folder of these tests"),
