@@ -72,6 +72,10 @@ pub(crate) async fn keep(state: Arc<StateDir>, link: mpsc::Sender<Link>) {
             continue;
         };
         failures = if began.elapsed() > LIVED { 0 } else { failures + 1 };
+        // By the reconciler's clock it has expired, whatever ours says.
+        if problem.code == codes::CERTIFICATE_EXPIRED {
+            renewals.want();
+        }
         if link.send(Link::Down(problem)).await.is_err() {
             return;
         }

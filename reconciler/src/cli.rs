@@ -13,11 +13,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+mod certs;
+mod installer;
 mod state;
+use certs::{Certs, StillNeeded};
+use installer::Installer;
 use state::{Backup, Restore};
 
 use crate::config::{Advertise, CONFIG_FILE, Config, IntroductionConfig, Listen, default_renew_grace};
 use crate::git::Access;
+use crate::installer::InstallerError;
 use crate::keys::ROOT_JSON;
 use crate::pki::{Authority, ServerName};
 use crate::publish::{Objects, publish_root};
@@ -42,10 +47,14 @@ enum Command {
     Init(Box<Init>),
     /// Runs the reconciler until SIGINT or SIGTERM.
     Run(Run),
+    /// Shows and renews the listeners' certificate and the authority of devices.
+    Certs(Certs),
     /// Copies the state into a new folder, also while the reconciler runs.
     Backup(Backup),
     /// Brings the state back from a backup, or from what is left of it.
     Restore(Restore),
+    /// Prints the script that puts the agent onto a device and enrolls it.
+    Installer(Installer),
 }
 
 /// What `--help` says about `--state`.
@@ -153,8 +162,10 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
             match cli.command {
                 Command::Init(init) => init.run().await,
                 Command::Run(run) => run.run().await,
+                Command::Certs(certs) => certs.run().await,
                 Command::Backup(backup) => backup.run().await,
                 Command::Restore(restore) => restore.run().await,
+                Command::Installer(installer) => installer.run(),
             }
         });
         // A fetch from a host that fell silent must not hold the end up.
@@ -174,7 +185,10 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 fn code_of(error: &anyhow::Error) -> Option<Code> {
     let of_run = error.downcast_ref::<RunError>().map(RunError::code);
     let of_backup = || error.downcast_ref::<BackupError>().map(BackupError::code);
-    of_run.or_else(of_backup).or_else(|| error.downcast_ref::<RestoreError>().map(RestoreError::code))
+    let of_certs = || error.downcast_ref::<StillNeeded>().map(StillNeeded::code);
+    let of_installer = || error.downcast_ref::<InstallerError>().map(InstallerError::code);
+    let of_restore = || error.downcast_ref::<RestoreError>().map(RestoreError::code);
+    of_run.or_else(of_certs).or_else(of_backup).or_else(of_restore).or_else(of_installer)
 }
 
 impl Init {
@@ -204,6 +218,7 @@ impl Init {
         writeln!(out, "made {}", file.display())?;
         writeln!(out, "devices pin {} and {}", self.dir.join("ca/ca.crt").display(), root_json.display())?;
         writeln!(out, "next: bellwether-reconciler run --config {}", file.display())?;
+        writeln!(out, "and for devices: bellwether-reconciler installer --config {} > install.sh", file.display())?;
         Ok(())
     }
 
@@ -236,8 +251,13 @@ impl Init {
             store: "store".into(),
             keys: keys.unwrap_or_else(|| Path::new("keys").join("online")),
             ca: "ca".into(),
+            agents: "agents".into(),
             listen: Listen { enroll: self.enroll, devices: self.devices, updates: self.updates, page: self.page },
-            advertise: Advertise { devices: advertised(self.devices), updates: advertised(self.updates) },
+            advertise: Advertise {
+                enroll: advertised(self.enroll),
+                devices: advertised(self.devices),
+                updates: advertised(self.updates),
+            },
             poll: Seconds::new(30),
             heartbeat: self.heartbeat,
             stale_after: None,

@@ -1,9 +1,12 @@
-//! The keys of the TUF repositories: made once, kept in files of their owner, never overwritten.
+//! The keys of the TUF repositories: kept in files of their owner, never overwritten, and replaced by ceremonies of people.
 //!
-//! In: directories. Out: the first signed `root.json` and, at each start, the online keys in memory.
-//! The root key is only read by key ceremonies, and never by the running reconciler.
+//! In: directories. Out: signed roots and, at each start, the online keys in memory.
+//! Root keys are only read by ceremonies, and never by the running reconciler.
 
-use std::collections::HashMap;
+mod ceremony;
+mod chain;
+mod draft;
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::num::NonZeroU64;
@@ -12,15 +15,21 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine as _;
-use jiff::Timestamp;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use tough::schema::decoded::{Decoded, Hex};
-use tough::schema::{Role, RoleKeys, RoleType, Root, Signature, Signed};
+use tough::schema::{Role, RoleType, Signature, Signed};
 use tough::sign::Sign as _;
 
-use bellwether_schemas::lives::ROOT;
 use bellwether_schemas::{Code, codes};
+
+pub use ceremony::{
+    Drafted, InitializedKeys, RootKeys, begin, finish, init, init_with, make_root_key, newest, read_root_key,
+    sign_draft,
+};
+pub(crate) use chain::{Chain, MAX_ROOT, read_root};
+pub use chain::{NotNext, root_file, version_of_root_file};
+pub use draft::{Change, Draft, DraftError, RootKey, Signatures};
 
 /// The version of the TUF specification that is written.
 pub(crate) const SPEC_VERSION: &str = "1.0.0";
@@ -63,6 +72,22 @@ pub enum KeyError {
         /// What is wrong with it.
         why: String,
     },
+    /// The roots beside the online keys are no chain.
+    #[error("{}: the roots in {} cannot be used: {why}", self.code(), dir.display())]
+    Chain {
+        /// The folder.
+        dir: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A draft of a root cannot be made, signed or finished.
+    #[error("{}: {}: {why}", self.code(), path.display())]
+    Draft {
+        /// The file, or the folder of the online keys.
+        path: PathBuf,
+        /// What is wrong.
+        why: DraftError,
+    },
     /// The cryptographic library failed.
     #[error("{}: a key could not be made", self.code())]
     Generate,
@@ -74,16 +99,11 @@ impl KeyError {
         match self {
             Self::Exists { .. } => codes::KEY_EXISTS,
             Self::Exposed { .. } => codes::KEY_EXPOSED,
+            Self::Chain { .. } => codes::STORE_ROOT_UNUSABLE,
+            Self::Draft { .. } => codes::ROOT_DRAFT,
             Self::File { .. } | Self::NoKey { .. } | Self::Generate => codes::KEY_UNREADABLE,
         }
     }
-}
-
-/// What [`init`] made, beside the key files.
-#[derive(Debug, Clone)]
-pub struct InitializedKeys {
-    /// `1.root.json`: to be published, and pinned by every agent.
-    pub root_json: Vec<u8>,
 }
 
 /// A key that signs, with its TUF key id.
@@ -118,10 +138,19 @@ impl SigningKey {
         &self.id
     }
 
+    /// The public half, in TUF's form.
+    fn public(&self) -> tough::schema::key::Key {
+        self.pair.tuf_key()
+    }
+
+    fn sign_bytes(&self, message: &[u8]) -> Vec<u8> {
+        self.pair.sign(message).as_ref().to_vec()
+    }
+
     /// Signs a role, and serialises it with its signature.
     pub(crate) fn sign<T: Role>(&self, signed: T) -> Vec<u8> {
         let message = signed.canonical_form().expect("roles of our making have a canonical form");
-        let sig = self.pair.sign(&message).as_ref().to_vec().into();
+        let sig = self.sign_bytes(&message).into();
         let signatures = vec![Signature { keyid: self.id.clone(), sig }];
         serde_json::to_vec(&Signed { signed, signatures }).expect("roles of our making have string keys")
     }
@@ -136,6 +165,14 @@ pub struct OnlineKeys {
 }
 
 impl OnlineKeys {
+    /// Makes three new keys, and their files' contents.
+    fn generate() -> Result<(Self, [String; 3]), KeyError> {
+        let [targets, snapshot, timestamp] =
+            [SigningKey::generate()?, SigningKey::generate()?, SigningKey::generate()?];
+        let texts = [targets.1, snapshot.1, timestamp.1];
+        Ok((Self { targets: targets.0, snapshot: snapshot.0, timestamp: timestamp.0 }, texts))
+    }
+
     /// Reads `targets.pem`, `snapshot.pem` and `timestamp.pem` in `dir`.
     ///
     /// # Errors
@@ -160,57 +197,6 @@ impl OnlineKeys {
 
 /// The signed first root, beside the online keys: the reconciler publishes it, and devices pin it.
 pub const ROOT_JSON: &str = "1.root.json";
-
-/// The name of the file of a root beside the online keys.
-pub fn root_file(version: NonZeroU64) -> String {
-    format!("{version}.root.json")
-}
-
-/// The version in the name of such a file; `None` for other files.
-pub fn version_of_root_file(name: &str) -> Option<NonZeroU64> {
-    let version = name.strip_suffix(".root.json")?.parse().ok()?;
-    (root_file(version) == name).then_some(version)
-}
-
-/// Makes the root key in `root_dir` and the online keys in `online_dir`, and signs the first root (1 of 1) with it.
-///
-/// # Errors
-/// When one of the files exists or cannot be written; nothing is ever overwritten.
-pub fn init(root_dir: &Path, online_dir: &Path, now: Timestamp) -> Result<InitializedKeys, KeyError> {
-    let places = [
-        (RoleType::Root, root_dir.join("root.pem")),
-        (RoleType::Targets, online_dir.join("targets.pem")),
-        (RoleType::Snapshot, online_dir.join("snapshot.pem")),
-        (RoleType::Timestamp, online_dir.join("timestamp.pem")),
-    ];
-    if let Some((_, path)) = places.iter().find(|(_, path)| path.exists()) {
-        return Err(KeyError::Exists { path: path.clone() });
-    }
-    let mut keys = HashMap::new();
-    let mut roles = HashMap::new();
-    let mut root_key = None;
-    for (role, path) in places {
-        let (key, text) = SigningKey::generate()?;
-        write_new(&path, text.as_bytes(), 0o600)?;
-        keys.insert(key.id.clone(), key.pair.tuf_key());
-        roles.insert(role, RoleKeys { keyids: vec![key.id.clone()], threshold: ONE, _extra: HashMap::new() });
-        if role == RoleType::Root {
-            root_key = Some(key);
-        }
-    }
-    let root = Root {
-        spec_version: SPEC_VERSION.to_owned(),
-        consistent_snapshot: true,
-        version: ONE,
-        expires: ROOT.ends(now),
-        keys,
-        roles,
-        _extra: HashMap::new(),
-    };
-    let root_json = root_key.expect("the root is among the places").sign(root);
-    write_new(&online_dir.join(ROOT_JSON), &root_json, 0o644)?;
-    Ok(InitializedKeys { root_json })
-}
 
 /// DER in PEM.
 pub(crate) fn pem(what: &str, der: &[u8]) -> String {
@@ -253,6 +239,9 @@ fn read_private(path: &Path) -> Result<Vec<u8>, KeyError> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use tough::schema::Root;
+
     use super::*;
 
     fn at(text: &str) -> Timestamp {

@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError};
 use crate::git::{self, FetchError, Mirror};
+use crate::installer::Source;
 use crate::keys::{KeyError, OnlineKeys};
 use crate::pki::{AuthorityError, watch_authority};
-use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE, publish_roots};
+use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE, follow, publish_roots};
 use crate::repository::{Repository, SharedObjects};
 use crate::restore::{self, RecoverError, Start};
 use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
@@ -185,7 +186,16 @@ impl Reconciler {
             domain: domain.clone(),
             renew_grace: config.renew_grace,
             webhook_secret: config.webhook_secret_file.clone(),
+            // Without an address nothing is kept from devices that need none.
+            installer: Source {
+                ca: config.ca.clone(),
+                keys: config.keys.clone(),
+                address: config.enroll_address().unwrap_or_default(),
+            },
+            agents: config.agents.clone(),
         };
+        let (followed, keys, stop) = (publisher.clone(), config.keys.clone(), shutdown.clone());
+        tokio::spawn(async move { follow(followed, &keys, stop).await });
         let (fetch_now, asked) = mpsc::channel(1);
         let shared = Shared {
             authority,

@@ -12,7 +12,9 @@ use crate::device::Identity;
 pub fn client(ca: &str, identity: Option<&Identity>) -> Client {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).expect("a certificate")).expect("a CA");
+    for authority in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+        roots.add(authority.expect("a certificate")).expect("a CA");
+    }
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider has them")

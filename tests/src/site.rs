@@ -14,6 +14,8 @@ use crate::device::Device;
 use crate::engineer::Engineer;
 use crate::process::Process;
 
+mod commands;
+
 /// How long the system may take to do what a test waits for. Generous: machines are shared; a good run takes a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 

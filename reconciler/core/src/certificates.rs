@@ -72,6 +72,45 @@ pub fn is_to_renew(held: &Held<'_>, authorities: &[Sha256Digest], now: Timestamp
         || held.trusts.is_some_and(|trusts| trusts != authorities)
 }
 
+/// How a device stands to the authority that issues now, while an older one is still trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It can do without the old one.
+    Ready,
+    /// Its newest certificate is of the old one.
+    BearsOld,
+    /// It trusts servers of the old one only.
+    TrustsOld,
+    /// Its agent does not say what it trusts: it is of an earlier release.
+    DoesNotSay,
+    /// It has not called since such things are recorded.
+    Unseen,
+}
+
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ready => "ready",
+            Self::BearsOld => "has not renewed yet",
+            Self::TrustsOld => "has not taken the new one over yet",
+            Self::DoesNotSay => "its agent is too old to say what it trusts",
+            Self::Unseen => "not heard of yet",
+        })
+    }
+}
+
+/// Judges what is recorded of a device: whether the issuing authority issued its newest certificate, and which authorities it
+/// says it trusts.
+pub fn standing(held: Option<(bool, Option<&[Sha256Digest]>)>, issuing: &Sha256Digest) -> Standing {
+    match held {
+        None => Standing::Unseen,
+        Some((false, _)) => Standing::BearsOld,
+        Some((true, None)) => Standing::DoesNotSay,
+        Some((true, Some(trusts))) if trusts.contains(issuing) => Standing::Ready,
+        Some((true, Some(_))) => Standing::TrustsOld,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -138,6 +177,21 @@ mod tests {
             (held(true, None), &both[..], 1, false),
         ] {
             assert_eq!(is_to_renew(&held, authorities, at(now)), expected, "{held:?} at {now}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_ready_when_it_bears_and_trusts_the_new_authority() {
+        let [old, new] = ["old", "new"].map(|name| Sha256Digest::of(name.as_bytes()));
+        let both = [old, new];
+        for (held, expected) in [
+            (None, Standing::Unseen),
+            (Some((false, Some(&both[..]))), Standing::BearsOld),
+            (Some((true, None)), Standing::DoesNotSay),
+            (Some((true, Some(&both[..1]))), Standing::TrustsOld),
+            (Some((true, Some(&both[..]))), Standing::Ready),
+        ] {
+            assert_eq!(standing(held, &new), expected);
         }
     }
 

@@ -9,19 +9,16 @@ use std::time::Duration;
 use bellwether_schemas::codes;
 use bellwether_schemas::lives::is_end_near;
 use jiff::Timestamp;
-use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Authority, AuthorityError, renew_server};
+use crate::folder::FolderWatch;
 
 /// The authority as it is now.
 pub type AuthorityWatch = watch::Receiver<Arc<Authority>>;
 
-/// A change is several events; they count as one when they come this close together.
-const SETTLE: Duration = Duration::from_millis(100);
 /// How often expiries are looked at.
 const LOOK: Duration = Duration::from_secs(3_600);
 
@@ -35,11 +32,7 @@ pub fn watch_authority(dir: &Path, shutdown: CancellationToken) -> Result<Author
     let authority = Authority::load(dir)?;
     warn_of_ends(&authority, Timestamp::now());
     let (sender, receiver) = watch::channel(Arc::new(authority));
-    let (changes, changed) = mpsc::channel(1);
-    let watcher = watch_folder(dir, changes).inspect_err(|error| {
-        tracing::warn!(path = %dir.display(), %error, "changes of the authority's files are not noticed: send SIGHUP after one");
-    });
-    let task = Task { dir: dir.to_owned(), sender, changed, _watcher: watcher.ok() };
+    let task = Task { dir: dir.to_owned(), sender, folder: FolderWatch::new(dir) };
     tokio::spawn(async move {
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -52,9 +45,7 @@ pub fn watch_authority(dir: &Path, shutdown: CancellationToken) -> Result<Author
 struct Task {
     dir: PathBuf,
     sender: watch::Sender<Arc<Authority>>,
-    changed: mpsc::Receiver<()>,
-    // Dropping it ends the watch.
-    _watcher: Option<notify::RecommendedWatcher>,
+    folder: FolderWatch,
 }
 
 impl Task {
@@ -63,10 +54,7 @@ impl Task {
         let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
-                Some(()) = self.changed.recv() => {
-                    sleep(SETTLE).await;
-                    while self.changed.try_recv().is_ok() {}
-                }
+                () = self.folder.changed() => {}
                 Some(()) = next(&mut hangup) => {}
                 _ = look.tick() => {
                     let authority = self.sender.borrow().clone();
@@ -107,18 +95,6 @@ async fn next(hangup: &mut Option<tokio::signal::unix::Signal>) -> Option<()> {
         Some(hangup) => hangup.recv().await,
         None => std::future::pending().await,
     }
-}
-
-fn watch_folder(dir: &Path, changes: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
-    let seen = move |event: notify::Result<notify::Event>| {
-        // Reading the files is an event as well; lost events mean "look".
-        if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
-            let _ = changes.try_send(());
-        }
-    };
-    let mut watcher = notify::recommended_watcher(seen)?;
-    watcher.watch(dir, RecursiveMode::NonRecursive)?;
-    Ok(watcher)
 }
 
 /// A certificate that cannot be renewed now may be later: that it could not is said, and ends nothing.

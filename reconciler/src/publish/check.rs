@@ -64,6 +64,9 @@ pub enum Damage {
         /// Why.
         why: String,
     },
+    /// Keys signed it that the newest root does not list any more.
+    #[error("it is signed by online keys that were replaced")]
+    OldKeys,
     /// It is whole, and says something else than it should.
     #[error("what is published is not what was decided last")]
     Outdated,
@@ -75,6 +78,8 @@ pub(super) struct Repository {
     pub(super) unsigned: Unsigned,
     pub(super) version: NonZeroU64,
     pub(super) expires: jiff::Timestamp,
+    /// Whether the newest root lists the keys that signed it.
+    pub(super) is_current: bool,
 }
 
 impl Publisher {
@@ -114,16 +119,23 @@ impl Inner {
         let renew_at = timestamp_due(found.expires);
         self.newest().insert(device.clone(), Newest { version: found.version, before, renew_at });
         let outdated = found.unsigned.binding != expected.binding || found.version.get() < expected.floor;
-        if outdated { Err(Damage::Outdated) } else { Ok(()) }
+        match (outdated, found.is_current) {
+            (true, _) => Err(Damage::Outdated),
+            (false, false) => Err(Damage::OldKeys),
+            (false, true) => Ok(()),
+        }
     }
 
     /// Reads the metadata of a device, from the timestamp on, as a client would.
     pub(super) async fn read_repository(&self, device: &DeviceName) -> Result<Repository, Damage> {
-        let timestamp: tough::schema::Timestamp = self.read_role(&layout::timestamp(device), None).await?;
+        let timestamp: (tough::schema::Timestamp, bool) = self.read_role(&layout::timestamp(device), None).await?;
+        let (timestamp, timestamp_current) = timestamp;
         let meta = named(&timestamp.meta, "snapshot.json")?;
-        let snapshot: Snapshot = self.read_role(&layout::snapshot(device, meta.version), Some(meta)).await?;
+        let (snapshot, snapshot_current): (Snapshot, bool) =
+            self.read_role(&layout::snapshot(device, meta.version), Some(meta)).await?;
         let meta = named(&snapshot.meta, "targets.json")?;
-        let targets: Targets = self.read_role(&layout::targets(device, meta.version), Some(meta)).await?;
+        let (targets, targets_current): (Targets, bool) =
+            self.read_role(&layout::targets(device, meta.version), Some(meta)).await?;
         let unusable = |why: String| Damage::Unusable { file: "targets.json".to_owned(), why };
         let binding = binding_of(&targets).map_err(|why| unusable(why.to_string()))?;
         if binding.device != *device {
@@ -131,10 +143,12 @@ impl Inner {
         }
         let version = timestamp.version.max(snapshot.version).max(targets.version);
         let unsigned = Unsigned { binding, targets: references(&targets), floor: version.get() };
-        Ok(Repository { unsigned, version, expires: timestamp.expires })
+        let is_current = timestamp_current && snapshot_current && targets_current;
+        Ok(Repository { unsigned, version, expires: timestamp.expires, is_current })
     }
 
-    async fn read_role<T>(&self, path: &Path, meta: Option<&Metafile>) -> Result<T, Damage>
+    /// A role, and whether the newest root lists the keys that signed it.
+    async fn read_role<T>(&self, path: &Path, meta: Option<&Metafile>) -> Result<(T, bool), Damage>
     where
         T: Role + DeserializeOwned,
     {
@@ -146,7 +160,8 @@ impl Inner {
             return Err(unusable("it is not what the metadata before it names".to_owned()));
         }
         let signed: Signed<T> = verified(&self.roots, &bytes).map_err(|why| unusable(why.to_string()))?;
-        Ok(signed.signed)
+        let is_current = self.roots.last().is_some_and(|root| root.verify_role(&signed).is_ok());
+        Ok((signed.signed, is_current))
     }
 
     async fn read(&self, path: &Path) -> object_store::Result<Bytes> {

@@ -5,6 +5,7 @@
 
 mod check;
 mod fleets;
+mod follow;
 mod head;
 pub(crate) mod layout;
 mod objects;
@@ -35,6 +36,7 @@ use crate::keys::OnlineKeys;
 
 pub use check::{Checked, Damage, Expected};
 pub use fleets::{FleetRecord, FleetType};
+pub(crate) use follow::follow;
 pub use head::SignedHead;
 pub use objects::{Objects, ObjectsError};
 pub use presented::{PresentedError, PresentedMetadata};
@@ -79,6 +81,12 @@ pub enum PublishError {
         /// The role.
         role: tough::schema::RoleType,
         /// The newest root.
+        version: NonZeroU64,
+    },
+    /// A new root lists other online keys than those that are loaded.
+    #[error("{}: root {version} lists other online keys than those that are loaded", self.code())]
+    NeedsRestart {
+        /// The root.
         version: NonZeroU64,
     },
     /// Content is not what it is said to be.
@@ -138,6 +146,7 @@ impl PublishError {
             }
             Self::Root { .. } => codes::STORE_ROOT_UNUSABLE,
             Self::RootDiffers { .. } => codes::ROOT_DIFFERS,
+            Self::NeedsRestart { .. } => codes::ROOT_NEEDS_RESTART,
             Self::ForeignKey { .. } => codes::KEYS_NOT_IN_ROOT,
             Self::Mismatch { .. } => codes::TARGET_MISMATCH,
             Self::Head { .. } => codes::HEAD_RECORD_UNUSABLE,
@@ -175,6 +184,8 @@ struct Inner {
     keys: OnlineKeys,
     /// Every root of the chain, oldest first.
     roots: Vec<Root>,
+    /// The newest root that is published; it may have come since the start.
+    newest_root: Mutex<follow::NewestRoot>,
     /// What each device's newest metadata is, as far as it was published or checked since the start.
     newest: Mutex<HashMap<DeviceName, Newest>>,
     /// The highest version that was signed for each device since the start, published or not.
@@ -219,10 +230,11 @@ impl Publisher {
                 return Err(PublishError::ForeignKey { role, version: newest.version });
             }
         }
+        let newest_root = Mutex::new(newest.into());
         let head = Mutex::new(head::load(&objects, &roots).await?.map(|(head, _)| head));
         let void = Mutex::new(void::load(&objects, &roots).await?);
         let (newest, signed, stored) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { objects, keys, roots, newest, signed, stored, head, void }) })
+        Ok(Self { inner: Arc::new(Inner { objects, keys, roots, newest_root, newest, signed, stored, head, void }) })
     }
 
     /// Stores the content of a target; a target that is there stays.

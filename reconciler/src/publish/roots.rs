@@ -3,20 +3,15 @@
 //! Each root is signed by itself and by the one before (TUF specification 5.3). The files beside the keys are what is
 //! backed up: a store that was lost gets its chain back from them.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
 use std::num::NonZeroU64;
 use std::path::Path;
 
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode};
-use tough::schema::{Root, Signed};
+use tough::schema::Root;
 
 use super::{Objects, PublishError, layout};
-use crate::keys::root_file;
-
-/// Bytes of a root that agents read, and so of one that is published.
-pub(crate) const MAX_ROOT: u64 = 512_000;
+use crate::keys::{Chain, NotNext, read_root, root_file};
 
 /// Publishes the roots beside the online keys which the store lacks, and returns their versions. What the store has stays.
 ///
@@ -29,7 +24,7 @@ pub async fn publish_roots(objects: &Objects, keys_dir: &Path) -> Result<Vec<Non
     loop {
         let version = chain.next();
         let stored = read_stored(objects.store().as_ref(), version).await?;
-        let beside = read_beside(keys_dir, version)?;
+        let beside = read_root(keys_dir, version).map_err(|why| unusable(&why))?.map(Bytes::from);
         let bytes = match (&stored, beside) {
             (Some(stored), Some(beside)) if *stored != beside => {
                 return Err(PublishError::RootDiffers { version, keys: keys_dir.to_owned() });
@@ -38,7 +33,7 @@ pub async fn publish_roots(objects: &Objects, keys_dir: &Path) -> Result<Vec<Non
             (None, Some(beside)) => beside,
             (None, None) => break,
         };
-        chain.push(&bytes)?;
+        chain.push(&bytes).map_err(|why| unusable(&why))?;
         if stored.is_none() {
             put_new(objects, version, bytes).await?;
             published.push(version);
@@ -70,9 +65,9 @@ async fn put_new(objects: &Objects, version: NonZeroU64, bytes: Bytes) -> Result
 pub(super) async fn load_roots(store: &dyn ObjectStore) -> Result<Vec<Root>, PublishError> {
     let mut chain = Chain::default();
     while let Some(bytes) = read_stored(store, chain.next()).await? {
-        chain.push(&bytes)?;
+        chain.push(&bytes).map_err(|why| unusable(&why))?;
     }
-    Ok(chain.roots)
+    Ok(chain.into_roots())
 }
 
 async fn read_stored(store: &dyn ObjectStore, version: NonZeroU64) -> Result<Option<Bytes>, PublishError> {
@@ -80,22 +75,6 @@ async fn read_stored(store: &dyn ObjectStore, version: NonZeroU64) -> Result<Opt
         Ok(found) => Ok(Some(found.bytes().await?)),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(error.into()),
-    }
-}
-
-fn read_beside(keys_dir: &Path, version: NonZeroU64) -> Result<Option<Bytes>, PublishError> {
-    let path = keys_dir.join(root_file(version));
-    let failed = |why: std::io::Error| PublishError::Root { why: format!("{} cannot be read: {why}", path.display()) };
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_ROOT + 1).read_to_end(&mut bytes).map_err(failed)?;
-    match bytes.len() as u64 {
-        0..=MAX_ROOT => Ok(Some(bytes.into())),
-        _ => Err(PublishError::Root { why: format!("{} has more than {MAX_ROOT} bytes", path.display()) }),
     }
 }
 
@@ -110,39 +89,16 @@ fn newest_beside(keys_dir: &Path) -> Result<Option<NonZeroU64>, PublishError> {
     Ok(newest)
 }
 
-/// Roots of which each follows from the one before.
-#[derive(Debug, Default)]
-pub(crate) struct Chain {
-    roots: Vec<Root>,
-}
-
-impl Chain {
-    /// The version that comes next.
-    pub(crate) fn next(&self) -> NonZeroU64 {
-        self.roots.last().map_or(NonZeroU64::MIN, |root| root.version.saturating_add(1))
-    }
-
-    /// Adds the next root, if it is signed by itself and by the one before.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), PublishError> {
-        let version = self.next();
-        let bad = |why: String| PublishError::Root { why: format!("{}: {why}", layout::root(version)) };
-        let root: Signed<Root> = serde_json::from_slice(bytes).map_err(|why| bad(why.to_string()))?;
-        root.signed.verify_role(&root).map_err(|why| bad(why.to_string()))?;
-        if let Some(before) = self.roots.last() {
-            before.verify_role(&root).map_err(|why| bad(format!("by root {}: {why}", before.version)))?;
-        }
-        if root.signed.version != version {
-            return Err(bad(format!("it says that it is version {}", root.signed.version)));
-        }
-        self.roots.push(root.signed);
-        Ok(())
-    }
+fn unusable(why: &NotNext) -> PublishError {
+    PublishError::Root { why: why.to_string() }
 }
 
 #[cfg(test)]
 mod tests {
+    use tough::schema::Signed;
+
     use super::*;
-    use crate::keys::SigningKey;
+    use crate::keys::{MAX_ROOT, SigningKey};
     use crate::publish::Publisher;
     use crate::testing::Installation;
 

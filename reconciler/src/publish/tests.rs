@@ -373,3 +373,55 @@ async fn keys_that_the_root_does_not_list_are_refused_at_the_start() {
     let objects = Objects::in_directory(&ours.store()).expect("a store");
     assert!(matches!(Publisher::open(objects, keys).await, Err(PublishError::Root { .. })));
 }
+
+/// Drafts the next root, signs it with the one root key, and puts it in force.
+fn rotate(site: &Installation, draft: &str, new_online: bool) {
+    let (draft, online) = (site.dir.path().join(draft), site.dir.path().join("online"));
+    let change = (&crate::keys::Change::default(), new_online);
+    let drafted = crate::keys::begin(&online, &draft, change, Timestamp::now()).expect("drafted");
+    crate::keys::sign_draft(&drafted.path, &site.dir.path().join("keys")).expect("signed");
+    crate::keys::finish(&draft, &online, &[]).expect("in force");
+}
+
+/// Puts a published root where clients of files look for it; the `updates` listener gives it to all devices.
+fn serve_root(site: &Installation, version: u64) {
+    let file = format!("{version}.root.json");
+    std::fs::copy(site.store().join("root").join(&file), site.device("edge-1").join(&file)).expect("published");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_with_the_same_online_keys_is_published_while_running() {
+    let site = Installation::new().await;
+    let keys = site.dir.path().join("online");
+    rotate(&site, "draft", false);
+    site.publisher.follow_roots(&keys).await.expect("published");
+    assert_eq!(site.publisher.newest_root().version.get(), 2);
+    let _ =
+        site.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], Timestamp::now()).await.expect("published");
+    serve_root(&site, 2);
+    site.updater("edge-1").refresh(Timestamp::now()).await.expect("what is signed counts as before");
+    site.publisher.follow_roots(&keys).await.expect("nothing has come since");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_online_keys_wait_for_a_restart_and_then_sign_everything_again() {
+    let site = Installation::new().await;
+    let (now, keys) = (Timestamp::now(), site.dir.path().join("online"));
+    let _ = site.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published");
+    rotate(&site, "draft", true);
+    let waits = site.publisher.follow_roots(&keys).await.expect_err("the old keys are loaded");
+    assert!(matches!(waits, PublishError::NeedsRestart { version } if version.get() == 2), "{waits}");
+    site.updater("edge-1").refresh(now).await.expect("nothing has changed for devices");
+
+    publish_roots(&site.objects(), &keys).await.expect("published");
+    serve_root(&site, 2);
+    let publisher = site.restarted().await.expect("the new keys are in the new root");
+    let expected = Expected { binding: binding("edge-1", 1, SPEC), floor: 0 };
+    let checked = publisher.check(vec![expected.clone()]).await.expect("checked");
+    assert_eq!(damaged(checked), [(name("edge-1"), Damage::OldKeys)]);
+    assert!(site.updater("edge-1").refresh(now).await.is_err(), "devices of the new root refuse it");
+    let _ = publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published");
+    assert_eq!(damaged(publisher.check(vec![expected]).await.expect("checked")), []);
+    site.updater("edge-1").refresh(now).await.expect("a client that knows the first root follows");
+    site.tough("edge-1").await.expect("tough as well");
+}

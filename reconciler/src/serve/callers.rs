@@ -13,7 +13,7 @@ use super::listen::Caller;
 use super::problem::{Class, Problem};
 use super::sessions::Sessions;
 use super::used::{Seen, UsedCertificates};
-use crate::pki::Peer;
+use crate::pki::{Authority, AuthorityWatch, Peer};
 
 /// Whether a device may do what devices do, or report only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub(super) enum May {
 #[derive(Debug, Clone)]
 pub(super) struct CallerCheck {
     pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
+    pub(super) authority: AuthorityWatch,
     pub(super) used: UsedCertificates,
     pub(super) sessions: Arc<Sessions>,
     /// How long after its end a certificate may still be renewed.
@@ -36,6 +37,7 @@ impl CallerCheck {
     /// Judges a caller. As long as no history is accepted, whoever has a certificate may report.
     pub(super) async fn admit(&self, caller: &Caller) -> Result<(Identity, May), Problem> {
         let peer = caller.peer(Timestamp::now())?;
+        of_trusted(peer, &self.authority.borrow())?;
         let may = judge(&peer.identity, self.admissions.borrow().as_deref())?;
         self.see(peer).await?;
         Ok((peer.identity.clone(), may))
@@ -44,6 +46,7 @@ impl CallerCheck {
     /// Judges a caller that asks for a new certificate: its own may have expired, for no longer than the grace.
     pub(super) async fn admit_renewal<'c>(&self, caller: &'c Caller) -> Result<&'c Peer, Problem> {
         let (peer, now) = (caller.bearer()?, Timestamp::now());
+        of_trusted(peer, &self.authority.borrow())?;
         let Identity { device, entry, enrollment, .. } = &peer.identity;
         if !is_in_grace(peer.not_after, self.renew_grace, now) {
             let message =
@@ -61,17 +64,22 @@ impl CallerCheck {
         }
     }
 
-    /// Waits until the history refuses the caller.
+    /// Waits until the history refuses the caller, or its authority ends.
     pub(super) async fn refused(&self, caller: &Caller) -> Problem {
-        let mut admissions = self.admissions.clone();
+        let (mut admissions, mut authority) = (self.admissions.clone(), self.authority.clone());
         loop {
-            let judged = caller
-                .peer(Timestamp::now())
-                .and_then(|peer| judge(&peer.identity, admissions.borrow_and_update().as_deref()));
+            let judged = caller.peer(Timestamp::now()).and_then(|peer| {
+                of_trusted(peer, &authority.borrow_and_update())?;
+                judge(&peer.identity, admissions.borrow_and_update().as_deref())
+            });
             if let Err(problem) = judged {
                 return problem;
             }
-            if admissions.changed().await.is_err() {
+            let changed = tokio::select! {
+                changed = admissions.changed() => changed,
+                changed = authority.changed() => changed,
+            };
+            if changed.is_err() {
                 return Problem::busy("the reconciler is stopping");
             }
         }
@@ -95,6 +103,16 @@ impl CallerCheck {
             }
         }
     }
+}
+
+/// Whether the authority that issued the certificate is trusted still. TLS looked when the connection was made, which may be
+/// long ago.
+fn of_trusted(peer: &Peer, authority: &Authority) -> Result<(), Problem> {
+    if authority.trusted().iter().any(|it| it.name == peer.issuer) {
+        return Ok(());
+    }
+    let message = format!("the authority that issued the certificate of {} has ended", peer.identity.device);
+    Err(Problem::new(Class::Forbidden, codes::AUTHORITY_ENDED, message))
 }
 
 fn replaced(peer: &Peer) -> Problem {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use bellwether_schemas::api::{Condition, Summary, Updated};
 
+use super::ends::End;
 use super::sessions::Sessions;
 use super::views::Views;
 use super::webhook::Calls;
@@ -25,7 +26,7 @@ fn condition(condition: &Condition) -> &'static str {
 }
 
 /// The metrics of a snapshot.
-pub(super) fn render(views: &Views, requests: usize, sessions: &Sessions, webhook: &Calls) -> String {
+pub(super) fn render(views: &Views, requests: usize, sessions: &Sessions, webhook: &Calls, ends: &[End]) -> String {
     let mut text = String::new();
     let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -72,6 +73,11 @@ pub(super) fn render(views: &Views, requests: usize, sessions: &Sessions, webhoo
     family("bellwether_reports_total", "counter", "Reports since the start.", &plain(sessions.reports()));
     let calls = webhook.counts().map(|(result, count)| (format!("{{result=\"{result}\"}}"), count));
     family("bellwether_webhook_calls_total", "counter", "Calls of the webhook since the start.", &calls);
+    let ends: Vec<_> = ends
+        .iter()
+        .map(|end| (format!("{{of=\"{}\"}}", end.label), u64::try_from(end.until.as_second()).unwrap_or(0)))
+        .collect();
+    family("bellwether_expiry_timestamp_seconds", "gauge", "When what only people renew ends.", &ends);
     family("bellwether_ready", "gauge", "1 once the first pass has ended.", &plain(u64::from(views.ready)));
     text
 }

@@ -25,6 +25,7 @@ use http::header::{
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::ends::{End, Ends, near};
 use super::problem::Problem;
 use super::requests::Requests;
 use super::sessions::Sessions;
@@ -50,11 +51,12 @@ pub(super) struct Page {
     devices_json: Arc<Mutex<Option<DevicesJson>>>,
 }
 
-/// What tells of devices that wait for a person to approve their key.
+/// What waits for a person: devices whose key is to be approved, and what only people renew.
 #[derive(Clone)]
 pub(super) struct Waiting {
     pub(super) requests: Arc<Requests>,
     pub(super) admissions: watch::Receiver<Option<Arc<Admissions>>>,
+    pub(super) ends: Ends,
 }
 
 /// All devices as JSON, and the snapshot that they are of.
@@ -133,7 +135,8 @@ async fn ready(State(page): State<Page>) -> Result<&'static str, Problem> {
 }
 
 async fn metrics_text(State(page): State<Page>) -> Response {
-    let text = metrics::render(&page.views(), page.requests().len(), &page.sessions, &page.webhook);
+    let requests = page.requests().len();
+    let text = metrics::render(&page.views(), requests, &page.sessions, &page.webhook, &(page.waiting.ends)());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
@@ -186,10 +189,11 @@ struct Missing<'a> {
 async fn overview(State(page): State<Page>, filter: Result<Query<Filter>, QueryRejection>) -> Response {
     let q = filter.map(|Query(filter)| filter.q).unwrap_or_default();
     let (views, requests) = (page.views(), page.requests());
-    render(&overview_of(&views, &requests, q.trim()))
+    let ends = near((page.waiting.ends)(), Timestamp::now());
+    render(&overview_of(&views, (&requests, &ends), q.trim()))
 }
 
-fn overview_of<'a>(views: &'a Views, requests: &'a [RequestView], q: &'a str) -> Overview<'a> {
+fn overview_of<'a>(views: &'a Views, (requests, ends): (&'a [RequestView], &'a [End]), q: &'a str) -> Overview<'a> {
     let search = DeviceSelector::search(q);
     let matches = |device: &&DeviceView| match &search {
         Ok(Some(selector)) => selector.matches(device),
@@ -206,7 +210,7 @@ fn overview_of<'a>(views: &'a Views, requests: &'a [RequestView], q: &'a str) ->
     let summaries = Summary::ALL.iter().map(|word| (*word, summed(*word)));
     let updates = Updated::ALL.iter().map(|word| (*word, of(*word)));
     Overview {
-        attention: attention(views, requests),
+        attention: attention(views, requests, ends),
         requests,
         q,
         fault: search.as_ref().err().map(ToString::to_string),

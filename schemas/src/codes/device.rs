@@ -92,9 +92,12 @@ codes! { DEVICE:
         "Push the missing commits again, or enroll the device again.";
     SERVER_REFUSED = "BW-0336", "a client refuses the reconciler's certificate",
         "The client ended the TLS handshake: the certificate is not for the name it used, not of the authority it pinned, or not valid at the time its clock shows.",
-        "bellwether-agent status on the device says which. For another name: bellwether-reconciler init lists the names of the certificate (--names).";
+        "bellwether-agent status on the device says which. For another name: bellwether-reconciler certs lists the names of the certificate, and certs renew --names makes one for others.";
     RENEWAL_TOO_LATE = "BW-0337", "a certificate expired too long ago to be renewed",
         "An expired certificate may be renewed for as long as renewGrace in reconciler.yaml says, a year if it says nothing.",
+        "Enroll the device again with a new token: bellwether-agent enroll.";
+    AUTHORITY_ENDED = "BW-0338", "the authority that issued a device's certificate has ended",
+        "The certificate authority was replaced, and this device had not renewed before the old one ended (certs finish-ca --force).",
         "Enroll the device again with a new token: bellwether-agent enroll.";
     NOT_YOURS = "BW-0340", "a device asked for what is not its own",
         "A device gets its own metadata and the targets which that metadata lists, nothing else.",
@@ -138,4 +141,10 @@ codes! { DEVICE:
     DEVICES_TRUST_OLD = "BW-0366", "devices still need the old certificate authority",
         "Devices that trust the old authority alone, or bear a certificate of it, would be shut out when it ends. They learn of the new one when they report and renew.",
         "Wait until they have reported, or see to those that the message names. certs finish-ca --force shuts them out: they need to be enrolled again.";
+    AGENT_ABSENT = "BW-0371", "the reconciler offers no agent for this target",
+        "The directory agents (in reconciler.yaml; beside it by default) has no file <target>/bellwether-agent.",
+        "Put the agent of your release at agents/<target>/bellwether-agent on the reconciler, or give it to the installer by --agent FILE.";
+    INSTALLER_ADDRESS = "BW-0372", "the installer's address is not in the server's certificate",
+        "Devices would refuse the reconciler under that address, so no installer is made for it.",
+        "Use one of the names that the message lists (advertise.enroll in reconciler.yaml, or --address), or have the server's certificate made with this name.";
 }

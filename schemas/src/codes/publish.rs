@@ -81,6 +81,15 @@ codes! { PUBLISH:
     ROOT_DIFFERS = "BW-0526", "store and keys have different roots",
         "A version of the TUF root is in the store and beside the online keys, and the two are not the same file: they belong to different installations, or two people made the same next root.",
         "Configure the keys directory that belongs to this store. Where a root was made twice, remove the file beside the keys that was not published, and make it again on top of the newest.";
+    ROOT_NEEDS_RESTART = "BW-0527", "a new root waits for a restart of the reconciler",
+        "The next root beside the online keys lists other online keys than those that the reconciler has loaded. Devices would refuse what it signs with those.",
+        "Restart the reconciler: it loads the new keys, publishes the root and signs all metadata again.";
+    ROOT_DRAFT = "BW-0528", "the next root cannot be made, signed or put in force",
+        "The change cannot be (fewer keys than must sign), too few have signed, the file is another root, or another root has come in between.",
+        "bellwether keys show --online DIR says who may sign and how many must. Have the others sign, or draft it anew: bellwether keys rotate.";
+    ROOT_ENDS = "BW-0529", "the TUF root ends soon",
+        "Devices take nothing new after its end; what runs goes on.",
+        "Make the next one, which lasts for another 30 years: bellwether keys rotate, sign and finish.";
     RECORDS_BEHIND = "BW-0530", "the database was lost, or is older than what is in the store or on devices",
         "The database was deleted, or it or the store was put back from a copy. What git, the store and devices know better is taken from them, and devices that have a version are waited for.",
         "Nothing: devices take part again as they report. If nobody put a copy back, find out who did. What only the lost records knew is listed in docs/backup-restore.md.";

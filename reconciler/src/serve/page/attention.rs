@@ -9,6 +9,7 @@ use bellwether_schemas::api::{Condition, DeviceView, RequestView, RolloutState, 
 
 use super::words;
 use crate::serve::Views;
+use crate::serve::ends::End;
 
 /// Devices with the same reason that are named; the list below names all.
 const NAMED: usize = 3;
@@ -35,9 +36,16 @@ pub(super) struct Attention<'a> {
 }
 
 /// Everything that waits for people.
-pub(super) fn attention<'a>(views: &'a Views, asked: &[RequestView]) -> Vec<Attention<'a>> {
-    let wait = repository(views).into_iter().chain(rollouts(views)).chain(missing(views)).chain(devices(views));
-    wait.chain(requests(asked)).collect()
+pub(super) fn attention<'a>(views: &'a Views, asked: &[RequestView], ends: &'a [End]) -> Vec<Attention<'a>> {
+    let urgent = repository(views).into_iter().chain(ends.iter().map(ending));
+    urgent.chain(rollouts(views)).chain(missing(views)).chain(devices(views)).chain(requests(asked)).collect()
+}
+
+/// What only people can renew, and soon.
+fn ending(end: &End) -> Attention<'_> {
+    let what = format!("{} ends soon", end.what);
+    let (why, advice) = (end.why.as_str().into(), Some(end.advice.clone()));
+    Attention { class: "bad", what, devices: Vec::new(), more: 0, search: None, why, advice }
 }
 
 /// Devices that wait for a person to approve their key.

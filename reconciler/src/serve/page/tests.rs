@@ -94,9 +94,24 @@ fn views() -> Views {
     }
 }
 
+fn ending(until: &str) -> End {
+    let until = until.parse().expect("a time");
+    let advice = Advice { text: "Replace it.".into(), command: Some("bellwether keys rotate".into()) };
+    End { label: "root", what: "TUF root", until, why: format!("It ends at {until}."), advice }
+}
+
+#[test]
+fn what_ends_soon_is_shown_first() {
+    let (views, ends) = (views(), [ending("2027-01-02T03:04:05Z")]);
+    let html = overview_of(&views, (&[], &ends), "").render().expect("a page");
+    let todo = html.find("TUF root ends soon").expect("it is there");
+    assert!(html.contains("bellwether keys rotate") && todo < html.find("<h2>").expect("sections"), "{html}");
+}
+
 fn router_of(views: Views) -> Router {
     let (_, views) = watch::channel(Arc::new(views));
-    let waiting = Waiting { requests: Arc::default(), admissions: watch::channel(None).1 };
+    let ends: Ends = Arc::new(|| vec![ending("2056-01-02T03:04:05Z")]);
+    let waiting = Waiting { requests: Arc::default(), admissions: watch::channel(None).1, ends };
     router(Page::new(views, Arc::default(), Arc::default(), waiting))
 }
 
@@ -155,7 +170,7 @@ fn in_conflict() -> Views {
 #[tokio::test]
 async fn a_commit_that_several_devices_lack_is_one_entry_and_counted() {
     let views = in_conflict();
-    let entries = attention(&views, &[]);
+    let entries = attention(&views, &[], &[]);
     let shown: Vec<_> = entries.iter().map(|entry| (entry.what.as_str(), entry.why.to_string())).collect();
     assert_eq!(
         shown,
@@ -204,7 +219,7 @@ async fn what_waits_for_people_stands_at_the_top_with_what_they_can_do() {
             device
         })
         .collect();
-    let entries = attention(&views, &[]);
+    let entries = attention(&views, &[], &[]);
     let shown: Vec<_> = entries.iter().map(|entry| (entry.what.as_str(), entry.devices.len() + entry.more)).collect();
     assert_eq!(shown, [("Repository: rewound", 0), ("Rollout of edge: halted", 0), ("40 devices paused", 40)]);
     let html = get(views, "/").await.2;
@@ -286,10 +301,10 @@ fn a_search_finds_by_name_fleet_and_selector_and_waiting_devices_come_first() {
         ("status.updated.status!=UpToDate,ring in (canary)", 1),
         ("fleet=west", 0),
     ] {
-        let found = overview_of(&views, &[], q);
+        let found = overview_of(&views, (&[], &[]), q);
         assert_eq!((found.matching, found.fault), (matching, None), "{q}");
     }
-    assert_eq!(overview_of(&views, &[], "").devices[0].name.as_str(), "edge-2");
+    assert_eq!(overview_of(&views, (&[], &[]), "").devices[0].name.as_str(), "edge-2");
 }
 
 #[tokio::test]
@@ -346,7 +361,7 @@ async fn a_frozen_repository_is_on_page_and_metrics_with_what_can_be_done() {
     let max_silence = "7d".parse().expect("a span");
     repository.condition = Condition::Frozen { since: Timestamp::UNIX_EPOCH, max_silence };
     repository.why = bellwether_core::plan::condition_sentence(&repository.condition);
-    let entries = attention(&views, &[]);
+    let entries = attention(&views, &[], &[]);
     assert_eq!((entries[0].class, entries[0].what.as_str()), ("bad", "Repository: frozen"));
     let html = get(views.clone(), "/").await.2;
     for text in ["badge bad\">frozen", "Nobody has signed a commit since", "git commit --allow-empty -S"] {
@@ -371,14 +386,14 @@ fn asks(seed: &str, facts: &[(&str, &str)]) -> RequestView {
 fn who_waits_for_approval_is_shown_with_the_command_and_never_as_markup() {
     let views = Views::default();
     let requests = [asks("one", &[("os<script>", "<img src=x>\"'&")]), asks("two", &[])];
-    let html = overview_of(&views, &requests, "").render().expect("rendered");
+    let html = overview_of(&views, (&requests, &[]), "").render().expect("rendered");
     let fingerprint = requests[0].fingerprint.to_string();
     assert!(html.contains("2 devices wait for approval"), "{html}");
     assert!(html.contains(&format!("bellwether device approve {fingerprint} --enrollment lab --commit")), "{html}");
     assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
     assert!(html.contains("192.0.2.7") && html.contains(&requests[1].fingerprint.to_string()), "{html}");
     let many: Vec<_> = (0..60).map(|n| asks(&n.to_string(), &[])).collect();
-    let html = overview_of(&views, &many, "").render().expect("rendered");
+    let html = overview_of(&views, (&many, &[]), "").render().expect("rendered");
     assert_eq!(html.matches("<tr><td><code>").count(), 50);
     assert!(html.contains("The 50 that asked first of 60"), "{html}");
 }

@@ -175,13 +175,16 @@ fn trusting(authorities: Vec<Sha256Digest>) -> bellwether_schemas::wire::proto::
 
 #[tokio::test]
 async fn a_new_authority_reaches_devices_by_renewal_while_sessions_stay_open() {
-    let mut world = World::start([entry(1, "t1", Some("edge-1"))]).await;
+    let mut world = World::start([entry(1, "t1", Some("edge-1")), entry(2, "t2", Some("edge-2"))]).await;
     world.answer_reports(|_| Vec::new());
     let ca = world.dir.path().join("ca");
     let old = world.shared.authority.borrow().fingerprints();
     let device = world.device(&token(1)).await;
     let mut client = connect(&world, &device).await;
     let mut session = Open::new(&mut client).await.expect("a session");
+    let late = world.device(&token(2)).await;
+    let mut late_client = connect(&world, &late).await;
+    let mut late_session = Open::new(&mut late_client).await.expect("a session");
     let told = async |client: &mut super::sessions::Client, message| {
         let answer = client.poll(message).await.expect("an answer").into_inner();
         answer.directives.into_iter().map(|it| Directive::try_from(it).expect("a directive")).collect::<Vec<_>>()
@@ -208,6 +211,10 @@ async fn a_new_authority_reaches_devices_by_renewal_while_sessions_stay_open() {
     assert_eq!(told(&mut client, trusting(both)).await, [Directive::Renew], "it is to trust the old one no more");
     until("TLS ends for the old authority", async || world.get(&device, TIMESTAMP).await.is_err()).await;
     assert_eq!(answer(&world, &renewed).await, gets_in());
+    let status = late_session.next().await.expect_err("an open session of the old authority ends");
+    assert_eq!((status.code(), code_of(&status)), (Code::PermissionDenied, codes::AUTHORITY_ENDED.as_str()));
+    let status = late_client.poll(report()).await.expect_err("as do calls on a connection that is open");
+    assert_eq!(code_of(&status), codes::AUTHORITY_ENDED.as_str());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The world between reports, plans and the database.
 
 mod offers;
+mod own;
 mod site;
 
 use bellwether_schemas::report::{Claim, Failure, FailureKind, Phase, Report, Reported};

@@ -1,0 +1,200 @@
+//! `bellwether-reconciler certs`: the certificate authority and the listeners' certificate.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use bellwether_core::certificates::{Standing, standing};
+use bellwether_schemas::lives::is_renewal_due;
+use bellwether_schemas::{Code, DeviceName, codes};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+
+use super::Output;
+use crate::config::{CONFIG_FILE, Config};
+use crate::keys::newest;
+use crate::pki::{Authority, ServerName, begin_rotation, finish_rotation, renew_server};
+use crate::run::RunError;
+use crate::store::Store;
+
+/// Devices that are named in a message.
+const NAMED: usize = 20;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  bellwether-reconciler certs --config reconciler.yaml
+  bellwether-reconciler certs --config reconciler.yaml renew --names bellwether.example.com,10.1.2.3
+  bellwether-reconciler certs --config reconciler.yaml rotate-ca
+
+Run it as the reconciler's user. A running reconciler notices the new files by itself, and sessions stay open. Nothing is
+overwritten that is not kept beside it under another name.
+
+Without a subcommand it shows what there is, until when, and how many devices still need the old authority during a rotation.")]
+pub(super) struct Certs {
+    /// The configuration.
+    #[arg(long, env = "BELLWETHER_CONFIG", default_value = CONFIG_FILE)]
+    config: PathBuf,
+    /// How the outcome is printed.
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+    #[command(subcommand)]
+    command: Option<CertsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+enum CertsCommand {
+    /// Make a new certificate of the listeners, by the same authority: for other names, or ahead of its time
+    Renew(Renew),
+    /// Make a new authority beside the old one: both are trusted, the new one issues, devices learn of it within minutes
+    RotateCa,
+    /// End the old authority: the listeners get a certificate of the new one, and the old one is not trusted any more
+    FinishCa(FinishCa),
+}
+
+#[derive(Debug, Args)]
+struct Renew {
+    /// The DNS names and IP addresses it is for, separated by commas; those of the one before if none are given.
+    #[arg(long, value_delimiter = ',')]
+    names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct FinishCa {
+    /// Also while devices still need the old authority: they are shut out, and need to be enrolled again.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Devices still need the old authority.
+#[derive(Debug, thiserror::Error)]
+#[error("{count} of {all} devices still need the old authority: {named}")]
+pub(super) struct StillNeeded {
+    count: usize,
+    all: usize,
+    named: String,
+}
+
+impl StillNeeded {
+    pub(super) const fn code(&self) -> Code {
+        codes::DEVICES_TRUST_OLD
+    }
+}
+
+impl Certs {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let config = Config::load(&self.config).map_err(RunError::from)?;
+        let now = Timestamp::now();
+        match &self.command {
+            None => {}
+            Some(CertsCommand::Renew(renew)) => {
+                let names = renew.names.iter().map(|name| name.parse()).collect::<Result<Vec<ServerName>, _>>();
+                let names = names.map_err(RunError::from)?;
+                let names = (!names.is_empty()).then_some(names);
+                renew_server(&config.ca, names.as_deref(), now).map_err(RunError::from)?;
+            }
+            Some(CertsCommand::RotateCa) => begin_rotation(&config.ca, now).map_err(RunError::from)?,
+            Some(CertsCommand::FinishCa(finish)) => {
+                let needed = Needed::load(&config).await?;
+                if !finish.force && !needed.devices.is_empty() {
+                    return Err(needed.refusal().into());
+                }
+                finish_rotation(&config.ca, now).map_err(RunError::from)?;
+            }
+        }
+        self.show(&config, now).await
+    }
+
+    async fn show(&self, config: &Config, now: Timestamp) -> anyhow::Result<()> {
+        let authority = Authority::load(&config.ca).map_err(RunError::from)?;
+        let root = newest(&config.keys).map_err(RunError::from)?;
+        let needed = if authority.trusted().len() > 1 { Some(Needed::load(config).await?) } else { None };
+        let server = authority.server_certificate();
+        let names: Vec<_> = server.names.iter().map(ToString::to_string).collect();
+        let mut out = std::io::stdout().lock();
+        if let Output::Json = self.output {
+            let trusted: Vec<_> = authority
+                .trusted()
+                .iter()
+                .map(|it| {
+                    serde_json::json!({
+                        "fingerprint": it.fingerprint.to_string(), "until": it.not_after.to_string(),
+                        "issues": it == authority.issuing(), "signedServer": it.name == server.issuer,
+                    })
+                })
+                .collect();
+            let value = serde_json::json!({
+                "authorities": trusted,
+                "server": { "names": names, "until": server.not_after.to_string() },
+                "root": { "version": root.version, "until": root.expires.to_string() },
+                "devicesThatNeedTheOld": needed.map(|needed| needed.devices.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>()),
+            });
+            writeln!(out, "{value}")?;
+            return Ok(());
+        }
+        for it in authority.trusted() {
+            let issues = if it == authority.issuing() { ", issues" } else { "" };
+            let signed = if it.name == server.issuer { ", signed the server's" } else { "" };
+            writeln!(out, "authority  {}, until {}{issues}{signed}", &it.fingerprint.to_string()[..16], it.not_after)?;
+        }
+        let due = if is_renewal_due(server.not_before, server.not_after, now) { ", renewal is due" } else { "" };
+        writeln!(out, "server     {}, until {}{due}", names.join(", "), server.not_after)?;
+        writeln!(out, "TUF root   version {}, until {}", root.version, root.expires)?;
+        if let Some(needed) = needed {
+            writeln!(out, "rotation   {}", needed.sentence())?;
+        }
+        Ok(())
+    }
+}
+
+/// The devices that still need the old authority, and why.
+struct Needed {
+    devices: Vec<(DeviceName, Standing)>,
+    all: usize,
+}
+
+impl Needed {
+    async fn load(config: &Config) -> anyhow::Result<Self> {
+        let authority = Authority::load(&config.ca).map_err(RunError::from)?;
+        let issuing = authority.issuing();
+        let domain = config.domain.parse().map_err(|_| RunError::Domain(config.domain.clone()))?;
+        let store = Store::open(&config.state).await.map_err(RunError::from)?;
+        let read = async {
+            Ok::<_, crate::store::StoreError>((store.load_all().await?.devices, store.certificates(&domain).await?))
+        };
+        let (devices, certificates) = read.await.map_err(RunError::from).context("devices cannot be read")?;
+        store.close().await;
+        let all = devices.len();
+        let devices = devices
+            .into_iter()
+            .filter_map(|device| {
+                let row = certificates.iter().find(|row| {
+                    let it = &row.identity;
+                    (&it.device, &it.enrollment, &it.entry) == (&device.name, &device.enrollment, &device.entry)
+                });
+                let held = row.map(|row| (row.issuer == issuing.name, row.authorities.as_deref()));
+                let standing = standing(held, &issuing.fingerprint);
+                (standing != Standing::Ready).then_some((device.name, standing))
+            })
+            .collect();
+        Ok(Self { devices, all })
+    }
+
+    fn named(&self) -> String {
+        let mut named: Vec<_> = self.devices.iter().take(NAMED).map(|(name, why)| format!("{name} ({why})")).collect();
+        if self.devices.len() > NAMED {
+            named.push(format!("and {} more", self.devices.len() - NAMED));
+        }
+        named.join(", ")
+    }
+
+    fn refusal(&self) -> StillNeeded {
+        StillNeeded { count: self.devices.len(), all: self.all, named: self.named() }
+    }
+
+    fn sentence(&self) -> String {
+        match self.devices.as_slice() {
+            [] => format!("all {} devices know the new authority: bellwether-reconciler certs finish-ca", self.all),
+            _ => format!("{} Wait for them; finish-ca ends it.", self.refusal()),
+        }
+    }
+}
