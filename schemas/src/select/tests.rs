@@ -142,6 +142,13 @@ fn field_terms_look_at_what_json_has_there() {
 }
 
 #[test]
+fn a_device_of_its_own_is_found_by_the_name_of_its_fleet() {
+    let fleet = crate::FleetName::of_device(&"edge-1".parse().expect("a name"));
+    let selector = DeviceSelector::read(None, Some(&format!("fleet={fleet}"))).expect("a selector");
+    assert!(selector.matches(&DeviceView { fleet: Some(fleet), ..paused() }) && !selector.matches(&paused()));
+}
+
+#[test]
 fn a_code_finds_a_failure_by_either_code() {
     let version = paused().version.expect("a version");
     let failure = crate::report::Failure {
