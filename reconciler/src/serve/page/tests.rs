@@ -321,6 +321,7 @@ async fn a_count_leads_to_its_devices_and_a_fault_in_a_search_is_shown() {
         html.contains("character 23: status.updated.status: found") && html.contains("did you mean UpToDate?"),
         "{html}"
     );
+    assert!(html.contains("0 match") && !html.contains("edge-1"), "what cannot be read chooses nobody: {html}");
 }
 
 #[tokio::test]
