@@ -156,7 +156,7 @@ pub(crate) fn problem(address: &str, error: &(dyn Error + 'static)) -> Problem {
 fn refused(why: &CertificateError) -> (Code, String) {
     match why {
         CertificateError::NotValidForNameContext { presented, .. } => {
-            let names = presented.join(", ");
+            let names = presented.iter().map(|name| plain_name(name)).collect::<Vec<_>>().join(", ");
             let what = format!("the server's certificate is not for this name; the names in it: {names}");
             (codes::TLS_NAME_MISMATCH, what)
         }
@@ -182,6 +182,12 @@ fn refused(why: &CertificateError) -> (Code, String) {
         }
         other => (codes::TLS_FAILED, format!("the server's certificate is not usable: {other}")),
     }
+}
+
+/// A name as people write it. rustls tells names as `DnsName("localhost")` and `IpAddress(127.0.0.1)`.
+fn plain_name(presented: &str) -> &str {
+    let inner = |kind: &str| presented.strip_prefix(kind)?.strip_suffix(')');
+    inner("DnsName(").or_else(|| inner("IpAddress(")).map_or(presented, |name| name.trim_matches('"'))
 }
 
 /// Which time a certificate was judged by, and what the clock had to do with it.

@@ -52,9 +52,11 @@ pub(crate) fn run(args: &ApproveArgs, output: Output) -> Result<(), Failure> {
     decision::carry_out(&copy, &[edit], &summary, &args.decision, output)?;
     if gate == Some(Gate::Automatic) && output == Output::Text {
         let (fleet, wave) = (&args.fleet, &args.wave);
-        output::note(format!(
-            "Note: the wave {wave} has no gate and opens by itself; rollouts/{fleet}.yaml can give it gate: manual."
-        ));
+        let remedy = match fleet.device() {
+            Some(_) => "the one wave of a device's own fleet never has one".to_owned(),
+            None => format!("rollouts/{fleet}.yaml can give it gate: manual"),
+        };
+        output::note(format!("Note: the wave {wave} has no gate and opens by itself; {remedy}."));
     }
     Ok(())
 }
@@ -78,12 +80,10 @@ fn approved_commit(args: &ApproveArgs, copy: &WorkingCopy) -> Result<CommitId, F
 
 /// The gate of a wave that is there, as far as its Rollout can be read.
 fn gate(copy: &WorkingCopy, fleet: &FleetName, wave: &WaveName) -> Result<Option<Gate>, Failure> {
-    if copy.read(&format!("fleets/{fleet}.yaml"))?.is_none() {
-        return Err(Failure::finding(codes::NO_SUCH_OBJECT, format!("there is no fleet {fleet}: fleets/{fleet}.yaml"))
-            .hint("List what there is: ls fleets"));
-    }
+    decision::check_fleet(copy, fleet)?;
     let path = format!("rollouts/{fleet}.yaml");
     let rollout = match copy.read(&path)? {
+        _ if fleet.device().is_some() => Rollout::of_one(),
         None => Rollout::default(),
         Some(text) => match yaml::parse(&path, &text) {
             Ok(AnyManifest::Rollout(rollout)) => rollout.spec,

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use bellwether_schemas::manifest::Kind;
+use bellwether_schemas::manifest::{AnyManifest, Kind};
 use bellwether_schemas::name::ManifestName;
-use bellwether_schemas::{codes, yaml};
+use bellwether_schemas::{FleetName, codes, yaml};
 use clap::Args;
 
 use crate::committed;
@@ -48,12 +48,27 @@ pub(crate) fn list(key: &str, items: impl IntoIterator<Item = String>) -> String
     format!("  {key}:\n{items}")
 }
 
+/// Refuses a fleet that the working copy does not have. One whose manifest does not parse is `validate`'s business.
+pub(crate) fn check_fleet(copy: &WorkingCopy, fleet: &FleetName) -> Result<(), Failure> {
+    let path = fleet.path();
+    let refusal = |why: String| Failure::finding(codes::NO_SUCH_OBJECT, format!("there is no fleet {fleet}: {why}"));
+    match copy.read(&path)?.map(|text| yaml::parse(&path, &text)) {
+        None => Err(refusal(path).hint("List what there is: ls fleets")),
+        Some(Ok(AnyManifest::Device(device))) if device.spec.template.is_none() => {
+            Err(refusal(format!("{path} has no template of its own"))
+                .hint("Name the fleet that selects the device: bellwether get devices"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 /// The name from the options, or one made from `parts`: cut to length, never ending in a hyphen.
 pub(crate) fn name(options: &DecisionOptions, parts: &[&str]) -> ManifestName {
     if let Some(name) = &options.name {
         return name.clone();
     }
-    let mut text = parts.join("-");
+    // The name of a device's own fleet has a dot, and the name of a decision has none.
+    let mut text = parts.join("-").replace('.', "-");
     text.truncate(bellwether_schemas::name::MAX_NAME);
     text.trim_end_matches('-').parse().expect("names and hexadecimal digits joined by hyphens make a name")
 }

@@ -49,13 +49,7 @@ pub(crate) fn run(args: &HoldArgs, output: Output) -> Result<(), Failure> {
         return Err(Failure::new(codes::USAGE, "which fleets? Name them, or pass --all"));
     }
     for fleet in &args.fleets {
-        if copy.read(&format!("fleets/{fleet}.yaml"))?.is_none() {
-            return Err(Failure::finding(
-                codes::NO_SUCH_OBJECT,
-                format!("there is no fleet {fleet}: fleets/{fleet}.yaml"),
-            )
-            .hint("List what there is: ls fleets"));
-        }
+        decision::check_fleet(&copy, fleet)?;
     }
     let joined = if args.all { "all".to_owned() } else { join(&args.fleets, "-") };
     let name = decision::name(&args.decision, &["hold", &joined]);

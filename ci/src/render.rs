@@ -49,12 +49,12 @@ pub(crate) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
     let declared = declare(copy.git(), &objects, &tip)?;
 
     let facts = facts::of(&declared, &args.device, args.entry.as_ref())?;
-    let fleets = declared.fleets_of(&facts);
+    let fleets = declared.fleets_of(&args.device, &facts);
     let fleet = match fleets.as_slice() {
         [fleet] => *fleet,
         [] => {
             return Err(Failure::finding(codes::SELECTS_NOTHING, format!("no fleet selects {}", args.device))
-                .hint("Compare its labels in enrollments/ and devices/ with the selectors in fleets/."));
+                .hint("Compare its labels in enrollments/ and devices/ with the selectors in fleets/, or give its Device a template of its own."));
         }
         several => {
             let names: Vec<_> = several.iter().map(|fleet| fleet.as_str()).collect();
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
     let mut known = HashMap::new();
     let rendered =
         render::render(target, &args.device, &facts, &mut Contents::new(&objects, &mut known)).map_err(|e| {
-            Failure::finding(codes::TEMPLATE, format!("fleets/{fleet}.yaml cannot be rendered for {}", args.device))
+            Failure::finding(codes::TEMPLATE, format!("{} cannot be rendered for {}", fleet.path(), args.device))
                 .because(&e)
         })?;
     let spec = String::from_utf8_lossy(&rendered.canonical);

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
+use bellwether_core::declare::unused_template;
 use bellwether_core::verify::POLICY_PATH;
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
-use bellwether_schemas::manifest::{AnyManifest, Fleet, HoldScope, Kind, Rollout};
+use bellwether_schemas::manifest::{AnyManifest, Fleet, HoldScope, Kind, Rollout, Template};
 use bellwether_schemas::{FleetName, Sha256Digest, codes, yaml};
 use clap::Args;
 use jiff::Timestamp;
@@ -113,7 +114,12 @@ impl Check {
         let mut found = Vec::new();
         for (path, manifest) in &self.manifests {
             match manifest {
-                AnyManifest::Fleet(fleet) => self.contents(path, &fleet.spec, &mut found)?,
+                AnyManifest::Fleet(fleet) => self.contents(path, &fleet.spec.template, &mut found)?,
+                AnyManifest::Device(device) => {
+                    if let Some(template) = &device.spec.template {
+                        self.contents(path, template, &mut found)?;
+                    }
+                }
                 AnyManifest::Rollout(rollout) => self.fleet(path, &rollout.metadata.name, &mut found),
                 AnyManifest::Approval(approval) => {
                     self.fleet(path, &approval.spec.fleet, &mut found);
@@ -134,8 +140,7 @@ impl Check {
                         fleets.iter().for_each(|fleet| self.fleet(path, fleet, &mut found));
                     }
                 }
-                AnyManifest::Device(_)
-                | AnyManifest::Enrollment(_)
+                AnyManifest::Enrollment(_)
                 | AnyManifest::TrustPolicy(_)
                 | AnyManifest::Expedite(_)
                 | AnyManifest::Resume(_) => {}
@@ -146,7 +151,7 @@ impl Check {
     }
 
     fn fleet(&self, path: &str, fleet: &FleetName, found: &mut Vec<Diagnostic>) {
-        if !self.texts.contains_key(&format!("fleets/{fleet}.yaml")) {
+        if !self.has_fleet(fleet) {
             let known: Vec<_> =
                 self.texts.keys().filter_map(|path| path.strip_prefix("fleets/")?.strip_suffix(".yaml")).collect();
             let problem = self.dangling(path, fleet.as_str(), format!("there is no fleet {fleet}"));
@@ -154,22 +159,33 @@ impl Check {
         }
     }
 
+    /// Whether the fleet is there; one that does not parse is.
+    fn has_fleet(&self, fleet: &FleetName) -> bool {
+        match self.manifests.get(&fleet.path()) {
+            Some(AnyManifest::Device(device)) => device.spec.template.is_some(),
+            _ => self.texts.contains_key(&fleet.path()),
+        }
+    }
+
     fn rollout(&self, fleet: &FleetName) -> Rollout {
+        if fleet.device().is_some() {
+            return Rollout::of_one();
+        }
         match self.manifests.get(&format!("rollouts/{fleet}.yaml")) {
             Some(AnyManifest::Rollout(rollout)) => rollout.spec.clone(),
             _ => Rollout::default(),
         }
     }
 
-    /// The files and artifacts that a fleet names.
-    fn contents(&self, path: &str, fleet: &Fleet, found: &mut Vec<Diagnostic>) -> Result<(), Failure> {
-        let sources = fleet.template.files.iter().filter_map(|file| file.source.as_deref());
+    /// The files and artifacts that a template names.
+    fn contents(&self, path: &str, template: &Template, found: &mut Vec<Diagnostic>) -> Result<(), Failure> {
+        let sources = template.files.iter().filter_map(|file| file.source.as_deref());
         for source in sources {
             if !is_plain_file(&self.root, source) {
                 found.push(self.dangling(path, source, format!("{source} is not a file in the repository")));
             }
         }
-        for artifact in &fleet.template.artifacts {
+        for artifact in &template.artifacts {
             let Some(source) = artifact.source.path.as_deref() else { continue };
             if !is_plain_file(&self.root, source) {
                 found.push(self.dangling(path, source, format!("{source} is not a file in the repository")));
@@ -217,7 +233,8 @@ impl Check {
         self.problems.extend(placed);
     }
 
-    /// Two fleets that select the same device, as far as git knows devices.
+    /// Two fleets that select the same device, and fleets that select one with a template of its own, as far as git knows
+    /// devices.
     fn overlaps(&mut self, devices: &[Known]) {
         let fleets = self.manifests.iter().filter_map(|(path, manifest)| match manifest {
             AnyManifest::Fleet(fleet) => Some((path.clone(), fleet.metadata.name.clone(), fleet.spec.selector.clone())),
@@ -229,6 +246,11 @@ impl Check {
         for device in devices {
             let labels = &device.facts.labels;
             let selecting: Vec<_> = fleets.iter().filter(|(_, _, selector)| selector.matches(labels)).collect();
+            let own = FleetName::of_device(&device.name);
+            if !selecting.is_empty() && self.manifests.contains_key(&own.path()) && self.has_fleet(&own) {
+                let names: Vec<_> = selecting.iter().map(|(_, name, _)| name.clone()).collect();
+                found.push(self.place(unused_template(&device.name, &names), &own.path(), "template"));
+            }
             let [(_, first, _), others @ ..] = selecting.as_slice() else { continue };
             for (path, name, _) in others {
                 if said.insert((first.clone(), name.clone())) {
@@ -242,12 +264,19 @@ impl Check {
 }
 
 impl Check {
-    /// Fleets that cannot be rendered for a device they select.
+    /// Templates that cannot be rendered for a device that is to run them.
     fn renders(&mut self, devices: &[Known]) -> Result<(), Failure> {
         let mut found = Vec::new();
         for (path, manifest) in &self.manifests {
-            let AnyManifest::Fleet(fleet) = manifest else { continue };
-            for problem in rendering::problems(&self.root, &fleet.metadata.name, &fleet.spec, devices)? {
+            let (name, fleet) = match manifest {
+                AnyManifest::Fleet(fleet) => (fleet.metadata.name.clone(), fleet.spec.clone()),
+                AnyManifest::Device(device) => match device.spec.template.clone() {
+                    Some(template) => (FleetName::of_device(&device.metadata.name), Fleet::of_one(template)),
+                    None => continue,
+                },
+                _ => continue,
+            };
+            for problem in rendering::problems(&self.root, &name, &fleet, devices)? {
                 let diagnostic = Diagnostic::error(codes::TEMPLATE, path, problem.message);
                 found.push(match &problem.near {
                     Some(near) => self.place(diagnostic, path, near),

@@ -1,8 +1,8 @@
 //! `bellwether why`: why a device is where it is, and what it waits for.
 
-use bellwether_core::plan::{device_advice, moment};
+use bellwether_core::plan::{device_advice, missing_sentence, moment};
 use bellwether_schemas::DeviceName;
-use bellwether_schemas::api::{ClaimKind, DeviceView, Stand};
+use bellwether_schemas::api::DeviceView;
 use clap::Args;
 
 use crate::failure::Failure;
@@ -54,15 +54,7 @@ fn describe(device: &DeviceView) -> String {
         device.last_seen.map_or("never".to_owned(), |at| moment(&at)),
     );
     for missing in device.conflict.iter().flat_map(|conflict| &conflict.missing) {
-        let claim = match missing.claim {
-            ClaimKind::Running => "runs",
-            ClaimKind::Applying => "applies",
-        };
-        let stand = match missing.stand {
-            Stand::Ahead => "ahead of the git history",
-            Stand::Diverged => "not in the git history",
-        };
-        text.push_str(&format!("\n  missing    {}, which it {claim} as v{}: {stand}", missing.commit, missing.landing));
+        text.push_str(&format!("\n  missing    {}, {}", missing.commit, missing_sentence(missing)));
     }
     if let Some(advice) = device_advice(device) {
         text.push_str(&format!("\n\n{}", advised(&advice)));

@@ -14,12 +14,15 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 mod certs;
+mod installer;
 mod state;
 use certs::{Certs, StillNeeded};
+use installer::Installer;
 use state::{Backup, Restore};
 
 use crate::config::{Advertise, CONFIG_FILE, Config, IntroductionConfig, Listen, default_renew_grace};
 use crate::git::Access;
+use crate::installer::InstallerError;
 use crate::keys::ROOT_JSON;
 use crate::pki::{Authority, ServerName};
 use crate::publish::{Objects, publish_root};
@@ -50,6 +53,8 @@ enum Command {
     Backup(Backup),
     /// Brings the state back from a backup, or from what is left of it.
     Restore(Restore),
+    /// Prints the script that puts the agent onto a device and enrolls it.
+    Installer(Installer),
 }
 
 /// What `--help` says about `--state`.
@@ -160,6 +165,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
                 Command::Certs(certs) => certs.run().await,
                 Command::Backup(backup) => backup.run().await,
                 Command::Restore(restore) => restore.run().await,
+                Command::Installer(installer) => installer.run(),
             }
         });
         // A fetch from a host that fell silent must not hold the end up.
@@ -180,7 +186,9 @@ fn code_of(error: &anyhow::Error) -> Option<Code> {
     let of_run = error.downcast_ref::<RunError>().map(RunError::code);
     let of_backup = || error.downcast_ref::<BackupError>().map(BackupError::code);
     let of_certs = || error.downcast_ref::<StillNeeded>().map(StillNeeded::code);
-    of_run.or_else(of_certs).or_else(of_backup).or_else(|| error.downcast_ref::<RestoreError>().map(RestoreError::code))
+    let of_installer = || error.downcast_ref::<InstallerError>().map(InstallerError::code);
+    let of_restore = || error.downcast_ref::<RestoreError>().map(RestoreError::code);
+    of_run.or_else(of_certs).or_else(of_backup).or_else(of_restore).or_else(of_installer)
 }
 
 impl Init {
@@ -210,6 +218,7 @@ impl Init {
         writeln!(out, "made {}", file.display())?;
         writeln!(out, "devices pin {} and {}", self.dir.join("ca/ca.crt").display(), root_json.display())?;
         writeln!(out, "next: bellwether-reconciler run --config {}", file.display())?;
+        writeln!(out, "and for devices: bellwether-reconciler installer --config {} > install.sh", file.display())?;
         Ok(())
     }
 
@@ -242,8 +251,13 @@ impl Init {
             store: "store".into(),
             keys: keys.unwrap_or_else(|| Path::new("keys").join("online")),
             ca: "ca".into(),
+            agents: "agents".into(),
             listen: Listen { enroll: self.enroll, devices: self.devices, updates: self.updates, page: self.page },
-            advertise: Advertise { devices: advertised(self.devices), updates: advertised(self.updates) },
+            advertise: Advertise {
+                enroll: advertised(self.enroll),
+                devices: advertised(self.devices),
+                updates: advertised(self.updates),
+            },
             poll: Seconds::new(30),
             heartbeat: self.heartbeat,
             stale_after: None,

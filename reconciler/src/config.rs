@@ -48,6 +48,9 @@ pub struct Config {
     /// The certificate authority.
     #[serde(default = "default_ca")]
     pub ca: PathBuf,
+    /// The agents that are offered to devices: `<target>/bellwether-agent` in it.
+    #[serde(default = "default_agents", skip_serializing_if = "is_default_agents")]
+    pub agents: PathBuf,
     /// Where the listeners listen.
     #[serde(default)]
     pub listen: Listen,
@@ -111,6 +114,9 @@ impl Default for Listen {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Advertise {
+    /// Of the `enroll` listener; the installer bears it. That of `devices` with the port of `enroll` if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enroll: Option<String>,
     /// Of the `devices` listener.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<String>,
@@ -183,7 +189,7 @@ impl Config {
             let message = format!("store: {scheme}:// is not supported yet: name a directory");
             return Err(ConfigError::Parse { path: path.to_owned(), message });
         }
-        let folders = [&mut config.mirror, &mut config.store, &mut config.keys, &mut config.ca];
+        let folders = [&mut config.mirror, &mut config.store, &mut config.keys, &mut config.ca, &mut config.agents];
         let files = config.repository_access.files_mut().chain(&mut config.webhook_secret_file);
         for relative in folders.into_iter().chain(files) {
             *relative = folder.join(&*relative);
@@ -222,6 +228,25 @@ impl Config {
         ))
     }
 
+    /// The address of the `enroll` listener, for the installer.
+    ///
+    /// # Errors
+    /// When nothing says where it can be reached.
+    pub fn enroll_address(&self) -> Result<String, ConfigError> {
+        if let Some(url) = &self.advertise.enroll {
+            return Ok(url.trim_end_matches('/').to_owned());
+        }
+        let address = self.listen.enroll;
+        if !address.ip().is_unspecified() {
+            return Ok(format!("https://{address}"));
+        }
+        let (devices, _) = self.advertise()?;
+        match devices.rsplit_once(':') {
+            Some((host, _)) => Ok(format!("{host}:{}", address.port())),
+            None => Err(ConfigError::NoAdvertise { listener: "enroll", address }),
+        }
+    }
+
     /// After which silence a device is stale.
     pub fn stale_after(&self) -> Seconds {
         self.stale_after.unwrap_or(Seconds::new(self.heartbeat.get().saturating_mul(3)))
@@ -258,6 +283,14 @@ fn default_keys() -> PathBuf {
 
 fn default_ca() -> PathBuf {
     "ca".into()
+}
+
+fn default_agents() -> PathBuf {
+    "agents".into()
+}
+
+fn is_default_agents(path: &Path) -> bool {
+    path == default_agents()
 }
 
 fn default_poll() -> Seconds {
@@ -314,6 +347,16 @@ mod tests {
         }
         let peer = load(&format!("{MINIMAL}state: postgres://bellwether@db/bellwether\n")).expect("a configuration");
         assert_eq!(peer.state, "postgres://bellwether@db/bellwether");
+    }
+
+    #[test]
+    fn the_installers_address_follows_from_the_others() {
+        let address = |more: &str| load(&format!("{MINIMAL}{more}")).expect("a configuration").enroll_address();
+        let advertised = "advertise: {devices: \"https://b.example:8441\", updates: \"https://b.example:8442\"}\n";
+        assert_eq!(address(advertised).expect("an address"), "https://b.example:8440");
+        assert_eq!(address("listen: {enroll: \"10.0.0.5:99\"}\n").expect("an address"), "https://10.0.0.5:99");
+        assert_eq!(address("advertise: {enroll: \"https://x:1/\"}\n").expect("an address"), "https://x:1");
+        assert!(address("").is_err());
     }
 
     #[test]

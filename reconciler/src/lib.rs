@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 mod folder;
 pub mod git;
+pub mod installer;
 pub mod keys;
 mod lock;
 pub mod pki;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError};
 use crate::git::{self, FetchError, Mirror};
+use crate::installer::Source;
 use crate::keys::{KeyError, OnlineKeys};
 use crate::pki::{AuthorityError, watch_authority};
 use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE, follow, publish_roots};
@@ -185,6 +186,13 @@ impl Reconciler {
             domain: domain.clone(),
             renew_grace: config.renew_grace,
             webhook_secret: config.webhook_secret_file.clone(),
+            // Without an address nothing is kept from devices that need none.
+            installer: Source {
+                ca: config.ca.clone(),
+                keys: config.keys.clone(),
+                address: config.enroll_address().unwrap_or_default(),
+            },
+            agents: config.agents.clone(),
         };
         let (followed, keys, stop) = (publisher.clone(), config.keys.clone(), shutdown.clone());
         tokio::spawn(async move { follow(followed, &keys, stop).await });

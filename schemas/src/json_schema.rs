@@ -9,7 +9,7 @@ use crate::manifest::{
     Approval, Device, Enrollment, Expedite, Fleet, Hold, Kind, Manifest, Resume, Rollout, TrustPolicy,
 };
 use crate::name::ManifestName;
-use crate::{DeviceName, EnrollmentName, FleetName};
+use crate::{DeviceName, EnrollmentName};
 
 /// The file of a kind's schema below `json/`.
 pub fn file_name(kind: Kind) -> String {
@@ -25,8 +25,9 @@ pub fn text(kind: Kind) -> String {
 
 fn schema(kind: Kind) -> Schema {
     match kind {
-        Kind::Fleet => of::<FleetName, Fleet>(kind),
-        Kind::Rollout => of::<FleetName, Rollout>(kind),
+        // The names of files: that of a device's own fleet is none.
+        Kind::Fleet => of::<ManifestName, Fleet>(kind),
+        Kind::Rollout => of::<ManifestName, Rollout>(kind),
         Kind::Device => of::<DeviceName, Device>(kind),
         Kind::Enrollment => of::<EnrollmentName, Enrollment>(kind),
         Kind::TrustPolicy => of::<ManifestName, TrustPolicy>(kind),

@@ -31,6 +31,9 @@ fn is_name(text: &str) -> bool {
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
+        name!($(#[$doc])* $name, is_name, "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", MAX_NAME);
+    };
+    ($(#[$doc:meta])* $name:ident, $is_name:ident, $pattern:literal, $max:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -46,14 +49,14 @@ macro_rules! name {
         impl FromStr for $name {
             type Err = InvalidName;
             fn from_str(text: &str) -> Result<Self, InvalidName> {
-                if is_name(text) { Ok(Self(text.to_owned())) } else { Err(InvalidName(text.to_owned())) }
+                if $is_name(text) { Ok(Self(text.to_owned())) } else { Err(InvalidName(text.to_owned())) }
             }
         }
 
         impl TryFrom<String> for $name {
             type Error = InvalidName;
             fn try_from(text: String) -> Result<Self, InvalidName> {
-                if is_name(&text) { Ok(Self(text)) } else { Err(InvalidName(text)) }
+                if $is_name(&text) { Ok(Self(text)) } else { Err(InvalidName(text)) }
             }
         }
 
@@ -82,9 +85,9 @@ macro_rules! name {
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 schemars::json_schema!({
                     "type": "string",
-                    "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+                    "pattern": $pattern,
                     "minLength": 1,
-                    "maxLength": MAX_NAME,
+                    "maxLength": $max,
                 })
             }
         }
@@ -96,9 +99,40 @@ name!(
     DeviceName
 );
 name!(
-    /// A fleet: `metadata.name` of a Fleet, and of the Rollout of the same name.
-    FleetName
+    /// A fleet: `metadata.name` of a Fleet, and of the Rollout of the same name; or `device.<name>`, the fleet of one that a
+    /// Device's own template makes. No manifest has the latter form as its name, so the two never clash.
+    FleetName,
+    is_fleet,
+    "^(device\\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+    OF_DEVICE.len() + MAX_NAME
 );
+
+/// What the name of a device's own fleet begins with.
+const OF_DEVICE: &str = "device.";
+
+fn is_fleet(text: &str) -> bool {
+    is_name(text.strip_prefix(OF_DEVICE).unwrap_or(text))
+}
+
+impl FleetName {
+    /// The fleet of one that the device's own template makes.
+    pub fn of_device(device: &DeviceName) -> Self {
+        Self(format!("{OF_DEVICE}{device}"))
+    }
+
+    /// The device whose own template makes this fleet; none for a fleet of a Fleet manifest.
+    pub fn device(&self) -> Option<DeviceName> {
+        self.0.strip_prefix(OF_DEVICE).map(|device| DeviceName(device.to_owned()))
+    }
+
+    /// The path of the manifest that has its template.
+    pub fn path(&self) -> String {
+        match self.0.strip_prefix(OF_DEVICE) {
+            Some(device) => format!("devices/{device}.yaml"),
+            None => format!("fleets/{self}.yaml"),
+        }
+    }
+}
 name!(
     /// An enrollment: `metadata.name` of an Enrollment.
     EnrollmentName
@@ -154,6 +188,20 @@ mod tests {
         }
         for bad in ["", "-a", "a-", "A", "a.b", "a/b", "..", "a_b", "é", &"x".repeat(64)] {
             assert!(bad.parse::<DeviceName>().is_err(), "{bad}");
+            assert!(bad.parse::<FleetName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_fleet_of_one_has_a_name_that_nothing_else_has() {
+        let device: DeviceName = "x".repeat(63).parse().expect("a name");
+        let own = FleetName::of_device(&device);
+        assert_eq!(own.as_str().parse(), Ok(own.clone()));
+        assert_eq!((own.path(), own.device()), (format!("devices/{device}.yaml"), Some(device)));
+        let fleet: FleetName = "device-x".parse().expect("a name");
+        assert_eq!((fleet.path(), fleet.device()), ("fleets/device-x.yaml".to_owned(), None));
+        for bad in ["device.", ".x", "device..x", "device.device.x", "fleet.x", "Device.x", &format!("{own}x")] {
+            assert!(bad.parse::<FleetName>().is_err(), "{bad}");
         }
     }
 }

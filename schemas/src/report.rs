@@ -109,6 +109,10 @@ pub struct Report {
     /// What is being applied and was not healthy yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applying: Option<Claim>,
+    /// The highest version that it ever began, however that ended; absent where nothing was, or where the agent is of an
+    /// earlier release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Version>,
     /// Where the agent is in its cycle.
     #[serde(default)]
     pub phase: Phase,

@@ -209,6 +209,7 @@ pub fn report_message(report: Report, presented: Option<Presented>) -> proto::Re
         agent: report.agent,
         running: report.running.map(Into::into),
         applying: report.applying.map(Into::into),
+        begun: report.begun.map(Into::into),
         phase: proto::PhaseMessage::from(report.phase).into(),
         health: match report.health {
             Health::Unknown => proto::HealthMessage::HealthUnknown,
@@ -253,6 +254,7 @@ fn readable(message: proto::ReportMessage) -> Result<Report, InvalidMessage> {
         agent: short("agent", message.agent)?,
         running: message.running.map(TryInto::try_into).transpose()?,
         applying: message.applying.map(TryInto::try_into).transpose()?,
+        begun: message.begun.map(TryInto::try_into).transpose()?,
         phase: phase(message.phase)?,
         health: health(message.health)?,
         failure: message.failure.map(TryInto::try_into).transpose()?,
@@ -323,6 +325,7 @@ mod tests {
             agent: "0.1.0".into(),
             running: Some(claim),
             applying: Some(claim),
+            begun: Some(Version { revision: 2, ..version }),
             phase: Phase::Probing,
             health: Health::Unhealthy,
             failure: Some(failure),
@@ -340,13 +343,14 @@ mod tests {
     #[test]
     fn hostile_reports_are_unreadable_and_say_why() {
         type Break = fn(&mut proto::ReportMessage);
-        let breaks: [(Break, &str); 7] = [
+        let breaks: [(Break, &str); 8] = [
             (|m| m.nonce.clear(), "nonce"),
             (|m| m.nonce = "x".repeat(1_000), "nonce"),
             (|m| m.phase = 99, "phase"),
             (|m| m.clock = "yesterday".into(), "clock"),
             (|m| m.running.as_mut().expect("running").digest = "zz".into(), "digest"),
             (|m| m.running.as_mut().expect("running").version = None, "version"),
+            (|m| m.begun.as_mut().expect("begun").commit = "HEAD".into(), "commit"),
             (
                 |m| m.applying.as_mut().expect("applying").version.as_mut().expect("version").landing = u64::MAX,
                 "landing",

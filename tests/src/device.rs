@@ -155,6 +155,20 @@ impl Device {
         Process::run(&self.program, &["agent", "status", "--state", &text(&self.state())]).1
     }
 
+    /// What `bellwether-agent check` says; whether it found nothing wrong.
+    pub fn check(&self, more: &[&str]) -> (bool, String) {
+        let config = text(&self.dir.join("agent.yaml"));
+        let (state, root) = (text(&self.state()), text(&self.root()));
+        let mut arguments = vec!["agent", "check", "--state", &state, "--root", &root];
+        if Path::new(&config).exists() {
+            arguments.extend(["--config", &config]);
+        }
+        arguments.extend(more);
+        let (status, said) = Process::run(&self.program, &arguments);
+        assert!(matches!(status.code(), Some(0 | 1)), "{said}");
+        (status.success(), said)
+    }
+
     /// The same as JSON.
     pub fn status_json(&self) -> String {
         Process::run(&self.program, &["agent", "status", "--output", "json", "--state", &text(&self.state())]).1

@@ -313,6 +313,7 @@ fn report() -> ReportMessage {
         agent: "0".to_owned(),
         running: None,
         applying: None,
+        begun: None,
         phase: Phase::Idle,
         health: Health::Unknown,
         failure: None,

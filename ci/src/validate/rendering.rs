@@ -38,7 +38,12 @@ pub(super) fn problems(
     let template = TemplateAt { name: name.clone(), landing, fleet: Arc::new(fleet.clone()), sources, inputs };
     let mut known = HashMap::new();
     let mut found: BTreeMap<String, (Option<String>, Vec<&str>)> = BTreeMap::new();
-    for device in devices.iter().filter(|device| fleet.selector.matches(&device.facts.labels)) {
+    let own = name.device();
+    let takes = |device: &&Known| match &own {
+        Some(own) => device.name == *own,
+        None => fleet.selector.matches(&device.facts.labels),
+    };
+    for device in devices.iter().filter(takes) {
         let mut contents = Contents::new(&files, &mut known);
         match render::render(&template, &device.name, &device.facts, &mut contents) {
             Ok(_) | Err(RenderError::NoSuchFile { .. } | RenderError::ArtifactMismatch { .. }) => {}

@@ -11,6 +11,7 @@ mod init;
 mod keys;
 mod land;
 mod mistakes;
+mod own_template;
 mod signing;
 mod team;
 mod tokens;

@@ -9,6 +9,7 @@ pub mod classify;
 pub mod declare;
 pub mod factory;
 pub mod objects;
+pub mod offer;
 pub mod plan;
 pub mod render;
 pub mod status;

@@ -26,6 +26,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Advertise;
+use super::installer::SCRIPT_PATH;
 use super::listen::Origin;
 use super::problem::{Class, Problem};
 use super::rate::{Network, Rates};
@@ -127,7 +128,9 @@ pub(super) fn router(enroll: Arc<Enroll>) -> Router {
     Router::new()
         .route(ENROLL_PATH, post(answer).fallback(other_method))
         .fallback(|| async {
-            Problem::not_found(format!("the enroll listener has POST {ENROLL_PATH} and POST {WEBHOOK_PATH} only"))
+            Problem::not_found(format!(
+                "the enroll listener has POST {ENROLL_PATH}, POST {WEBHOOK_PATH}, GET {SCRIPT_PATH} and agents only"
+            ))
         })
         .with_state(enroll)
 }

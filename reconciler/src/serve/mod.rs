@@ -8,6 +8,7 @@ mod callers;
 mod devices;
 mod ends;
 mod enroll;
+mod installer;
 mod limits;
 mod listen;
 mod metrics;
@@ -44,15 +45,18 @@ pub use tls::TlsError;
 pub use views::Views;
 
 use self::callers::CallerCheck;
+use self::installer::FirstSteps;
 use self::limits::{Limits, raise_open_files, tell_of_few_sessions};
 use self::listen::{Listener, Service};
 use self::used::UsedCertificates;
+use crate::installer::Source;
+use crate::installer::agents::Agents;
 use crate::pki::AuthorityWatch;
 use crate::publish::Publisher;
 use crate::store::{Store, StoreError};
 
-/// Connections of the world: few, short, one request each.
-const ENROLL: Limits = Limits { connections: 1_024, streams: 4, age: Some(Duration::from_secs(120)) };
+/// Connections of the world: few, one request each. The longest is the download of an agent over a slow line.
+const ENROLL: Limits = Limits { connections: 1_024, streams: 4, age: Some(Duration::from_secs(1_800)) };
 /// One connection for each device's session.
 const DEVICES: Limits = Limits { connections: 200_000, streams: 4, age: None };
 /// Downloads.
@@ -95,6 +99,10 @@ pub struct Settings {
     pub renew_grace: Seconds,
     /// The file with the secret that calls of the webhook are signed with.
     pub webhook_secret: Option<PathBuf>,
+    /// What the installer is made of. A port of 0 in its address stands for the one that `enroll` got.
+    pub installer: Source,
+    /// The directory of the agents that are offered.
+    pub agents: PathBuf,
 }
 
 /// What the listeners share with the loop.
@@ -168,7 +176,7 @@ impl ServeError {
 
 /// Opens the four listeners and serves them until `shutdown`. When one cannot be opened, none is served.
 pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationToken) -> Result<Bound, ServeError> {
-    let Settings { listen, advertise, domain, renew_grace, webhook_secret } = settings;
+    let Settings { listen, advertise, domain, renew_grace, webhook_secret, installer, agents } = settings;
     let files = raise_open_files();
     let sessions = DEVICES.within(files, 12);
     tell_of_few_sessions(sessions.connections, files);
@@ -189,6 +197,8 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         devices: with_port(&advertise.devices, devices.address()),
         updates: with_port(&advertise.updates, updates.address()),
     };
+    let source = Source { address: with_port(&installer.address, enroll.address()), ..installer };
+    let first_steps = installer::router(FirstSteps { source, agents: Agents::new(agents) });
     let page_tls = !page.address().ip().is_loopback();
     let calls = Arc::new(webhook::Calls::default());
     let webhook = webhook::Webhook::new(webhook_secret, shared.fetch_now.clone(), calls.clone());
@@ -206,7 +216,8 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
             enroll,
             Service {
                 router: enroll_router(&shared, &domain, advertise, requests.clone())
-                    .merge(webhook::router(Arc::new(webhook))),
+                    .merge(webhook::router(Arc::new(webhook)))
+                    .merge(first_steps),
                 tls: Some(tls.anyone.clone()),
                 devices_of: None,
                 limits: ENROLL.within(files, 1),

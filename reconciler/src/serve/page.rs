@@ -13,8 +13,7 @@ use axum::{Router, middleware};
 use bellwether_core::admission::Admissions;
 use bellwether_core::plan::{Advice, device_advice};
 use bellwether_schemas::api::{
-    ClaimKind, CommitView, Condition, DeviceView, MissingCommit, RepositoryView, RequestView, RolloutState,
-    RolloutView, Stand, Summary, Updated,
+    CommitView, Condition, DeviceView, RepositoryView, RequestView, RolloutState, RolloutView, Summary, Updated,
 };
 use bellwether_schemas::select::DeviceSelector;
 use bellwether_schemas::{EnrollmentName, Sha256Digest};
@@ -165,6 +164,7 @@ struct Overview<'a> {
     devices: Vec<&'a DeviceView>,
     matching: usize,
     up_to_date: usize,
+    paused: usize,
     /// How many devices there are of each word that is true of any.
     summaries: Vec<(Summary, usize)>,
     updates: Vec<(Updated, usize)>,
@@ -217,6 +217,7 @@ fn overview_of<'a>(views: &'a Views, (requests, ends): (&'a [RequestView], &'a [
         devices,
         matching,
         up_to_date: of(Updated::UpToDate),
+        paused: summed(Summary::ConflictPaused),
         summaries: summaries.filter(|(_, devices)| *devices > 0).collect(),
         updates: updates.filter(|(_, devices)| *devices > 0).collect(),
         commits: &views.commits[..views.commits.len().min(20)],
@@ -244,11 +245,9 @@ fn render(template: &impl Template) -> Response {
 
 /// Words that templates use for values.
 mod words {
-    use super::{
-        ClaimKind, Condition, MissingCommit, RepositoryView, RolloutState, RolloutView, Stand, Summary, Timestamp,
-        Updated,
-    };
+    use super::{Condition, RepositoryView, RolloutState, RolloutView, Summary, Timestamp, Updated};
 
+    pub(super) use bellwether_core::plan::missing_sentence as missing;
     pub(super) use bellwether_core::plan::moment as time;
 
     /// How long before `now`, in the largest unit that fits: `3 s ago`.
@@ -278,19 +277,6 @@ mod words {
     /// A search, as it stands in an address.
     pub(super) fn search(q: &str) -> String {
         url::form_urlencoded::byte_serialize(q.as_bytes()).collect()
-    }
-
-    /// What a device does with a commit that is missing, and how that stands to the history.
-    pub(super) fn missing(commit: &MissingCommit) -> String {
-        let claim = match commit.claim {
-            ClaimKind::Running => "runs",
-            ClaimKind::Applying => "applies",
-        };
-        let stand = match commit.stand {
-            Stand::Ahead => "ahead of the git history",
-            Stand::Diverged => "not in the git history",
-        };
-        format!("it {claim} this as v{}, {stand}", commit.landing)
     }
 
     /// The class of a badge: whether somebody must look.

@@ -7,6 +7,7 @@ use bellwether_core::admission::{Admission, Domain, Identity};
 use bellwether_core::classify::{Classified, Evidence, Pause, Standing, Who, classify, standing};
 use bellwether_core::declare::{Declared, Facts, TemplateAt};
 use bellwether_core::objects::{ObjectError, ObjectSource};
+use bellwether_core::offer::Track;
 use bellwether_core::plan::Landing;
 use bellwether_core::render::{Contents, RenderError, Rendered, render};
 use bellwether_schemas::api::{MissingCommit, WaitingOn};
@@ -42,6 +43,15 @@ impl Placement {
         match self {
             Self::Member(fleet) => Some(fleet),
             Self::Orphaned | Self::Overlap(_) => None,
+        }
+    }
+
+    /// Every fleet that claims it.
+    pub fn fleets(&self) -> &[FleetName] {
+        match self {
+            Self::Member(fleet) => std::slice::from_ref(fleet),
+            Self::Orphaned => &[],
+            Self::Overlap(fleets) => fleets,
         }
     }
 }
@@ -237,7 +247,7 @@ impl Device {
             self.facts = facts;
             self.digests.clear();
         }
-        let mut fleets = declared.fleets_of(&self.facts).into_iter().cloned();
+        let mut fleets = declared.fleets_of(&self.row.name, &self.facts).into_iter().cloned();
         let placement = match (fleets.next(), fleets.next()) {
             (None, _) => Placement::Orphaned,
             (Some(fleet), None) => Placement::Member(fleet),
@@ -376,44 +386,29 @@ impl Device {
             .or_else(|| self.presented.as_ref().filter(|offer| offer.version == *version).map(|offer| offer.digest))
     }
 
-    /// The version of its next offer at `head`: its revision is the number of offers it had there before.
+    /// What its offers are made from.
+    fn track(&self) -> Track<'_> {
+        let stored = self.offered.values().map(|offered| offered.version);
+        let signed = stored.chain(self.presented.as_ref().map(|offer| offer.version)).collect();
+        Track { standing: &self.standing, report: self.report(), signed }
+    }
+
+    /// The version of its next offer at `head`.
     pub fn next_version(&self, head: Landing) -> Version {
-        let Landing { commit, number: landing } = head;
-        let stored = self.offered.range((commit, 0)..=(commit, u32::MAX)).map(|((_, revision), _)| *revision);
-        let claimed = self.report().into_iter().flat_map(|report| [report.running, report.applying]).flatten();
-        let known = claimed
-            .map(|claim| claim.version)
-            .chain(self.presented.as_ref().map(|offer| offer.version))
-            .filter(|version| version.commit == commit)
-            .map(|version| version.revision);
-        let revision = stored.chain(known).max().map_or(0, |highest| highest.saturating_add(1));
-        Version { landing, commit, revision }
+        self.track().next_version(head)
     }
 
-    /// What an offer of the version `next` must name as given up: what the device runs, where it may have begun an offer
-    /// that is not below `next` and that left the history since.
+    /// What an offer of the version `next` must name as given up.
     pub fn supersedes(&self, next: Version, repository: &Repository) -> Option<Supersedes> {
-        let Standing::Normal { supersedes } = &self.standing else { return None };
-        let Some(report) = self.report() else { return supersedes.clone() };
-        let signed = self.offered.values().map(|offered| offered.version);
-        let mut signed = signed.chain(self.presented.as_ref().map(|offer| offer.version));
-        let is_known = |commit| repository.history().is_some_and(|history| history.number_of(&commit).is_some());
-        let needed =
-            supersedes.is_some() || signed.any(|version| version.rank() >= next.rank() && !is_known(version.commit));
-        needed.then(|| match report.running {
-            Some(Claim { version, digest, .. }) => Supersedes::Running { version, digest },
-            None => Supersedes::Nonce(report.nonce.clone()),
-        })
+        self.track().supersedes(next, repository.history())
     }
 
-    /// Its offer, where that still stands: made at a landing of the accepted history, and giving up what must be given up.
+    /// Its offer, where that still stands: it runs it, or it was made in a history that still counts.
     pub fn standing_offer(&self, repository: &Repository) -> Option<&OfferRow> {
         let offer = self.row.offer.as_ref()?;
         let runs_it = self.running().is_some_and(|claim| claim.version == offer.signed.version);
-        let known = repository.judging_history()?.number_of(&offer.signed.version.commit).is_some();
-        let needed = self.supersedes(offer.signed.version, repository);
-        let sufficient = needed.is_none_or(|needed| offer.signed.supersedes == Some(needed));
-        (runs_it || (known && sufficient)).then_some(offer)
+        let judging = repository.judging_history()?;
+        (runs_it || self.track().upholds(&offer.signed, judging, repository.history())).then_some(offer)
     }
 
     /// The offer of what it runs: what replaces an offer that is withdrawn.

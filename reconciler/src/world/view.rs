@@ -1,5 +1,7 @@
 //! The world as page and API show it.
 
+use std::collections::BTreeMap;
+
 use bellwether_core::plan::{condition_sentence, sentence};
 use bellwether_core::status::{Known, status};
 use bellwether_schemas::FleetName;
@@ -41,7 +43,7 @@ impl World {
     fn fleet_views(&self) -> Vec<FleetView> {
         let Some(declared) = self.repository.declared() else { return Vec::new() };
         let invalid = |fleet: &FleetName| {
-            let path = format!("fleets/{fleet}.yaml");
+            let path = fleet.path();
             let found = declared.invalid().find(|(at, _)| *at == path);
             found.map(|(_, problems)| problems.iter().map(ToString::to_string).collect()).unwrap_or_default()
         };
@@ -123,12 +125,15 @@ impl World {
 
     fn invalid_views(&self) -> Vec<InvalidView> {
         let Some(declared) = self.repository.declared() else { return Vec::new() };
-        declared
+        let mut found: BTreeMap<String, Vec<String>> = declared
             .invalid()
-            .map(|(path, problems)| InvalidView {
-                path: path.to_owned(),
-                problems: problems.iter().map(ToString::to_string).collect(),
-            })
-            .collect()
+            .map(|(path, problems)| (path.to_owned(), problems.iter().map(ToString::to_string).collect()))
+            .collect();
+        for device in self.devices.values() {
+            if let Some(problem) = declared.unused_template(device.name(), device.placement.fleets()) {
+                found.entry(problem.file.clone()).or_default().push(problem.to_string());
+            }
+        }
+        found.into_iter().map(|(path, problems)| InvalidView { path, problems }).collect()
     }
 }

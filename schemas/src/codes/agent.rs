@@ -99,4 +99,28 @@ codes! { AGENT:
     PROBE_FAILED = "BW-0651", "a probe failed",
         "What was applied does not pass its probes; the device went back to what it ran before.",
         "Read the message; mend the template and push.";
+    INSTALL_NOT_ROOT = "BW-0660", "the installer needs root",
+        "The agent is installed for the whole device, as a service.",
+        "Run it by sudo or as root; with --root DIR it installs into a directory of yours.";
+    INSTALL_TOOL = "BW-0661", "a program that the installer needs is missing",
+        "It downloads by curl or GNU wget (that of busybox checks no certificates), and compares by sha256sum.",
+        "Install the program that the message names, or pass the agent by --agent FILE.";
+    INSTALL_PLATFORM = "BW-0662", "the agent does not run on this device",
+        "It is for Linux, there is none for this processor, or the file system is mounted noexec.",
+        "Pass one that was built for this device by --agent FILE, or --prefix DIR with a directory that programs may run from.";
+    INSTALL_NO_SYSTEMD = "BW-0663", "systemd does not run here",
+        "The installer starts the agent as a systemd service.",
+        "Pass --no-start, and have your own supervisor run: bellwether-agent run --config /etc/bellwether/agent.yaml";
+    INSTALL_DOWNLOAD = "BW-0664", "the agent cannot be downloaded",
+        "The reconciler was reached and does not give the agent, or it did not arrive whole.",
+        "Do what the message says on the reconciler; for an agent that is not offered: put it at agents/<target>/bellwether-agent.";
+    INSTALL_DISK = "BW-0665", "the installer cannot write a file",
+        "The disk is full or mounted read-only, or permissions do not allow it.",
+        "Make room, mount it writable, or mend the permissions; then run it again.";
+    INSTALL_TOKEN = "BW-0666", "there is no token to enroll with",
+        "A device that is not enrolled needs a token: from a file, from standard input, or typed on a terminal.",
+        "bellwether token mint, then pass --token-file FILE.";
+    INSTALL_SERVICE = "BW-0667", "the agent was installed and does not start",
+        "systemd could not start the service, or the agent ended at once.",
+        "journalctl -u bellwether-agent -n 50 and bellwether-agent check say why.";
 }

@@ -141,4 +141,10 @@ codes! { DEVICE:
     DEVICES_TRUST_OLD = "BW-0366", "devices still need the old certificate authority",
         "Devices that trust the old authority alone, or bear a certificate of it, would be shut out when it ends. They learn of the new one when they report and renew.",
         "Wait until they have reported, or see to those that the message names. certs finish-ca --force shuts them out: they need to be enrolled again.";
+    AGENT_ABSENT = "BW-0371", "the reconciler offers no agent for this target",
+        "The directory agents (in reconciler.yaml; beside it by default) has no file <target>/bellwether-agent.",
+        "Put the agent of your release at agents/<target>/bellwether-agent on the reconciler, or give it to the installer by --agent FILE.";
+    INSTALLER_ADDRESS = "BW-0372", "the installer's address is not in the server's certificate",
+        "Devices would refuse the reconciler under that address, so no installer is made for it.",
+        "Use one of the names that the message lists (advertise.enroll in reconciler.yaml, or --address), or have the server's certificate made with this name.";
 }

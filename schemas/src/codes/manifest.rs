@@ -54,4 +54,10 @@ codes! { MANIFEST:
     TOKEN_CHANGED = "BW-0117", "an entry of an Enrollment has another token than before",
         "An entry keeps the SHA-256 that it was first listed with, since a certificate names the entry it was made with. The new token is not accepted; all else that the entry says counts.",
         "Restore the first hash, and list the new token under an id of its own: bellwether token mint.";
+    OWN_TEMPLATE_UNUSED = "BW-0118", "a device with a template of its own is selected by a fleet",
+        "The template in a Device manifest is for a device that no fleet selects. While a fleet selects the device, what the fleet says counts, and its own template does not.",
+        "Remove spec.template from the Device, or narrow the fleet's selector or the device's labels so that none selects it.";
+    OWN_FLEET_NAME = "BW-0119", "a Fleet or Rollout has the name of a device's own fleet",
+        "device.<name> is the fleet of one that the template in a Device manifest makes. Its changes roll out in one wave, which no Rollout changes.",
+        "Give the Fleet another name; write what a single device shall run into spec.template of its Device.";
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Labels, NotYet, Vars};
+use super::{Labels, NotYet, Template, Vars};
 use crate::id::CommitId;
 
 /// Facts and exceptions for one device.
@@ -27,9 +27,9 @@ pub struct Device {
     /// Whether the device shall remove everything and be forgotten. Not supported yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decommission: Option<NotYet>,
-    /// A template for a device that no fleet selects. Not supported yet.
+    /// What the device shall run, for a device that no fleet selects: a fleet of one, named `device.<name>`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub template: Option<NotYet>,
+    pub template: Option<Template>,
 }
 
 /// Keeps a device at the template of one commit.

@@ -29,6 +29,14 @@ pub struct Fleet {
     pub drift: Drift,
 }
 
+impl Fleet {
+    /// The fleet of one that a Device's own template makes: no label leads into it, and the device brings its variables.
+    pub fn of_one(template: Template) -> Self {
+        let (selector, vars) = (LabelSelector::default(), Vars::new());
+        Self { selector, vars, template, on_leave: OnLeave::default(), drift: Drift::default() }
+    }
+}
+
 /// What happens on a device that no fleet selects any more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

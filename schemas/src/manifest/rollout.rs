@@ -41,21 +41,18 @@ pub struct Rollout {
     pub lost_after: Seconds,
 }
 
+impl Rollout {
+    /// How changes to a device's own template roll out: one wave, all else as for a fleet without a Rollout.
+    pub fn of_one() -> Self {
+        Self { waves: vec![Wave::of_percent("device", 100)], ..Self::default() }
+    }
+}
+
 impl Default for Rollout {
     fn default() -> Self {
-        let wave = |name: &str, percent| Wave {
-            name: name.parse().expect("a literal name"),
-            select: None,
-            percent: Some(percent),
-            limit: None,
-            soak: Wave::default_soak(),
-            gate: Gate::Automatic,
-            max_failure_rate: None,
-            windows: Vec::new(),
-        };
         Self {
             after: Vec::new(),
-            waves: vec![wave("canary", 5), wave("early", 25), wave("broad", 100)],
+            waves: vec![Wave::of_percent("canary", 5), Wave::of_percent("early", 25), Wave::of_percent("broad", 100)],
             max_failure_rate: Percent::whole(2),
             min_failures: 3,
             min_healthy: 1,
@@ -111,6 +108,19 @@ pub enum WaveMembers<'a> {
 }
 
 impl Wave {
+    fn of_percent(name: &str, percent: u8) -> Self {
+        Self {
+            name: name.parse().expect("a literal name"),
+            select: None,
+            percent: Some(percent),
+            limit: None,
+            soak: Self::default_soak(),
+            gate: Gate::Automatic,
+            max_failure_rate: None,
+            windows: Vec::new(),
+        }
+    }
+
     pub(crate) fn default_soak() -> Seconds {
         Seconds::minutes(15)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fields::Fields;
+use super::fleet::template;
 use super::problem::Report;
 use super::tree::Node;
 use super::values;
@@ -16,7 +17,7 @@ pub(crate) fn device(node: &Node<'_>, report: &mut Report) -> Option<Device> {
     let pin = fields.not_yet("pin");
     let revoked = fields.optional("revoked", values::boolean);
     let decommission = fields.not_yet("decommission");
-    let template = fields.not_yet("template");
+    let template = fields.optional("template", template);
     fields.finish();
     Some(Device {
         labels: labels?,

@@ -28,7 +28,8 @@ pub(crate) fn fleet(node: &Node<'_>, report: &mut Report) -> Option<Fleet> {
     Some(Fleet { selector: selector?, vars: vars?, template: template?, on_leave: on_leave?, drift: drift? })
 }
 
-fn template(node: &Node<'_>, report: &mut Report) -> Option<Template> {
+/// What a device shall run.
+pub(crate) fn template(node: &Node<'_>, report: &mut Report) -> Option<Template> {
     let mut fields = Fields::of(node, report)?;
     // Paths of files and destinations of artifacts share one name space on the device.
     let mut places = BTreeSet::new();

@@ -68,6 +68,13 @@ where
     let name = fields.required("name", |node, report| {
         let name: N = values::parsed(node, report)?;
         match named.name() {
+            // Only the name of a device's own fleet has a dot, and that is nobody's file.
+            Some(_) if name.as_ref().contains('.') => {
+                let message = format!("found {:?}, which is the fleet of one that a Device's own template makes", name.as_ref());
+                let hint = "give it another name; what such a device runs stands in spec.template of its Device, and it has no Rollout";
+                node.fault(codes::OWN_FLEET_NAME, message, Some(hint.to_owned()), report);
+                None
+            }
             Some(expected) if expected != name.as_ref() => {
                 let message = format!("found {:?}, expected {expected:?} as in {}", name.as_ref(), named.path);
                 let hint = Some("rename the file, or correct the name".to_owned());

@@ -26,7 +26,7 @@ impl Machine {
             (Judgement::Take, Some(found)) => effects.extend(self.take(found.0, found.1, now)),
             (Judgement::Refuse(refused), Some(found)) => {
                 self.drop_candidate();
-                effects.extend(self.refuse(&refused.problem(), &found.0, now));
+                effects.extend(self.refuse_version(&refused.problem(), found.0.version, now));
             }
             _ => {
                 if self.drop_candidate() {

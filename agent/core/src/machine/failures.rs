@@ -10,10 +10,19 @@ use crate::event::Effect;
 use crate::problem::Problem;
 
 impl Machine {
-    /// Reports an offer that could not be taken; said once, not at each pull.
+    /// Reports an offer whose content cannot be taken; said once, not at each pull.
     pub(super) fn refuse(&mut self, problem: &Problem, offer: &SignedOffer, now: Timestamp) -> Vec<Effect> {
         let failure = problem.failure(Some(offer.version), FailureKind::Failed, now);
-        let mut effects = self.note(Failure { digest: Some(offer.digest), ..failure });
+        self.say(Failure { digest: Some(offer.digest), ..failure })
+    }
+
+    /// Reports an offer whose version cannot be taken. Its content did not fail: under another version it may be taken.
+    pub(super) fn refuse_version(&mut self, problem: &Problem, version: Version, now: Timestamp) -> Vec<Effect> {
+        self.say(problem.failure(Some(version), FailureKind::Failed, now))
+    }
+
+    fn say(&mut self, failure: Failure) -> Vec<Effect> {
+        let mut effects = self.note(failure);
         if !effects.is_empty() {
             effects.push(Effect::Report);
         }

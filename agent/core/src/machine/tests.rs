@@ -217,6 +217,7 @@ fn a_bad_version_is_undone_reported_and_never_tried_again() {
     let report = world.machine.report("0", at(0));
     let failure = report.failure.expect("a failure");
     assert_eq!((failure.kind, failure.version.map(|v| v.landing)), (FailureKind::RolledBack, Some(2)));
+    assert_eq!(report.begun, failure.version, "it takes nothing that is not above, and says so");
     assert_eq!((report.phase, report.health, world.runs()), (Phase::RolledBack, Health::Healthy, Some(1)));
     assert_eq!(world.placed, Some(spec("good").digest()));
     world.tell(Event::Directive(Directive::SpecAvailable));
@@ -300,6 +301,7 @@ fn refusals_are_reported_once_with_their_code() {
     world.settle();
     let failure = world.machine.memory().failure.clone().expect("a failure");
     assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Failed, codes::VERSION_NOT_HIGHER.as_str()));
+    assert_eq!(failure.digest, None, "the content did not fail: under another version it may be taken");
     let said = world.phases.len();
     world.tell(Event::Directive(Directive::SpecAvailable));
     world.settle();

@@ -13,6 +13,7 @@ impl Machine {
             agent: agent.to_owned(),
             running: self.memory.running,
             applying: self.applying(),
+            begun: self.memory.begun.map(|begun| begun.version),
             phase: self.shown_phase(),
             health: if self.memory.running.is_none() && self.applying().is_none() {
                 Health::Unknown

@@ -53,6 +53,7 @@ fn reported(running: Option<Claim>, applying: Option<Claim>) -> Reported {
         agent: "0".into(),
         running,
         applying,
+        begun: None,
         phase: Phase::Idle,
         health: Health::Healthy,
         failure: None,

@@ -3,7 +3,9 @@
 //! In: [`VerifiedLanding`]s, in order, and the objects they name. Out: manifests that count, fleets with their template
 //! commits, devices with their labels. The cost of a landing grows with what it changed.
 
+mod inputs;
 mod inventory;
+mod problems;
 #[cfg(test)]
 mod tests;
 
@@ -13,14 +15,15 @@ use std::sync::Arc;
 
 use bellwether_schemas::diagnostic::Diagnostic;
 use bellwether_schemas::manifest::{AnyManifest, Approval, Fleet, Hold, Kind, Resume, Rollout};
-use bellwether_schemas::{CommitId, EntryId, FleetName, ObjectId, Sha256Digest, WaveName, codes, yaml};
+use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Sha256Digest, WaveName, codes, yaml};
 
-use crate::admission::Proof;
 use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
 use crate::plan::Landing;
 use crate::verify::{TreeEntry, VerifiedLanding};
 
+use inputs::{facts_digest, inputs, members, source_paths};
 pub use inventory::{EntryKey, Facts, Inventory, Subject};
+pub use problems::{changed_proof, unused_template};
 
 /// A manifest file: what counts of it, and what is wrong with it.
 #[derive(Debug, Clone)]
@@ -73,17 +76,16 @@ pub struct FleetLine {
 impl FleetLine {
     /// Whether one of the subjects that changed is a member, or becomes one.
     fn is_touched(&self, changed: &[(&Subject, Option<Facts>)]) -> bool {
-        let selects = |facts: &Facts| self.target.fleet.selector.matches(&facts.labels);
-        changed
-            .iter()
-            .any(|(subject, facts)| self.members.contains_key(*subject) || facts.as_ref().is_some_and(selects))
+        changed.iter().any(|(subject, facts)| {
+            self.members.contains_key(*subject) || facts.as_ref().is_some_and(|facts| self.target.takes(subject, facts))
+        })
     }
 
     /// The members once these subjects are what they are now.
     fn members_after(&self, changed: &[(&Subject, Option<Facts>)]) -> BTreeMap<Subject, Sha256Digest> {
         let mut members = self.members.clone();
         for (subject, facts) in changed {
-            match facts.as_ref().filter(|facts| self.target.fleet.selector.matches(&facts.labels)) {
+            match facts.as_ref().filter(|facts| self.target.takes(subject, facts)) {
                 Some(facts) => members.insert((*subject).clone(), facts_digest(facts)),
                 None => members.remove(*subject),
             };
@@ -200,10 +202,21 @@ impl Declared {
         line.get(after.checked_sub(1)?)?.1.as_ref()
     }
 
-    /// The fleets that select a device with these labels.
-    pub fn fleets_of(&self, facts: &Facts) -> Vec<&FleetName> {
+    /// The fleets that select a device with these labels; where none does, the one that its own template makes.
+    pub fn fleets_of(&self, device: &DeviceName, facts: &Facts) -> Vec<&FleetName> {
         let selects = |line: &FleetLine| line.target.fleet.selector.matches(&facts.labels);
-        self.fleets.iter().filter(|(_, line)| selects(line)).map(|(name, _)| name).collect()
+        let selecting: Vec<_> = self.fleets.iter().filter(|(_, line)| selects(line)).map(|(name, _)| name).collect();
+        if selecting.is_empty() {
+            return self.fleets.get_key_value(&FleetName::of_device(device)).map(|(own, _)| own).into_iter().collect();
+        }
+        selecting
+    }
+
+    /// The problem of a device whose own template counts for nothing, because these fleets select it.
+    pub fn unused_template(&self, device: &DeviceName, fleets: &[FleetName]) -> Option<Diagnostic> {
+        let own = FleetName::of_device(device);
+        let is_unused = self.fleets.contains_key(&own) && !fleets.is_empty() && !fleets.contains(&own);
+        is_unused.then(|| unused_template(device, fleets))
     }
 
     /// The Holds that cover a fleet, with their paths. One whose every version is broken stops everything, closed as it fails.
@@ -267,6 +280,9 @@ impl Declared {
     }
 
     fn rollout_now(&self, fleet: &FleetName) -> Arc<Rollout> {
+        if fleet.device().is_some() {
+            return Arc::new(Rollout::of_one());
+        }
         let path = format!("{}/{fleet}.yaml", Kind::Rollout.folder());
         match self.slots.get(&path).and_then(|slot| slot.manifest.as_ref()).map(|m| &*m.manifest) {
             Some(AnyManifest::Rollout(rollout)) => Arc::new(rollout.spec.clone()),
@@ -305,6 +321,7 @@ impl Declared {
                         _ => None,
                     });
                     Arc::make_mut(&mut self.inventory).state_device(&name, spec);
+                    touched.fleets.insert(FleetName::of_device(&name));
                     touched.subjects.insert(Subject::Device(name));
                 }
             }
@@ -352,7 +369,7 @@ impl Declared {
             })
             .collect();
         for name in self.candidates(touched, &changed) {
-            let Some((fleet, blob)) = self.fleet_manifest(&name) else {
+            let Some((fleet, blob)) = self.fleet_at_head(&name) else {
                 if self.fleets.remove(&name).is_some() {
                     self.templates.entry(name).or_default().push((self.head.number, None));
                 }
@@ -361,7 +378,10 @@ impl Declared {
             let known = self.fleets.get(&name);
             let members = match known {
                 Some(line) if line.target.fleet.selector == fleet.selector => line.members_after(&changed),
-                _ => members(&fleet, &self.inventory, subjects.get_or_init(|| self.inventory.subjects())),
+                _ => match name.device().map(Subject::Device) {
+                    Some(device) => self.only_member(device),
+                    None => members(&fleet, &self.inventory, subjects.get_or_init(|| self.inventory.subjects())),
+                },
             };
             let sources = self.sources(&fleet);
             let inputs = inputs(&blob, &sources, &members);
@@ -391,12 +411,21 @@ impl Declared {
         all.map(|(name, _)| name).chain(&touched.fleets).cloned().collect()
     }
 
-    fn fleet_manifest(&self, name: &FleetName) -> Option<(Arc<Fleet>, ObjectId)> {
-        let counting = self.slots.get(&format!("{}/{name}.yaml", Kind::Fleet.folder()))?.manifest.as_ref()?;
-        match &*counting.manifest {
-            AnyManifest::Fleet(fleet) => Some((Arc::new(fleet.spec.clone()), counting.blob)),
-            _ => None,
-        }
+    /// A fleet as its manifest, or the Device whose own template makes it, has it at the head.
+    fn fleet_at_head(&self, name: &FleetName) -> Option<(Arc<Fleet>, ObjectId)> {
+        let counting = self.slots.get(&name.path())?.manifest.as_ref()?;
+        let fleet = match &*counting.manifest {
+            AnyManifest::Fleet(fleet) => fleet.spec.clone(),
+            AnyManifest::Device(device) => Fleet::of_one(device.spec.template.clone()?),
+            _ => return None,
+        };
+        Some((Arc::new(fleet), counting.blob))
+    }
+
+    /// The members of the fleet that the device's own template makes.
+    fn only_member(&self, device: Subject) -> BTreeMap<Subject, Sha256Digest> {
+        let facts = facts_digest(&self.inventory.subject_facts(&device));
+        BTreeMap::from([(device, facts)])
     }
 
     fn sources(&self, fleet: &Fleet) -> BTreeMap<String, TreeEntry> {
@@ -405,6 +434,14 @@ impl Declared {
 }
 
 impl TemplateAt {
+    /// Whether a subject with these facts is a member, as far as git knows.
+    fn takes(&self, subject: &Subject, facts: &Facts) -> bool {
+        match self.name.device() {
+            Some(own) => matches!(subject, Subject::Device(device) if *device == own),
+            None => self.fleet.selector.matches(&facts.labels),
+        }
+    }
+
     fn names_any(&self, files: &BTreeSet<String>) -> bool {
         !files.is_empty() && source_paths(&self.fleet).any(|path| files.contains(path))
     }
@@ -438,16 +475,6 @@ fn parse(objects: &dyn ObjectSource, path: &str, entry: &TreeEntry) -> Result<Pa
     Ok(Parsed { manifest: yaml::parse(path, &text), blob })
 }
 
-/// An entry that lists another token or key than the one that it was first listed with.
-pub fn changed_proof(path: &str, entry: &EntryId, listed: &Proof) -> Diagnostic {
-    let (code, what) = match listed {
-        Proof::Token { .. } => (codes::TOKEN_CHANGED, "token"),
-        Proof::Key { .. } => (codes::KEY_CHANGED, "key"),
-    };
-    let why = format!("entry {entry} had another {what} before, which it keeps; a new {what} needs an id of its own");
-    Diagnostic::error(code, path, why)
-}
-
 /// Whether `path` lies in a folder of manifests and is meant to be one.
 fn is_manifest_folder(path: &str) -> bool {
     let Some((folder, rest)) = path.split_once('/') else { return false };
@@ -457,41 +484,4 @@ fn is_manifest_folder(path: &str) -> bool {
 
 fn is_content(path: &str) -> bool {
     path.starts_with("files/") || path.starts_with("artifacts/")
-}
-
-fn source_paths(fleet: &Fleet) -> impl Iterator<Item = &str> {
-    let files = fleet.template.files.iter().filter_map(|file| file.source.as_deref());
-    files.chain(fleet.template.artifacts.iter().filter_map(|artifact| artifact.source.path.as_deref()))
-}
-
-fn members(fleet: &Fleet, inventory: &Inventory, subjects: &BTreeSet<Subject>) -> BTreeMap<Subject, Sha256Digest> {
-    subjects
-        .iter()
-        .filter_map(|subject| {
-            let facts = inventory.subject_facts(subject);
-            fleet.selector.matches(&facts.labels).then(|| (subject.clone(), facts_digest(&facts)))
-        })
-        .collect()
-}
-
-fn facts_digest(facts: &Facts) -> Sha256Digest {
-    let text = serde_json::to_vec(&(&facts.labels, &facts.vars)).expect("labels and variables are JSON already");
-    Sha256Digest::of(&text)
-}
-
-/// The digest of a fleet's inputs: its manifest, the contents it names, and the labels and variables of its members.
-fn inputs(
-    blob: &ObjectId,
-    sources: &BTreeMap<String, TreeEntry>,
-    members: &BTreeMap<Subject, Sha256Digest>,
-) -> Sha256Digest {
-    let sources: Vec<_> = sources.iter().map(|(path, entry)| (path, entry.id)).collect();
-    let members: Vec<_> = members
-        .iter()
-        .map(|(subject, facts)| match subject {
-            Subject::Device(device) => ("device", device.as_str(), facts),
-            Subject::Unnamed(enrollment, _) => ("unnamed", enrollment.as_str(), facts),
-        })
-        .collect();
-    Sha256Digest::of(&serde_json::to_vec(&(blob, sources, members)).expect("texts and ids are JSON"))
 }

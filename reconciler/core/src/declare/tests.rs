@@ -3,6 +3,7 @@
 mod broken;
 mod decisions;
 mod judged;
+mod own;
 mod templates;
 
 use std::fmt::Write as _;
@@ -45,13 +46,17 @@ fn begin() -> Story {
     ])
 }
 
+/// The fleets that claim a device, by what git knows of it.
+fn fleets_of(story: &Story, device: &str) -> Vec<String> {
+    let device: DeviceName = name(device);
+    let facts = story.declared.inventory().subject_facts(&Subject::Device(device.clone()));
+    story.declared.fleets_of(&device, &facts).into_iter().map(ToString::to_string).collect()
+}
+
 #[test]
 fn fleets_select_by_the_labels_at_the_head() {
     let mut story = begin();
-    let edge = |story: &Story| {
-        let facts = story.declared.inventory().subject_facts(&Subject::Device(name("edge-1")));
-        story.declared.fleets_of(&facts).into_iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
+    let edge = |story: &Story| fleets_of(story, "edge-1");
     assert_eq!(edge(&story), ["gateways"]);
     story.say("fleets/more.yaml", SPEC).land();
     assert_eq!(edge(&story), ["gateways", "more"], "an overlap is told, not resolved");

@@ -61,7 +61,8 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
              Rollout judges the next commit of the fleet."
         ))),
         WaitingOn::Orphaned => Some(Advice::words(
-            "Give the device labels that a fleet selects: in devices/, in its enrollment, or change a selector.",
+            "Give the device labels that a fleet selects (in devices/, in its enrollment, or change a selector), or its \
+             Device manifest a template of its own.",
         )),
         WaitingOn::Overlap { .. } => {
             Some(Advice::run("Narrow a selector, so that one fleet selects it:", "bellwether validate".to_owned()))

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use advice::{Advice, advice, condition_advice, device_advice, missing_advice};
 pub use record::{FailureNote, HaltRecord, MemberRecord, RolloutRecord, WaveRecord};
-pub use sentence::{condition_sentence, moment, sentence};
+pub use sentence::{condition_sentence, missing_sentence, moment, sentence};
 
 /// A landing: a commit on the first-parent line, and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

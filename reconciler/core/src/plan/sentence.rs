@@ -1,6 +1,6 @@
 //! Reasons in plain English, and their codes.
 
-use bellwether_schemas::api::{Condition, WaitingOn};
+use bellwether_schemas::api::{ClaimKind, Condition, MissingCommit, Stand, WaitingOn};
 use jiff::Timestamp;
 
 /// A moment as people read it: `2026-01-02 03:04:05 UTC`.
@@ -51,6 +51,19 @@ pub fn sentence(reason: &WaitingOn) -> String {
         WaitingOn::Repository { condition } => condition_sentence(condition),
         WaitingOn::Revoked { why, .. } => format!("Its certificate does not count: {why}."),
     }
+}
+
+/// What a device does with a commit that is missing, and how that stands to the history; it follows the commit.
+pub fn missing_sentence(missing: &MissingCommit) -> String {
+    let claim = match missing.claim {
+        ClaimKind::Running => "runs",
+        ClaimKind::Applying => "is applying",
+    };
+    let stand = match missing.stand {
+        Stand::Ahead => "ahead of the git history",
+        Stand::Diverged => "not in the git history, which has another landing there",
+    };
+    format!("which it {claim} as v{}: {stand}", missing.landing)
 }
 
 /// The repository's condition in one sentence.

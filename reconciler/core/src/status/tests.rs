@@ -23,6 +23,7 @@ fn reported(running: Option<&str>, phase: Phase, health: Health) -> Reported {
         agent: "0".into(),
         running: running.map(claim),
         applying: None,
+        begun: None,
         phase,
         health,
         failure: None,

@@ -1,6 +1,7 @@
 use axum::body::{Body, to_bytes};
 use bellwether_schemas::api::{
-    Conflict, DeviceStatus, FleetView, InvalidView, RolloutView, StatusWord, WaitingOn, WaveView,
+    ClaimKind, Conflict, DeviceStatus, FleetView, InvalidView, MissingCommit, RolloutView, Stand, StatusWord,
+    WaitingOn, WaveView,
 };
 use bellwether_schemas::{CommitId, Version};
 use tower::ServiceExt as _;
@@ -191,8 +192,8 @@ async fn a_commit_that_several_devices_lack_is_one_entry_and_counted() {
     }
     let html = get(views, "/devices/edge-1").await.2;
     for text in [
-        "it runs this as v412, ahead of the git history",
-        "it applies this as v412",
+        "which it runs as v412: ahead of the git history",
+        "which it is applying as v412",
         "Push the missing commits back",
         "bellwether device resume edge-1 --over 1111111000000000000000000000000000000002,9f3c2ab000000000000000000000000000000001",
     ] {

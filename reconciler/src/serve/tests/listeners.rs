@@ -36,7 +36,7 @@ async fn a_certificate_of_another_domain_is_told_so() {
 async fn a_listener_that_cannot_bind_says_which_and_where() {
     let world = World::start([]).await;
     let taken = world.bound.page;
-    let mut settings = settings(None);
+    let mut settings = settings(world.dir.path(), None);
     settings.listen.page = taken;
     let error = start(settings, world.shared.clone(), CancellationToken::new()).await.expect_err("taken");
     assert_eq!(error.to_string(), format!("listener page cannot bind {taken}"));

@@ -3,6 +3,7 @@
 mod certificates;
 mod enrollment;
 mod heads;
+mod installer;
 mod listeners;
 mod sessions;
 mod updates;
@@ -72,7 +73,7 @@ fn entry(n: u8, id: &str, device: Option<&str>) -> Entry {
     }
 }
 
-fn settings(webhook_secret: Option<PathBuf>) -> Settings {
+fn settings(dir: &std::path::Path, webhook_secret: Option<PathBuf>) -> Settings {
     let any = "127.0.0.1:0".parse().expect("an address");
     Settings {
         listen: Listen { enroll: any, devices: any, updates: any, page: any },
@@ -80,6 +81,8 @@ fn settings(webhook_secret: Option<PathBuf>) -> Settings {
         domain: domain(),
         renew_grace: Seconds::new(30 * 86_400),
         webhook_secret,
+        installer: Source { ca: dir.join("ca"), keys: dir.join("online"), address: "https://localhost:0".to_owned() },
+        agents: dir.join("agents"),
     }
 }
 
@@ -125,8 +128,9 @@ impl World {
             sessions: Arc::default(),
         };
         let shutdown = CancellationToken::new();
-        let bound =
-            start(settings(webhook_secret(dir.path())), shared.clone(), shutdown.clone()).await.expect("serving");
+        let bound = start(settings(dir.path(), webhook_secret(dir.path())), shared.clone(), shutdown.clone())
+            .await
+            .expect("serving");
         Self {
             dir,
             shared,
@@ -146,7 +150,7 @@ impl World {
     async fn restart(&mut self) {
         self.shutdown.cancel();
         self.shutdown = CancellationToken::new();
-        let started = start(settings(None), self.shared.clone(), self.shutdown.clone());
+        let started = start(settings(self.dir.path(), None), self.shared.clone(), self.shutdown.clone());
         self.bound = started.await.expect("serving");
     }
 

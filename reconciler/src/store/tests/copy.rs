@@ -98,6 +98,7 @@ async fn fill(store: &Store, objects: &InMemory) {
     let (hash, fingerprint) = (Sha256Digest::of(b"token"), Sha256Digest::of(b"key"));
     let row = TokenRow { hash, fingerprint, identity, certificate: Some("PEM".to_owned()), at: at(1) };
     store.save_tokens(&[row]).await.expect("recorded");
+    store.save_certificates(&[certificate(7, None)]).await.expect("recorded");
 }
 
 async fn there_and_back_again_nothing_is_lost(place: Place) {
@@ -107,12 +108,13 @@ async fn there_and_back_again_nothing_is_lost(place: Place) {
     let (backup, restored) = (open(&file).await, Store::open(&place.another("restored")).await.expect("a database"));
     let rows = store.copy_into(&backup).await.expect("copied");
     assert_eq!(backup.copy_into(&restored).await.expect("copied"), rows);
-    assert_eq!(rows, 1 + 1 + 3 + 2_346 + 2_000 + 1 + 1 + 1_001 + 1);
+    assert_eq!(rows, 1 + 1 + 3 + 2_346 + 2_000 + 1 + 1 + 1_001 + 1 + 1);
 
     let (before, after) = (store.load_all().await.expect("loaded"), restored.load_all().await.expect("loaded"));
     assert_eq!(format!("{before:?}"), format!("{after:?}"));
     let domain = "example.org".parse().expect("a domain");
     assert_eq!(store.enrolled(&domain).await.expect("read"), restored.enrolled(&domain).await.expect("read"));
+    assert_eq!(restored.certificates(&domain).await.expect("read"), [certificate(7, None)]);
     let known = check_instance(&restored, &objects).await.expect("they belong together");
     assert_eq!(known, Instance::Known("blue".to_owned()));
     // What goes on in it goes on as in the one that was lost: plans and events have the next numbers.

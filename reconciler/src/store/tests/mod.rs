@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use bellwether_core::admission::Identity;
+use bellwether_core::certificates::Issued;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::{Report, Reported};
 use bellwether_schemas::targets::SignedOffer;
@@ -31,6 +32,7 @@ on_each_database!(
     text_that_one_database_could_not_hold_does_not_keep_a_plan_from_being_stored,
     what_this_release_does_not_write_is_an_error_with_its_place,
     a_token_stays_with_the_key_that_used_it_first,
+    of_two_certificates_the_newer_one_is_remembered,
     database_and_object_store_name_each_other,
     a_store_with_content_but_no_name_is_not_taken_for_new,
 );
@@ -302,6 +304,29 @@ async fn a_token_stays_with_the_key_that_used_it_first(place: Place) {
         assert_eq!(token().await, Some(known));
     }
     assert_eq!(store.enrolled(&identity.domain).await.expect("read"), [row(b"first", Some("one"))]);
+}
+
+fn certificate(from: i64, authorities: Option<&[u8]>) -> CertificateRow {
+    CertificateRow {
+        identity: "bellwether://example.org/plant/t1/edge-1".parse().expect("an identity"),
+        issued: Issued {
+            from: Timestamp::from_second(from).expect("a time"),
+            key: Sha256Digest::of(&from.to_be_bytes()),
+        },
+        issuer: Sha256Digest::of(b"issuer"),
+        authorities: authorities.map(|name| vec![Sha256Digest::of(name), Sha256Digest::of(b"another")]),
+    }
+}
+
+async fn of_two_certificates_the_newer_one_is_remembered(place: Place) {
+    let store = open(&place).await;
+    let domain = "example.org".parse().expect("a domain");
+    for (used, known) in [(7, 7), (9, 9), (8, 9), (9, 9)] {
+        store.save_certificates(&[certificate(used, Some(b"ca"))]).await.expect("recorded");
+        assert_eq!(store.certificates(&domain).await.expect("read"), [certificate(known, Some(b"ca"))]);
+    }
+    store.save_certificates(&[certificate(9, None)]).await.expect("recorded");
+    assert_eq!(store.certificates(&domain).await.expect("read"), [certificate(9, None)]);
 }
 
 async fn what_this_release_does_not_write_is_an_error_with_its_place(place: Place) {

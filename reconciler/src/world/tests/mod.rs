@@ -1,6 +1,7 @@
 //! The world between reports, plans and the database.
 
 mod offers;
+mod own;
 mod site;
 
 use bellwether_schemas::report::{Claim, Failure, FailureKind, Phase, Report, Reported};
@@ -224,6 +225,49 @@ async fn commits_that_are_missing_are_looked_up_once_and_forgotten() {
     git.land(&[]);
     site.fetch(&git);
     assert!(!site.world.wants_fetch(), "the fetch that brought the head looked it up");
+}
+
+#[tokio::test]
+async fn devices_that_lack_one_commit_name_it_and_are_told_of_once() {
+    let git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let offer = site.offer("edge-1").expect("an offer");
+    let claim = |digit: &str, landing: u64| {
+        let version =
+            bellwether_schemas::Version { commit: digit.repeat(40).parse().expect("an id"), landing, revision: 0 };
+        Claim { version, template: version.commit, digest: Sha256Digest::of(b"other") }
+    };
+    let lacks = |applying: Option<Claim>| readable(Report { running: Some(claim("a", 7)), applying, ..runs(&offer) });
+    let told = |site: &Site| -> Vec<String> {
+        let alarms = site.world.change.events.iter().filter(|event| event.code.as_deref() == Some("BW-0305"));
+        alarms.map(|event| event.message.clone()).collect()
+    };
+    let domain = "example.org".parse().expect("a domain");
+    let report = |site: &mut Site, name: &str, report: Reported| {
+        site.world.observe(&identity(name), report, None, site.now);
+        site.fetch(&git);
+        site.world.plan(&domain, site.now);
+    };
+    report(&mut site, "edge-1", lacks(None));
+    assert_eq!(told(&site), [""; 0], "one device may be the one at fault");
+    report(&mut site, "edge-2", lacks(Some(claim("b", 1))));
+    let message = format!("2 devices report commit {}, which is missing from the git history", "a".repeat(40));
+    assert_eq!(told(&site), std::slice::from_ref(&message));
+    report(&mut site, "edge-3", lacks(None));
+    assert_eq!(told(&site), [message], "it is told once");
+
+    let views = site.world.views("", true, site.now);
+    let conflict = |name: &str| {
+        let view = views.devices.iter().find(|view| view.name.as_str() == name).expect("a device");
+        let missing = view.conflict.iter().flat_map(|conflict| &conflict.missing);
+        let shown =
+            missing.map(|m| format!("{} {} {:?} {:?}", &m.commit.to_string()[..1], m.landing, m.claim, m.stand));
+        (view.status.summary.status.as_str(), shown.collect::<Vec<_>>())
+    };
+    assert_eq!(conflict("edge-1"), ("ConflictPaused", vec!["a 7 Running Ahead".to_owned()]));
+    let both = vec!["a 7 Running Ahead".to_owned(), "b 1 Applying Diverged".to_owned()];
+    assert_eq!(conflict("edge-2"), ("ConflictPaused", both));
 }
 
 #[tokio::test]

@@ -66,6 +66,9 @@ fn what_the_history_said_last_on_an_approved_key_holds() {
     let grant = all.key(&lab(), &key("k1")).expect("allowed").expect("listed");
     assert_eq!(grant.entry.as_str(), "again");
     assert_eq!(admit(&all, "again", "edge-1"), Ok(()));
+    all.insert(Entry { revoked: true, ..entry("k1", "edge-1") });
+    let grant = all.key(&lab(), &key("k1")).expect("stating the old entry once more is no new listing");
+    assert_eq!(grant.map(|grant| grant.entry.to_string()), Some("again".to_owned()));
 
     // A newer entry for the device replaces it; a revoked device gets nothing.
     all.insert(entry("k3", "edge-1"));

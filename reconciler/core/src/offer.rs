@@ -1,0 +1,62 @@
+//! What an offer says beside its content: its version, and what the device gives up for it.
+//!
+//! In: what a device had, says and is judged to be. Out: a version that rises, or names what it does not rise above.
+
+use bellwether_schemas::Version;
+use bellwether_schemas::report::{Claim, Report};
+use bellwether_schemas::targets::{SignedOffer, Supersedes};
+
+use crate::classify::Standing;
+use crate::plan::Landing;
+use crate::verify::VerifiedHistory;
+
+/// What is known of a device when it is offered something.
+#[derive(Debug, Clone)]
+pub struct Track<'a> {
+    /// Whether it takes part, and what its next offer gives up.
+    pub standing: &'a Standing,
+    /// What it said last, if that can be read.
+    pub report: Option<&'a Report>,
+    /// The versions that we signed for it, as far as they are known: stored, or in metadata that it presented.
+    pub signed: Vec<Version>,
+}
+
+impl Track<'_> {
+    /// The version of its next offer at `head`: its revision is the number of offers it had there before.
+    pub fn next_version(&self, head: Landing) -> Version {
+        let Landing { commit, number: landing } = head;
+        let claims = self.report.into_iter().flat_map(|report| [report.running, report.applying]);
+        let known = self.had().chain(claims.flatten().map(|claim| claim.version));
+        let highest = known.filter(|version| version.commit == commit).map(|version| version.revision).max();
+        Version { landing, commit, revision: highest.map_or(0, |highest| highest.saturating_add(1)) }
+    }
+
+    /// What an offer of the version `next` must name as given up: what the device runs, where it has begun, or may have, an
+    /// offer that is not below `next` and that left the history since.
+    pub fn supersedes(&self, next: Version, history: Option<&VerifiedHistory>) -> Option<Supersedes> {
+        let Standing::Normal { supersedes } = self.standing else { return None };
+        let Some(report) = self.report else { return supersedes.clone() };
+        let number = |version: &Version| history?.number_of(&version.commit);
+        let lost = |version: &Version| version.rank() >= next.rank() && number(version) != Some(version.landing);
+        (supersedes.is_some() || self.had().any(|version| lost(&version))).then(|| match report.running {
+            Some(Claim { version, digest, .. }) => Supersedes::Running { version, digest },
+            None => Supersedes::Nonce(report.nonce.clone()),
+        })
+    }
+
+    /// Whether an offer that was made to it still stands: it was made at a landing of the judging history, and gives up what
+    /// must be given up.
+    pub fn upholds(&self, offer: &SignedOffer, judging: &VerifiedHistory, accepted: Option<&VerifiedHistory>) -> bool {
+        let known = judging.number_of(&offer.version.commit).is_some();
+        known && self.supersedes(offer.version, accepted).is_none_or(|needed| offer.supersedes == Some(needed))
+    }
+
+    /// The versions that it had: those that we know of, and the highest that it says it began. The latter outlives a failure
+    /// and a withdrawal, after which neither what it runs nor what it presents tells of it.
+    fn had(&self) -> impl Iterator<Item = Version> {
+        self.signed.iter().copied().chain(self.report.and_then(|report| report.begun))
+    }
+}
+
+#[cfg(test)]
+mod tests;
