@@ -5,11 +5,14 @@ use super::token::{Kind, Tokens};
 use crate::api::{DeviceView, Summary, Updated, WaitingOn};
 use crate::codes;
 use crate::id::CommitId;
-use crate::name::DeviceName;
+use crate::name::{DeviceName, EnrollmentName, EntryId, FleetName};
 use crate::yaml::nearest::nearest;
 
 /// The fewest digits that name a commit.
 const SHORTEST_COMMIT: usize = 7;
+
+/// What is expected of a name.
+const NAME: &str = "a name: lower-case letters, digits and inner hyphens";
 
 /// What a term looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,9 +98,10 @@ impl Field {
             false => Err(format!("found {value:?}, expected {expected}")),
         };
         match self {
-            Self::Name | Self::Fleet | Self::Enrollment | Self::Entry => {
-                must(value.parse::<DeviceName>().is_ok(), "a name: lower-case letters, digits and inner hyphens")
-            }
+            Self::Name => must(value.parse::<DeviceName>().is_ok(), NAME),
+            Self::Fleet => must(value.parse::<FleetName>().is_ok(), NAME),
+            Self::Enrollment => must(value.parse::<EnrollmentName>().is_ok(), NAME),
+            Self::Entry => must(value.parse::<EntryId>().is_ok(), NAME),
             Self::Version => must(is_version(value), "a version, such as v412 or v412.1"),
             Self::Landing => must(value.parse::<u64>().is_ok(), "a landing number, such as 412"),
             Self::Commit | Self::ReasonCommit => {

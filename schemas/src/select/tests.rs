@@ -69,6 +69,7 @@ fn label_terms_mean_what_they_mean_in_kubernetes() {
         (" site = kiel , ring = canary ", true, false),
         ("site=kiel,ring=broad", false, false),
         ("site=kiel,site=oslo", false, false),
+        ("site=oslo,site=kiel", false, false),
         ("site!=kiel", false, true),
         ("site!=oslo", true, true),
         ("site in (oslo,kiel)", true, false),
@@ -138,6 +139,13 @@ fn field_terms_look_at_what_json_has_there() {
         let selector = DeviceSelector::read(None, Some(text)).unwrap_or_else(|e| panic!("{text}: {e}"));
         assert_eq!((selector.matches(&paused()), selector.matches(&plain())), (of_paused, of_plain), "{text}");
     }
+}
+
+#[test]
+fn a_device_of_its_own_is_found_by_the_name_of_its_fleet() {
+    let fleet = crate::FleetName::of_device(&"edge-1".parse().expect("a name"));
+    let selector = DeviceSelector::read(None, Some(&format!("fleet={fleet}"))).expect("a selector");
+    assert!(selector.matches(&DeviceView { fleet: Some(fleet), ..paused() }) && !selector.matches(&paused()));
 }
 
 #[test]
