@@ -52,7 +52,8 @@ impl Open {
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Directive>, Status> {
-        let message = self.directives.message().await?;
+        let message = tokio::time::timeout(std::time::Duration::from_secs(20), self.directives.message());
+        let message = message.await.expect("something comes down the session")?;
         Ok(message.map(|message| message.try_into().expect("a directive")))
     }
 }
