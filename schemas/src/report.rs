@@ -126,6 +126,16 @@ pub struct Report {
     pub clock: Timestamp,
 }
 
+impl Report {
+    /// The version that it is past the point of no return with, and not at its end: it will run either that or what it runs
+    /// now.
+    pub fn changing(&self) -> Option<Version> {
+        let applying = self.applying?.version;
+        let changes = matches!(self.phase, Phase::Probing | Phase::Soaking | Phase::RollingBack);
+        (changes || self.begun == Some(applying)).then_some(applying)
+    }
+}
+
 /// A report as it arrived: readable, or why not. An unreadable one pauses that device alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

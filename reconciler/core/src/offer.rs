@@ -22,13 +22,16 @@ pub struct Track<'a> {
 }
 
 impl Track<'_> {
-    /// The version of its next offer at `head`: its revision is the number of offers it had there before.
-    pub fn next_version(&self, head: Landing) -> Version {
+    /// The version of its next offer at `head`: its revision is the number of offers it had there before. None while the
+    /// offer would have to name what the device runs, and the device is changing that.
+    pub fn next_version(&self, head: Landing, history: Option<&VerifiedHistory>) -> Option<Version> {
         let Landing { commit, number: landing } = head;
         let claims = self.report.into_iter().flat_map(|report| [report.running, report.applying]);
         let known = self.had().chain(claims.flatten().map(|claim| claim.version));
         let highest = known.filter(|version| version.commit == commit).map(|version| version.revision).max();
-        Version { landing, commit, revision: highest.map_or(0, |highest| highest.saturating_add(1)) }
+        let next = Version { landing, commit, revision: highest.map_or(0, |highest| highest.saturating_add(1)) };
+        let is_changing = self.report.is_some_and(|report| report.changing().is_some());
+        (!is_changing || self.supersedes(next, history).is_none()).then_some(next)
     }
 
     /// What an offer of the version `next` must name as given up: what the device runs, where it has begun, or may have, an

@@ -393,9 +393,9 @@ impl Device {
         Track { standing: &self.standing, report: self.report(), signed }
     }
 
-    /// The version of its next offer at `head`.
-    pub fn next_version(&self, head: Landing) -> Version {
-        self.track().next_version(head)
+    /// The version of its next offer at `head`, where one can be made.
+    pub fn next_version(&self, head: Landing, repository: &Repository) -> Option<Version> {
+        self.track().next_version(head, repository.history())
     }
 
     /// What an offer of the version `next` must name as given up.

@@ -8,6 +8,7 @@ use bellwether_core::plan::{
     FleetInput, FleetPlan, HoldNote, Landing, Member, Observed, Offer, Timing as Limits, plan_fleet,
 };
 use bellwether_schemas::api::WaitingOn;
+use bellwether_schemas::report::Report;
 use bellwether_schemas::{DeviceName, FleetName};
 use jiff::{SignedDuration, Timestamp};
 
@@ -64,8 +65,10 @@ impl World {
         };
         let unbegun = |device: &Device| {
             let offer = device.row.offer.as_ref().filter(|offer| offer.acknowledged_at.is_none());
-            let runs = |offer: &OfferRow| device.running().is_some_and(|claim| claim.version == offer.signed.version);
-            device.row.paused.is_none() && offer.is_some_and(|offer| !runs(offer))
+            let changing = device.report().and_then(Report::changing);
+            let runs = device.running().map(|claim| claim.version);
+            let is_free = |version| changing != Some(version) && runs != Some(version);
+            device.row.paused.is_none() && offer.is_some_and(|offer| is_free(offer.signed.version))
         };
         let touched = touched.iter().filter_map(|name| self.devices.get(name));
         let withdrawn = touched.filter(|device| unbegun(device) && unfounded(device));
@@ -130,7 +133,7 @@ impl World {
             // A device that git did not know there is placed by the labels it has now.
             let placing = judged.placing_labels(member, &row.enrollment, &row.entry);
             let wave_labels = placing.unwrap_or_else(|| device.facts.labels.clone());
-            let next_version = device.next_version(head);
+            let next_version = device.next_version(head, &self.repository);
             let mut observed = observed(device, &self.repository);
             if self.backlog.contains(member)
                 && let Some(offer) = &mut observed.offer
@@ -205,7 +208,7 @@ fn observed(device: &Device, repository: &Repository) -> Observed {
         last_seen: device.row.last_seen,
         running: report.and_then(|report| report.running),
         applying: report.and_then(|report| report.applying),
-        phase: report.map(|report| report.phase).unwrap_or_default(),
+        changing: report.and_then(Report::changing),
         health: report.map(|report| report.health).unwrap_or_default(),
         failure: report.and_then(|report| report.failure.clone()),
         offer: device.standing_offer(repository).map(offer),

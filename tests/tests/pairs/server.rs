@@ -123,8 +123,10 @@ impl<'l> Server<'l> {
         let track = Track { standing: &found, report: Some(report), signed };
         let history = self.history();
         let runs = |version: Version| report.running.is_some_and(|claim| claim.version == version);
+        // What it is changing to is not withdrawn: it will run it, or say how that failed.
         if let Some(offer) = &self.known.offer
             && !runs(offer.version)
+            && report.changing() != Some(offer.version)
             && !track.upholds(offer, history, Some(history))
         {
             self.known.offer = self.offer_of_running(report);
@@ -140,9 +142,11 @@ impl<'l> Server<'l> {
         }
         let outstanding = self.known.offer.as_ref().filter(|offer| !runs(offer.version));
         let heading = outstanding.map(|offer| offer.digest).or(report.running.map(|claim| claim.digest));
-        if heading != Some(target) && !failed {
-            let head = Landing { commit: *history.head(), number: history.head_number() };
-            let version = track.next_version(head);
+        let head = Landing { commit: *history.head(), number: history.head_number() };
+        if heading != Some(target)
+            && !failed
+            && let Some(version) = track.next_version(head, Some(history))
+        {
             let supersedes = track.supersedes(version, Some(history));
             self.offer(version, target, supersedes);
         }
@@ -196,7 +200,9 @@ impl<'l> Server<'l> {
         {
             unit.directed(Directive::Proceed { version: offer.version }, published);
         }
-        // However idle it says it is: a pull that was not needed does no harm.
-        unit.directed(Directive::SpecAvailable, published);
+        // What is changing would find what was published before its end was known.
+        if report.changing().is_none() {
+            unit.directed(Directive::SpecAvailable, published);
+        }
     }
 }

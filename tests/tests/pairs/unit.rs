@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use bellwether_agent_core::{Allowed, Begun, Durable, Effect, Event, Machine, Probed, Problem, Pulled};
 use bellwether_schemas::report::{Claim, Directive, Report, Reported};
 use bellwether_schemas::targets::{SignedOffer, Supersedes};
-use bellwether_schemas::{Code, Sha256Digest, codes, wire};
+use bellwether_schemas::{Code, Sha256Digest, Version, codes, wire};
 use jiff::Timestamp;
 
 use super::lines::Lines;
@@ -61,7 +61,9 @@ pub(super) struct Unit<'l> {
     floor: Option<(u64, u32)>,
     /// Everything it began, in order.
     pub(super) begun: Vec<Beginning>,
-    /// Whether it ever refused a version.
+    /// What it ran when its reconciler was restored. An old copy may publish that still, and refusing it is right.
+    pub(super) old: Option<Version>,
+    /// Whether it ever refused another version.
     pub(super) refused: bool,
 }
 
@@ -70,8 +72,8 @@ impl<'l> Unit<'l> {
         let disk = Durable::new(NONCE.to_owned());
         let machine = Machine::new(disk.clone(), Allowed::default());
         let (bad, slow, refused) = (BTreeSet::new(), false, false);
-        let (unended, begun, floor, held) = (Vec::new(), Vec::new(), None, None);
-        let mut unit = Self { lines, machine, disk, held, bad, slow, unended, floor, begun, refused };
+        let (unended, begun, floor, held, old) = (Vec::new(), Vec::new(), None, None, None);
+        let mut unit = Self { lines, machine, disk, held, bad, slow, unended, floor, begun, old, refused };
         unit.start(None);
         unit
     }
@@ -132,8 +134,8 @@ impl<'l> Unit<'l> {
             let before = self.machine.memory().clone();
             let effects = self.machine.handle(event, NOW);
             self.note_beginning(&before, published);
-            let failure = self.machine.memory().failure.as_ref().map(|failure| failure.code.clone());
-            self.refused |= failure.is_some_and(|code| REFUSALS.iter().any(|refusal| code == refusal.as_str()));
+            let failure = self.machine.memory().failure.as_ref().filter(|failure| failure.version != self.old);
+            self.refused |= failure.is_some_and(|failure| REFUSALS.iter().any(|code| failure.code == code.as_str()));
             events.extend(effects.into_iter().filter_map(|effect| self.carry_out(effect, published)));
         }
     }

@@ -76,7 +76,22 @@ fn the_revision_is_above_every_offer_at_the_head_that_anything_tells_of() {
         ("it began one, and that failed", vec![], report(Some(second), Some(known(3, 2))), 3),
     ] {
         let track = Track { standing: &NORMAL, report: Some(&report), signed };
-        assert_eq!(track.next_version(head()), known(3, revision), "{what}");
+        assert_eq!(track.next_version(head(), Some(&WORLD.history)), Some(known(3, revision)), "{what}");
+    }
+}
+
+#[test]
+fn nothing_is_offered_while_what_it_must_give_up_is_changing() {
+    let begun = |version| Report { applying: Some(claim(version)), ..report(Some(known(1, 0)), Some(version)) };
+    let asks = |version| Report { begun: Some(known(1, 0)), ..begun(version) };
+    for (what, signed, report, expected) in [
+        ("a lost one is being applied", vec![], begun(lost(3, 1)), None),
+        ("a known one is, and a lost one was signed", vec![lost(4, 0)], begun(known(2, 0)), None),
+        ("a known one is, and needs no giving up", vec![], begun(known(2, 0)), Some(known(3, 0))),
+        ("a lost one waits for the word to be applied", vec![], asks(lost(3, 1)), Some(known(3, 0))),
+    ] {
+        let track = Track { standing: &NORMAL, report: Some(&report), signed };
+        assert_eq!(track.next_version(head(), Some(&WORLD.history)), expected, "{what}");
     }
 }
 

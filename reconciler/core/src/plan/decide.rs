@@ -52,13 +52,13 @@ fn act(sheet: &mut Sheet<'_>, i: usize, stopped: bool) -> Action {
     let outstanding = observed.outstanding().copied();
     let unbegun = outstanding.filter(|offer| !observed.has_begun(offer));
     let heading = outstanding.map(|offer| offer.digest).or(observed.running.map(|running| running.digest));
-    let live = row.contact == Contact::Live;
+    let next = row.member.next_version.filter(|_| row.contact == Contact::Live && !stopped);
     let (target, complete) = (row.target(), sheet.record.is_complete());
-    let (action, offered) = match (goal, unbegun) {
+    let (action, offered) = match (goal, unbegun, next) {
         // What failed on it does not stay published: a device that loses its memory shall not find it again.
         _ if row.note.failed.is_some() && observed.gave_up_its_offer() => (Action::Withdraw, row.note.offered),
         // On its way, or there.
-        (Some(goal), _) if heading == Some(goal.digest) => {
+        (Some(goal), ..) if heading == Some(goal.digest) => {
             // A device that comes back after a long time shall not find what may have failed elsewhere meanwhile.
             let withdrawn = stopped || (row.contact == Contact::Stale && goal.is_target && !complete);
             match unbegun {
@@ -67,17 +67,16 @@ fn act(sheet: &mut Sheet<'_>, i: usize, stopped: bool) -> Action {
             }
         }
         // It runs what it shall, and is not to leave it.
-        (Some(goal), Some(_)) if observed.runs(goal.digest) => (Action::Withdraw, false),
-        (Some(goal), None) if observed.runs(goal.digest) && observed.applying.is_none() => {
+        (Some(goal), Some(_), _) if observed.runs(goal.digest) => (Action::Withdraw, false),
+        (Some(goal), None, _) if observed.runs(goal.digest) && observed.applying.is_none() => {
             (Action::None, row.note.offered)
         }
-        (Some(goal), _) if live && !stopped => {
+        (Some(goal), _, Some(version)) => {
             let Goal { template, digest, soak, is_target } = goal;
-            let version = row.member.next_version;
             (Action::Offer { version, template, digest, soak }, row.note.offered || is_target)
         }
         // An offer that nothing stands behind any more; what leads to stable may stay.
-        (_, Some(offer)) if stopped || Some(offer.digest) != stable(sheet, row) => {
+        (_, Some(offer), _) if stopped || Some(offer.digest) != stable(sheet, row) => {
             (Action::Withdraw, row.note.offered && Some(offer.digest) != target)
         }
         _ => (Action::None, row.note.offered),
@@ -140,6 +139,11 @@ fn reason(sheet: &Sheet<'_>, placement: &Placement, i: usize, action: &Action) -
         && let Some(failure) = observed.failure_of(offer).filter(|_| Some(offer.digest) == stable(sheet, row))
     {
         return Some(WaitingOn::Failed { version: offer.version, failure: Some(failure.clone()) });
+    }
+    // What it is changing has to end before anything can be said to be given up.
+    if let Some(begun) = observed.applying.filter(|_| row.member.next_version.is_none()) {
+        let since = observed.last_progress.or(observed.last_seen).unwrap_or(observed.enrolled_at);
+        return Some(WaitingOn::InFlight { version: begun.version, since });
     }
     let place = row.note.wave.or(placement.wave_of(i)).unwrap_or(sheet.all_waves().saturating_sub(1));
     sheet.stop().or_else(|| waits_for(sheet, place))

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_schemas::api::{Condition, RolloutState, WaitingOn, WaveView};
 use bellwether_schemas::manifest::{Labels, Rollout};
-use bellwether_schemas::report::{Claim, Failure, Health, Phase};
+use bellwether_schemas::report::{Claim, Failure, Health};
 use bellwether_schemas::{CommitId, DeviceName, FleetName, Seconds, Sha256Digest, Version, WaveName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -100,8 +100,8 @@ pub struct Member {
     pub target: Result<Sha256Digest, String>,
     /// The digest rendered from `record.stable`; `None` where there is no stable yet.
     pub stable: Option<Result<Sha256Digest, String>>,
-    /// The version that an offer made now would have.
-    pub next_version: Version,
+    /// The version that an offer made now would have; none while it cannot be said what the offer would give up.
+    pub next_version: Option<Version>,
     /// What is known about it.
     pub observed: Observed,
 }
@@ -117,8 +117,8 @@ pub struct Observed {
     pub running: Option<Claim>,
     /// What it says it applies.
     pub applying: Option<Claim>,
-    /// Where its agent is.
-    pub phase: Phase,
+    /// The version that it is past the point of no return with, as it says, and not at its end.
+    pub changing: Option<Version>,
     /// Whether what it runs passes its probes.
     pub health: Health,
     /// Its last failure.

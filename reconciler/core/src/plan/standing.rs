@@ -2,7 +2,7 @@
 
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::manifest::Wave;
-use bellwether_schemas::report::{Failure, FailureKind, Health, Phase};
+use bellwether_schemas::report::{Failure, FailureKind, Health};
 use bellwether_schemas::{DeviceName, Seconds, Sha256Digest, Version};
 use jiff::Timestamp;
 
@@ -98,9 +98,7 @@ impl Observed {
 
     /// Whether it passed the point of no return with `offer`.
     pub(super) fn has_begun(&self, offer: &Offer) -> bool {
-        let changes = matches!(self.phase, Phase::Probing | Phase::Soaking | Phase::RollingBack);
-        let applies = self.applying.is_some_and(|applying| applying.version == offer.version);
-        offer.acknowledged_at.is_some() || (changes && applies)
+        offer.acknowledged_at.is_some() || self.changing == Some(offer.version)
     }
 
     pub(super) fn runs(&self, digest: Sha256Digest) -> bool {

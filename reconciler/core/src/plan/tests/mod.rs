@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_schemas::api::{Condition, RolloutState, WaitingOn};
 use bellwether_schemas::manifest::{Gate, LabelSelector, Rollout, Wave};
-use bellwether_schemas::report::{Claim, Failure, FailureKind, Health, Phase};
+use bellwether_schemas::report::{Claim, Failure, FailureKind, Health};
 use bellwether_schemas::{Percent, Seconds, Sha256Digest, Version};
 use jiff::{SignedDuration, Timestamp};
 
@@ -64,6 +64,8 @@ struct Device {
     ring: String,
     online: bool,
     observed: Observed,
+    /// Whether it is changing what its next offer would have to give up.
+    changes: bool,
 }
 
 /// A fleet with its clock, devices and git; it executes each plan as the reconciler does.
@@ -127,14 +129,14 @@ impl Sim {
             last_seen: Some(self.now),
             running: None,
             applying: None,
-            phase: Phase::Idle,
+            changing: None,
             health: Health::Unknown,
             failure: None,
             offer: None,
             last_progress: None,
             paused: None,
         };
-        self.devices.insert(name.to_owned(), Device { ring: ring.to_owned(), online: true, observed });
+        self.devices.insert(name.to_owned(), Device { ring: ring.to_owned(), online: true, observed, changes: false });
     }
 
     /// A new template commit.
@@ -161,12 +163,13 @@ impl Sim {
 
     fn members(&self) -> Vec<Member> {
         let stable = self.record.as_ref().and_then(|record| record.stable);
+        let next = Version { landing: self.head, commit: landing(self.head).commit, revision: self.offers };
         let member = |(name, device): (&String, &Device)| Member {
             device: name.parse().unwrap(),
             wave_labels: [("ring".to_owned(), device.ring.clone())].into(),
             target: self.render(self.target, device),
             stable: stable.map(|stable| self.render(stable.number, device)),
-            next_version: Version { landing: self.head, commit: landing(self.head).commit, revision: self.offers },
+            next_version: (!device.changes).then_some(next),
             observed: device.observed.clone(),
         };
         self.devices.iter().map(member).collect()
@@ -252,7 +255,7 @@ impl Sim {
             offer.acknowledged_at = Some(now);
             let (version, template, digest) = (offer.version, offer.template, offer.digest);
             observed.applying = Some(Claim { version, template, digest });
-            (observed.phase, observed.last_progress) = (Phase::Applying, Some(now));
+            (observed.changing, observed.last_progress) = (Some(version), Some(now));
         }
     }
 
@@ -262,7 +265,7 @@ impl Sim {
         for name in names {
             let observed = &mut self.device(name).observed;
             observed.running = observed.applying.take();
-            (observed.phase, observed.health, observed.failure) = (Phase::Committed, Health::Healthy, None);
+            (observed.changing, observed.health, observed.failure) = (None, Health::Healthy, None);
         }
     }
 
@@ -282,8 +285,8 @@ impl Sim {
             let at = self.now;
             let observed = &mut self.device(name).observed;
             let claim = observed.applying.take();
+            observed.changing = None;
             let (version, digest) = claim.map(|claim| (claim.version, claim.digest)).unzip();
-            observed.phase = Phase::RolledBack;
             let (code, message) = ("BW-0601".to_owned(), "probe web: connection refused".to_owned());
             observed.failure = Some(Failure { version, digest, kind: FailureKind::RolledBack, code, message, at });
         }

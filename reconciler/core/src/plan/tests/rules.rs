@@ -34,6 +34,24 @@ fn an_offer_carries_version_template_digest_and_soak() {
 }
 
 #[test]
+fn a_device_that_is_changing_what_it_must_give_up_is_awaited_and_holds_its_wave() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.commit(2, "two");
+    let lost = Version { landing: 9, commit: landing(9).commit, revision: 0 };
+    let claim = Claim { version: lost, template: lost.commit, digest: Sha256Digest::of(b"lost") };
+    sim.device("c1").changes = true;
+    sim.device("c1").observed.applying = Some(claim);
+    let plan = sim.plan();
+    assert_eq!(offered(&plan), ["c2"]);
+    assert!(matches!(why(&plan, "c1"), WaitingOn::InFlight { version, .. } if *version == lost), "{plan:#?}");
+    sim.apply(&["c2"]);
+    assert_eq!(offered(&sim.plan()), [""; 0], "c1 is not done");
+    // It ended, and is offered what it shall run.
+    (sim.device("c1").changes, sim.device("c1").observed.applying) = (false, None);
+    assert_eq!(offered(&sim.plan()), ["c1"]);
+}
+
+#[test]
 fn a_wave_soaks_before_the_next_one_opens() {
     let mut sim = Sim::settled(canary_then_rest(), &FIVE);
     sim.rollout.waves[0].soak = Seconds::new(60);
