@@ -171,6 +171,7 @@ fn text(path: &str, content: &str) -> String {
         Some("fleets") => "Fleet",
         Some("rollouts") => "Rollout",
         Some("resumes") => "Resume",
+        Some("devices") => "Device",
         other => panic!("{other:?} is no folder of these tests"),
     };
     let stem = path.rsplit('/').next().and_then(|file| file.strip_suffix(".yaml")).expect("a manifest");
