@@ -334,16 +334,6 @@ mod tests {
     }
 
     #[test]
-    fn the_installers_address_follows_from_the_others() {
-        let address = |more: &str| load(&format!("{MINIMAL}{more}")).expect("a configuration").enroll_address();
-        let advertised = "advertise: {devices: \"https://b.example:8441\", updates: \"https://b.example:8442\"}\n";
-        assert_eq!(address(advertised).expect("an address"), "https://b.example:8440");
-        assert_eq!(address("listen: {enroll: \"10.0.0.5:99\"}\n").expect("an address"), "https://10.0.0.5:99");
-        assert_eq!(address("advertise: {enroll: \"https://x:1/\"}\n").expect("an address"), "https://x:1");
-        assert!(address("").is_err());
-    }
-
-    #[test]
     fn a_password_in_the_address_of_the_state_is_refused_without_being_repeated() {
         for state in [
             "postgres://bellwether:hunter2@db/bellwether",
@@ -357,6 +347,16 @@ mod tests {
         }
         let peer = load(&format!("{MINIMAL}state: postgres://bellwether@db/bellwether\n")).expect("a configuration");
         assert_eq!(peer.state, "postgres://bellwether@db/bellwether");
+    }
+
+    #[test]
+    fn the_installers_address_follows_from_the_others() {
+        let address = |more: &str| load(&format!("{MINIMAL}{more}")).expect("a configuration").enroll_address();
+        let advertised = "advertise: {devices: \"https://b.example:8441\", updates: \"https://b.example:8442\"}\n";
+        assert_eq!(address(advertised).expect("an address"), "https://b.example:8440");
+        assert_eq!(address("listen: {enroll: \"10.0.0.5:99\"}\n").expect("an address"), "https://10.0.0.5:99");
+        assert_eq!(address("advertise: {enroll: \"https://x:1/\"}\n").expect("an address"), "https://x:1");
+        assert!(address("").is_err());
     }
 
     #[test]

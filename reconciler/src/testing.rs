@@ -169,9 +169,9 @@ fn text(path: &str, content: &str) -> String {
         Some("trust") => "TrustPolicy",
         Some("enrollments") => "Enrollment",
         Some("fleets") => "Fleet",
+        Some("devices") => "Device",
         Some("rollouts") => "Rollout",
         Some("resumes") => "Resume",
-        Some("devices") => "Device",
         other => panic!("{other:?} is no folder of these tests"),
     };
     let stem = path.rsplit('/').next().and_then(|file| file.strip_suffix(".yaml")).expect("a manifest");

@@ -196,6 +196,10 @@ fn a_factory_certificate_lets_its_device_in_and_back_in_under_one_name() {
     device.start();
     wait_current(&site, &ours.name);
     assert!(site.views().len() <= 2, "no second device came of it");
+    let with_old = client(&first.ca, Some(&first));
+    let asked = with_old.get(format!("{}/devices/{}/timestamp.json", first.updates, ours.name)).send();
+    let (status, body) = answer(asked.expect("an answer"));
+    assert!(status == 403 && body.contains("BW-0332"), "the first use of the new one retired the old: {status} {body}");
 
     // Removing the authority ends new enrollments and throws nobody out; a Device manifest does.
     enact(&site, "", "No more widgets");

@@ -47,7 +47,8 @@ fn what_is_wrong_with_it_is_shown_with_its_place() {
     let fleet = "apiVersion: bellwether/v1\nkind: Fleet\nmetadata: {name: device.kiosk}\nspec:\n  selector: {}\n  template: \
                  {probes: none}\n";
     sandbox.write("fleets/device.kiosk.yaml", fleet);
-    let hold = "apiVersion: bellwether/v1\nkind: Hold\nmetadata: {name: stop}\nspec: {fleets: [device.nobody], reason: x}\n";
+    let hold =
+        "apiVersion: bellwether/v1\nkind: Hold\nmetadata: {name: stop}\nspec: {fleets: [device.nobody], reason: x}\n";
     sandbox.write("holds/stop.yaml", hold);
     let ran = sandbox.bellwether(&["validate"]);
     assert_eq!(ran.code, Some(1), "{}", ran.out);

@@ -13,8 +13,7 @@ use axum::{Router, middleware};
 use bellwether_core::admission::Admissions;
 use bellwether_core::plan::{Advice, device_advice};
 use bellwether_schemas::api::{
-    ClaimKind, CommitView, Condition, DeviceView, MissingCommit, RepositoryView, RequestView, RolloutState,
-    RolloutView, Stand, Summary, Updated,
+    CommitView, Condition, DeviceView, RepositoryView, RequestView, RolloutState, RolloutView, Summary, Updated,
 };
 use bellwether_schemas::select::DeviceSelector;
 use bellwether_schemas::{EnrollmentName, Sha256Digest};

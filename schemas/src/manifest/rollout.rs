@@ -52,11 +52,7 @@ impl Default for Rollout {
     fn default() -> Self {
         Self {
             after: Vec::new(),
-            waves: vec![
-                Wave::of_percent("canary", 5),
-                Wave::of_percent("early", 25),
-                Wave::of_percent("broad", 100),
-            ],
+            waves: vec![Wave::of_percent("canary", 5), Wave::of_percent("early", 25), Wave::of_percent("broad", 100)],
             max_failure_rate: Percent::whole(2),
             min_failures: 3,
             min_healthy: 1,

@@ -3,7 +3,9 @@
 //! In: [`VerifiedLanding`]s, in order, and the objects they name. Out: manifests that count, fleets with their template
 //! commits, devices with their labels. The cost of a landing grows with what it changed.
 
+mod inputs;
 mod inventory;
+mod problems;
 #[cfg(test)]
 mod tests;
 
@@ -13,14 +15,15 @@ use std::sync::Arc;
 
 use bellwether_schemas::diagnostic::Diagnostic;
 use bellwether_schemas::manifest::{AnyManifest, Approval, Fleet, Hold, Kind, Resume, Rollout};
-use bellwether_schemas::{CommitId, DeviceName, EntryId, FleetName, ObjectId, Sha256Digest, WaveName, codes, yaml};
+use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Sha256Digest, WaveName, codes, yaml};
 
-use crate::admission::Proof;
 use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
 use crate::plan::Landing;
 use crate::verify::{TreeEntry, VerifiedLanding};
 
+use inputs::{facts_digest, inputs, members, source_paths};
 pub use inventory::{EntryKey, Facts, Inventory, Subject};
+pub use problems::{changed_proof, unused_template};
 
 /// A manifest file: what counts of it, and what is wrong with it.
 #[derive(Debug, Clone)]
@@ -472,25 +475,6 @@ fn parse(objects: &dyn ObjectSource, path: &str, entry: &TreeEntry) -> Result<Pa
     Ok(Parsed { manifest: yaml::parse(path, &text), blob })
 }
 
-/// An entry that lists another token or key than the one that it was first listed with.
-pub fn changed_proof(path: &str, entry: &EntryId, listed: &Proof) -> Diagnostic {
-    let (code, what) = match listed {
-        Proof::Token { .. } => (codes::TOKEN_CHANGED, "token"),
-        Proof::Key { .. } => (codes::KEY_CHANGED, "key"),
-    };
-    let why = format!("entry {entry} had another {what} before, which it keeps; a new {what} needs an id of its own");
-    Diagnostic::error(code, path, why)
-}
-
-/// A device that these fleets select, so that its own template counts for nothing.
-pub fn unused_template(device: &DeviceName, fleets: &[FleetName]) -> Diagnostic {
-    let names: Vec<_> = fleets.iter().map(FleetName::as_str).collect();
-    let (noun, verb) = if fleets.len() == 1 { ("fleet", "selects") } else { ("fleets", "select") };
-    let why = format!("the {noun} {} {verb} {device}, so its own template does not count", names.join(" and "));
-    let hint = "remove spec.template, or narrow the selector or the labels so that no fleet selects the device";
-    Diagnostic::error(codes::OWN_TEMPLATE_UNUSED, &FleetName::of_device(device).path(), why).hint(hint)
-}
-
 /// Whether `path` lies in a folder of manifests and is meant to be one.
 fn is_manifest_folder(path: &str) -> bool {
     let Some((folder, rest)) = path.split_once('/') else { return false };
@@ -500,41 +484,4 @@ fn is_manifest_folder(path: &str) -> bool {
 
 fn is_content(path: &str) -> bool {
     path.starts_with("files/") || path.starts_with("artifacts/")
-}
-
-fn source_paths(fleet: &Fleet) -> impl Iterator<Item = &str> {
-    let files = fleet.template.files.iter().filter_map(|file| file.source.as_deref());
-    files.chain(fleet.template.artifacts.iter().filter_map(|artifact| artifact.source.path.as_deref()))
-}
-
-fn members(fleet: &Fleet, inventory: &Inventory, subjects: &BTreeSet<Subject>) -> BTreeMap<Subject, Sha256Digest> {
-    subjects
-        .iter()
-        .filter_map(|subject| {
-            let facts = inventory.subject_facts(subject);
-            fleet.selector.matches(&facts.labels).then(|| (subject.clone(), facts_digest(&facts)))
-        })
-        .collect()
-}
-
-fn facts_digest(facts: &Facts) -> Sha256Digest {
-    let text = serde_json::to_vec(&(&facts.labels, &facts.vars)).expect("labels and variables are JSON already");
-    Sha256Digest::of(&text)
-}
-
-/// The digest of a fleet's inputs: its manifest, the contents it names, and the labels and variables of its members.
-fn inputs(
-    blob: &ObjectId,
-    sources: &BTreeMap<String, TreeEntry>,
-    members: &BTreeMap<Subject, Sha256Digest>,
-) -> Sha256Digest {
-    let sources: Vec<_> = sources.iter().map(|(path, entry)| (path, entry.id)).collect();
-    let members: Vec<_> = members
-        .iter()
-        .map(|(subject, facts)| match subject {
-            Subject::Device(device) => ("device", device.as_str(), facts),
-            Subject::Unnamed(enrollment, _) => ("unnamed", enrollment.as_str(), facts),
-        })
-        .collect();
-    Sha256Digest::of(&serde_json::to_vec(&(blob, sources, members)).expect("texts and ids are JSON"))
 }

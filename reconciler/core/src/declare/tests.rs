@@ -48,7 +48,7 @@ fn begin() -> Story {
 
 /// The fleets that claim a device, by what git knows of it.
 fn fleets_of(story: &Story, device: &str) -> Vec<String> {
-    let device: bellwether_schemas::DeviceName = name(device);
+    let device: DeviceName = name(device);
     let facts = story.declared.inventory().subject_facts(&Subject::Device(device.clone()));
     story.declared.fleets_of(&device, &facts).into_iter().map(ToString::to_string).collect()
 }

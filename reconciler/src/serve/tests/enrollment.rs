@@ -86,8 +86,8 @@ async fn a_device_that_waits_in_vain_is_told_the_repositorys_condition() {
     let (url, branch, why) = (String::new(), "main".to_owned(), why.to_owned());
     let repository = Some(RepositoryView { url, branch, head: None, condition, why });
     world.views.send_replace(Arc::new(Views { repository, ..Views::default() }));
-    let error =
-        enrollment(&world.shared, &domain(), settings(world.dir.path(), None).advertise, Arc::default()).no_history();
+    let advertise = settings(world.dir.path(), None).advertise;
+    let error = enrollment(&world.shared, &domain(), advertise, Arc::default()).no_history();
     assert_eq!(error.code, codes::RECONCILER_BUSY);
     assert!(error.message.contains("Stalled (BW-0221)") && !error.message.contains("secret"), "{}", error.message);
 }

@@ -117,7 +117,7 @@ async fn taken_back_it_takes_part_again_unless_it_has_removed_everything() {
     let (mut site, running) = leaving(&mut git).await;
     told(&mut site);
     site.world.published([(name("edge-1"), 2)], site.now);
-    // Deleting the file says nothing.
+    // Leaving it out says nothing.
     git.land(&[("devices/edge-1.yaml", "{labels: {a: b}}")]);
     site.fetch(&git);
     site.pass(&[]).await.expect("stored");
