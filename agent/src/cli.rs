@@ -22,7 +22,7 @@ use crate::enroll::{self, EnrollError, Invitation, News, Right};
 use crate::head;
 use crate::log;
 use crate::run::{self, RunError};
-use crate::state_dir::{self, StateDir, StateError};
+use crate::state_dir::{self, Decommissioned, StateDir, StateError};
 
 /// Keeps this device at what its signed targets say.
 #[derive(Debug, Parser)]
@@ -259,6 +259,11 @@ fn run_agent(args: RunArgs) -> Result<(), Message> {
         message(code, &error)
     };
     let state = StateDir::lock(&args.state).map_err(|e| failed(e.into()))?;
+    if let Some(Decommissioned { device, at }) = state_dir::load_decommissioned(&args.state).map_err(|e| failed(e.into()))? {
+        state.forget_all(&device, at).map_err(|e| failed(e.into()))?;
+        tracing::info!("{device} was decommissioned at {at}: there is nothing to do");
+        return Ok(());
+    }
     let runtime = runtime()?;
     let ended = runtime.block_on(run::run(state, args.root, allowed)).map_err(failed);
     let why = ended.as_ref().err().map(|message| format!("{}: {}", message.code, message.text));
@@ -272,6 +277,14 @@ fn run_agent(args: RunArgs) -> Result<(), Message> {
 fn show_status(args: &StatusArgs) -> Result<(), Message> {
     let damaged =
         |e: crate::disk::DiskError| Message { code: codes::AGENT_STATE.to_string(), text: chain(&e), hint: None };
+    if let Some(Decommissioned { device, at }) = state_dir::load_decommissioned(&args.state).map_err(damaged)? {
+        let text = match args.output {
+            Output::Json => serde_json::json!({ "device": device, "decommissioned": at }).to_string(),
+            Output::Text => format!("device     {device}\nphase      decommissioned at {at}: keys and state are removed"),
+        };
+        let _ = writeln!(std::io::stdout(), "{text}");
+        return Ok(());
+    }
     let Some(mut status) = state_dir::load_status(&args.state).map_err(damaged)? else {
         let enrolled = state_dir::load_identity(&args.state).map_err(damaged)?.is_some();
         let text = if enrolled { "the agent has not run yet" } else { "the device is not enrolled" };

@@ -168,6 +168,8 @@ pub(crate) async fn enroll(
         state.forget_metadata()?;
         state.store_trust(&trust)?;
     }
+    // Before there is a new key: with this an agent would remove it.
+    state.forget_decommissioned()?;
     state.store_identity(&identity)?;
     disk::remove(&state.path().join("pending.json"))?;
     Ok(identity.device)

@@ -245,6 +245,9 @@ fn check_binding(role: &Targets, device: &DeviceName) -> Result<Binding, Problem
     }
     match (&binding.offer, role.targets.get(SPEC_TARGET)) {
         (None, None) => Ok(binding),
+        (Some(_), _) if binding.decommission => {
+            Err(reject("targets.json: it offers something to a device that shall remove everything"))
+        }
         (Some(offer), Some(spec)) if sha256(spec) == Some(offer.digest) => Ok(binding),
         _ => Err(reject("targets.json: the offer and spec.json do not belong together")),
     }
@@ -262,7 +265,8 @@ impl Verified {
 
     /// Fetches the spec that is offered, and checks that the metadata lists all that it needs.
     pub(crate) async fn load_offer(&self, source: &impl Source, scratch: &Path) -> Result<Pulled, Problem> {
-        let Some(offer) = &self.binding.offer else { return Ok(Pulled { offer: None }) };
+        let decommission = self.binding.decommission;
+        let Some(offer) = &self.binding.offer else { return Ok(Pulled { offer: None, decommission }) };
         let unusable = |why: String| Problem::transient(codes::SPEC_UNUSABLE, why);
         let length = self.targets.targets.get(SPEC_TARGET).map_or(0, |target| target.length);
         if length > MAX_SPEC as u64 {
@@ -273,7 +277,7 @@ impl Verified {
         let read = std::fs::read(scratch);
         let bytes = read.map_err(|e| unusable(format!("cannot read {}: {e}", scratch.display())))?;
         let spec = self.check_spec(offer, &bytes)?;
-        Ok(Pulled { offer: Some(Box::new((offer.clone(), spec))) })
+        Ok(Pulled { offer: Some(Box::new((offer.clone(), spec))), decommission })
     }
 
     fn check_spec(&self, offer: &SignedOffer, bytes: &[u8]) -> Result<DeviceSpec, Problem> {

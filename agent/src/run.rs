@@ -87,6 +87,8 @@ struct Agent {
     link_trouble: Option<String>,
     clock_trouble: Option<String>,
     failure: Option<Failure>,
+    /// The reconciler knows that everything is removed: keys and state go, and the agent ends.
+    is_dismissed: bool,
     /// A head record that the accepted root does not answer for; the next pull may bring a newer root.
     unanswered_head: Option<Vec<u8>>,
     shown: Vec<u8>,
@@ -104,6 +106,11 @@ pub(crate) async fn run(state: StateDir, root: PathBuf, allowed: Allowed) -> Res
     agent.supervisor.ready();
     loop {
         agent.supervisor.alive(Instant::now());
+        if agent.is_dismissed {
+            session.abort();
+            // What works in the background holds the state directory as well, and ends with the runtime.
+            return Ok(agent.state.forget_all(&agent.identity.device, clock::now(agent.verified).0)?);
+        }
         tokio::select! {
             Some(event) = done.recv() => agent.worked(event)?,
             Some(link) = links.recv() => agent.linked(link)?,
@@ -145,6 +152,7 @@ impl Agent {
             clock_trouble: None,
             failure: None,
             unanswered_head: None,
+            is_dismissed: false,
             shown: Vec::new(),
         };
         Ok((agent, done))
@@ -192,6 +200,8 @@ impl Agent {
             }
             Effect::Probe { purpose, how, digest } => self.start_probes(purpose, how, digest),
             Effect::WakeAt(at) => self.wakes.push(at),
+            Effect::Clear => self.start_blocking(Event::Cleared, Applier::remove_all),
+            Effect::Forget => self.is_dismissed = true,
         }
         Ok(())
     }
@@ -265,7 +275,8 @@ impl Agent {
             | Event::Staged(Err(p))
             | Event::Applied(Err(NotApplied { problem: p, .. }))
             | Event::Undone(Err(p))
-            | Event::Committed(Err(p)) => tracing::warn!(code = %p.code, "{}", p.message),
+            | Event::Committed(Err(p))
+            | Event::Cleared(Err(p)) => tracing::warn!(code = %p.code, "{}", p.message),
             Event::Probed(Probed { purpose, result: Err(p) }) => {
                 tracing::warn!(code = %p.code, ?purpose, "{}", p.message);
             }
@@ -296,6 +307,9 @@ impl Agent {
             }
             Link::Down(problem) => {
                 self.session = None;
+                if problem.code == codes::DEVICE_DECOMMISSIONED {
+                    self.handle(Event::Dismissed)?;
+                }
                 tracing::warn!(code = %problem.code, "{}", problem.message);
                 self.link_trouble = Some(problem.to_string());
                 self.refresh_identity();

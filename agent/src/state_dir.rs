@@ -9,6 +9,7 @@
 //! committed.json  what is placed on the device; journal.json: a change of it that is under way
 //! content/<sha256>, specs/<digest>.json
 //! status.json     for people
+//! decommissioned.json  alone: the device removed everything, and its keys
 //! ```
 
 use std::fs::File;
@@ -16,11 +17,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bellwether_agent_core::{Durable, Status};
+use bellwether_schemas::name::DeviceName;
+use jiff::Timestamp;
 use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, DiskError};
 use crate::identity::Identity;
 use crate::trust::{Metadata, Trust};
+
+const DECOMMISSIONED: &str = "decommissioned.json";
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +144,55 @@ impl StateDir {
     }
 }
 
+/// What is left of a device that was decommissioned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Decommissioned {
+    /// The device.
+    pub(crate) device: DeviceName,
+    /// When its keys were removed.
+    pub(crate) at: Timestamp,
+}
+
+impl StateDir {
+    /// Removes keys and state, and leaves a word of it. Where that breaks off, the next call goes on.
+    pub(crate) fn forget_all(&self, device: &DeviceName, at: Timestamp) -> Result<(), DiskError> {
+        if load_decommissioned(&self.path)?.is_none() {
+            disk::replace_json(&self.file(DECOMMISSIONED), &Decommissioned { device: device.clone(), at })?;
+        }
+        // The key first.
+        for name in [
+            "identity.json",
+            "pending.json",
+            "memory.json",
+            "trust.json",
+            "metadata.json",
+            "head.json",
+            "committed.json",
+            "status.json",
+            "spec.json",
+        ] {
+            disk::remove(&self.file(name))?;
+        }
+        for dir in ["content", "specs"].map(|name| self.file(name)) {
+            for entry in std::fs::read_dir(&dir).map_err(DiskError::io("list", &dir))?.flatten() {
+                disk::remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The device is enrolled anew.
+    pub(crate) fn forget_decommissioned(&self) -> Result<(), DiskError> {
+        disk::remove(&self.file(DECOMMISSIONED))
+    }
+}
+
+/// What is left of a device that was decommissioned; needs no lock.
+pub(crate) fn load_decommissioned(state: &Path) -> Result<Option<Decommissioned>, DiskError> {
+    disk::read_json(&state.join(DECOMMISSIONED))
+}
+
 /// The status that a running agent wrote last; needs no lock.
 pub(crate) fn load_status(state: &Path) -> Result<Option<Status>, DiskError> {
     disk::read_json(&state.join("status.json"))
@@ -199,5 +254,27 @@ mod tests {
         assert!(matches!(state.load_memory(), Err(StateError::Disk(DiskError::Damaged { .. }))));
         drop(state);
         assert!(!is_in_use(dir.path()));
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_a_word_and_nothing_that_could_be_used() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = StateDir::lock(dir.path()).expect("locked");
+        state.load_memory().expect("a memory");
+        for name in ["identity.json", "pending.json", "head.json", "content/x", "specs/y.json"] {
+            std::fs::write(dir.path().join(name), "{}").expect("written");
+        }
+        let device = "edge-1".parse().expect("a name");
+        let at = Timestamp::from_second(1_800_000_000).expect("a time");
+        for later in [at, Timestamp::MAX] {
+            state.forget_all(&device, later).expect("forgotten");
+        }
+        let mut left: Vec<_> = std::fs::read_dir(dir.path()).expect("listed").flatten().map(|e| e.file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["content", "decommissioned.json", "lock", "specs"]);
+        assert_eq!(std::fs::read_dir(dir.path().join("content")).expect("listed").count(), 0);
+        assert_eq!(load_decommissioned(dir.path()).expect("readable"), Some(Decommissioned { device, at }));
+        state.forget_decommissioned().expect("removed");
+        state.load_memory().expect("it may begin anew");
     }
 }

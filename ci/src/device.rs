@@ -2,6 +2,7 @@
 
 mod approve;
 mod choice;
+mod decommission;
 mod resume;
 mod revoke;
 
@@ -15,6 +16,8 @@ use crate::output::Output;
 pub(crate) enum DeviceCommand {
     /// Let a device in that waits for approval, by the fingerprint of its key
     Approve(approve::ApproveArgs),
+    /// Have a device remove everything that was placed on it, and its keys; or take that back
+    Decommission(decommission::DecommissionArgs),
     /// End the pause of devices by force: git overrules what they run
     Resume(resume::ResumeArgs),
     /// Refuse every certificate of a device, or let it in again
@@ -24,6 +27,7 @@ pub(crate) enum DeviceCommand {
 pub(crate) fn run(command: &DeviceCommand, output: Output) -> Result<(), Failure> {
     match command {
         DeviceCommand::Approve(args) => approve::run(args, output),
+        DeviceCommand::Decommission(args) => decommission::run(args, output),
         DeviceCommand::Resume(args) => resume::run(args, output),
         DeviceCommand::Revoke(args) => revoke::run(args, output),
     }

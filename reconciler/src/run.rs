@@ -167,7 +167,8 @@ impl Reconciler {
             world.rewrite_record(row, now);
         }
 
-        let admitted = world.repository.declared().map(|declared| declared.inventory().admissions().clone());
+        world.take_decommissioned(publisher.decommissioned().await?);
+        let admitted = world.admissions();
         let (admissions, admissions_seen) = watch::channel(admitted);
         let (void, void_seen) = watch::channel(publisher.void_tokens());
         let (views, views_seen) = watch::channel(Arc::new(world.views(&url, false, now)));

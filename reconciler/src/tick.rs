@@ -131,6 +131,8 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: &mut Inbox, now: 
     }
 
     keep_spent(world, outlets).await;
+    let departed = record_departures(world, outlets).await;
+    announce_admissions(world, outlets);
     world.plan(&outlets.domain, now);
     let reporters: Vec<DeviceName> = replies.iter().map(|(device, ..)| device.clone()).collect();
     world.acknowledge(&reporters, now);
@@ -154,7 +156,7 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: &mut Inbox, now: 
         let _ = reply.send(answer);
     }
     // A store that fails keeps nobody from an answer: all would come back at once, and for nothing.
-    published.map(drop)
+    published.map(drop).and(departed)
 }
 
 fn take_fetched(world: &mut World, outcome: Fetched, now: Timestamp) {
@@ -280,12 +282,27 @@ async fn settle_void_tokens(world: &mut World, outlets: &Outlets) -> Result<(), 
     Ok(())
 }
 
+/// Writes down which devices left, as the history asked, or came back; then it counts, and the listeners are told.
+async fn record_departures(world: &mut World, outlets: &Outlets) -> Result<(), TickError> {
+    let departures = world.departures();
+    if departures.is_empty() {
+        return Ok(());
+    }
+    for (device, record) in departures {
+        match record {
+            Some(record) => outlets.publisher.store_decommissioned(&record).await?,
+            None => outlets.publisher.forget_decommissioned(&device).await?,
+        }
+    }
+    world.departures_written();
+    Ok(())
+}
+
 /// Tells the listeners who may enroll and who may speak, once the head that says so is stored.
-fn announce_admissions(world: &World, outlets: &Outlets) {
-    let Some(declared) = world.repository.declared() else { return };
-    let newest = declared.inventory().admissions();
+fn announce_admissions(world: &mut World, outlets: &Outlets) {
+    let Some(newest) = world.admissions() else { return };
     outlets.admissions.send_if_modified(|current| {
-        let changed = !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, newest));
+        let changed = !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &newest));
         *current = Some(newest.clone());
         changed
     });

@@ -126,6 +126,13 @@ pub enum WaitingOn {
         /// The condition.
         condition: Condition,
     },
+    /// The history's last word is that it shall remove everything; it has not said yet that it did.
+    Decommissioning,
+    /// It removed everything, as the history asked, and is refused since.
+    Decommissioned {
+        /// Since when.
+        at: Timestamp,
+    },
     /// Its certificate does not count: it, or the device, is revoked by the history, or another entry counts for it.
     Revoked {
         /// The code of the refusal.

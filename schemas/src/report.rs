@@ -45,6 +45,8 @@ pub enum Phase {
     RolledBack,
     /// Runs something that does not pass its probes, and has nothing better.
     Degraded,
+    /// Has removed what it placed, as it was told, and waits to be let go.
+    Decommissioned,
 }
 
 /// Whether what runs passes its probes.

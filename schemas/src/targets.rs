@@ -22,6 +22,16 @@ pub struct Binding {
     /// What it is offered; absent where nothing is: then there is no `spec.json` either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offer: Option<SignedOffer>,
+    /// Whether it shall remove everything that it placed, and be forgotten. Then there is no offer.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub decommission: bool,
+}
+
+impl Binding {
+    /// A device that is offered this, or nothing.
+    pub fn new(device: DeviceName, offer: Option<SignedOffer>) -> Self {
+        Self { device, offer, decommission: false }
+    }
 }
 
 /// What a device is offered.
@@ -63,6 +73,10 @@ pub enum Supersedes {
     },
     /// The persistent nonce of a device whose report cannot be read.
     Nonce(String),
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn is_zero(soak: &Seconds) -> bool {

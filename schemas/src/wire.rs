@@ -121,6 +121,7 @@ impl From<Phase> for proto::PhaseMessage {
             Phase::RollingBack => Self::PhaseRollingBack,
             Phase::RolledBack => Self::PhaseRolledBack,
             Phase::Degraded => Self::PhaseDegraded,
+            Phase::Decommissioned => Self::PhaseDecommissioned,
         }
     }
 }
@@ -138,6 +139,7 @@ fn phase(number: i32) -> Result<Phase, InvalidMessage> {
         Ok(proto::PhaseMessage::PhaseRollingBack) => Ok(Phase::RollingBack),
         Ok(proto::PhaseMessage::PhaseRolledBack) => Ok(Phase::RolledBack),
         Ok(proto::PhaseMessage::PhaseDegraded) => Ok(Phase::Degraded),
+        Ok(proto::PhaseMessage::PhaseDecommissioned) => Ok(Phase::Decommissioned),
         Ok(proto::PhaseMessage::PhaseUnspecified) => Err(InvalidMessage::Missing("phase")),
         Err(_) => Err(InvalidMessage::Field { field: "phase", why: format!("{number} is no phase") }),
     }

@@ -103,6 +103,12 @@ impl Device {
         self.agent = None;
     }
 
+    /// Whether its agent ends by itself, and well, in this time.
+    pub fn ends_within(&mut self, patience: std::time::Duration) -> bool {
+        let ended = self.agent.as_mut().expect("the agent was started").ends_within(patience);
+        ended.is_some_and(|status| status.success())
+    }
+
     /// The agent's process id.
     pub fn process_id(&self) -> u32 {
         self.agent.as_ref().expect("the agent runs").id()

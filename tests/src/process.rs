@@ -70,6 +70,18 @@ impl Process {
         self.child.id()
     }
 
+    /// Its status, if it ends by itself in this time.
+    pub fn ends_within(&mut self, patience: std::time::Duration) -> Option<ExitStatus> {
+        let until = std::time::Instant::now() + patience;
+        while std::time::Instant::now() < until {
+            if let Some(status) = self.child.try_wait().expect("it can be asked") {
+                return Some(status);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        None
+    }
+
     /// Waits until it ended by itself.
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().expect("it can be waited for")

@@ -39,7 +39,7 @@ impl Intruder {
     fn publish(&self, site: &Site, device: &str, mut offer: SignedOffer) {
         let spec = hostile_spec();
         offer.digest = spec.digest();
-        let binding = Binding { device: device.parse().expect("a name"), offer: Some(offer) };
+        let binding = Binding::new(device.parse().expect("a name"), Some(offer));
         let floor = metadata_version(&site.store().join("devices").join(device)).unwrap_or(0);
         let (targets, contents) = Default::default();
         let targets = DeviceTargets { binding, spec: Some(spec.canonical().into()), targets, contents, floor };

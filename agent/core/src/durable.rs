@@ -21,6 +21,19 @@ pub struct Durable {
     pub attempt: Option<Attempt>,
     /// The last failure.
     pub failure: Option<Failure>,
+    /// How far it came with removing everything, where it was told to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Leaving>,
+}
+
+/// How far a device came that is decommissioned. It was told so by signed metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Leaving {
+    /// What was placed is being removed. This is brought to its end, whatever is said meanwhile.
+    Removing,
+    /// Nothing is placed any more. Keys and state stay until the reconciler has recorded it.
+    Removed,
 }
 
 /// A version that was begun, finished or not.
@@ -81,7 +94,7 @@ impl Step {
 impl Durable {
     /// The memory of a new device.
     pub fn new(nonce: String) -> Self {
-        Self { nonce, begun: None, running: None, attempt: None, failure: None }
+        Self { nonce, begun: None, running: None, attempt: None, failure: None, leaving: None }
     }
 }
 

@@ -34,6 +34,10 @@ pub enum Event {
     Committed(Result<(), Problem>),
     /// [`Effect::Probe`] ended.
     Probed(Probed),
+    /// [`Effect::Clear`] ended.
+    Cleared(Result<(), Problem>),
+    /// The reconciler refuses the device as one that is decommissioned.
+    Dismissed,
     /// The heartbeat.
     Tick,
     /// The time of an [`Effect::WakeAt`] came, or that of a retry.
@@ -45,6 +49,8 @@ pub enum Event {
 pub struct Pulled {
     /// The offer with its spec; `None` where nothing is offered.
     pub offer: Option<Box<(SignedOffer, DeviceSpec)>>,
+    /// Whether the device shall remove everything. Then nothing is offered.
+    pub decommission: bool,
 }
 
 /// Why a spec was not applied.
@@ -119,6 +125,10 @@ pub enum Effect {
         /// The spec that comes next, if one was offered already.
         keep: Option<Sha256Digest>,
     },
+    /// Work: remove everything that was placed.
+    Clear,
+    /// Remove keys and state, and end.
+    Forget,
     /// Work: run the probes of a spec.
     Probe {
         /// What for.

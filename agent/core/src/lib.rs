@@ -16,7 +16,7 @@ pub mod unit;
 
 pub use allow::Allowed;
 pub use clock::{Clock, trusted_now};
-pub use durable::{Attempt, Begun, Durable, Step};
+pub use durable::{Attempt, Begun, Durable, Leaving, Step};
 pub use event::{Effect, Event, NotApplied, Probed, Pulled, Purpose, Thoroughness};
 pub use machine::Machine;
 pub use offer::{Judgement, RefusedOffer, judge};

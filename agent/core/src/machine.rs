@@ -9,7 +9,7 @@ use bellwether_schemas::targets::SignedOffer;
 use jiff::Timestamp;
 
 use crate::allow::Allowed;
-use crate::durable::{Durable, Step};
+use crate::durable::{Durable, Leaving, Step};
 use crate::event::{Effect, Event, Purpose, Thoroughness};
 use crate::problem::{Problem, plain};
 use crate::status::Paused;
@@ -122,6 +122,8 @@ impl Machine {
             Event::Undone(result) => self.undone(result, now),
             Event::Committed(result) => self.committed(result, now),
             Event::Probed(probed) => self.probed(probed, now),
+            Event::Cleared(result) => self.cleared(result, now),
+            Event::Dismissed => self.dismissed(),
             Event::Tick => self.ticked(),
             Event::Woke => Vec::new(),
         };
@@ -131,6 +133,10 @@ impl Machine {
 
     /// What a restart finds is continued or undone; doing so twice changes nothing.
     fn started(&mut self, unfinished: bool) -> Vec<Effect> {
+        if let Some(leaving) = self.memory.leaving {
+            self.phase = leaving::phase_of(leaving);
+            return Vec::new();
+        }
         match (self.memory.attempt.as_ref().map(|attempt| attempt.step), self.memory.running) {
             (Some(step), _) => {
                 self.phase = phase_of(step);
@@ -172,6 +178,9 @@ impl Machine {
     fn next(&mut self, now: Timestamp) -> Vec<Effect> {
         if self.busy {
             return Vec::new();
+        }
+        if self.memory.leaving == Some(Leaving::Removing) {
+            return self.next_of_leaving();
         }
         // What rests keeps nothing else waiting: the next offer may be what mends the device.
         if !self.resting {
@@ -222,6 +231,7 @@ fn phase_of(step: Step) -> Phase {
 mod attempt;
 mod candidate;
 mod failures;
+mod leaving;
 mod view;
 
 #[cfg(test)]

@@ -186,6 +186,34 @@ impl Applier {
         Ok(())
     }
 
+    /// Removes everything that this agent placed, final or not; goes on where an earlier call stopped. What somebody else
+    /// placed stays, and what was replaced returns.
+    pub(crate) fn remove_all(&self) -> Result<(), ApplyError> {
+        let nothing = Inventory::default();
+        let journal = match self.load_journal()? {
+            Some(journal) if journal.goal == Goal::New && journal.new == nothing => journal,
+            found => {
+                let (old, stale) = match found {
+                    Some(Journal { old, mut stale, new, .. }) => {
+                        stale.push(new);
+                        (old, stale)
+                    }
+                    None => (self.load_committed()?, Vec::new()),
+                };
+                let journal = Journal { old, stale, new: nothing, goal: Goal::New };
+                self.store_journal(&journal)?;
+                journal
+            }
+        };
+        self.drive(&journal)?;
+        self.prune(&journal)?;
+        self.point()?;
+        disk::replace_json(&self.state.join("committed.json"), &journal.new)?;
+        self.point()?;
+        disk::remove(&self.state.join("journal.json"))?;
+        self.collect(&[], None)
+    }
+
     /// Checks that what is written as final is this spec.
     fn check_final(&self, wanted: Option<&Sha256Digest>) -> Result<(), ApplyError> {
         let found = self.load_committed()?.digest;

@@ -288,3 +288,37 @@ fn what_cannot_be_stored_is_tried_again_and_an_apply_that_did_not_begin_leaves_n
     assert!(matches!(unreadable, ApplyError::Content(_)));
     assert!(!device.applier.is_unfinished().expect("read"), "nothing was begun, so nothing is to be undone");
 }
+
+/// Removing everything, from what is final and from the middle of a change, with the power gone after each step.
+#[test]
+fn everything_that_was_placed_goes_and_what_others_placed_stays() {
+    let mut steps = 0;
+    for is_applied in [false, true] {
+        for step in 0.. {
+            let device = prepared();
+            std::fs::write(device.path("/opt/bellwether/app/notes"), "theirs too").expect("written");
+            if is_applied {
+                device.apply(&second().digest()).expect("applied");
+            }
+            device.limit(step);
+            let ended = device.applier.remove_all();
+            device.power();
+            for _ in 0..2 {
+                device.applier.remove_all().expect("removed");
+            }
+            let left: Vec<_> = device.tree().into_iter().filter(|(_, kind)| kind != "directory").collect();
+            let theirs = [("/opt/bellwether/app/notes", "644 theirs too"), ("/opt/bellwether/theirs", "644 theirs")];
+            let theirs = theirs.map(|(path, content)| (path.to_owned(), content.to_owned()));
+            assert_eq!(left, theirs, "step {step}, applied {is_applied}");
+            assert!(!device.path("/opt/bellwether/old").exists() && !device.path("/opt/bellwether/new").exists());
+            assert_eq!((device.committed(), device.applier.is_unfinished().expect("read")), (None, false));
+            let stored = std::fs::read_dir(device.dir.path().join("state/content")).expect("listed").count();
+            assert_eq!(stored, 0, "no content is kept");
+            steps += 1;
+            if ended.is_ok() {
+                break;
+            }
+        }
+    }
+    assert!(steps > 20, "only {steps} crash points were tried");
+}

@@ -14,7 +14,7 @@ use crate::apply::Applier;
 use crate::config::beneath;
 use crate::disk::{self, DiskError};
 use crate::identity::{Identity, life};
-use crate::state_dir;
+use crate::state_dir::{self, Decommissioned};
 use crate::trust::{Metadata, Trust};
 use crate::{pull, tls};
 
@@ -24,6 +24,7 @@ pub(super) struct Device {
     pub(super) identity: Option<Identity>,
     pub(super) trust: Option<Trust>,
     pub(super) metadata: Option<Metadata>,
+    pub(super) decommissioned: Option<Decommissioned>,
 }
 
 /// The state directory: whether it can be used, who uses it, and what is in it.
@@ -52,6 +53,7 @@ pub(super) fn state(path: &Path) -> (Device, Vec<Finding>) {
         identity: read(path, "identity.json", &mut found),
         trust: read(path, "trust.json", &mut found),
         metadata: read(path, "metadata.json", &mut found),
+        decommissioned: read(path, "decommissioned.json", &mut found),
     };
     let memory: Option<Durable> = read(path, "memory.json", &mut found);
     if memory.is_none() && device.identity.is_some() && !path.join("memory.json").exists() {
@@ -95,6 +97,9 @@ fn agent(state: &Path, status: Option<&Status>) -> Finding {
 pub(super) fn enrollment(device: &Device, is_to_come: bool, now: Timestamp) -> Vec<Finding> {
     const WHAT: &str = "enrollment";
     let Some(identity) = &device.identity else {
+        if let Some(Decommissioned { device, at }) = &device.decommissioned {
+            return vec![Finding::ok(WHAT, format!("{device} was decommissioned at {at}; a new token brings it back"))];
+        }
         let found = "this device is not enrolled";
         return vec![match is_to_come {
             true => Finding::ok(WHAT, format!("{found} yet")),

@@ -89,7 +89,7 @@ fn binding(device: &str, landing: u64, digest: Sha256Digest) -> Value {
         soak: Seconds::ZERO,
     };
     let device = device.parse().expect("a name");
-    serde_json::to_value(Binding { device, offer: Some(offer) }).expect("JSON")
+    serde_json::to_value(Binding::new(device, Some(offer))).expect("JSON")
 }
 
 impl Site {
@@ -344,4 +344,19 @@ fn a_reconciler_with_other_keys_is_told_apart_from_damaged_metadata() {
     site.online = ours;
     site.publish(50, "edge-1", "three");
     assert_eq!(site.offered(60), Ok(50), "what our keys sign counts as before");
+}
+
+#[test]
+fn who_shall_remove_everything_is_offered_nothing_beside() {
+    let mut site = Site::new();
+    let leaves = |offer| serde_json::to_value(Binding { decommission: true, ..offer }).expect("JSON");
+    let device: DeviceName = "edge-1".parse().expect("a name");
+    site.publish_targets(1, json!({}), leaves(Binding::new(device.clone(), None)));
+    let pulled = site.pull(2).expect("pulled");
+    assert_eq!((pulled.decommission, pulled.offer), (true, None));
+
+    let offer: Binding = serde_json::from_value(binding("edge-1", 3, Sha256Digest::of(b"x"))).expect("a binding");
+    let targets = json!({SPEC_TARGET: {"length": 1, "hashes": {"sha256": Sha256Digest::of(b"x").to_string()}}});
+    site.publish_targets(3, targets, leaves(offer));
+    assert_eq!(site.pull(4).expect_err("both").code, codes::METADATA_REFUSED);
 }

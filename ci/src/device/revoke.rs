@@ -51,7 +51,7 @@ pub(super) fn run(args: &RevokeArgs, output: Output) -> Result<(), Failure> {
     let RevokeArgs { device, undo, .. } = args;
     let copy = WorkingCopy::discover(&args.repo)?;
     if !args.unlisted {
-        require_known(&copy, args)?;
+        require_known(&copy, device, &args.server)?;
     }
     let revoked = !undo;
     let value = if revoked { "true" } else { "false" };
@@ -67,8 +67,7 @@ pub(super) fn run(args: &RevokeArgs, output: Output) -> Result<(), Failure> {
 }
 
 /// A name that is misspelt would shut nobody out, and look as if it did.
-fn require_known(copy: &WorkingCopy, args: &RevokeArgs) -> Result<(), Failure> {
-    let device = &args.device;
+pub(super) fn require_known(copy: &WorkingCopy, device: &DeviceName, server: &ServerOptions) -> Result<(), Failure> {
     let by_manifests = known(copy)?;
     let made = device.as_str().rsplit_once('-').filter(|(_, digits)| {
         digits.len() == 16 && digits.bytes().all(|c| c.is_ascii_digit() || matches!(c, b'a'..=b'f'))
@@ -77,7 +76,7 @@ fn require_known(copy: &WorkingCopy, args: &RevokeArgs) -> Result<(), Failure> {
     if by_manifests.contains(device) || made {
         return Ok(());
     }
-    let server = args.server.connect_if_given()?;
+    let server = server.connect_if_given()?;
     let on_server: Vec<DeviceView> =
         server.as_ref().map(|server| server.get("devices")).transpose()?.unwrap_or_default();
     if on_server.iter().any(|view| view.name == *device) {

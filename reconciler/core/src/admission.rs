@@ -162,6 +162,10 @@ pub struct Admissions {
     /// Device manifests of the head whose names look as if they were made from a key.
     reserved: BTreeSet<DeviceName>,
     revoked: BTreeSet<DeviceName>,
+    /// Devices that shall remove everything.
+    decommissioned: BTreeSet<DeviceName>,
+    /// Devices that said that they did, by the entry that they were enrolled by then.
+    gone: BTreeSet<(DeviceName, EntryKey)>,
 }
 
 /// Which requests without a token an Enrollment takes.
@@ -349,6 +353,25 @@ impl Admissions {
         }
     }
 
+    /// Records what a landing states about a device's `decommission`.
+    pub fn set_decommissioned(&mut self, device: DeviceName, decommissioned: bool) {
+        if decommissioned {
+            self.decommissioned.insert(device);
+        } else {
+            self.decommissioned.remove(&device);
+        }
+    }
+
+    /// Records which devices have removed everything, and by which entry each was enrolled then. Of this no landing tells.
+    pub fn set_gone(&mut self, gone: BTreeSet<(DeviceName, EntryKey)>) {
+        self.gone = gone;
+    }
+
+    /// Whether the last word on a device is that it shall remove everything.
+    pub fn is_decommissioned(&self, device: &DeviceName) -> bool {
+        self.decommissioned.contains(device)
+    }
+
     /// The entry that began last to name a device.
     pub fn entry_of(&self, device: &DeviceName) -> Option<&(EnrollmentName, EntryId)> {
         self.named.get(device)
@@ -390,6 +413,10 @@ impl Admissions {
             return refused(codes::DEVICE_REVOKED, format!("device {device} is revoked by the history"));
         }
         let key = (enrollment.clone(), id.clone());
+        if self.gone.contains(&(device.clone(), key.clone())) {
+            let why = format!("device {device} was decommissioned, and has removed everything");
+            return refused(codes::DEVICE_DECOMMISSIONED, why);
+        }
         let entry = self.entries.get(&key);
         if entry.is_some_and(|entry| entry.revoked) {
             return refused(codes::CERTIFICATE_REVOKED, format!("entry {id} of enrollment {enrollment} is revoked"));
@@ -433,15 +460,24 @@ impl Admissions {
             return Err(format!("entry {id} of enrollment {enrollment} is revoked"));
         }
         let Some(device) = &entry.device else { return Ok(()) };
-        if self.revoked.contains(device) {
-            return Err(format!("device {device} is revoked by the history"));
-        }
+        self.check_device(device)?;
         match self.named.get(device) {
             Some((newer, newer_id)) if (newer, newer_id) != (enrollment, id) => {
                 Err(format!("entry {newer_id} of enrollment {newer} names device {device} since"))
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Says why a device may not come in by any entry.
+    fn check_device(&self, device: &DeviceName) -> Result<(), String> {
+        if self.revoked.contains(device) {
+            return Err(format!("device {device} is revoked by the history"));
+        }
+        if self.decommissioned.contains(device) {
+            return Err(format!("device {device} is decommissioned by the history"));
+        }
+        Ok(())
     }
 
     /// The name of the device that enrolls with this grant and a key of this hash (of its SubjectPublicKeyInfo).
@@ -451,9 +487,7 @@ impl Admissions {
         }
         let none = || TokenRefusal::NoName(grant.enrollment.clone());
         let name = made_name(&grant.enrollment, key).map_err(|_| none())?;
-        if self.revoked.contains(&name) {
-            return Err(TokenRefusal::Revoked(format!("device {name} is revoked by the history")));
-        }
+        self.check_device(&name).map_err(TokenRefusal::Revoked)?;
         // Only an entry that names a device yields that name; one that git knows by its manifest is another device's.
         if self.named.contains_key(&name) || self.reserved.contains(&name) { Err(none()) } else { Ok(name) }
     }

@@ -87,7 +87,8 @@ fn is_changing(report: &Report, stopped: bool) -> bool {
         | Phase::Committed
         | Phase::RollingBack
         | Phase::RolledBack
-        | Phase::Degraded => false,
+        | Phase::Degraded
+        | Phase::Decommissioned => false,
     }
 }
 
@@ -97,6 +98,8 @@ fn is_stopped(reason: Option<&WaitingOn>) -> bool {
         Some(
             WaitingOn::Paused { .. }
             | WaitingOn::Revoked { .. }
+            | WaitingOn::Decommissioning
+            | WaitingOn::Decommissioned { .. }
             | WaitingOn::AwaitingReconnect
             | WaitingOn::Lookup { .. }
             | WaitingOn::Repository { .. },

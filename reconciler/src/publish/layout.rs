@@ -22,6 +22,15 @@ pub(super) fn fleet(fleet: &FleetName) -> Path {
     Path::from(format!("fleets/{fleet}.json"))
 }
 
+pub(super) fn decommissioned() -> Path {
+    Path::from("decommissioned")
+}
+
+/// The record that a device has removed everything.
+pub(super) fn decommissioned_device(device: &DeviceName) -> Path {
+    Path::from(format!("decommissioned/{device}.json"))
+}
+
 pub(super) fn void_tokens() -> Path {
     Path::from("enrolled/void.json")
 }

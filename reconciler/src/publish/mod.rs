@@ -4,6 +4,7 @@
 //! a crash at any point leaves a valid repository. It decides nothing about what is offered.
 
 mod check;
+mod decommissioned;
 mod fleets;
 mod follow;
 mod head;
@@ -35,6 +36,7 @@ use bellwether_schemas::{Code, CommitId, DeviceName, Sha256Digest, codes};
 use crate::keys::OnlineKeys;
 
 pub use check::{Checked, Damage, Expected};
+pub use decommissioned::{DecommissionRecord, DecommissionType};
 pub use fleets::{FleetRecord, FleetType};
 pub(crate) use follow::follow;
 pub use head::SignedHead;

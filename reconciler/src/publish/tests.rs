@@ -75,7 +75,7 @@ fn binding(device: &str, landing: u64, spec: &[u8]) -> Binding {
         not_after: None,
         soak: Seconds::ZERO,
     };
-    Binding { device: device.parse().expect("a name"), offer: Some(offer) }
+    Binding::new(device.parse().expect("a name"), Some(offer))
 }
 
 fn offered(device: &str, landing: u64, targets: Vec<TargetRef>, floor: u64) -> DeviceTargets {
@@ -84,7 +84,7 @@ fn offered(device: &str, landing: u64, targets: Vec<TargetRef>, floor: u64) -> D
 }
 
 fn nothing(device: &str) -> DeviceTargets {
-    let binding = Binding { device: device.parse().expect("a name"), offer: None };
+    let binding = Binding::new(device.parse().expect("a name"), None);
     DeviceTargets { binding, spec: None, targets: Vec::new(), contents: Vec::new(), floor: 0 }
 }
 

@@ -148,7 +148,7 @@ async fn fill(
 
 /// Whether a file of the store is a record that only the store has.
 fn is_record(path: &str) -> bool {
-    ["root/", "fleets/", "enrolled/"].iter().any(|folder| path.starts_with(folder))
+    ["root/", "fleets/", "enrolled/", "decommissioned/"].iter().any(|folder| path.starts_with(folder))
         || matches!(path, "head.json" | "instance.json")
 }
 

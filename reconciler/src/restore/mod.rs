@@ -10,7 +10,6 @@ mod merge;
 use std::collections::BTreeMap;
 
 use bellwether_core::admission::{Domain, Identity};
-use bellwether_schemas::targets::Binding;
 use bellwether_schemas::{DeviceName, codes};
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
@@ -104,8 +103,7 @@ pub async fn start(
 fn expected(rows: &[DeviceRow]) -> Vec<Expected> {
     let rows = rows.iter().filter(|row| !row.awaiting_reconnect);
     rows.map(|row| {
-        let offer = row.offer.as_ref().map(|offer| offer.signed.clone());
-        Expected { binding: Binding { device: row.name.clone(), offer }, floor: row.metadata_version }
+        Expected { binding: row.binding(), floor: row.metadata_version }
     })
     .collect()
 }

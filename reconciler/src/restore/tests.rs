@@ -83,7 +83,7 @@ impl Site {
 
     async fn publish(&self, device: &str, offer: Option<SignedOffer>) -> u64 {
         let spec = offer.is_some().then(|| Bytes::from_static(SPEC));
-        let binding = Binding { device: device.parse().expect("a name"), offer };
+        let binding = Binding::new(device.parse().expect("a name"), offer);
         let targets = DeviceTargets { binding, spec, targets: Vec::new(), contents: Vec::new(), floor: 0 };
         let done = self.installed.publisher.publish(vec![targets], now()).await.expect("published");
         done.versions[0].1

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::head::{HeadRank, HeadRecord};
 use bellwether_schemas::report::Reported;
-use bellwether_schemas::targets::SignedOffer;
+use bellwether_schemas::targets::{Binding, SignedOffer};
 use bellwether_schemas::{CommitId, DeviceName, EnrollmentName, EntryId, FleetName, PersonName, Sha256Digest, Version};
 
 use super::StoreError;
@@ -105,6 +105,16 @@ pub struct DeviceRow {
     pub awaiting_reconnect: bool,
     /// Version of its newest signed metadata, or of newer metadata of ours that it presented; 0 before the first.
     pub metadata_version: u64,
+}
+
+impl DeviceRow {
+    /// What its signed targets shall say.
+    pub fn binding(&self) -> Binding {
+        let decommission =
+            matches!(self.paused, Some(WaitingOn::Decommissioning | WaitingOn::Decommissioned { .. }));
+        let offer = self.offer.as_ref().filter(|_| !decommission).map(|offer| offer.signed.clone());
+        Binding { decommission, ..Binding::new(self.name.clone(), offer) }
+    }
 }
 
 /// An offer that a device got at some time.

@@ -247,7 +247,10 @@ impl Device {
             self.facts = facts;
             self.digests.clear();
         }
-        let mut fleets = declared.fleets_of(&self.row.name, &self.facts).into_iter().cloned();
+        // It is in no fleet from the commit on that says so, whatever selects it.
+        let leaves = declared.inventory().admissions().is_decommissioned(&self.row.name);
+        let fleets = if leaves { Vec::new() } else { declared.fleets_of(&self.row.name, &self.facts) };
+        let mut fleets = fleets.into_iter().cloned();
         let placement = match (fleets.next(), fleets.next()) {
             (None, _) => Placement::Orphaned,
             (Some(fleet), None) => Placement::Member(fleet),
@@ -466,7 +469,8 @@ impl Device {
         is_wanted: impl Fn(&CommitId) -> bool,
     ) -> Option<WaitingOn> {
         let paused = |code: &str, why: String, commit| WaitingOn::Paused { code: code.to_owned(), why, commit };
-        match repository.declared().map(|declared| declared.inventory().admissions().admit(identity)) {
+        let admissions = repository.declared().map(|declared| declared.inventory().admissions());
+        match admissions.map(|admissions| admissions.admit(identity)) {
             Some(Admission::Refused { code, why }) => {
                 return Some(WaitingOn::Revoked { code: code.to_string(), why });
             }
@@ -474,6 +478,10 @@ impl Device {
                 return Some(paused(codes::ENTRY_UNLISTED.as_str(), why, None));
             }
             Some(Admission::Full) | None => {}
+        }
+        // Git's last word on the device: before anything about what it runs, which it shall remove.
+        if admissions.is_some_and(|admissions| admissions.is_decommissioned(&self.row.name)) {
+            return Some(WaitingOn::Decommissioning);
         }
         // What it said before its records were lost judges it no more.
         if self.row.awaiting_reconnect {

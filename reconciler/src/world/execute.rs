@@ -4,7 +4,7 @@ use bellwether_core::plan::{Action, Decision};
 use bellwether_core::render::Rendered;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::targets::{Binding, SignedOffer};
-use bellwether_schemas::{DeviceName, FleetName, Seconds};
+use bellwether_schemas::{DeviceName, FleetName, Seconds, codes};
 use jiff::Timestamp;
 
 use super::World;
@@ -128,8 +128,8 @@ impl World {
                 self.backlog.done(&name);
                 continue;
             };
-            let offer = device.row.offer.as_ref().map(|offer| offer.signed.clone());
-            let rendered = offer.as_ref().and_then(|offer| {
+            let binding = device.row.binding();
+            let rendered = binding.offer.as_ref().and_then(|offer| {
                 let declared = self.repository.declared()?;
                 let number = self.repository.history()?.number_of(&offer.template)?;
                 let template = declared.template_in_force(&offer.fleet, number)?;
@@ -137,11 +137,7 @@ impl World {
                 // Labels may have moved since the offer was made: then its content is in the store, and not this.
                 (rendered.digest == offer.digest).then_some(rendered)
             });
-            publications.push(Publication {
-                binding: Binding { device: name, offer },
-                rendered,
-                floor: device.row.metadata_version,
-            });
+            publications.push(Publication { binding, rendered, floor: device.row.metadata_version });
         }
         publications
     }
@@ -194,8 +190,26 @@ impl World {
             Some(WaitingOn::Revoked { code, why }) => {
                 ("revoked", Some(code.clone()), format!("{name} is refused: {why}"))
             }
+            Some(WaitingOn::Decommissioning) => {
+                ("decommissioning", None, format!("{name} is told to remove everything that was placed on it"))
+            }
+            Some(WaitingOn::Decommissioned { .. }) => {
+                let code = codes::DEVICE_DECOMMISSIONED.to_string();
+                ("decommissioned", Some(code), format!("{name} has removed everything, and is refused from now on"))
+            }
             // Nobody was told that it was out.
-            None if !matches!(before, Some(WaitingOn::Paused { .. } | WaitingOn::Revoked { .. })) => return,
+            None if !matches!(
+                before,
+                Some(
+                    WaitingOn::Paused { .. }
+                        | WaitingOn::Revoked { .. }
+                        | WaitingOn::Decommissioning
+                        | WaitingOn::Decommissioned { .. }
+                )
+            ) =>
+            {
+                return;
+            }
             Some(_) => return,
             None => ("resumed", None, format!("{name} takes part again")),
         };

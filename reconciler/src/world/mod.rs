@@ -6,6 +6,7 @@ mod alarms;
 mod backlog;
 mod device;
 mod execute;
+mod gone;
 mod observe;
 mod planning;
 mod records;
@@ -24,11 +25,13 @@ use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Seconds};
 use jiff::Timestamp;
 
 use backlog::Backlog;
+use gone::Gone;
 pub use device::{Device, Placement};
 pub use execute::Publication;
 pub use observe::{Answer, PresentedOffer};
 use records::Unwritten;
 
+use crate::publish::DecommissionRecord;
 use crate::repository::Repository;
 use crate::store::{EventRow, HeadRow, LandingRow, Loaded, OfferedRow, PlanChange, PlanId, RolloutRow};
 
@@ -81,6 +84,8 @@ pub struct World {
     pauses_moved: bool,
     /// What was told of them.
     alarms: Alarms,
+    /// Devices that have removed everything.
+    gone: Gone,
 }
 
 /// A fleet, as far as it was planned.
@@ -149,9 +154,21 @@ impl World {
             touched: BTreeSet::new(),
             pauses_moved: true,
             alarms: Alarms::default(),
+            gone: Gone::default(),
         };
         world.place_all();
         Ok(world)
+    }
+
+    /// Takes the records of devices that have removed everything.
+    pub fn take_decommissioned(&mut self, records: Vec<DecommissionRecord>) {
+        self.gone.take(records);
+        self.place_all();
+    }
+
+    /// What is to be written of devices that left or came back: a record each, or none any more.
+    pub fn departures(&self) -> Vec<(DeviceName, Option<DecommissionRecord>)> {
+        self.gone.unwritten().iter().map(|(device, record)| (device.clone(), record.clone())).collect()
     }
 
     /// The devices.
@@ -168,7 +185,8 @@ impl World {
     /// for.
     pub fn may_renew(&self, device: &DeviceName) -> bool {
         let is_awaited = self.devices.get(device).is_some_and(|device| device.row.awaiting_reconnect);
-        !is_awaited && !self.backlog.contains(device)
+        let is_gone = self.devices.get(device).is_some_and(|device| self.gone.of(&device.row).is_some());
+        !is_awaited && !is_gone && !self.backlog.contains(device)
     }
 
     /// Whether there is more to publish at once.

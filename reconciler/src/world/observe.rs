@@ -1,8 +1,9 @@
 //! What devices say, taken into the world; and what they are told in return.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use bellwether_core::admission::Identity;
+use bellwether_core::admission::{Admissions, Identity};
 use bellwether_core::classify::Standing;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::{Directive, Phase, Report, Reported};
@@ -38,6 +39,7 @@ impl World {
             message: format!("{} enrolled by entry {} of {}", identity.device, identity.entry, identity.enrollment),
         };
         self.event(event);
+        self.gone.came_back(identity);
         self.admit(identity, now);
     }
 
@@ -168,11 +170,33 @@ impl World {
             self.unsaved.insert(name.clone());
         }
         clock.into_iter().for_each(|event| self.event(event));
+        self.leaves(identity, now);
         if news || returned {
             self.unsaved.insert(name.clone());
             self.judge(name);
             self.due(name);
         }
+    }
+
+    /// A device that says that it has removed everything, as it was told, is to be let go.
+    fn leaves(&mut self, identity: &Identity, now: Timestamp) {
+        let Some(device) = self.devices.get(&identity.device) else { return };
+        let has_removed = device.report().is_some_and(|report| report.phase == Phase::Decommissioned);
+        if has_removed && device.row.paused == Some(WaitingOn::Decommissioning) {
+            self.gone.leaves(identity, now);
+        }
+    }
+
+    /// Records of devices that left or came back are written: from now on it counts.
+    pub fn departures_written(&mut self) {
+        let names = self.gone.written();
+        self.touched.extend(names.into_iter().filter(|name| self.devices.contains_key(name)));
+    }
+
+    /// Who may enroll and who may speak: what the history says, but for devices that have removed everything.
+    pub fn admissions(&mut self) -> Option<Arc<Admissions>> {
+        let declared = self.repository.declared()?;
+        Some(self.gone.within(declared.inventory().admissions()))
     }
 
     /// Judges a device; a commit that is missing is fetched for once before anybody is paused for it.

@@ -83,9 +83,18 @@ impl World {
             let device = self.devices.get_mut(&name).expect("only known devices are touched");
             let identity = device.identity(domain);
             let wanted = &self.lookups.wanted;
-            let excluded = device.exclusion(&self.repository, &identity, |commit| wanted.contains(commit));
+            let excluded = match self.gone.of(&device.row) {
+                Some(at) => Some(WaitingOn::Decommissioned { at }),
+                None => device.exclusion(&self.repository, &identity, |commit| wanted.contains(commit)),
+            };
             if device.row.paused != excluded {
+                let told = device.row.binding().decommission;
                 let before = std::mem::replace(&mut device.row.paused, excluded);
+                if device.row.binding().decommission != told {
+                    // What it was offered is withdrawn with this; taken back, it is offered anew.
+                    device.row.offer = None;
+                    self.backlog.add_first(name.clone());
+                }
                 let is_pause = |reason: Option<&WaitingOn>| matches!(reason, Some(WaitingOn::Paused { .. }));
                 self.pauses_moved |= is_pause(before.as_ref()) || is_pause(device.row.paused.as_ref());
                 self.unsaved.insert(name.clone());

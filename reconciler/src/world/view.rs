@@ -100,7 +100,7 @@ impl World {
             target,
             offered: offered.map(|offer| offer.signed.digest),
             reason: device.reason.as_ref(),
-            decommissioned: false,
+            decommissioned: matches!(device.reason, Some(WaitingOn::Decommissioned { .. })),
         };
         let conflict = matches!(device.reason, Some(WaitingOn::Paused { .. })).then(|| device.missing());
         DeviceView {

@@ -66,6 +66,8 @@ kinds!(
     Orphaned,
     Overlap,
     Repository,
+    Decommissioning,
+    Decommissioned,
     Revoked,
 );
 
@@ -89,7 +91,9 @@ impl WaitingOn {
             | Self::InFlight { .. }
             | Self::Lookup { .. }
             | Self::AwaitingReconnect
+            | Self::Decommissioning
             | Self::Repository { .. } => None,
+            Self::Decommissioned { .. } => Some(codes::DEVICE_DECOMMISSIONED),
         }
     }
 }

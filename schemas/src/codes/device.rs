@@ -141,6 +141,9 @@ codes! { DEVICE:
     DEVICES_TRUST_OLD = "BW-0366", "devices still need the old certificate authority",
         "Devices that trust the old authority alone, or bear a certificate of it, would be shut out when it ends. They learn of the new one when they report and renew.",
         "Wait until they have reported, or see to those that the message names. certs finish-ca --force shuts them out: they need to be enrolled again.";
+    DEVICE_DECOMMISSIONED = "BW-0370", "the device is decommissioned",
+        "The history asked it to remove everything (decommission: true), and it said that it did. Its certificate counts for nothing since then.",
+        "To bring it back: bellwether device decommission DEVICE --undo, then a new token (bellwether token mint --replace), and enroll it again.";
     AGENT_ABSENT = "BW-0371", "the reconciler offers no agent for this target",
         "The directory agents (in reconciler.yaml; beside it by default) has no file <target>/bellwether-agent.",
         "Put the agent of your release at agents/<target>/bellwether-agent on the reconciler, or give it to the installer by --agent FILE.";

@@ -24,9 +24,9 @@ pub struct Device {
     /// Whether the device's certificates are refused; what the history said last holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<bool>,
-    /// Whether the device shall remove everything and be forgotten. Not supported yet.
+    /// Whether the device shall remove everything that was placed on it, and its keys; what the history said last holds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub decommission: Option<NotYet>,
+    pub decommission: Option<bool>,
     /// What the device shall run, for a device that no fleet selects: a fleet of one, named `device.<name>`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,

@@ -16,7 +16,7 @@ pub(crate) fn device(node: &Node<'_>, report: &mut Report) -> Option<Device> {
     let vars = fields.or("vars", BTreeMap::new(), values::vars);
     let pin = fields.not_yet("pin");
     let revoked = fields.optional("revoked", values::boolean);
-    let decommission = fields.not_yet("decommission");
+    let decommission = fields.optional("decommission", values::boolean);
     let template = fields.optional("template", template);
     fields.finish();
     Some(Device {

@@ -144,7 +144,7 @@ impl Machine {
     fn look_again(&mut self) -> Option<Effect> {
         let ill = self.memory.running.filter(|_| self.health != Health::Healthy);
         match &self.memory.attempt {
-            _ if self.busy => None,
+            _ if self.busy || self.memory.leaving.is_some() => None,
             Some(Attempt { step: Step::Soaking, claim, .. }) => Some(self.probe(Purpose::Attempt, claim.digest)),
             // Ill or not, what is being made final cannot be undone any more.
             Some(Attempt { step: Step::Committing, .. }) => Some(self.probe(Purpose::Running, ill?.digest)),

@@ -21,6 +21,12 @@ impl Machine {
             Err(problem) => return self.transient(&problem, None, now),
         };
         let mut effects = self.clear_transient();
+        if pulled.decommission {
+            self.arrived();
+            effects.extend(self.leave());
+            return effects;
+        }
+        effects.extend(self.stay());
         let judgement = judge(&self.memory, pulled.offer.as_ref().map(|found| &found.0));
         match (judgement, pulled.offer) {
             (Judgement::Take, Some(found)) => effects.extend(self.take(found.0, found.1, now)),

@@ -9,6 +9,7 @@ use super::*;
 use crate::event::{Probed, Pulled};
 
 mod commit;
+mod leaving;
 mod probes;
 mod undo;
 
@@ -43,6 +44,8 @@ struct World {
     machine: Machine,
     queue: std::collections::VecDeque<Effect>,
     offered: Option<(SignedOffer, DeviceSpec)>,
+    decommissioned: bool,
+    forgotten: bool,
     placed: Option<Sha256Digest>,
     committed: Option<Sha256Digest>,
     /// What is being made final: what was before it may be gone already.
@@ -64,6 +67,8 @@ impl World {
             machine: Machine::new(memory.clone(), Allowed::default()),
             queue: std::collections::VecDeque::new(),
             offered: None,
+            decommissioned: false,
+            forgotten: false,
             placed: None,
             committed: None,
             half: None,
@@ -103,8 +108,8 @@ impl World {
                 }
             }
             Effect::Pull => {
-                let offer = self.offered.clone().map(Box::new);
-                self.tell(Event::Pulled(Ok(Pulled { offer })));
+                let offer = self.offered.clone().filter(|_| !self.decommissioned).map(Box::new);
+                self.tell(Event::Pulled(Ok(Pulled { offer, decommission: self.decommissioned })));
             }
             Effect::Stage(_) => self.tell(Event::Staged(Ok(()))),
             Effect::Apply { digest, previous } => {
@@ -143,6 +148,13 @@ impl World {
                 let result = if bad.contains(&digest) { Err(problem()) } else { Ok(()) };
                 self.tell(Event::Probed(Probed { purpose, result }));
             }
+            Effect::Clear if self.broken => self.tell(Event::Cleared(Err(broken()))),
+            Effect::Clear => {
+                assert_eq!(self.persisted.leaving, Some(Leaving::Removing), "it is persisted before it begins");
+                (self.placed, self.committed, self.half) = (None, None, None);
+                self.tell(Event::Cleared(Ok(())));
+            }
+            Effect::Forget => self.forgotten = true,
             Effect::WakeAt(_) | Effect::RetryPull(_) => {}
         }
         true

@@ -3,6 +3,7 @@
 use bellwether_schemas::name::DeviceName;
 
 use super::{Candidate, Claim, Health, Machine, Phase, Report, Stage, Step, Timestamp};
+use crate::durable::Leaving;
 use crate::status::Status;
 
 impl Machine {
@@ -63,6 +64,15 @@ impl Machine {
     fn waiting(&self) -> String {
         if let Some(paused) = &self.paused {
             return format!("paused by the reconciler: {}: {}", paused.code, paused.reason);
+        }
+        match self.memory.leaving {
+            Some(Leaving::Removing) => {
+                return "everything that was placed to be removed: the device is decommissioned".to_owned();
+            }
+            Some(Leaving::Removed) => {
+                return "the reconciler to record that everything is removed: the device is decommissioned".to_owned();
+            }
+            None => {}
         }
         if let Some(attempt) = &self.memory.attempt {
             let version = attempt.claim.version.long();

@@ -86,9 +86,7 @@ impl Admissions {
     /// the same name, as long as nobody revoked it and no entry names it.
     pub fn factory(&self, enrollment: &EnrollmentName, factory_key: &Sha256Digest) -> Result<KeyGrant, RequestRefusal> {
         let device = made_name(enrollment, factory_key).map_err(|_| RequestRefusal::NoName(enrollment.clone()))?;
-        if self.revoked.contains(&device) {
-            return Err(RequestRefusal::Revoked(format!("device {device} is revoked by the history")));
-        }
+        self.check_device(&device).map_err(RequestRefusal::Revoked)?;
         if let Some((other, id)) = self.named.get(&device) {
             let why = format!("entry {id} of enrollment {other} names device {device}, so it comes in by that alone");
             return Err(RequestRefusal::Revoked(why));

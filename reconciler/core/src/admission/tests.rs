@@ -202,3 +202,21 @@ fn an_unbound_token_yields_a_name_made_from_the_key() {
     let long = TokenGrant { enrollment: "x".repeat(47).parse().expect("a name"), ..grant };
     assert!(all.name_for(&long, &key).is_err());
 }
+
+#[test]
+fn who_has_removed_everything_is_refused_by_the_entry_that_it_left_by_alone() {
+    let mut all = admissions([entry("t1", Some("edge-1")), entry("t2", None)]);
+    all.set_decommissioned("edge-1".parse().expect("a name"), true);
+    assert_eq!(all.admit(&identity("t1", "edge-1")), Admission::Full, "it is to be told so");
+    let refusal = all.token(&hash("t1"), now()).expect_err("nobody comes in to be sent away");
+    assert_eq!(refusal.code(), codes::TOKEN_REVOKED);
+    assert!(refusal.to_string().contains("decommissioned"), "{refusal}");
+
+    let left = ("edge-1".parse().expect("a name"), ("lab".parse().expect("a name"), "t1".parse().expect("an id")));
+    all.set_gone([left].into());
+    assert_eq!(code(all.admit(&identity("t1", "edge-1"))), Some(codes::DEVICE_DECOMMISSIONED));
+    all.set_decommissioned("edge-1".parse().expect("a name"), false);
+    assert_eq!(code(all.admit(&identity("t1", "edge-1"))), Some(codes::DEVICE_DECOMMISSIONED), "its key was to go");
+    all.insert(entry("t3", Some("edge-1")));
+    assert_eq!(all.admit(&identity("t3", "edge-1")), Admission::Full, "enrolled anew it is another life");
+}

@@ -218,6 +218,9 @@ impl Inventory {
                 if let Some(revoked) = device.revoked {
                     Arc::make_mut(&mut self.admissions).set_revoked(name.clone(), revoked);
                 }
+                if let Some(decommission) = device.decommission {
+                    Arc::make_mut(&mut self.admissions).set_decommissioned(name.clone(), decommission);
+                }
                 Arc::make_mut(&mut self.devices).insert(name.clone(), Arc::new(device.clone()));
             }
         }

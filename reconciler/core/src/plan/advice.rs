@@ -82,6 +82,13 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
             "If it shall come back, mint a token for it and enroll it again (bellwether token mint, then bellwether-agent \
              enroll)."
         })),
+        WaitingOn::Decommissioning => Some(Advice::words(
+            "Nothing, if it is on its way: it does so when it connects. If it will not come back, revoke it instead \
+             (bellwether device revoke). To keep it: bellwether device decommission DEVICE --undo.",
+        )),
+        WaitingOn::Decommissioned { .. } => Some(Advice::words(
+            "Nothing. To bring it back: bellwether device decommission DEVICE --undo, a new token, and enroll it again.",
+        )),
         WaitingOn::Repository { condition } => condition_advice(condition, "BRANCH"),
         WaitingOn::Wave { .. }
         | WaitingOn::Soak { .. }

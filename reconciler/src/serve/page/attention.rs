@@ -186,6 +186,8 @@ fn own_trouble(reason: &WaitingOn) -> Option<&'static str> {
         | WaitingOn::Lookup { .. }
         | WaitingOn::AwaitingReconnect
         | WaitingOn::Repository { .. }
+        | WaitingOn::Decommissioning
+        | WaitingOn::Decommissioned { .. }
         | WaitingOn::Revoked { .. } => None,
     }
 }

@@ -1,5 +1,6 @@
 //! The world between reports, plans and the database.
 
+mod leaving;
 mod offers;
 mod own;
 mod site;

@@ -122,7 +122,7 @@ fn devices(options: &Options, landing: u64) -> anyhow::Result<Vec<DeviceTargets>
                 soak: Seconds::ZERO,
             };
             let device: DeviceName = name(device).parse()?;
-            let binding = Binding { device, offer: Some(offer) };
+            let binding = Binding::new(device, Some(offer));
             Ok(DeviceTargets {
                 binding,
                 spec: Some(spec.clone().into()),
