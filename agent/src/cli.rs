@@ -259,7 +259,9 @@ fn run_agent(args: RunArgs) -> Result<(), Message> {
         message(code, &error)
     };
     let state = StateDir::lock(&args.state).map_err(|e| failed(e.into()))?;
-    if let Some(Decommissioned { device, at }) = state_dir::load_decommissioned(&args.state).map_err(|e| failed(e.into()))? {
+    if let Some(Decommissioned { device, at }) =
+        state_dir::load_decommissioned(&args.state).map_err(|e| failed(e.into()))?
+    {
         state.forget_all(&device, at).map_err(|e| failed(e.into()))?;
         tracing::info!("{device} was decommissioned at {at}: there is nothing to do");
         return Ok(());
@@ -280,7 +282,9 @@ fn show_status(args: &StatusArgs) -> Result<(), Message> {
     if let Some(Decommissioned { device, at }) = state_dir::load_decommissioned(&args.state).map_err(damaged)? {
         let text = match args.output {
             Output::Json => serde_json::json!({ "device": device, "decommissioned": at }).to_string(),
-            Output::Text => format!("device     {device}\nphase      decommissioned at {at}: keys and state are removed"),
+            Output::Text => {
+                format!("device     {device}\nphase      decommissioned at {at}: keys and state are removed")
+            }
         };
         let _ = writeln!(std::io::stdout(), "{text}");
         return Ok(());

@@ -269,7 +269,8 @@ mod tests {
         for later in [at, Timestamp::MAX] {
             state.forget_all(&device, later).expect("forgotten");
         }
-        let mut left: Vec<_> = std::fs::read_dir(dir.path()).expect("listed").flatten().map(|e| e.file_name()).collect();
+        let mut left: Vec<_> =
+            std::fs::read_dir(dir.path()).expect("listed").flatten().map(|e| e.file_name()).collect();
         left.sort();
         assert_eq!(left, ["content", "decommissioned.json", "lock", "specs"]);
         assert_eq!(std::fs::read_dir(dir.path().join("content")).expect("listed").count(), 0);

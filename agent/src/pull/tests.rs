@@ -260,7 +260,7 @@ fn an_offer_and_its_spec_belong_together_and_need_what_is_listed() {
     }
     let mut site = Site::new();
     site.publish_targets(10, json!({}), json!({"device": "edge-1"}));
-    assert_eq!(site.pull(20), Ok(Pulled { offer: None }));
+    assert_eq!(site.pull(20), Ok(Pulled { offer: None, decommission: false }));
 
     let blob = Sha256Digest::of(b"blob");
     let spec = format!(

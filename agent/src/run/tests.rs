@@ -127,7 +127,9 @@ async fn why_what_runs_is_ill_is_in_the_status() {
     let mut rig = rig();
     let sick = Problem::lasting(codes::PROBE_FAILED, "probe file \"/x\" failed");
     rig.agent.linked(Link::Up).expect("handled");
-    rig.agent.handle(Event::Pulled(Ok(bellwether_agent_core::Pulled { offer: None }))).expect("handled");
+    rig.agent
+        .handle(Event::Pulled(Ok(bellwether_agent_core::Pulled { offer: None, decommission: false })))
+        .expect("handled");
     rig.agent.handle(Event::Probed(Probed { purpose: Purpose::Running, result: Err(sick) })).expect("handled");
     let status = crate::state_dir::load_status(&rig.dir.path().join("state")).expect("read").expect("a status");
     assert!(status.waiting.contains("BW-0651") && status.waiting.contains("/x"), "{}", status.waiting);
@@ -142,6 +144,8 @@ async fn a_record_that_a_newer_root_answers_for_is_kept_after_the_pull_that_brin
     rig.told(Directive::Head { record: record.clone() });
     assert!(rig.agent.presented().head.is_empty());
     rig.agent.state.store_trust(&rotated.trust).expect("stored");
-    rig.agent.worked(Event::Pulled(Ok(bellwether_agent_core::Pulled { offer: None }))).expect("handled");
+    rig.agent
+        .worked(Event::Pulled(Ok(bellwether_agent_core::Pulled { offer: None, decommission: false })))
+        .expect("handled");
     assert_eq!(rig.agent.presented().head, record);
 }

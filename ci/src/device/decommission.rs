@@ -57,8 +57,11 @@ pub(super) fn run(args: &DecommissionArgs, output: Output) -> Result<(), Failure
     let value = if leaves { "true" } else { "false" };
     let edit = device_edit::set(&copy, device, "decommission", value, |device| device.decommission = Some(leaves))?;
     if edit.before == edit.after {
-        return Err(Failure::finding(codes::ALREADY_THERE, format!("{} says decommission: {value} already", edit.path))
-            .hint("If it is not in force, it is not committed, not pushed, or not accepted: bellwether trust check"));
+        return Err(Failure::finding(
+            codes::ALREADY_THERE,
+            format!("{} says decommission: {value} already", edit.path),
+        )
+        .hint("If it is not in force, it is not committed, not pushed, or not accepted: bellwether trust check"));
     }
     let verb = if leaves { "Decommission" } else { "Keep" };
     let summary = format!("{verb} {device}\n\n{}", args.reason);

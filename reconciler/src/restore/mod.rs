@@ -102,10 +102,7 @@ pub async fn start(
 /// What each device should find in the store.
 fn expected(rows: &[DeviceRow]) -> Vec<Expected> {
     let rows = rows.iter().filter(|row| !row.awaiting_reconnect);
-    rows.map(|row| {
-        Expected { binding: row.binding(), floor: row.metadata_version }
-    })
-    .collect()
+    rows.map(|row| Expected { binding: row.binding(), floor: row.metadata_version }).collect()
 }
 
 /// Whether the database was set back: the store has something that is written after the database has it.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bellwether_core::admission::VoidTokens;
 use bellwether_schemas::report::{Claim, Report, Reported};
+use bellwether_schemas::targets::Binding;
 use bellwether_schemas::targets::SignedOffer;
 use bellwether_schemas::{CommitId, Seconds, Sha256Digest, Version};
 use bytes::Bytes;

@@ -110,8 +110,7 @@ pub struct DeviceRow {
 impl DeviceRow {
     /// What its signed targets shall say.
     pub fn binding(&self) -> Binding {
-        let decommission =
-            matches!(self.paused, Some(WaitingOn::Decommissioning | WaitingOn::Decommissioned { .. }));
+        let decommission = matches!(self.paused, Some(WaitingOn::Decommissioning | WaitingOn::Decommissioned { .. }));
         let offer = self.offer.as_ref().filter(|_| !decommission).map(|offer| offer.signed.clone());
         Binding { decommission, ..Binding::new(self.name.clone(), offer) }
     }

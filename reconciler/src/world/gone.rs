@@ -45,9 +45,8 @@ impl Gone {
 
     /// A device got a certificate. Where that is by the entry that it left by (a factory's is always the same), it is back.
     pub(super) fn came_back(&mut self, identity: &Identity) {
-        let left = |record: &&DecommissionRecord| {
-            record.enrollment == identity.enrollment && record.entry == identity.entry
-        };
+        let left =
+            |record: &&DecommissionRecord| record.enrollment == identity.enrollment && record.entry == identity.entry;
         if self.records.get(&identity.device).filter(left).is_some() {
             self.unwritten.insert(identity.device.clone(), None);
         }
@@ -82,9 +81,10 @@ impl Gone {
         {
             return told.clone();
         }
-        let gone = self.records.values().map(|record| {
-            (record.device.clone(), (record.enrollment.clone(), record.entry.clone()))
-        });
+        let gone = self
+            .records
+            .values()
+            .map(|record| (record.device.clone(), (record.enrollment.clone(), record.entry.clone())));
         let mut admissions = (**history).clone();
         admissions.set_gone(gone.collect());
         let admissions = Arc::new(admissions);

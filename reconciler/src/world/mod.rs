@@ -25,9 +25,9 @@ use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Seconds};
 use jiff::Timestamp;
 
 use backlog::Backlog;
-use gone::Gone;
 pub use device::{Device, Placement};
 pub use execute::Publication;
+use gone::Gone;
 pub use observe::{Answer, PresentedOffer};
 use records::Unwritten;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Labels, NotYet, Template, Vars};
+use super::{Labels, Template, Vars};
 use crate::id::CommitId;
 
 /// Facts and exceptions for one device.

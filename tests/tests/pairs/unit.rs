@@ -163,7 +163,7 @@ impl<'l> Unit<'l> {
             Effect::Pull => {
                 self.held = published.cloned();
                 let offer = published.map(|offer| Box::new((offer.clone(), self.lines.spec(&offer.digest))));
-                return Some(Event::Pulled(Ok(Pulled { offer })));
+                return Some(Event::Pulled(Ok(Pulled { offer, decommission: false })));
             }
             Effect::Stage(_) => return Some(Event::Staged(Ok(()))),
             Effect::Probe { purpose, digest, .. } => {
@@ -175,6 +175,7 @@ impl<'l> Unit<'l> {
             Effect::Undo { .. } => Event::Undone(Ok(())),
             Effect::Commit { .. } => Event::Committed(Ok(())),
             Effect::Report | Effect::RetryPull(_) | Effect::WakeAt(_) => return None,
+            Effect::Clear | Effect::Forget => panic!("nobody decommissions it"),
         };
         if self.slow {
             self.unended.push(ended);

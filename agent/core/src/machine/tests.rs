@@ -297,7 +297,7 @@ fn a_pause_stops_what_was_not_begun() {
     world.settle();
     let paused = Directive::Paused { code: "BW-0301".into(), reason: "missing".into(), commit: None };
     world.tell(Event::Directive(paused));
-    world.tell(Event::Pulled(Ok(Pulled { offer: Some(Box::new(offer(1, "good", 0))) })));
+    world.tell(Event::Pulled(Ok(Pulled { offer: Some(Box::new(offer(1, "good", 0))), decommission: false })));
     world.settle();
     assert!(world.begun.is_empty());
     let status = world.machine.status(&"edge-1".parse().expect("a name"), at(0), None);
@@ -358,7 +358,7 @@ fn a_word_that_comes_after_the_window_begins_nothing() {
     let (mut windowed, content) = offer(1, "good", 0);
     windowed.not_after = Some(at(20));
     let version = windowed.version;
-    world.tell(Event::Pulled(Ok(Pulled { offer: Some(Box::new((windowed, content))) })));
+    world.tell(Event::Pulled(Ok(Pulled { offer: Some(Box::new((windowed, content))), decommission: false })));
     world.tell(Event::Staged(Ok(())));
     world.queue.clear();
     world.now = 20;
@@ -374,7 +374,7 @@ fn downloads_that_fail_again_and_again_are_tried_less_and_less_often() {
     let mut world = World::new();
     world.settle();
     for failures in 1..5 {
-        let pulled = Pulled { offer: Some(Box::new(offer(1, "good", 0))) };
+        let pulled = Pulled { offer: Some(Box::new(offer(1, "good", 0))), decommission: false };
         world.tell(Event::Pulled(Ok(pulled)));
         world.tell(Event::Staged(Err(Problem::transient(codes::DOWNLOAD_FAILED, "404"))));
         assert!(world.queue.contains(&Effect::RetryPull(failures)), "{:?}", world.queue);
@@ -384,7 +384,7 @@ fn downloads_that_fail_again_and_again_are_tried_less_and_less_often() {
     assert!(status.waiting.contains(codes::DOWNLOAD_FAILED.as_str()), "{}", status.waiting);
     world.tell(Event::Pulled(Err(Problem::transient(codes::METADATA_REFUSED, "expired"))));
     assert!(world.queue.contains(&Effect::RetryPull(5)));
-    world.tell(Event::Pulled(Ok(Pulled { offer: None })));
+    world.tell(Event::Pulled(Ok(Pulled { offer: None, decommission: false })));
     world.queue.clear();
     world.tell(Event::Pulled(Err(Problem::transient(codes::METADATA_REFUSED, "expired"))));
     assert!(world.queue.contains(&Effect::RetryPull(1)));

@@ -49,7 +49,9 @@ pub fn sentence(reason: &WaitingOn) -> String {
             format!("More than one fleet selects it: {}.", fleets.join(", "))
         }
         WaitingOn::Repository { condition } => condition_sentence(condition),
-        WaitingOn::Decommissioning => "It is to remove everything that was placed on it, and has not said yet that it did.".to_owned(),
+        WaitingOn::Decommissioning => {
+            "It is to remove everything that was placed on it, and has not said yet that it did.".to_owned()
+        }
         WaitingOn::Decommissioned { at } => format!("It removed everything, and is refused since {}.", moment(at)),
         WaitingOn::Revoked { why, .. } => format!("Its certificate does not count: {why}."),
     }

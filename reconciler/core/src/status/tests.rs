@@ -57,6 +57,8 @@ fn reasons() -> Vec<Option<WaitingOn>> {
         WaitingOn::Orphaned,
         WaitingOn::Overlap { fleets: Vec::new() },
         rewound(),
+        WaitingOn::Decommissioning,
+        WaitingOn::Decommissioned { at },
         revoked(),
     ];
     let kinds: Vec<&str> = reasons.iter().map(WaitingOn::kind).collect();
@@ -81,7 +83,7 @@ fn revoked() -> WaitingOn {
     WaitingOn::Revoked { code: codes::DEVICE_REVOKED.to_string(), why: String::new() }
 }
 
-const PHASES: [Phase; 11] = [
+const PHASES: [Phase; 12] = [
     Phase::Idle,
     Phase::Fetching,
     Phase::Verifying,
@@ -93,6 +95,7 @@ const PHASES: [Phase; 11] = [
     Phase::RollingBack,
     Phase::RolledBack,
     Phase::Degraded,
+    Phase::Decommissioned,
 ];
 
 /// Calls `check` with everything that can be known of a device.
