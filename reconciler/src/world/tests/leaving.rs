@@ -41,10 +41,10 @@ async fn record(site: &mut Site) -> Vec<crate::publish::DecommissionRecord> {
 /// `edge-1` runs what it was offered, and a commit says that it leaves.
 async fn leaving(git: &mut Git) -> (Site, Report) {
     let mut site = Site::open(git, Loaded::default()).await;
-    site.pass(&[("edge-1", readable(idle())), ("edge-2", readable(idle()))]).await.expect("stored");
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
     let offer = site.offer("edge-1").expect("an offer");
     let running = runs(&offer);
-    site.pass(&[("edge-1", readable(running.clone()))]).await.expect("stored");
+    site.pass(&[("edge-1", readable(running.clone())), ("edge-2", readable(idle()))]).await.expect("stored");
     site.world.published([(name("edge-1"), 1), (name("edge-2"), 1)], site.now);
     git.land(&[("devices/edge-1.yaml", LEAVES)]);
     site.fetch(git);
