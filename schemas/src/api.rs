@@ -109,6 +109,11 @@ pub enum WaitingOn {
     },
     /// It has not reported since the reconciler lost its records.
     AwaitingReconnect,
+    /// The reconciler lost its records, and devices of the fleet had no time to report since: no wave opens before.
+    Reconnects {
+        /// Until when they have time.
+        until: Timestamp,
+    },
     /// Its spec could not be rendered.
     RenderError {
         /// Why.

@@ -113,6 +113,7 @@ fn is_stopped(reason: Option<&WaitingOn>) -> bool {
             | WaitingOn::Gate { .. }
             | WaitingOn::InFlight { .. }
             | WaitingOn::Stale { .. }
+            | WaitingOn::Reconnects { .. }
             | WaitingOn::Halted { .. }
             | WaitingOn::Held { .. }
             | WaitingOn::Failed { .. }

@@ -62,6 +62,7 @@ kinds!(
     Paused,
     Lookup,
     AwaitingReconnect,
+    Reconnects,
     RenderError,
     Orphaned,
     Overlap,
@@ -91,6 +92,7 @@ impl WaitingOn {
             | Self::InFlight { .. }
             | Self::Lookup { .. }
             | Self::AwaitingReconnect
+            | Self::Reconnects { .. }
             | Self::Decommissioning
             | Self::Repository { .. } => None,
             Self::Decommissioned { .. } => Some(codes::DEVICE_DECOMMISSIONED),

@@ -94,7 +94,8 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
         | WaitingOn::Soak { .. }
         | WaitingOn::InFlight { .. }
         | WaitingOn::Lookup { .. }
-        | WaitingOn::AwaitingReconnect => None,
+        | WaitingOn::AwaitingReconnect
+        | WaitingOn::Reconnects { .. } => None,
     }
 }
 

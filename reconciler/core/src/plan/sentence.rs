@@ -42,6 +42,10 @@ pub fn sentence(reason: &WaitingOn) -> String {
             format!("It names commit {commit}, which is missing here; the repository is asked once more.")
         }
         WaitingOn::AwaitingReconnect => "It has not reported since the reconciler lost its records.".to_owned(),
+        WaitingOn::Reconnects { until } => format!(
+            "The reconciler lost its records; devices have until {} to report what they run, and no wave opens before.",
+            moment(until)
+        ),
         WaitingOn::RenderError { why } => format!("Its spec cannot be rendered: {why}"),
         WaitingOn::Orphaned => "No fleet selects it; it keeps what it runs.".to_owned(),
         WaitingOn::Overlap { fleets } => {

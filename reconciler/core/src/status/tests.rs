@@ -53,6 +53,7 @@ fn reasons() -> Vec<Option<WaitingOn>> {
         paused(),
         WaitingOn::Lookup { commit: commit() },
         WaitingOn::AwaitingReconnect,
+        WaitingOn::Reconnects { until: at },
         WaitingOn::RenderError { why: String::new() },
         WaitingOn::Orphaned,
         WaitingOn::Overlap { fleets: Vec::new() },

@@ -185,6 +185,7 @@ fn own_trouble(reason: &WaitingOn) -> Option<&'static str> {
         | WaitingOn::Held { .. }
         | WaitingOn::Lookup { .. }
         | WaitingOn::AwaitingReconnect
+        | WaitingOn::Reconnects { .. }
         | WaitingOn::Repository { .. }
         | WaitingOn::Decommissioning
         | WaitingOn::Decommissioned { .. }
