@@ -10,13 +10,14 @@ mod merge;
 use std::collections::BTreeMap;
 
 use bellwether_core::admission::{Domain, Identity};
+use bellwether_schemas::targets::EnrolledBy;
 use bellwether_schemas::{DeviceName, codes};
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use crate::pki::Peer;
-use crate::publish::{Checked, Enrolled, Expected, FleetRecord, PublishError, Publisher, Survey};
+use crate::publish::{Checked, Enrolled, Expected, FleetRecord, PublishError, Publisher, Survey, Surveyed};
 use crate::store::{
     DeviceRow, EventRow, Instance, Loaded, PlanChange, PlanError, Store, StoreError, TokenRow, adopt_instance,
 };
@@ -163,7 +164,8 @@ async fn recover(
     Ok(recovered)
 }
 
-/// Who enrolled, as certificates in the store say: spent tokens, and for each device its newest identity.
+/// Who enrolled, as the store says: spent tokens, and for each device its identity, by its metadata, which follows each
+/// enrollment, or by its newest certificate.
 fn enrolled(survey: &Survey, domain: &Domain, now: Timestamp) -> (Vec<TokenRow>, BTreeMap<DeviceName, Identity>) {
     let mut tokens = Vec::with_capacity(survey.enrolled.len());
     let mut newest: BTreeMap<DeviceName, Peer> = BTreeMap::new();
@@ -184,7 +186,14 @@ fn enrolled(survey: &Survey, domain: &Domain, now: Timestamp) -> (Vec<TokenRow>,
             newest.insert(peer.identity.device.clone(), peer);
         }
     }
-    (tokens, newest.into_iter().map(|(device, peer)| (device, peer.identity)).collect())
+    let mut identities: BTreeMap<_, _> = newest.into_iter().map(|(device, peer)| (device, peer.identity)).collect();
+    for Surveyed { device, enrolled, .. } in &survey.devices {
+        if let Some(EnrolledBy { enrollment, entry }) = enrolled.clone() {
+            let identity = Identity { domain: domain.clone(), enrollment, entry, device: device.clone() };
+            identities.insert(device.clone(), identity);
+        }
+    }
+    (tokens, identities)
 }
 
 #[cfg(test)]
