@@ -27,6 +27,7 @@ use crate::identity::Identity;
 use crate::trust::{Metadata, Trust};
 
 const DECOMMISSIONED: &str = "decommissioned.json";
+const LOCK: &str = "lock";
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +59,7 @@ impl StateDir {
         for dir in [path.to_owned(), path.join("content"), path.join("specs")] {
             disk::private_dir(&dir)?;
         }
-        let lock = disk::lock_file(&path.join("lock"))?;
+        let lock = disk::lock_file(&path.join(LOCK))?;
         // Somebody who asks whether an agent runs holds the lock for a moment.
         for attempt in 0..10 {
             if attempt > 0 {
@@ -160,23 +161,18 @@ impl StateDir {
         if load_decommissioned(&self.path)?.is_none() {
             disk::replace_json(&self.file(DECOMMISSIONED), &Decommissioned { device: device.clone(), at })?;
         }
-        // The key first.
-        for name in [
-            "identity.json",
-            "pending.json",
-            "memory.json",
-            "trust.json",
-            "metadata.json",
-            "head.json",
-            "committed.json",
-            "status.json",
-            "spec.json",
-        ] {
+        // The keys first; those of a renewal that a power cut broke off lie in a file that has no name of its own yet.
+        for name in ["identity.json", "identity.new", "pending.json", "pending.new"] {
             disk::remove(&self.file(name))?;
         }
-        for dir in ["content", "specs"].map(|name| self.file(name)) {
-            for entry in std::fs::read_dir(&dir).map_err(DiskError::io("list", &dir))?.flatten() {
-                disk::remove(&entry.path())?;
+        for dir in [self.path.clone(), self.file("content"), self.file("specs")] {
+            let entries = std::fs::read_dir(&dir).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            for entry in entries.map_err(DiskError::io("list", &dir))? {
+                // No directory but these two is the agent's: one that is a file system of its own has a lost+found.
+                let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                if !is_dir && ![LOCK, DECOMMISSIONED].iter().any(|kept| entry.file_name() == *kept) {
+                    disk::remove(&entry.path())?;
+                }
             }
         }
         Ok(())
@@ -210,7 +206,7 @@ pub(crate) fn load_trust(state: &Path) -> Result<Option<Trust>, DiskError> {
 
 /// Whether an agent holds the lock now.
 pub(crate) fn is_in_use(state: &Path) -> bool {
-    let Ok(lock) = File::open(state.join("lock")) else { return false };
+    let Ok(lock) = File::open(state.join(LOCK)) else { return false };
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
 }
 
@@ -261,9 +257,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let state = StateDir::lock(dir.path()).expect("locked");
         state.load_memory().expect("a memory");
-        for name in ["identity.json", "pending.json", "head.json", "content/x", "specs/y.json"] {
+        let left_by_a_power_cut = ["identity.new", "pending.new", "head.new", "spec.part", "metadata.new"];
+        let known = ["identity.json", "pending.json", "head.json", "journal.json", "content/x", "specs/y.json"];
+        for name in left_by_a_power_cut.iter().chain(&known) {
             std::fs::write(dir.path().join(name), "{}").expect("written");
         }
+        std::fs::create_dir(dir.path().join("lost+found")).expect("made");
         let device = "edge-1".parse().expect("a name");
         let at = Timestamp::from_second(1_800_000_000).expect("a time");
         for later in [at, Timestamp::MAX] {
@@ -272,7 +271,7 @@ mod tests {
         let mut left: Vec<_> =
             std::fs::read_dir(dir.path()).expect("listed").flatten().map(|e| e.file_name()).collect();
         left.sort();
-        assert_eq!(left, ["content", "decommissioned.json", "lock", "specs"]);
+        assert_eq!(left, ["content", "decommissioned.json", "lock", "lost+found", "specs"]);
         assert_eq!(std::fs::read_dir(dir.path().join("content")).expect("listed").count(), 0);
         assert_eq!(load_decommissioned(dir.path()).expect("readable"), Some(Decommissioned { device, at }));
         state.forget_decommissioned().expect("removed");
