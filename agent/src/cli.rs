@@ -15,6 +15,7 @@ use bellwether_schemas::quantity::Seconds;
 use bellwether_schemas::report::Claim;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::begin;
 use crate::check::{self, Subject};
 use crate::clock;
 use crate::config;
@@ -23,6 +24,7 @@ use crate::head;
 use crate::log;
 use crate::run::{self, RunError};
 use crate::state_dir::{self, Decommissioned, StateDir, StateError};
+use crate::supervisor::Supervisor;
 
 /// Keeps this device at what its signed targets say.
 #[derive(Debug, Parser)]
@@ -258,15 +260,9 @@ fn run_agent(args: RunArgs) -> Result<(), Message> {
         };
         message(code, &error)
     };
-    let state = StateDir::lock(&args.state).map_err(|e| failed(e.into()))?;
-    if let Some(Decommissioned { device, at }) =
-        state_dir::load_decommissioned(&args.state).map_err(|e| failed(e.into()))?
-    {
-        state.forget_all(&device, at).map_err(|e| failed(e.into()))?;
-        tracing::info!("{device} was decommissioned at {at}: there is nothing to do");
-        return Ok(());
-    }
     let runtime = runtime()?;
+    let begun = runtime.block_on(begin::begin(&args.state, &mut Supervisor::from_environment())).map_err(&failed)?;
+    let Some(state) = begun else { return Ok(()) };
     let ended = runtime.block_on(run::run(state, args.root, allowed)).map_err(failed);
     let why = ended.as_ref().err().map(|message| format!("{}: {}", message.code, message.text));
     // Where the status cannot be written either, the log says it.
@@ -290,9 +286,13 @@ fn show_status(args: &StatusArgs) -> Result<(), Message> {
         return Ok(());
     }
     let Some(mut status) = state_dir::load_status(&args.state).map_err(damaged)? else {
-        let enrolled = state_dir::load_identity(&args.state).map_err(damaged)?.is_some();
-        let text = if enrolled { "the agent has not run yet" } else { "the device is not enrolled" };
-        return Err(Message { code: codes::NOT_ENROLLED.to_string(), text: text.to_owned(), hint: None });
+        let (code, text) = match state_dir::load_identity(&args.state).map_err(damaged)? {
+            Some(identity) => {
+                (codes::AGENT_STOPPED, format!("{} is enrolled, and its agent has not run yet", identity.device))
+            }
+            None => (codes::NOT_ENROLLED, "the device is not enrolled".to_owned()),
+        };
+        return Err(Message { code: code.to_string(), text, hint: None });
     };
     watch_silence(&args.state, &mut status);
     let text = match args.output {

@@ -4,6 +4,7 @@
 pub mod cli;
 
 mod apply;
+mod begin;
 mod check;
 mod clock;
 mod config;

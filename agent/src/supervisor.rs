@@ -28,7 +28,7 @@ impl Supervisor {
         Self::new(std::env::var_os("NOTIFY_SOCKET").as_deref(), limit)
     }
 
-    fn new(address: Option<&OsStr>, limit: Option<Duration>) -> Self {
+    pub(crate) fn new(address: Option<&OsStr>, limit: Option<Duration>) -> Self {
         let socket = address.and_then(socket);
         Self { limit: limit.filter(|_| socket.is_some()), socket, told: Instant::now() }
     }

@@ -1,5 +1,6 @@
 //! The end of a device: by commit, with real processes.
 
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use bellwether_schemas::api::{Summary, WaitingOn};
@@ -52,9 +53,17 @@ fn a_device_removes_what_it_placed_and_its_keys_and_is_refused_from_then_on() {
     assert!(device.status().contains("decommissioned at"), "{}", device.status());
     assert!(device.check(&[]).1.contains("was decommissioned at"), "{}", device.check(&[]).1);
 
-    // The service ends well when it is started again, so that nothing restarts it for ever.
-    site.device_mut("edge-2").start();
+    // Started again, as after a power cut, the service ends well. To systemd (Type=notify) an end before READY=1 is a failure
+    // whatever the exit code, and a failed service is restarted for ever.
+    let notify = site.path("notify");
+    let systemd = UnixDatagram::bind(&notify).expect("bound");
+    systemd.set_nonblocking(true).expect("a socket");
+    let variable = format!("NOTIFY_SOCKET={}", notify.display());
+    site.device_mut("edge-2").start_under(&["/usr/bin/env", &variable]);
     assert!(site.device_mut("edge-2").ends_within(Duration::from_secs(20)), "{}", site.device("edge-2").log());
+    let mut heard = [0; 64];
+    let length = systemd.recv(&mut heard).expect("systemd was told before the end");
+    assert_eq!(&heard[..length], b"READY=1");
 
     // A copy of its keys is worth nothing, also after the database was lost.
     let thief = site.spare_device("thief");
