@@ -16,7 +16,7 @@ use bellwether_schemas::wire::proto::ReportMessage;
 use bellwether_schemas::wire::report_message;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::apply::{Applier, ApplyError};
@@ -77,6 +77,8 @@ struct Agent {
     verified: Option<Timestamp>,
     work: mpsc::Sender<Event>,
     session: Option<mpsc::Sender<ReportMessage>>,
+    /// Tells that there is something to report, to whoever makes calls in place of a session.
+    news: watch::Sender<()>,
     supervisor: Supervisor,
     heartbeat: Duration,
     tick: Instant,
@@ -102,7 +104,7 @@ pub(crate) async fn run(state: StateDir, root: PathBuf, allowed: Allowed) -> Res
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     agent.handle(Event::Started { unfinished })?;
-    let session = tokio::spawn(session::keep(agent.state.clone(), link));
+    let session = tokio::spawn(session::keep(agent.state.clone(), link, agent.news.subscribe()));
     agent.supervisor.ready();
     loop {
         agent.supervisor.alive(Instant::now());
@@ -142,6 +144,7 @@ impl Agent {
             verified,
             work,
             session: None,
+            news: watch::Sender::new(()),
             supervisor: Supervisor::from_environment(),
             heartbeat: HEARTBEAT,
             tick: Instant::now() + HEARTBEAT,
@@ -180,7 +183,10 @@ impl Agent {
             // The agent must not go on with a memory that is not on disk: this error ends it.
             Effect::Persist => self.state.store_memory(self.machine.memory())?,
             Effect::Note => unless_full(self.state.store_memory(self.machine.memory())),
-            Effect::Report => self.send_report(None),
+            Effect::Report => {
+                self.news.send_replace(());
+                self.send_report(None);
+            }
             Effect::Pull => {
                 let wait = self.next_pull();
                 let pull = pull_now(self.state.clone(), self.identity.clone(), self.verified);

@@ -8,16 +8,17 @@ use std::time::Duration;
 use bellwether_agent_core::Problem;
 use bellwether_schemas::codes;
 use bellwether_schemas::report::Directive;
-use bellwether_schemas::wire::proto::{DirectiveMessage, PollResponse, ReportMessage};
+use bellwether_schemas::wire::proto::{DirectiveMessage, ReportMessage};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::identity::Identity;
@@ -30,7 +31,9 @@ mod proto {
 }
 use proto::devices_client::DevicesClient;
 
+mod polls;
 mod renewal;
+use polls::Polls;
 use renewal::Renewals;
 
 /// What the session tells the agent.
@@ -58,20 +61,32 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A session that lived this long was no failure.
 const LIVED: Duration = Duration::from_secs(30);
 
-/// Keeps a session for ever.
-pub(crate) async fn keep(state: Arc<StateDir>, link: mpsc::Sender<Link>) {
+/// Keeps a session for ever. `news` changes whenever there is something that the reconciler should hear of now.
+pub(crate) async fn keep(state: Arc<StateDir>, link: mpsc::Sender<Link>, news: watch::Receiver<()>) {
     let mut failures = 0;
-    let mut renewals = Renewals::new();
+    let renewals = Renewals::new();
+    let mut polls = Polls::new(&state, &link, &renewals, news);
     loop {
-        let began = Instant::now();
-        let ended = session(&state, &link, &mut renewals).await;
+        let mut lived = Duration::ZERO;
+        let ended = match polls.beside(open_session(&state, &link, &renewals)).await {
+            Ok(Some(session)) => {
+                let began = Instant::now();
+                let ended = session.follow(&state, &link, &renewals).await;
+                lived = began.elapsed();
+                ended
+            }
+            Ok(None) => Ok(()),
+            Err(problem) => Err(problem),
+        };
+        failures = if lived > LIVED { 0 } else { failures + 1 };
+        if lived > LIVED {
+            polls.end();
+        }
         let Err(problem) = ended else {
             // Only a new certificate ends a session well. A reconciler that always wants another one is not served in a hurry.
-            failures = if began.elapsed() > LIVED { 0 } else { failures + 1 };
-            sleep(jittered(failures)).await;
+            polls.beside(sleep(jittered(failures))).await;
             continue;
         };
-        failures = if began.elapsed() > LIVED { 0 } else { failures + 1 };
         // By the reconciler's clock it has expired, whatever ours says.
         if problem.code == codes::CERTIFICATE_EXPIRED {
             renewals.want();
@@ -79,10 +94,10 @@ pub(crate) async fn keep(state: Arc<StateDir>, link: mpsc::Sender<Link>) {
         if link.send(Link::Down(problem)).await.is_err() {
             return;
         }
-        sleep(jittered(failures)).await;
+        polls.beside(sleep(jittered(failures))).await;
         // Where streams are cut, single calls may still pass.
-        if failures > 1 && poll(&state, &link, &mut renewals).await.is_ok() {
-            sleep(jittered(failures)).await;
+        if failures > 1 && !polls.are_answered() && polls.begin().await {
+            polls.beside(sleep(jittered(failures))).await;
         }
     }
 }
@@ -101,68 +116,71 @@ pub(crate) fn anything_below(bound: Duration) -> Duration {
     Duration::from_millis(u64::from_le_bytes(random) % bound)
 }
 
-/// One session; ends well only to be opened again with a new certificate.
-async fn session(state: &StateDir, link: &mpsc::Sender<Link>, renewals: &mut Renewals) -> Result<(), Problem> {
+/// A session that is open.
+struct Session {
+    identity: Identity,
+    server: Server,
+    incoming: Streaming<DirectiveMessage>,
+}
+
+fn agent_stops<T>(_: T) -> Problem {
+    Problem::transient(codes::SERVER_UNREACHABLE_AGENT, "the agent stops")
+}
+
+/// Opens a session; none where there is a new certificate instead, to come back with.
+async fn open_session(
+    state: &StateDir,
+    link: &mpsc::Sender<Link>,
+    renewals: &Renewals,
+) -> Result<Option<Session>, Problem> {
     let (identity, mut server) = connect(state).await?;
     if identity.is_renewable(crate::clock::now(server.verified).0) {
         renewals.want();
     }
     if renewals.is_due() && renewals.renew(state, &identity, &mut server).await {
-        return Ok(());
+        return Ok(None);
     }
     let (reports, outgoing) = mpsc::channel(32);
-    let gone = |_| Problem::transient(codes::SERVER_UNREACHABLE_AGENT, "the agent stops");
-    link.send(Link::Opening(reports)).await.map_err(gone)?;
+    link.send(Link::Opening(reports)).await.map_err(agent_stops)?;
     let opened = timeout(PATIENCE, server.client.session(ReceiverStream::new(outgoing))).await;
     let opened = opened.map_err(|_| slow(&server.address))?;
-    let mut incoming = opened.map_err(|status| server.refused(&status))?.into_inner();
-    link.send(Link::Up).await.map_err(gone)?;
-    loop {
-        let message = tokio::select! {
-            message = incoming.message() => message,
-            () = renewals.wait() => {
-                if renewals.renew(state, &identity, &mut server).await {
-                    return Ok(());
-                }
-                continue;
-            }
-        };
-        let Some(message) = message.map_err(|status| server.refused(&status))? else { break };
-        match Directive::try_from(message) {
-            Ok(Directive::Renew) => renewals.want(),
-            Ok(directive) => {
-                renewals.hear(&directive);
-                link.send(Link::Said(directive)).await.map_err(gone)?;
-            }
-            // A newer reconciler may say what this agent does not know yet.
-            Err(why) => tracing::warn!(%why, "a directive that this agent does not know"),
-        }
-    }
-    Err(Problem::transient(codes::SERVER_UNREACHABLE_AGENT, format!("{}: the session was closed", server.address)))
+    let incoming = opened.map_err(|status| server.refused(&status))?.into_inner();
+    link.send(Link::Up).await.map_err(agent_stops)?;
+    Ok(Some(Session { identity, server, incoming }))
 }
 
-async fn poll(state: &StateDir, link: &mpsc::Sender<Link>, renewals: &mut Renewals) -> Result<(), Problem> {
-    let (identity, mut server) = connect(state).await?;
-    let (sender, receiver) = oneshot::channel();
-    let gone = || Problem::transient(codes::SERVER_UNREACHABLE_AGENT, "the agent stops");
-    link.send(Link::Polling(sender)).await.map_err(|_| gone())?;
-    let report = receiver.await.map_err(|_| gone())?;
-    let answer = timeout(PATIENCE, server.client.poll(report)).await.map_err(|_| slow(&server.address))?;
-    let PollResponse { directives } = answer.map_err(|status| server.refused(&status))?.into_inner();
-    link.send(Link::Up).await.map_err(|_| gone())?;
-    for message in directives.into_iter().map(|m: DirectiveMessage| Directive::try_from(m)) {
-        match message {
-            Ok(Directive::Renew) => renewals.want(),
-            Ok(directive) => {
-                renewals.hear(&directive);
-                link.send(Link::Said(directive)).await.map_err(|_| gone())?;
-            }
-            Err(why) => tracing::warn!(%why, "a directive that this agent does not know"),
+impl Session {
+    /// Passes on what the reconciler says; ends well only to be opened again with a new certificate.
+    async fn follow(mut self, state: &StateDir, link: &mpsc::Sender<Link>, renewals: &Renewals) -> Result<(), Problem> {
+        let Self { identity, server, incoming } = &mut self;
+        loop {
+            let message = tokio::select! {
+                message = incoming.message() => message,
+                () = renewals.wait() => {
+                    if renewals.renew(state, identity, server).await {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            };
+            let Some(message) = message.map_err(|status| server.refused(&status))? else { break };
+            hear(message, link, renewals).await?;
         }
+        let message = format!("{}: the session was closed", server.address);
+        Err(Problem::transient(codes::SERVER_UNREACHABLE_AGENT, message))
     }
-    // After all else: a renewal that hangs or fails keeps nothing back.
-    if renewals.is_due() {
-        renewals.renew(state, &identity, &mut server).await;
+}
+
+/// Passes on a directive, but what concerns the connection itself.
+async fn hear(message: DirectiveMessage, link: &mpsc::Sender<Link>, renewals: &Renewals) -> Result<(), Problem> {
+    match Directive::try_from(message) {
+        Ok(Directive::Renew) => renewals.want(),
+        Ok(directive) => {
+            renewals.hear(&directive);
+            link.send(Link::Said(directive)).await.map_err(agent_stops)?;
+        }
+        // A newer reconciler may say what this agent does not know yet.
+        Err(why) => tracing::warn!(%why, "a directive that this agent does not know"),
     }
     Ok(())
 }

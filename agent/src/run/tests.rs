@@ -149,3 +149,14 @@ async fn a_record_that_a_newer_root_answers_for_is_kept_after_the_pull_that_brin
         .expect("handled");
     assert_eq!(rig.agent.presented().head, record);
 }
+
+#[test]
+fn what_happens_while_no_session_holds_is_news() {
+    let mut rig = rig();
+    let mut news = rig.agent.news.subscribe();
+    rig.agent.carry_out(Effect::Report).expect("nothing ends the agent");
+    assert!(news.has_changed().expect("the agent is there"));
+    news.mark_unchanged();
+    rig.agent.handle(Event::Tick).expect("nothing ends the agent");
+    assert!(news.has_changed().expect("the agent is there"), "the heartbeat is one");
+}

@@ -1,5 +1,6 @@
 //! When the certificate is renewed, and how: as soon as that is wanted, but no more than once in a heartbeat, whatever comes of it.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bellwether_agent_core::Problem;
@@ -15,7 +16,10 @@ use crate::state_dir::StateDir;
 use crate::tls;
 
 /// What outlives the sessions, so that no number of them makes renewals more frequent.
-pub(super) struct Renewals {
+pub(super) struct Renewals(Mutex<Pace>);
+
+#[derive(Clone, Copy)]
+struct Pace {
     wanted: bool,
     /// Nothing is tried before.
     free: Instant,
@@ -24,43 +28,60 @@ pub(super) struct Renewals {
 
 impl Renewals {
     pub(super) fn new() -> Self {
-        Self { wanted: false, free: Instant::now(), heartbeat: HEARTBEAT }
+        Self(Mutex::new(Pace { wanted: false, free: Instant::now(), heartbeat: HEARTBEAT }))
     }
 
-    pub(super) fn want(&mut self) {
-        self.wanted = true;
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn want(&self) {
+        self.pace().wanted = true;
     }
 
     /// Learns how often the device reports.
-    pub(super) fn hear(&mut self, directive: &Directive) {
+    pub(super) fn hear(&self, directive: &Directive) {
         if let Directive::Interval { seconds } = directive {
-            self.heartbeat = heartbeat(*seconds);
+            self.pace().heartbeat = heartbeat(*seconds);
         }
+    }
+
+    /// How often the device reports.
+    pub(super) fn heartbeat(&self) -> Duration {
+        self.pace().heartbeat
     }
 
     /// Whether a renewal is wanted, and may be tried now.
     pub(super) fn is_due(&self) -> bool {
-        self.wanted && self.free <= Instant::now()
+        let pace = self.pace();
+        pace.wanted && pace.free <= Instant::now()
     }
 
     /// Waits until a renewal is due, for ever if none is wanted.
     pub(super) async fn wait(&self) {
-        if !self.wanted {
+        let Pace { wanted, free, .. } = *self.pace();
+        if !wanted {
             std::future::pending::<()>().await;
         }
-        sleep_until(self.free).await;
+        sleep_until(free).await;
     }
 
     /// Tries once; whether there is a new certificate, which the next session uses. The old one is good until then.
-    pub(super) async fn renew(&mut self, state: &StateDir, identity: &Identity, server: &mut Server) -> bool {
+    pub(super) async fn renew(&self, state: &StateDir, identity: &Identity, server: &mut Server) -> bool {
+        self.rest();
         let renewed = renew(state, identity, server).await;
-        // Devices that were told so at the same moment must not come back at the same moment.
-        self.free = Instant::now() + self.heartbeat + anything_below(self.heartbeat);
         if let Err(problem) = &renewed {
             tracing::warn!(code = %problem.code, "cannot renew the certificate: {}", problem.message);
         }
-        self.wanted = renewed.is_err();
+        self.rest();
+        self.pace().wanted = renewed.is_err();
         renewed.is_ok()
+    }
+
+    /// Devices that were told to renew at the same moment must not come back at the same moment.
+    fn rest(&self) {
+        let mut pace = self.pace();
+        pace.free = Instant::now() + pace.heartbeat + anything_below(pace.heartbeat);
     }
 }
 

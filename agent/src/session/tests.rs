@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use bellwether_schemas::id::CommitId;
 use bellwether_schemas::report::{Health, Phase, Report};
 use bellwether_schemas::version::Version;
-use bellwether_schemas::wire::proto::{RenewRequest, RenewResponse};
+use bellwether_schemas::wire::proto::{PollResponse, RenewRequest, RenewResponse};
 use bellwether_schemas::wire::report_message;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto::Builder;
@@ -41,12 +41,22 @@ struct Reconciler {
     issuer: Issuer<'static, KeyPair>,
     /// What the session says that was opened last.
     session: Mutex<Option<mpsc::Sender<Result<DirectiveMessage, Status>>>>,
+    streams: Mutex<Streams>,
     poll: Mutex<Vec<Directive>>,
     /// When it was asked for a certificate, and whether it gives any.
     asked: Mutex<Vec<Instant>>,
     renews: Mutex<bool>,
     /// The authorities that it names with a certificate.
     authorities: Mutex<String>,
+}
+
+/// What becomes of sessions on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Streams {
+    Pass,
+    Refused,
+    /// They are held back, and nobody says so.
+    Swallowed,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -88,7 +98,15 @@ impl Reconciler {
         match method.as_str() {
             "Session" => {
                 let open = move |_: Request<Streaming<ReportMessage>>| {
-                    std::future::ready(Ok::<_, Status>(Response::new(self.open())))
+                    let reconciler = self.clone();
+                    async move {
+                        let streams = *locked(&reconciler.streams);
+                        match streams {
+                            Streams::Pass => Ok::<_, Status>(Response::new(reconciler.open())),
+                            Streams::Refused => Err(Status::unavailable("no streams here")),
+                            Streams::Swallowed => std::future::pending().await,
+                        }
+                    }
                 };
                 let codec = ProstCodec::<DirectiveMessage, ReportMessage>::default();
                 tonic::server::Grpc::new(codec).streaming(tower::service_fn(open), request).await
@@ -152,6 +170,7 @@ async fn rig(from: i32, until: i32) -> Rig {
     let reconciler = Arc::new(Reconciler {
         issuer,
         session: Mutex::new(None),
+        streams: Mutex::new(Streams::Pass),
         poll: Mutex::new(Vec::new()),
         asked: Mutex::new(Vec::new()),
         renews: Mutex::new(false),
@@ -193,7 +212,7 @@ impl Rig {
     /// Keeps a session, and waits until it is open.
     async fn connected(&self) -> mpsc::Receiver<Link> {
         let (sender, mut links) = mpsc::channel(32);
-        tokio::spawn(keep(self.state.clone(), sender));
+        tokio::spawn(keep(self.state.clone(), sender, watch::channel(()).1));
         opened(&mut links).await;
         links
     }
@@ -282,7 +301,7 @@ async fn an_expired_certificate_is_renewed_before_anything_else() {
     *locked(&rig.reconciler.renews) = true;
     let before = rig.certificate();
     let (sender, mut links) = mpsc::channel(32);
-    tokio::spawn(keep(rig.state.clone(), sender));
+    tokio::spawn(keep(rig.state.clone(), sender, watch::channel(()).1));
     opened(&mut links).await;
     assert_eq!(rig.reconciler.asked(), 1);
     assert_ne!(rig.certificate(), before, "no session was opened with the one before");
@@ -293,10 +312,10 @@ async fn a_renewal_that_fails_in_a_poll_keeps_nothing_back() {
     let rig = rig(2000, 4000).await;
     let proceed = Directive::Proceed { version: version() };
     let (sender, mut links) = mpsc::channel(32);
-    let mut renewals = Renewals::new();
+    let renewals = Renewals::new();
     for round in 0..2 {
         *locked(&rig.reconciler.poll) = vec![Directive::Renew, proceed.clone(), Directive::Renew];
-        let (polled, ()) = tokio::join!(poll(&rig.state, &sender, &mut renewals), async {
+        let (polled, ()) = tokio::join!(polls::poll(&rig.state, &sender, &renewals), async {
             let Link::Polling(reply) = next(&mut links).await else { panic!("no poll") };
             reply.send(report()).expect("it is waited for");
             assert!(matches!(next(&mut links).await, Link::Up));
@@ -304,6 +323,74 @@ async fn a_renewal_that_fails_in_a_poll_keeps_nothing_back() {
         });
         assert_eq!(polled, Ok(()), "round {round}");
         assert_eq!(rig.reconciler.asked(), 1, "no more than once in a heartbeat");
+    }
+}
+
+/// Answers polls; when each report was made.
+struct Polled {
+    links: mpsc::Receiver<Link>,
+    reports: Vec<Instant>,
+}
+
+impl Polled {
+    /// The next report of a poll. One that begins a session nobody hears.
+    async fn next(&mut self, rig: &Rig, interval: u32) -> Instant {
+        loop {
+            if let Link::Polling(reply) = self.links.recv().await.expect("the session is kept") {
+                *locked(&rig.reconciler.poll) = vec![Directive::Interval { seconds: interval }];
+                reply.send(report()).expect("it is waited for");
+                self.reports.push(Instant::now());
+                return Instant::now();
+            }
+        }
+    }
+
+    fn longest_gap(&self) -> Duration {
+        self.reports.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_session_passes_a_device_is_heard_of_as_often_as_by_one() {
+    for streams in [Streams::Refused, Streams::Swallowed] {
+        let rig = rig(2000, 4000).await;
+        *locked(&rig.reconciler.streams) = streams;
+        let (news, heard) = watch::channel(());
+        let (sender, links) = mpsc::channel(32);
+        tokio::spawn(keep(rig.state.clone(), sender, heard));
+        let mut polled = Polled { links, reports: Vec::new() };
+        for _ in 0..100 {
+            polled.next(&rig, 30).await;
+        }
+        let (longest, rare) = (polled.longest_gap(), Duration::from_secs(60));
+        assert!(longest <= rare, "{streams:?}: silent for {longest:?}, and a heartbeat is 30 s");
+        let all = polled.reports[99] - polled.reports[0];
+        assert!(all > Duration::from_secs(30 * 99), "{streams:?}: no more often than that, either: {all:?}");
+
+        // What is new is told at once, also while another session is tried; and together what comes together.
+        for _ in 0..20 {
+            let before = polled.next(&rig, 30).await;
+            sleep(Duration::from_millis(2_500) + anything_below(Duration::from_secs(20))).await;
+            let happens = Instant::now();
+            (0..3).for_each(|_| news.send_replace(()));
+            let told = polled.next(&rig, 30).await;
+            assert!(told - happens <= Duration::from_secs(3), "{streams:?}: told after {:?}", told - happens);
+            assert!(polled.next(&rig, 30).await - told > Duration::from_secs(30), "{streams:?} {before:?}");
+        }
+
+        // Streams pass again.
+        *locked(&rig.reconciler.streams) = Streams::Pass;
+        let again = Instant::now();
+        loop {
+            match polled.links.recv().await.expect("the session is kept") {
+                Link::Polling(reply) => reply.send(report()).expect("it is waited for"),
+                Link::Up if locked(&rig.reconciler.session).is_some() => break,
+                _ => {}
+            }
+        }
+        assert!(again.elapsed() <= Duration::from_secs(120), "{streams:?}: a session after {:?}", again.elapsed());
+        let quiet = timeout(Duration::from_secs(600), polled.links.recv()).await;
+        assert!(quiet.is_err(), "{streams:?}: no polls beside a session: {quiet:?}");
     }
 }
 
