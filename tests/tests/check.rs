@@ -30,7 +30,7 @@ fn a_device_that_is_well_is_told_so_also_before_it_is_enrolled() {
     assert!(fine && said.contains("devices are enrolled here") && said.contains("as the reconciler's does"), "{said}");
     let devices = site.addresses().devices.clone();
     let (fine, said) = site.device("edge-1").check(&["--server", &devices, "--ca", ca]);
-    assert!(!fine && said.contains("BW-0614") || said.contains("BW-0613"), "another listener is told apart: {said}");
+    assert!(!fine && (said.contains("BW-0614") || said.contains("BW-0613")), "another listener is told apart: {said}");
 
     site.enroll_all();
     site.device_mut("edge-1").start();

@@ -350,8 +350,75 @@ fn systemd_starts_the_agent_and_a_failed_enrollment_leaves_it_running() {
     assert_eq!(asked, format!("{is_active}{stop}{start}"), "a device that ran is not left standing");
 
     systemctl("[ \"$1\" != restart ]");
-    let (code, _, said) = run(&[]);
+    let (code, asked, said) = run(&[]);
     assert!(code == 12 && said.contains("BW-0667") && said.contains("journalctl"), "{code} {said}");
+    assert_eq!(asked, format!("{reload}{restart}"), "there is nothing to go back to");
+
+    // A newer agent that does not start: the device goes on with what it had, the file of its operator included.
+    let files =
+        ["usr/local/bin/bellwether-agent", "etc/bellwether/agent.yaml", "etc/systemd/system/bellwether-agent.service"];
+    let read = || files.map(|file| std::fs::read_to_string(root.join(file)).expect("the file is there"));
+    let offer = |line: &str| {
+        for target in TARGETS {
+            let program = stage.site.path("reconciler/agents").join(target).join("bellwether-agent");
+            write_program(&program, &format!("# {line}\nexec {PART} agent \"$@\""));
+        }
+    };
+    let before = read();
+    offer("broken");
+    systemctl(&format!("[ \"$1\" != restart ] || ! grep -q '# broken' {}", text(&root.join(files[0]))));
+    let (code, asked, said) = run(&["--allow-path", "/srv/more", "--force-config"]);
+    assert!(code == 12 && said.contains("BW-0667") && said.contains("before runs again"), "{code} {said}");
+    assert_eq!(asked, format!("{reload}{restart}{reload}{start}"));
+    assert_eq!(read(), before);
+    let left = |folder: &str| std::fs::read_dir(root.join(folder)).expect("a folder").count();
+    assert_eq!((left("usr/local/bin"), left("etc/bellwether")), (1, 1), "nothing half is left");
+
+    // One that does start stays, and the one before is at hand.
+    offer("newer");
+    let (code, _, said) = run(&[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(read()[0].contains("# newer"));
+    let previous = root.join("usr/local/bin/bellwether-agent.previous");
+    assert_eq!(std::fs::read_to_string(previous).expect("it is there"), before[0]);
+}
+
+#[test]
+fn an_image_begins_by_itself_once_it_is_enrolled() {
+    let Some(stage) = Stage::new("127.0.0.1") else { return };
+    let (root, path) = (stage.root("image"), stage.programs(&["curl"]));
+    let root_is = ["--root", text(&root)];
+    let (code, said) = stage.run(&path, &[&root_is[..], &["--no-enroll"]].concat());
+    assert_eq!(code, 0, "{said}");
+    // What the unit runs when the device is switched on.
+    let (state, config) = (root.join("var/lib/bellwether"), root.join("etc/bellwether/agent.yaml"));
+    let arguments = ["run", "--config", text(&config), "--root", text(&root), "--state", text(&state)];
+    let agent = Process::start(&root.join("usr/local/bin/bellwether-agent"), &arguments, &stage.site.path("agent.log"));
+    stage.site.wait("it waits", || agent.log().contains("BW-0602").then_some(()));
+    let token = stage.file("token", &stage.site.tokens["edge-1"]);
+    let (code, said) = stage.run(&path, &[&root_is[..], &["--token-file", &token]].concat());
+    assert!(code == 0 && said.contains("enrolled as edge-1"), "{said}");
+    stage.site.wait_summary("edge-1", Summary::Online);
+}
+
+#[test]
+fn a_clock_that_is_off_is_told_from_a_server_that_is_not_trusted() {
+    let Some(stage) = Stage::new("127.0.0.1") else { return };
+    if !exists("faketime") || !exists("openssl") {
+        return;
+    }
+    let (root, path) = (stage.root("past"), stage.programs(&["curl", "openssl", "faketime"]));
+    let token = stage.file("token", &stage.site.tokens["edge-1"]);
+    let output = Command::new("/usr/bin/faketime")
+        .args(["2001-01-01 00:00:00", "/bin/sh", text(&stage.script), "--root", text(&root), "--token-file", &token])
+        .env_clear()
+        .env("PATH", &path)
+        .output()
+        .expect("faketime runs");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.code(), Some(7), "{said}");
+    assert!(said.contains("BW-0616") && said.contains("2001") && said.contains("Set the clock"), "{said}");
+    assert!(!root.join("var/lib/bellwether/identity.json").exists());
 }
 
 #[test]

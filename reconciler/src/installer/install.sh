@@ -18,7 +18,8 @@ usage() {
 usage: sh install.sh [options]
 
 Installs bellwether-agent, its configuration and a systemd unit, enrolls the device and starts the agent. Run again it
-updates the agent and keeps the rest; with a token it enrolls the device again.
+updates the agent and keeps the rest; with a token it enrolls the device again. What a run replaced is put back if that
+run fails: a device whose new agent does not start goes on with the one before.
 
   --token-file FILE   file with the token, - for standard input; also BELLWETHER_TOKEN_FILE. Without it, a device that
                       is not enrolled asks on the terminal. A token is a secret, so it is never an argument
@@ -155,6 +156,7 @@ parse() {
     fi
     [ -n "$hosts" ] || hosts='"127.0.0.1", "::1", "localhost"'
     bin=$root$prefix/bin agent=$root$prefix/bin/bellwether-agent config=$root$CONFIG state=$root$STATE
+    units_dir=$root/etc/systemd/system unit=$root/etc/systemd/system/$UNIT
 }
 
 # What would fail later is said before anything is changed.
@@ -345,8 +347,35 @@ get_agent() {
     changes chmod 755 "$new"
     runs=$("$new" --version 2>&1) || fail 4 BW-0662 "the agent does not run on this device: $runs" \
         "Take the one for this processor, and a file system that is not mounted noexec."
+    if [ -e "$agent" ]; then
+        changes cp -p "$agent" "$agent.previous"
+        replaced="$replaced agent"
+    fi
     changes mv "$new" "$agent"
     say "installed $agent ($runs)"
+}
+
+# replace FILE BY NAME: by a file in the working directory; what was there is kept as NAME.previous until this run is over.
+replace() {
+    if [ -e "$1" ] && ! cmp -s "$1" "$2"; then
+        changes cp -p "$1" "$work/$3.previous"
+        replaced="$replaced $3"
+    fi
+    changes cp "$2" "$1.part"
+    changes mv "$1.part" "$1"
+}
+
+# Puts back what this run replaced; fails where that is nothing.
+put_back() {
+    [ -n "$replaced" ] || return 1
+    for what in $replaced; do
+        case $what in
+            agent) mv -f "$agent.previous" "$agent" || return 1 ;;
+            config) cp -p "$work/config.previous" "$config" || return 1 ;;
+            unit) cp -p "$work/unit.previous" "$unit" || return 1 ;;
+        esac
+    done
+    if [ "$start" = yes ]; then systemctl daemon-reload || return 1; fi
 }
 
 configure() {
@@ -361,8 +390,7 @@ units: [$units]
 probeHosts: [$hosts]
 TEXT
     if ! [ -e "$config" ] || [ "$force" = yes ]; then
-        changes cp "$work/agent.yaml" "$config.part"
-        changes mv "$config.part" "$config"
+        replace "$config" "$work/agent.yaml" config
         # The sandbox lets the agent write to directories that are there when it starts.
         printf %s "$directories" >"$work/directories"
         while IFS= read -r directory; do
@@ -375,11 +403,10 @@ TEXT
     else
         say "kept $config"
     fi
-    units_dir=$root/etc/systemd/system
     changes mkdir -p "$units_dir/multi-user.target.wants"
     "$agent" unit --root "${root:-/}" --config "$CONFIG" --program "$prefix/bin/bellwether-agent" >"$work/unit" 2>"$work/said" ||
         fail 1 BW-0603 "no unit can be made of $config: $(cat "$work/said")" "Mend the file."
-    changes cp "$work/unit" "$units_dir/$UNIT"
+    replace "$unit" "$work/unit" unit
     changes ln -sf "/etc/systemd/system/$UNIT" "$units_dir/multi-user.target.wants/$UNIT"
 }
 
@@ -444,12 +471,15 @@ start() {
     fi
     stopped=no
     systemctl daemon-reload
+    # The unit is ready when the agent says so.
+    if ! systemctl restart "$UNIT"; then
+        if [ -n "$replaced" ]; then stopped=yes; fi
+        fail 12 BW-0667 "the agent does not start" "See why: journalctl -u bellwether-agent -n 50"
+    fi
     if ! [ -e "$state/identity.json" ]; then
-        say "not started: the device is not enrolled"
+        say "the agent waits until this device is enrolled; run this again with a token, or bellwether-agent enroll --help"
         return 0
     fi
-    # The unit is ready when the agent says so.
-    systemctl restart "$UNIT" || fail 12 BW-0667 "the agent does not start" "See why: journalctl -u bellwether-agent -n 50"
     say "the agent runs; see bellwether-agent status, bellwether-agent check, journalctl -u bellwether-agent"
 }
 
@@ -457,8 +487,9 @@ clean_up() {
     rc=$?
     trap - EXIT
     if [ "${echo_off-no}" = yes ]; then stty echo </dev/tty 2>/dev/null || true; fi
+    if [ "$rc" != 0 ] && put_back; then say "put back what this run had replaced:$replaced" >&2; fi
     # A device that ran before is not left standing.
-    if [ "${stopped-no}" = yes ]; then systemctl start "$UNIT" || true; fi
+    if [ "${stopped-no}" = yes ] && systemctl start "$UNIT"; then say "the agent that was here before runs again" >&2; fi
     rm -rf "$work" "$new"
     exit "$rc"
 }
@@ -467,7 +498,7 @@ clean_up() {
 main() {
     umask 022
     parse "$@"
-    new=$bin/.bellwether-agent.new
+    new=$bin/.bellwether-agent.new replaced=""
     look_around
     work=$(umask 077 && mktemp -d) || full "there is no temporary directory"
     trap clean_up EXIT
