@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use bellwether_reconciler::keys::{RootKeys, init_with};
+use bellwether_schemas::codes;
 use clap::Args;
 use jiff::Timestamp;
 
@@ -36,6 +37,15 @@ pub(crate) struct KeysInitArgs {
 pub(super) fn run(args: &KeysInitArgs, output: Output) -> Result<(), Failure> {
     for root in &args.root {
         keep_apart(root, &args.online)?;
+    }
+    let (named, threshold) = (args.root.len(), args.threshold);
+    if usize::try_from(threshold.get()).is_ok_and(|threshold| threshold > named) {
+        let keys = if named == 1 { "one root key is" } else { "fewer root keys are" };
+        return Err(Failure::new(codes::ROOT_DRAFT, format!("{threshold} must sign, and {keys} to be made")).hint(
+            format!(
+                "Name a folder for each person's key, {threshold} at least: --root DIR --root DIR …; nothing was made."
+            ),
+        ));
     }
     let dirs = args.root.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ");
     let keys = RootKeys { dirs: args.root.clone(), threshold: args.threshold };

@@ -50,5 +50,6 @@ fn fewer_keys_than_must_sign_are_refused_before_anything_is_made() {
     let sandbox = Sandbox::new();
     let ran = keys(&sandbox, &["init", "--root", "ada", "--threshold", "2", "--online", "online"]);
     assert!(ran.code == Some(2) && ran.err.contains("BW-0528"), "{}", ran.err);
+    assert!(ran.err.contains("--root DIR --root DIR") && !ran.err.contains("keys rotate"), "{}", ran.err);
     assert!(!sandbox.dir.path().join("ada").exists() && !sandbox.dir.path().join("online").exists());
 }
