@@ -169,6 +169,11 @@ struct Message {
     hint: Option<String>,
 }
 
+/// The command line, as what is written about it is checked against it.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Runs the command that `args` (with the program's name first) say.
 pub fn main(args: Vec<OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {

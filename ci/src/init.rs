@@ -160,7 +160,7 @@ Next:
                                        --branch {branch} --commit {commit} \\
                                        --policy-sha256 {policy}
                                    bellwether-reconciler run --config RECONCILER/reconciler.yaml
-  5. Let the first device in:      bellwether token mint factory --labels ring=canary --commit > token && git push
+  5. Let the first device in:      bellwether token mint factory --label ring=canary --commit > token && git push
                                    bellwether-agent enroll --server https://HOST:8440 --token-file token \\
                                        --ca RECONCILER/ca/ca.crt --tuf-root RECONCILER/keys/online/1.root.json
                                    bellwether-agent run",

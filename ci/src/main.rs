@@ -9,6 +9,8 @@ mod demo;
 mod device;
 mod device_edit;
 mod devices;
+#[cfg(test)]
+mod documented;
 mod enrollment_edit;
 mod explain;
 mod failure;
@@ -76,7 +78,7 @@ enum Command {
     Land(land::LandArgs),
     /// Print what a device would get, verified and rendered as the reconciler does it
     Render(render::RenderArgs),
-    /// Make the keys that sign what devices get
+    /// Make, show and replace the keys that sign what devices get
     #[command(subcommand)]
     Keys(keys::KeysCommand),
     /// Make tokens with which devices enroll

@@ -18,7 +18,7 @@ mod list;
 mod secrets;
 
 const EXAMPLES: &str = "Examples:
-  bellwether token mint factory --labels ring=canary --commit     (one token, hash committed)
+  bellwether token mint factory --label ring=canary --commit      (one token, hash committed)
   bellwether token mint factory --device kiosk-7 --expires 12h
   bellwether token mint factory --device kiosk-7 --replace --commit   (it lost its key: let it enroll again)
   bellwether token mint factory --count 500 --out ~/tokens.csv --commit
@@ -46,8 +46,8 @@ pub(crate) struct MintArgs {
     /// Name of the device that enrolls with it [default: made from the device's key]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["count", "from"])]
     device: Option<DeviceName>,
-    /// Labels of each device, in addition to the enrollment's
-    #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',', value_parser = key_value)]
+    /// A label of each device, in addition to the enrollment's; may be repeated
+    #[arg(long = "label", alias = "labels", value_name = "KEY=VALUE", value_delimiter = ',', value_parser = key_value)]
     labels: Vec<(String, String)>,
     /// How long it is accepted
     #[arg(long, default_value = "7d", value_name = "DURATION")]

@@ -147,6 +147,11 @@ pub(crate) enum Output {
     Json,
 }
 
+/// The command line, as what is written about it is checked against it.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Runs the command with these arguments, the first being the program's name.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {

@@ -37,7 +37,7 @@ pub(crate) struct ApproveArgs {
     /// Name of the device [default: <enrollment>-<first 16 digits of the fingerprint>]
     #[arg(long, value_name = "NAME")]
     device: Option<DeviceName>,
-    /// Labels of the device, in addition to the enrollment's
+    /// A label of the device, in addition to the enrollment's; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_delimiter = ',', value_parser = key_value)]
     labels: Vec<(String, String)>,
     /// Its id in the enrollment [default: made from the fingerprint]

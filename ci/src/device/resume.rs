@@ -20,8 +20,8 @@ const EXAMPLES: &str = "Examples:
   bellwether device resume device-3 --server URL --reason \"disk was copied\" --commit && git push
   bellwether device resume --field-selector status.summary.status=ConflictPaused --selector site=kiel \\
     --server URL --reason \"restored from old images\" --commit && git push
-  bellwether device resume device-3 --over 9f3c2ab…(40 digits) --reason \"…\" --commit && git push
-  bellwether device resume --all --over 9f3c2ab…(40 digits) --reason \"main was reset\" --commit && git push
+  bellwether device resume device-3 --over COMMIT --reason \"…\" --commit && git push
+  bellwether device resume --all --over COMMIT --reason \"main was reset\" --commit && git push
 
 A paused device runs something that git does not contain. The better way out is to push the missing commits: then the
 pause ends by itself. A resume makes git overrule what the devices run; it is for the named commits only.

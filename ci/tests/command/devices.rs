@@ -48,7 +48,7 @@ fn what_is_no_whole_fingerprint_or_names_a_device_twice_is_refused() {
         let ran = sandbox.bellwether(&["device", "approve", short, "--enrollment", "factory"]);
         assert_eq!(ran.code, Some(2), "{short}: {}", ran.err);
     }
-    sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-7", "--labels", "site=kiel"]);
+    sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-7", "--label", "site=kiel"]);
     let approve = |more: &[&str]| {
         let command = ["device", "approve", FINGERPRINT, "--enrollment", "factory", "--device", "kiosk-7"];
         sandbox.bellwether(&[&command, more].concat())

@@ -9,7 +9,8 @@ const PATH: &str = "enrollments/factory.yaml";
 #[test]
 fn the_hash_is_that_of_the_secret_and_is_committed() {
     let sandbox = Sandbox::with_repository();
-    let ran = sandbox.bellwether(&["token", "mint", "factory", "--labels", "ring=canary,site=kiel", "--commit"]);
+    let ran =
+        sandbox.bellwether(&["token", "mint", "factory", "--label", "ring=canary", "--label", "site=kiel", "--commit"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let secret = hex::decode(ran.out.trim()).expect("hexadecimal digits alone on stdout");
     assert_eq!(secret.len(), 32);
@@ -98,11 +99,12 @@ fn a_replacement_takes_the_place_of_the_entry_and_keeps_its_labels() {
     let sandbox = Sandbox::with_repository();
     let mint =
         |more: &[&str]| sandbox.bellwether(&[&["token", "mint", "factory", "--device", "kiosk-7"], more].concat());
+    // As it was written before there was one name for one thing.
     assert_eq!(mint(&["--id", "first", "--labels", "ring=canary,site=kiel"]).code, Some(0));
     let text =
         sandbox.read(PATH).replace("- id: first", "# The shop.\n    - id: first").replace("tokens:", "tokens:   # all");
     sandbox.write(PATH, &text);
-    let ran = mint(&["--id", "second", "--replace", "--labels", "site=bonn"]);
+    let ran = mint(&["--id", "second", "--replace", "--label", "site=bonn"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.err.contains("refused"), "it says what comes of it: {}", ran.err);
     let after = sandbox.read(PATH);
@@ -136,7 +138,7 @@ fn a_list_of_devices_becomes_a_token_for_each_or_nothing() {
     assert!(!std::path::Path::new(out).exists(), "no secret is left of it");
 
     std::fs::write(list, "name,site\nkiosk-1,kiel\nkiosk-2,\n,bonn\n").expect("a file");
-    let ran = mint(&["--out", out, "--labels", "ring=rest", "--commit"]);
+    let ran = mint(&["--out", out, "--label", "ring=rest", "--commit"]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), ""), "{}", ran.err);
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(std::fs::metadata(out).expect("written").permissions().mode() & 0o777, 0o600);

@@ -116,7 +116,7 @@ fn templates_are_rendered_for_the_devices_that_git_knows() {
     let sandbox = Sandbox::with_repository();
     sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-7"]);
     sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-8"]);
-    sandbox.bellwether(&["token", "mint", "factory", "--labels", "site=kiel"]);
+    sandbox.bellwether(&["token", "mint", "factory", "--label", "site=kiel"]);
     assert_eq!(sandbox.bellwether(&["validate"]).code, Some(0));
 
     sandbox.replace("fleets/edge.yaml", "{{ vars.greeting }} from", "{{ labels.site }} from");
@@ -195,7 +195,7 @@ fn render_knows_names_that_enrolling_makes() {
     let sandbox = Sandbox::with_repository();
     let device = "factory-0123456789abcdef";
     sandbox.bellwether(&["token", "mint", "factory", "--id", "plain", "--commit"]);
-    sandbox.bellwether(&["token", "mint", "factory", "--id", "kiel", "--labels", "fleet=north", "--commit"]);
+    sandbox.bellwether(&["token", "mint", "factory", "--id", "kiel", "--label", "fleet=north", "--commit"]);
     sandbox.bellwether(&["token", "mint", "factory", "--id", "named", "--device", "kiosk-7", "--commit"]);
     sandbox.write("fleets/north.yaml", &sandbox.read("fleets/edge.yaml").replace("edge", "north"));
     sandbox.replace("fleets/north.yaml", "greeting: Hello", "greeting: Moin");

@@ -1,0 +1,172 @@
+//! What documentation and `--help` say to type must be what the commands take.
+
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory as _};
+
+/// A command line that somebody is told to type.
+#[derive(Debug)]
+struct Line {
+    /// Where it is written.
+    place: String,
+    words: Vec<String>,
+    /// Whether something was left out of it, so that what must be there may be missing.
+    is_part: bool,
+}
+
+fn commands() -> [Command; 3] {
+    [crate::Cli::command(), bellwether_agent::cli::command(), bellwether_reconciler::cli::command()]
+}
+
+/// Command lines of a Markdown page: in fenced blocks, and between backticks, where prose may name a command alone.
+fn of_page(name: &str, text: &str) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (number, part) in text.split("```").enumerate() {
+        if number % 2 == 1 {
+            lines.extend(part.replace("\\\n", " ").lines().flat_map(|line| simple_commands(name, line, false)));
+        } else {
+            // A span may go on in the next line.
+            let spans = part.split('`').skip(1).step_by(2);
+            lines.extend(spans.flat_map(|span| simple_commands(name, &span.replace('\n', " "), true)));
+        }
+    }
+    lines
+}
+
+/// The examples that `--help` of a command and of those beneath it shows.
+fn of_help(command: &Command) -> Vec<Line> {
+    let help = command.get_after_help().map(ToString::to_string).unwrap_or_default().replace("\\\n", " ");
+    let name = format!("{} --help", command.get_name());
+    // What is said of an example stands in brackets behind it.
+    let examples = help.lines().map(|line| line.split("  (").next().unwrap_or_default());
+    let own = examples.flat_map(|line| simple_commands(&name, line, false));
+    own.chain(command.get_subcommands().flat_map(of_help)).collect()
+}
+
+/// The commands of ours in a line for a shell.
+fn simple_commands(place: &str, line: &str, is_prose: bool) -> Vec<Line> {
+    let mut found = Vec::new();
+    let mut words: Vec<(String, bool)> = Vec::new();
+    let mut quoted: Option<char> = None;
+    let (mut word, mut is_quoted, mut depth) = (String::new(), false, 0_u32);
+    for c in line.chars().chain(['\n']) {
+        match c {
+            // The output of another command is some text.
+            '(' if word.ends_with('$') || depth > 0 => depth += 1,
+            ')' if depth > 0 => depth -= 1,
+            _ if depth > 0 => {}
+            c if quoted == Some(c) => quoted = None,
+            c if quoted.is_some() => word.push(c),
+            '"' | '\'' => (quoted, is_quoted) = (Some(c), true),
+            c if c.is_whitespace() || ";&|<>#".contains(c) => {
+                if !word.is_empty() || is_quoted {
+                    words.push((std::mem::take(&mut word), std::mem::take(&mut is_quoted)));
+                }
+                if c == '\n' || !c.is_whitespace() {
+                    found.extend(ours(place, &std::mem::take(&mut words), is_prose));
+                }
+                if c == '#' {
+                    break;
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    found
+}
+
+fn ours(place: &str, words: &[(String, bool)], is_prose: bool) -> Option<Line> {
+    let is_before = |word: &str| ["-", "run:", "others:", "sudo", "$"].contains(&word);
+    let start = words.iter().position(|(word, _)| !is_before(word))?;
+    let first = &words[start].0;
+    let program = first.rsplit_once("/bin/").map_or(first.as_str(), |(_, name)| name);
+    if !["bellwether", "bellwether-agent", "bellwether-reconciler"].contains(&program) || words.len() == start + 1 {
+        return None;
+    }
+    let mut line = Line { place: place.to_owned(), words: vec![program.to_owned()], is_part: is_prose };
+    for (word, is_quoted) in &words[start + 1..] {
+        let is_left_out = word == "…" && !is_quoted;
+        line.is_part |= is_left_out;
+        // Behind an option it stands for the option's value, elsewhere for anything.
+        if !is_left_out || line.words.last().is_some_and(|last| last.starts_with("--")) {
+            line.words.push(filled_in(word));
+        }
+    }
+    Some(line)
+}
+
+/// A word with something in place of what the reader puts there.
+fn filled_in(word: &str) -> String {
+    let name = word.trim_start_matches('$').trim_end_matches('…');
+    let is_placeholder =
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '-');
+    match name {
+        _ if !is_placeholder && word.ends_with('…') => "0".repeat(64),
+        _ if !is_placeholder || word.starts_with("BW-") => word.to_owned(),
+        "COMMIT" | "INTRODUCTION" | "ACCEPTED" => "0".repeat(40),
+        _ if name.ends_with("FINGERPRINT") || name == "SHA256" => "0".repeat(64),
+        "CODE" => "BW-0103".to_owned(),
+        "URL" => "http://127.0.0.1:8080".to_owned(),
+        _ => name.to_lowercase(),
+    }
+}
+
+/// Why the command does not take the line.
+fn fault(line: &Line) -> Option<String> {
+    let command = commands().into_iter().find(|command| command.get_name() == line.words[0])?;
+    let error = command.try_get_matches_from(&line.words).err()?;
+    let is_fine = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => true,
+        ErrorKind::MissingRequiredArgument
+        | ErrorKind::MissingSubcommand
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => line.is_part,
+        // Prose may name an option without its value.
+        ErrorKind::InvalidValue => {
+            line.is_part
+                && matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if value.is_empty())
+        }
+        _ => false,
+    };
+    (!is_fine).then(|| format!("{}: {}\n{error}", line.place, line.words.join(" ")))
+}
+
+#[test]
+fn every_command_line_that_is_written_somewhere_is_one() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let docs = std::fs::read_dir(top.join("docs")).expect("the folder is there");
+    let docs = docs.map(|entry| entry.expect("it can be listed").path()).filter(|path| path.is_file());
+    let pages = docs.chain(["README.md", "repo-template/README.md"].map(|name| top.join(name)));
+    let mut lines: Vec<Line> = commands().iter().flat_map(of_help).collect();
+    let of_help = lines.len();
+    for page in pages {
+        let text = std::fs::read_to_string(&page).expect("a page is text");
+        lines.extend(of_page(&page.file_name().expect("a file").to_string_lossy(), &text));
+    }
+    let faults: Vec<_> = lines.iter().filter_map(fault).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(of_help > 60 && lines.len() - of_help > 100, "{of_help} of {} are in --help", lines.len());
+}
+
+#[test]
+fn a_line_that_no_command_takes_is_found() {
+    let faults = |page: &str| of_page("page", page).iter().filter_map(fault).count();
+    for wrong in [
+        "`bellwether token mint lab --lable site=kiel --commit && git push`",
+        "```sh\ngit pull && bellwether token mint --commit\n```",
+        "```sh\nbellwether keys init --root a \\\n    --onlin b\n```",
+        "`sudo bellwether-agent enrol`",
+        "```\nExecStart=x\n/usr/local/bin/bellwether-reconciler run --config x --fast\n```",
+        "`bellwether device resume edge-1 --over 12`",
+    ] {
+        assert_eq!(faults(wrong), 1, "{wrong}");
+    }
+    for right in [
+        "the command `bellwether token mint`, and `bellwether` alone",
+        "```sh\nbellwether-reconciler backup --config r.yaml --to /b/$(date +%F) > out   # a comment --x\n```",
+        "```sh\nbellwether device resume --all --over COMMIT --reason \"…\" --commit && git push\n```",
+        "`bellwether-agent enroll … --token-file token`",
+    ] {
+        assert_eq!(faults(right), 0, "{right}");
+    }
+}
