@@ -426,3 +426,30 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+
+    #[test]
+    fn a_device_that_has_not_run_yet_is_told_from_one_that_is_not_enrolled() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let code = || {
+            let args = StatusArgs { state: dir.path().to_owned(), output: Output::Text };
+            show_status(&args).err().map(|message| message.code)
+        };
+        assert_eq!(code(), Some(codes::NOT_ENROLLED.to_string()));
+        let state = StateDir::lock(dir.path()).expect("locked");
+        let identity = Identity {
+            device: "edge-1".parse().expect("a name"),
+            key: String::new(),
+            certificate: String::new(),
+            ca: String::new(),
+            devices: String::new(),
+            updates: String::new(),
+        };
+        state.store_identity(&identity).expect("stored");
+        assert_eq!(code(), Some(codes::AGENT_STOPPED.to_string()), "another token is not what it needs");
+    }
+}

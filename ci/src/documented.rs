@@ -170,3 +170,27 @@ fn a_line_that_no_command_takes_is_found() {
         assert_eq!(faults(right), 0, "{right}");
     }
 }
+
+/// Cells of the tables of a page, by row; heads are left out.
+fn rows(text: &str) -> Vec<Vec<&str>> {
+    let lines = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| symptom"));
+    lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+#[test]
+fn every_row_of_troubleshooting_names_a_test_that_is_there() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = std::fs::read_to_string(top.join("docs/troubleshooting.md")).expect("a page is text");
+    let mut named = 0;
+    for row in rows(&page) {
+        let tests: Vec<_> = row.get(4).unwrap_or(&"").split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "no test is named: {row:?}");
+        for test in tests {
+            let (file, function) = test.split_once("::").unwrap_or((test, ""));
+            let source = std::fs::read_to_string(top.join(format!("{file}.rs"))).unwrap_or_default();
+            assert!(!source.is_empty() && source.contains(&format!("fn {function}")), "{test} is not there: {row:?}");
+            named += 1;
+        }
+    }
+    assert!(named > 30, "{named}");
+}

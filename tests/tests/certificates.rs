@@ -113,6 +113,10 @@ fn a_certificate_that_expired_while_the_device_was_off_is_renewed_and_then_good_
     site.start_reconciler_under(&clock);
     let (status, body) = asks(&before, &before.ca);
     assert!(status == 401 && body.contains("BW-0331"), "{status} {body}");
+    let (_, said) = site.device("edge-1").check(&[]);
+    for (line, code) in [("FAIL  admission: ", "(BW-0331) — "), ("FAIL  clock: ", "(BW-0304) — ")] {
+        assert!(said.lines().any(|found| found.starts_with(line) && found.contains(code)), "{line}{code}: {said}");
+    }
     site.device_mut("edge-1").start();
     site.wait("the certificate is renewed", || (site.device("edge-1").identity() != before).then_some(()));
     say(&site, 1);

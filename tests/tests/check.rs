@@ -1,6 +1,7 @@
 //! `bellwether-agent check` on devices that are well, and on such as a person at 3 a.m. meets.
 
-use bellwether_schemas::api::Summary;
+use bellwether_schemas::api::{Summary, Updated};
+use bellwether_tests::site::{token, token_hash};
 use bellwether_tests::{Site, SiteBuilder};
 
 const PART: &str = env!("CARGO_BIN_EXE_part");
@@ -98,4 +99,40 @@ fn names_anchors_and_admission_are_told_apart() {
     let landed = site.land("Revoke a device");
     site.wait_head(&landed);
     only(&site, "admission", "BW-0334");
+}
+
+#[test]
+fn a_device_that_lost_its_state_takes_part_again_by_a_new_token_and_without_a_resume() {
+    let mut site = SiteBuilder::new(PART, 1).start();
+    site.wait_up_to_date(&site.introduction);
+    site.device_mut("edge-1").kill();
+    let state = site.device("edge-1").state();
+    std::fs::remove_file(state.join("memory.json")).expect("it was there");
+    let (_, said) = site.device("edge-1").check(&[]);
+    let lost = said.lines().find(|line| line.starts_with("FAIL  state directory: ")).unwrap_or_default();
+    assert!(lost.contains("memory.json is gone") && lost.contains("(BW-0601) — "), "{said}");
+
+    let old = token_hash(&site.tokens["edge-1"]).to_string();
+    let fresh = token("a fresh one");
+    site.engineer.replace("enrollments/factory.yaml", "id: edge-1\n", "id: again\n");
+    site.engineer.replace("enrollments/factory.yaml", &old, &token_hash(&fresh).to_string());
+    let landed = site.land("A new token for edge-1");
+    site.wait_head(&landed);
+    let (done, said) = site.enroll(site.device("edge-1"), &fresh);
+    assert!(!done && said.contains("BW-0601") && said.contains("needs no Resume"), "no token is spent on it: {said}");
+
+    // As it is told.
+    std::fs::rename(&state, state.with_extension("lost")).expect("moved");
+    std::fs::remove_dir_all(site.device("edge-1").root().join("opt/bellwether")).expect("removed");
+    let (done, said) = site.enroll(site.device("edge-1"), &fresh);
+    assert!(done, "{said}");
+    site.device_mut("edge-1").start();
+    site.wait("it runs what it ran before", || {
+        site.device("edge-1").read("/opt/bellwether/message").filter(|said| said == "message 1 for edge-1\n")
+    });
+    let words = |site: &Site| {
+        let status = site.view("edge-1").status;
+        (status.summary.status, status.updated.status)
+    };
+    site.wait("it takes part", || (words(&site) == (Summary::Online, Updated::UpToDate)).then_some(()));
 }

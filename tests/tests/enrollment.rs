@@ -47,6 +47,9 @@ fn wait_refused(site: &Site, device: &Device, code: &str) {
     site.wait(&format!("the agent of {} is refused with {code}", device.name), || {
         device.state_of_agent()?.trouble.filter(|trouble| trouble.starts_with(code))
     });
+    let (_, said) = device.check(&[]);
+    let line = said.lines().find(|line| line.starts_with("FAIL  admission: "));
+    assert!(line.is_some_and(|line| line.contains(&format!("({code}) — "))), "{said}");
 }
 
 fn wait_requests(site: &Site, what: &str, is: impl Fn(&[RequestView]) -> bool) -> Vec<RequestView> {

@@ -276,6 +276,11 @@ fn each_failure_says_what_it_is_and_what_to_do_and_spends_no_token() {
         let said = fails(path, &["--token-file", &good, "--server", "https://no.invalid:8440"], 5, "BW-0610");
         assert!(said.contains("cannot be resolved"), "{said}");
     }
+    // What curl says when packets are dropped: waiting for it would take minutes.
+    let late = stage.programs(&["late"]);
+    write_program(&late.join("curl"), "echo 'curl: (28) Connection timed out' >&2; exit 28");
+    let said = fails(&late, &["--token-file", &good], 5, "BW-0610");
+    assert!(said.contains("no answer in time") && said.contains("packets are dropped"), "{said}");
     let mut elsewhere = SiteBuilder::new(PART, 1).build();
     elsewhere.start_reconciler();
     for path in &ways {

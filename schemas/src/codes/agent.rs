@@ -5,7 +5,7 @@ use super::codes;
 codes! { AGENT:
     AGENT_STATE = "BW-0601", "the agent's state cannot be used",
         "A file of the state directory is there, but cannot be read, written or understood. It is never taken as absent.",
-        "Mend the disk or the permissions. If a file is damaged: enroll again into a new state directory; the device then needs a signed Resume.";
+        "Mend the disk or the permissions. If a file is damaged or lost for good: stop the agent, move the state directory away (mv /var/lib/bellwether /var/lib/bellwether.lost), remove what the agent had placed, and enroll the device with a new token. It begins as one that has nothing yet, and needs no Resume.";
     NOT_ENROLLED = "BW-0602", "the device is not enrolled",
         "The state directory holds no certificate.",
         "Run bellwether-agent enroll first, with the same --state.";
