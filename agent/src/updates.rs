@@ -40,14 +40,21 @@ impl Updates {
         Ok(Self { http, base, device: identity.device.to_string() })
     }
 
-    /// The answer to a request for a metadata file: it is there, or the listener says that there is none.
+    /// The answer to a request for a metadata file, whatever it is.
     pub(crate) async fn ask(&self, name: &str) -> Result<reqwest::Response, Problem> {
         let url = self.url(name);
         let sent = self.http.get(&url).timeout(PATIENCE * 2).send().await;
-        let answer = sent.map_err(|e| tls::problem(&url, &e))?;
+        sent.map_err(|e| tls::problem(&url, &e))
+    }
+
+    /// The same where it was not refused: the file is there, or the listener says that there is none.
+    pub(crate) async fn admitted(&self, answer: reqwest::Response) -> Result<reqwest::Response, Problem> {
         match answer.status().as_u16() {
             200 | 404 => Ok(answer),
-            _ => Err(refused(&url, answer).await),
+            _ => {
+                let url = answer.url().to_string();
+                Err(refused(&url, answer).await)
+            }
         }
     }
 
@@ -57,7 +64,8 @@ impl Updates {
 
     /// A metadata file; `None` only where the listener says that there is none.
     pub(crate) async fn metadata(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Problem> {
-        let (mut answer, url) = (self.ask(name).await?, self.url(name));
+        let url = self.url(name);
+        let mut answer = self.admitted(self.ask(name).await?).await?;
         if answer.status().as_u16() == 404 {
             return Ok(None);
         }

@@ -90,7 +90,13 @@ pub(super) async fn updates(identity: &Identity, device: &Device, now: Timestamp
         Ok(updates) => updates,
         Err(problem) => return Looked::from(Err(Finding::of(WHAT, &problem))),
     };
-    let answer = match timeout(PATIENCE * 2, updates.ask("timestamp.json")).await {
+    let asked = async {
+        let answer = updates.ask("timestamp.json").await?;
+        // Whoever refuses tells the time as well, and the clock may be why.
+        looked.time = time_of(&answer);
+        updates.admitted(answer).await
+    };
+    let answer = match timeout(PATIENCE * 2, asked).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(problem)) => {
             looked.findings.push(Finding::of("admission", &problem));
@@ -102,7 +108,6 @@ pub(super) async fn updates(identity: &Identity, device: &Device, now: Timestamp
             return looked;
         }
     };
-    looked.time = time_of(&answer);
     looked.findings.push(Finding::ok("admission", format!("the reconciler lets {} in", identity.device)));
     let published = answer.status().is_success();
     if let Some(trust) = &device.trust {
