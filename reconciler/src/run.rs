@@ -145,7 +145,8 @@ impl Reconciler {
         )?;
         let mut repository =
             Repository::new(SharedObjects::new(mirror.objects()?), config.introduction(), &config.branch);
-        let Start { loaded, checked, fleets } = restore::start(&store, &publisher, &domain, &instance, now).await?;
+        let Start { loaded, checked, fleets, decommissioned } =
+            restore::start(&store, &publisher, &domain, &instance, now).await?;
         let rollouts = loaded.rollouts.clone();
         let record = publisher.head().map(|head| HeadRow::from(&head.record));
         let unstored = repository.restore(loaded.head.clone(), record, now);
@@ -167,7 +168,7 @@ impl Reconciler {
             world.rewrite_record(row, now);
         }
 
-        world.take_decommissioned(publisher.decommissioned().await?);
+        world.take_decommissioned(decommissioned);
         let admitted = world.admissions();
         let (admissions, admissions_seen) = watch::channel(admitted);
         let (void, void_seen) = watch::channel(publisher.void_tokens());
