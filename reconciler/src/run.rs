@@ -19,7 +19,9 @@ use crate::pki::{AuthorityError, watch_authority};
 use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE, follow, publish_roots};
 use crate::repository::{Repository, SharedObjects};
 use crate::restore::{self, RecoverError, Start, UnfinishedError, refuse_unfinished};
-use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
+use crate::serve::{
+    self, Advertise, Bound, Enrolled, Incoming, Listen, SETTLE, ServeError, Sessions, Settings, Shared,
+};
 use crate::store::{
     AcceptError, HeadRow, InstanceError, PlanError, StateLock, StateLockError, Store, StoreError, check_instance,
 };
@@ -175,6 +177,7 @@ impl Reconciler {
         world.take_decommissioned(decommissioned);
         let admitted = world.admissions();
         let (admissions, admissions_seen) = watch::channel(admitted);
+        publisher.void_within(config.introduction().commit).await?;
         let (void, void_seen) = watch::channel(publisher.void_tokens());
         let (views, views_seen) = watch::channel(Arc::new(world.views(&url, false, now)));
         let (incoming_sender, incoming) = mpsc::channel(BATCH);
@@ -191,6 +194,7 @@ impl Reconciler {
             advertise: Advertise { devices, updates },
             domain: domain.clone(),
             renew_grace: config.renew_grace,
+            settle: SETTLE,
             webhook_secret: config.webhook_secret_file.clone(),
             // Without an address nothing is kept from devices that need none.
             installer: Source {
