@@ -18,8 +18,10 @@ use crate::keys::{KeyError, OnlineKeys};
 use crate::pki::{AuthorityError, watch_authority};
 use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE, follow, publish_roots};
 use crate::repository::{Repository, SharedObjects};
-use crate::restore::{self, RecoverError, Start};
-use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
+use crate::restore::{self, RecoverError, Start, UnfinishedError, refuse_unfinished};
+use crate::serve::{
+    self, Advertise, Bound, Enrolled, Incoming, Listen, SETTLE, ServeError, Sessions, Settings, Shared,
+};
 use crate::store::{
     AcceptError, HeadRow, InstanceError, PlanError, StateLock, StateLockError, Store, StoreError, check_instance,
 };
@@ -52,6 +54,8 @@ pub enum RunError {
     Lock(#[from] StateLockError),
     #[error("the store cannot be used")]
     Objects(#[from] ObjectsError),
+    #[error(transparent)]
+    Unfinished(#[from] UnfinishedError),
     #[error("database and store do not belong together")]
     Instance(#[from] InstanceError),
     #[error("the online keys cannot be used")]
@@ -87,6 +91,7 @@ impl RunError {
             Self::Recover(RecoverError::Publish(error)) => error.code(),
             Self::Recover(RecoverError::Store(_) | RecoverError::Plan(_)) => codes::DATABASE_FAILED,
             Self::Objects(_) => codes::OBJECT_STORE_FAILED,
+            Self::Unfinished(error) => error.code(),
             Self::Instance(error) => error.code(),
             Self::Keys(error) => error.code(),
             Self::Authority(error) => error.code(),
@@ -130,6 +135,7 @@ impl Reconciler {
 
         let store = Store::open(&config.state).await?;
         let objects = Objects::in_directory(&config.store)?;
+        refuse_unfinished(objects.store().as_ref()).await?;
         let instance = check_instance(&store, objects.store().as_ref()).await?;
         for version in publish_roots(&objects, &config.keys).await? {
             tracing::info!(%version, "published a root");
@@ -145,7 +151,8 @@ impl Reconciler {
         )?;
         let mut repository =
             Repository::new(SharedObjects::new(mirror.objects()?), config.introduction(), &config.branch);
-        let Start { loaded, checked, fleets } = restore::start(&store, &publisher, &domain, &instance, now).await?;
+        let Start { loaded, checked, fleets, decommissioned } =
+            restore::start(&store, &publisher, &domain, &instance, now).await?;
         let rollouts = loaded.rollouts.clone();
         let record = publisher.head().map(|head| HeadRow::from(&head.record));
         let unstored = repository.restore(loaded.head.clone(), record, now);
@@ -167,9 +174,10 @@ impl Reconciler {
             world.rewrite_record(row, now);
         }
 
-        world.take_decommissioned(publisher.decommissioned().await?);
+        world.take_decommissioned(decommissioned);
         let admitted = world.admissions();
         let (admissions, admissions_seen) = watch::channel(admitted);
+        publisher.void_within(config.introduction().commit).await?;
         let (void, void_seen) = watch::channel(publisher.void_tokens());
         let (views, views_seen) = watch::channel(Arc::new(world.views(&url, false, now)));
         let (incoming_sender, incoming) = mpsc::channel(BATCH);
@@ -186,6 +194,7 @@ impl Reconciler {
             advertise: Advertise { devices, updates },
             domain: domain.clone(),
             renew_grace: config.renew_grace,
+            settle: SETTLE,
             webhook_secret: config.webhook_secret_file.clone(),
             // Without an address nothing is kept from devices that need none.
             installer: Source {

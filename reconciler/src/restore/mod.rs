@@ -5,11 +5,13 @@
 
 mod backup;
 mod command;
+mod mark;
 mod merge;
 
 use std::collections::BTreeMap;
 
 use bellwether_core::admission::{Domain, Identity};
+use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::targets::EnrolledBy;
 use bellwether_schemas::{DeviceName, codes};
 use jiff::Timestamp;
@@ -17,13 +19,17 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use crate::pki::Peer;
-use crate::publish::{Checked, Enrolled, Expected, FleetRecord, PublishError, Publisher, Survey, Surveyed};
+use crate::publish::{
+    Checked, DecommissionRecord, DecommissionType, Enrolled, Expected, FleetRecord, PublishError, Publisher, Survey,
+    Surveyed,
+};
 use crate::store::{
     DeviceRow, EventRow, Instance, Loaded, PlanChange, PlanError, Store, StoreError, TokenRow, adopt_instance,
 };
 
 pub use backup::{BackupError, back_up};
 pub use command::{RestoreError, Restored, restore};
+pub use mark::{UnfinishedError, refuse_unfinished};
 
 /// Why the records could not be brought together.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +67,8 @@ pub struct Start {
     pub checked: Vec<Checked>,
     /// The rollouts that the store has.
     pub fleets: Vec<FleetRecord>,
+    /// The devices that have removed everything.
+    pub decommissioned: Vec<DecommissionRecord>,
 }
 
 /// Reads database and store at a start. Where the database is gone or older than the store, what it lacks comes back first.
@@ -97,7 +105,28 @@ pub async fn start(
     for row in &mut loaded.devices {
         row.metadata_version = row.metadata_version.max(versions.get(&row.name).copied().unwrap_or(0));
     }
-    Ok(Start { loaded, checked, fleets })
+    // The store may have been set back beside the same database; what was lost with it must not be lost with the other one too.
+    publisher.keep_lacking_tokens(store.tokens(domain).await?).await?;
+    let decommissioned = decommissioned(publisher, &loaded.devices).await?;
+    Ok(Start { loaded, checked, fleets, decommissioned })
+}
+
+/// Who has removed everything, as the store says; what it lacks, since it was set back, is written again from the database.
+async fn decommissioned(publisher: &Publisher, rows: &[DeviceRow]) -> Result<Vec<DecommissionRecord>, PublishError> {
+    let stored = publisher.decommissioned().await?;
+    let mut records: BTreeMap<_, _> = stored.into_iter().map(|record| (record.device.clone(), record)).collect();
+    for row in rows {
+        let Some(WaitingOn::Decommissioned { at }) = row.paused else { continue };
+        let kind = DecommissionType::default();
+        let (device, enrollment, entry) = (row.name.clone(), row.enrollment.clone(), row.entry.clone());
+        let record = DecommissionRecord { kind, device, enrollment, entry, at };
+        if records.get(&row.name) != Some(&record) {
+            tracing::warn!(device = %row.name, "the store does not know that the device was decommissioned: it is told again");
+            publisher.store_decommissioned(&record).await?;
+            records.insert(row.name.clone(), record);
+        }
+    }
+    Ok(records.into_values().collect())
 }
 
 /// What each device should find in the store.
