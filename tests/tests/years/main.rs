@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use bellwether_agent::by_hand::{Device, Given};
 use bellwether_reconciler::config::Config;
 use bellwether_reconciler::pki::Peer;
-use bellwether_schemas::CommitId;
 use bellwether_schemas::api::Condition;
+use bellwether_schemas::codes;
+use bellwether_schemas::report::Health;
 use bellwether_tests::site::policy;
 use bellwether_tests::{Site, SiteBuilder};
 use jiff::{SignedDuration, Timestamp};
@@ -18,7 +19,8 @@ use server::Server;
 
 const PART: &str = env!("CARGO_BIN_EXE_part");
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-const DAY_SECONDS: u32 = 86_400;
+/// Days that pass at once. What timers do every ten minutes is done only as often.
+const STEP: usize = 2;
 
 /// Three devices: one that is always there, one whose clock has no battery, and one that lies in a drawer most of the time.
 const STEADY: &str = "edge-1";
@@ -50,7 +52,7 @@ fn config(site: &Site) -> Config {
 impl Years {
     /// All three run the first message, under a policy that ends in a year and takes a silence of a month for too long.
     async fn begin() -> Self {
-        let site = SiteBuilder::new(PART, 3).heartbeat(DAY_SECONDS).build();
+        let site = SiteBuilder::new(PART, 3).heartbeat(86_400).build();
         let now = Timestamp::from_second(Timestamp::now().as_second()).expect("a second");
         let expires = format!("{}\n  maxSilence: 30d", now + DAY * 365);
         let short = policy(&site.engineer.public_key(), 2).replace("2099-01-01T00:00:00Z", &expires);
@@ -78,7 +80,7 @@ impl Years {
             devices.insert(name, Held { device, open: None, lag: SignedDuration::ZERO });
         }
         let mut years = Self { site, server: Some(server), devices, now, began: now };
-        years.until_all_show("message 1", 10).await;
+        years.until_all_show("message 1").await;
         years
     }
 
@@ -86,18 +88,23 @@ impl Years {
         self.server.as_mut().expect("the server is there")
     }
 
-    /// A day passes for everybody; nobody does anything.
-    async fn day(&mut self) {
-        self.now += DAY;
+    /// Two days pass for everybody; nobody does anything.
+    async fn step(&mut self) {
+        self.now += DAY * 2;
         let now = self.now;
         if let Some(server) = &mut self.server {
             server.timers(now).await;
         }
     }
 
+    /// The number of the day.
+    fn day(&self) -> i64 {
+        self.began.duration_until(self.now).as_hours() / 24
+    }
+
     /// A device is on: its session goes on, or is opened.
     async fn is_on(&mut self, name: &str) {
-        let (now, held) = (self.now, self.devices.get_mut(name).expect("it is there"));
+        let (now, day, held) = (self.now, self.day(), self.devices.get_mut(name).expect("it is there"));
         let Some(server) = &mut self.server else {
             held.open = None;
             return held.device.away(now - held.lag).await.expect("it goes on");
@@ -107,8 +114,7 @@ impl Years {
             Some(peer) => server.heartbeat(&mut held.device, peer, clock, now).await,
             None => server.session(&mut held.device, clock, now).await,
         };
-        let on = self.began.duration_until(now).as_hours() / 24;
-        held.open = Some(served.unwrap_or_else(|refused| panic!("{name} is stopped on day {on}: {refused}")));
+        held.open = Some(served.unwrap_or_else(|refused| panic!("{name} is stopped on day {day}: {refused}")));
     }
 
     /// The power of a device is cut and comes back; its clock shows 1970 if it has no battery.
@@ -124,15 +130,23 @@ impl Years {
     }
 
     async fn restart_server(&mut self) {
-        let server = self.server.take().expect("the server is there");
-        self.server = Some(server.restart(self.now).await);
+        self.stop_server().await;
+        self.start_server().await;
+    }
+
+    async fn stop_server(&mut self) {
+        self.server.take().expect("the server is there").stop().await;
         self.devices.values_mut().for_each(|held| held.open = None);
+    }
+
+    async fn start_server(&mut self) {
+        self.server = Some(Server::start(config(&self.site), self.now).await);
     }
 
     /// Whatever a device is at now, if it asked it would be served.
     async fn nobody_is_stopped(&self, whom: &[&str]) {
         let (now, server) = (self.now, self.server.as_ref().expect("the server is there"));
-        let day = self.began.duration_until(now).as_hours() / 24;
+        let day = self.day();
         for name in whom {
             let Held { device, lag, .. } = &self.devices[name];
             let pulls = device.could_pull(now - *lag).await;
@@ -153,38 +167,45 @@ impl Years {
         shown == format!("{text} for {name}\n")
     }
 
-    /// Days pass until all devices, which are on, show a text.
-    async fn until_all_show(&mut self, text: &str, days: usize) {
-        for _ in 0..days {
-            self.day().await;
-            for name in [STEADY, CLOCKLESS, DRAWER] {
-                self.is_on(name).await;
-            }
-            if [STEADY, CLOCKLESS, DRAWER].iter().all(|name| self.shows(name, text)) {
+    fn all_show(&self, text: &str) -> bool {
+        [STEADY, CLOCKLESS, DRAWER].iter().all(|name| self.shows(name, text))
+    }
+
+    async fn all_are_on(&mut self) {
+        for name in [STEADY, CLOCKLESS, DRAWER] {
+            self.is_on(name).await;
+        }
+    }
+
+    /// Time passes until all devices, which are on, show a text.
+    async fn until_all_show(&mut self, text: &str) {
+        for _ in 0..10 {
+            self.step().await;
+            self.all_are_on().await;
+            if self.all_show(text) {
                 return;
             }
         }
-        panic!("{text:?} does not reach everybody in {days} days");
+        panic!("{text:?} does not reach everybody in twenty days");
     }
 
     /// Somebody looks after it again: a policy that counts, and the next message.
-    async fn lands(&mut self, text: &str) -> CommitId {
+    async fn lands(&mut self, text: &str) {
         let renewed = policy(&self.site.engineer.public_key(), 3);
         self.site.engineer.write("trust/policy.yaml", &renewed);
         self.site.engineer.replace("fleets/edge.yaml", "message 1", text);
-        let commit = self.site.land(text);
+        self.site.land(text);
         let now = self.now;
         self.server().fetch(now).await;
-        commit
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_years_with_nobody_looking_stop_no_device() {
     let mut years = Years::begin().await;
-    for day in 1..=3_653 {
-        years.day().await;
-        if day % 97 == 0 {
+    for day in (STEP..=3_654).step_by(STEP) {
+        years.step().await;
+        if day % 98 == 0 {
             years.restart_server().await;
         }
         if day % 30 == 0 {
@@ -192,7 +213,7 @@ async fn ten_years_with_nobody_looking_stop_no_device() {
             years.server().fetch(now).await;
         }
         years.is_on(STEADY).await;
-        if day % 53 == 0 {
+        if day % 54 == 0 {
             years.power_cut(CLOCKLESS).await;
         }
         years.is_on(CLOCKLESS).await;
@@ -201,17 +222,82 @@ async fn ten_years_with_nobody_looking_stop_no_device() {
             years.power_cut(DRAWER).await;
             years.is_on(DRAWER).await;
         }
-        if day % 5 == 0 {
+        if day % 10 == 0 {
             years.nobody_is_stopped(&[STEADY, CLOCKLESS]).await;
         }
         let drawer = &years.devices[DRAWER].device;
         drawer.could_pull(years.now).await.unwrap_or_else(|problem| panic!("nothing for it on day {day}: {problem}"));
-        assert!([STEADY, CLOCKLESS, DRAWER].iter().all(|name| years.shows(name, "message 1")), "on day {day}");
+        assert!(years.all_show("message 1"), "on day {day}");
     }
     let condition = years.server().world.repository.condition().clone();
     assert!(matches!(condition, Condition::Frozen { .. }), "that nobody looks is seen: {condition:?}");
 
     years.power_cut(DRAWER).await;
     years.lands("message 2").await;
-    years.until_all_show("message 2", 10).await;
+    years.until_all_show("message 2").await;
+}
+
+/// The policy has ended by then, and is nobody's reason to begin with it: what was accepted stays accepted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_lost_after_more_than_a_year_with_nobody_looking_comes_back_by_itself() {
+    let mut years = Years::begin().await;
+    while years.day() < 400 {
+        years.step().await;
+        years.is_on(STEADY).await;
+        years.is_on(CLOCKLESS).await;
+    }
+    years.stop_server().await;
+    for lost in ["state.db", "state.db-wal", "state.db-shm", "mirror.git"] {
+        let path = years.site.path("reconciler").join(lost);
+        let gone = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        assert!(gone.is_ok() || !path.exists(), "{lost} can be lost");
+    }
+    years.start_server().await;
+    let now = years.now;
+    years.server().fetch(now).await;
+    years.all_are_on().await;
+    years.step().await;
+    years.all_are_on().await;
+    years.nobody_is_stopped(&[STEADY, CLOCKLESS, DRAWER]).await;
+    assert!(years.all_show("message 1"));
+    years.lands("message 2").await;
+    years.until_all_show("message 2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn six_days_without_the_server_stop_no_device() {
+    // In the six days certificates of devices are due for renewal, and timestamps end.
+    let mut years = Years::begin().await;
+    while years.day() < 56 {
+        years.step().await;
+        years.all_are_on().await;
+    }
+    years.stop_server().await;
+    for day in [2, 4, 6] {
+        years.step().await;
+        if day == 4 {
+            years.power_cut(STEADY).await;
+            years.power_cut(CLOCKLESS).await;
+        }
+        years.all_are_on().await;
+        let now = years.now;
+        for (name, held) in &mut years.devices {
+            let report = held.device.report(now);
+            assert!(report.running.is_some() && report.health == Health::Healthy, "{name} on day {day}: {report:?}");
+            assert_eq!((report.applying, report.failure), (None, None), "{name} on day {day}");
+        }
+        assert!(years.all_show("message 1"), "on day {day}");
+    }
+    let ended = years.devices[STEADY].device.could_pull(years.now).await.expect_err("its timestamp has ended");
+    assert_eq!(ended.code, codes::METADATA_REFUSED, "{ended}");
+
+    years.start_server().await;
+    years.nobody_is_stopped(&[STEADY, CLOCKLESS, DRAWER]).await;
+    years.all_are_on().await;
+    let (server, now) = (years.server.as_ref().expect("it is there"), years.now);
+    for (name, device) in server.world.devices() {
+        assert_eq!(device.row.last_seen, Some(now), "{name} is heard at once");
+    }
+    years.lands("message 2").await;
+    years.until_all_show("message 2").await;
 }

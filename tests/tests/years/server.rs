@@ -78,16 +78,9 @@ impl Server {
         server
     }
 
-    /// Ends, and starts again.
-    pub(crate) async fn restart(self, now: Timestamp) -> Self {
-        let config = self.stop().await;
-        Self::start(config, now).await
-    }
-
     /// Ends.
-    pub(crate) async fn stop(self) -> Config {
+    pub(crate) async fn stop(self) {
         self.outlets.store.close().await;
-        self.config
     }
 
     /// Fetches, and takes what there is.
