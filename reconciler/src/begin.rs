@@ -31,7 +31,8 @@ pub struct Ground<'g> {
 /// The first part that cannot be used.
 pub async fn begin(ground: &Ground<'_>, mut repository: Repository, timing: Timing) -> Result<World, RunError> {
     let (Ground { store, publisher, domain, instance }, now) = (*ground, timing.serving_since);
-    let Start { loaded, checked, fleets } = restore::start(store, publisher, domain, instance, now).await?;
+    let Start { loaded, checked, fleets, decommissioned } =
+        restore::start(store, publisher, domain, instance, now).await?;
     let rollouts = loaded.rollouts.clone();
     let record = publisher.head().map(|head| HeadRow::from(&head.record));
     let unstored = repository.restore(loaded.head.clone(), record, now);
@@ -50,6 +51,6 @@ pub async fn begin(ground: &Ground<'_>, mut repository: Repository, timing: Timi
     for row in rollouts.into_iter().filter(|row| written.get(&row.fleet) != Some(&row.sequence)) {
         world.rewrite_record(row, now);
     }
-    world.take_decommissioned(publisher.decommissioned().await?);
+    world.take_decommissioned(decommissioned);
     Ok(world)
 }

@@ -63,8 +63,9 @@ pub enum WaitingOn {
     },
     /// It was not heard of for too long.
     Stale {
-        /// When it was last heard of.
-        last_seen: Timestamp,
+        /// When it was last heard of; absent where it never was since it enrolled.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_seen: Option<Timestamp>,
     },
     /// The rollout stopped by itself.
     Halted {
@@ -92,6 +93,11 @@ pub enum WaitingOn {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<Failure>,
     },
+    /// It runs what it shall, and that does not pass its probes.
+    Unhealthy {
+        /// The version that it runs.
+        version: Version,
+    },
     /// Its version is not in the history of git.
     Paused {
         /// The code of the finding.
@@ -109,6 +115,11 @@ pub enum WaitingOn {
     },
     /// It has not reported since the reconciler lost its records.
     AwaitingReconnect,
+    /// The reconciler lost its records, and devices of the fleet had no time to report since: no wave opens before.
+    Reconnects {
+        /// Until when they have time.
+        until: Timestamp,
+    },
     /// Its spec could not be rendered.
     RenderError {
         /// Why.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{CommitId, Sha256Digest};
-use crate::name::{DeviceName, FleetName};
+use crate::name::{DeviceName, EnrollmentName, EntryId, FleetName};
 use crate::quantity::Seconds;
 use crate::version::Version;
 
@@ -19,6 +19,9 @@ pub const EXTRA_KEY: &str = "bellwether";
 pub struct Binding {
     /// The device that the metadata is for; any other refuses it.
     pub device: DeviceName,
+    /// By what it enrolled: from this a reconciler that lost its database knows whom to wait for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolled: Option<EnrolledBy>,
     /// What it is offered; absent where nothing is: then there is no `spec.json` either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offer: Option<SignedOffer>,
@@ -30,8 +33,18 @@ pub struct Binding {
 impl Binding {
     /// A device that is offered this, or nothing.
     pub fn new(device: DeviceName, offer: Option<SignedOffer>) -> Self {
-        Self { device, offer, decommission: false }
+        Self { device, enrolled: None, offer, decommission: false }
     }
+}
+
+/// The entry of an Enrollment by which a device has its certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnrolledBy {
+    /// The Enrollment.
+    pub enrollment: EnrollmentName,
+    /// Its entry.
+    pub entry: EntryId,
 }
 
 /// What a device is offered.

@@ -358,7 +358,8 @@ fn great_deletion_of_both() {
     let entry =
         format!("  tokens:\n    - {{id: spare, sha256: {}, expires: 2099-01-01T00:00:00Z}}\n", token_hash(&unused));
     great.site.engineer.replace("enrollments/factory.yaml", "  tokens:\n", &entry);
-    great.site.land("A new token");
+    let landed = great.site.land("A new token");
+    great.site.wait_head(&landed);
     let (enrolled, said) = great.site.enroll(&spare, &unused);
     assert!(enrolled, "one that was listed since counts: {said}");
     great.goes_on();

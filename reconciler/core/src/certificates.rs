@@ -40,9 +40,15 @@ pub fn judge_use(newest: Option<&Issued>, used: &Issued) -> Use {
 /// When a certificate that renews another one begins: later than that, and not after `now`. `None` where one was renewed so
 /// often that only the future is left.
 pub fn renewal_begins(renewed: Timestamp, now: Timestamp) -> Option<Timestamp> {
-    let after = renewed.checked_add(SignedDuration::from_secs(1)).ok()?;
-    let from = DEVICE_CERTIFICATE.begins(now).max(after);
+    let from = reissued_begins(renewed, now);
     (from <= now).then_some(from)
+}
+
+/// When a certificate begins whose bearer proved anew who it is: later than the newest one of the same identity, however often
+/// somebody who has the key of that one renewed it.
+pub fn reissued_begins(newest: Timestamp, now: Timestamp) -> Timestamp {
+    let after = newest.checked_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
+    DEVICE_CERTIFICATE.begins(now).max(after)
 }
 
 /// Whether a certificate that ended at `until` may still be renewed.

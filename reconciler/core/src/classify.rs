@@ -177,6 +177,8 @@ pub struct Who<'a> {
     pub labels: &'a Labels,
     /// Its persistent nonce, where its report could be read that far.
     pub nonce: Option<&'a str>,
+    /// The landing of the offer that it was seen to take last.
+    pub taken: Option<u64>,
 }
 
 /// Decides between going on, going on by force of a signed Resume, and the pause. Nothing that pauses hides behind
@@ -219,7 +221,11 @@ fn pause(judged: &Judged, who: &Who<'_>, resumes: &[ResumeAt<'_>], rewound: bool
             let is_over = naming.any(|at| claim.version.landing < at.since);
             (!is_over).then(|| altered(claim, signed))
         }
-        Classification::Unreadable { why, .. } => naming.next().is_none().then(|| unreadable(why)),
+        Classification::Unreadable { why, .. } => {
+            // Once it has taken what came of a Resume, that is used up: whatever it says from then on is another matter.
+            let is_over = naming.any(|at| who.taken.is_none_or(|taken| taken < at.since));
+            (!is_over).then(|| unreadable(why))
+        }
     }
 }
 

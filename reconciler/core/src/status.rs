@@ -113,9 +113,11 @@ fn is_stopped(reason: Option<&WaitingOn>) -> bool {
             | WaitingOn::Gate { .. }
             | WaitingOn::InFlight { .. }
             | WaitingOn::Stale { .. }
+            | WaitingOn::Reconnects { .. }
             | WaitingOn::Halted { .. }
             | WaitingOn::Held { .. }
             | WaitingOn::Failed { .. }
+            | WaitingOn::Unhealthy { .. }
             | WaitingOn::RenderError { .. }
             | WaitingOn::Orphaned
             | WaitingOn::Overlap { .. },

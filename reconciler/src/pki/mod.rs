@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::admission::Identity;
-use bellwether_core::certificates::renewal_begins;
+use bellwether_core::certificates::{reissued_begins, renewal_begins};
 use bellwether_schemas::Sha256Digest;
 use bellwether_schemas::lives::{DEVICE_CERTIFICATE, Life, is_renewal_due};
 use jiff::Timestamp;
@@ -169,6 +169,17 @@ impl Authority {
     /// Signs a certificate for the requested key and nothing else of the request, from a little before `now` on.
     pub fn issue(&self, key: &RequestedKey, identity: &Identity, now: Timestamp) -> Result<String, AuthorityError> {
         self.sign(key, identity, (DEVICE_CERTIFICATE.begins(now), now))
+    }
+
+    /// The same for an identity whose newest certificate began at `newest`: the new one comes after it, however often that
+    /// was renewed by somebody who has its key.
+    pub fn issue_after(
+        &self,
+        key: &RequestedKey,
+        identity: &Identity,
+        (newest, now): (Timestamp, Timestamp),
+    ) -> Result<String, AuthorityError> {
+        self.sign(key, identity, (reissued_begins(newest, now), now))
     }
 
     /// The same for a device that has a certificate, which the new one comes after.

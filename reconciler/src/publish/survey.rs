@@ -6,7 +6,7 @@ use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 use tough::schema::{Signed, Targets};
 
-use bellwether_schemas::targets::SignedOffer;
+use bellwether_schemas::targets::{Binding, EnrolledBy, SignedOffer};
 use bellwether_schemas::{DeviceName, Sha256Digest};
 
 use super::presented::{binding_of, verified};
@@ -30,6 +30,8 @@ pub struct Survey {
 pub struct Surveyed {
     /// The device.
     pub device: DeviceName,
+    /// By what it enrolled, as its metadata says.
+    pub enrolled: Option<EnrolledBy>,
     /// What it finds now; none where that is nothing, or is damaged.
     pub offer: Option<SignedOffer>,
     /// What it found before, as far as that is kept.
@@ -90,23 +92,25 @@ impl Inner {
             }
         };
         let mut version = found.as_ref().map_or(0, |found| found.version.get());
-        let offer = found.and_then(|found| found.unsigned.binding.offer);
+        let (mut enrolled, offer) =
+            found.map(|found| found.unsigned.binding).map_or((None, None), |binding| (binding.enrolled, binding.offer));
         let mut earlier = Vec::new();
         let files: Vec<_> = self.objects.store().list(Some(&layout::device(&device))).try_collect().await?;
         for file in files.iter().filter(|file| file.location.as_ref().ends_with(".targets.json")) {
             let bytes = self.objects.store().get(&file.location).await?.bytes().await?;
-            let Some((signed, number)) = self.read_targets(&device, &bytes) else { continue };
+            let Some((binding, number)) = self.read_targets(&device, &bytes) else { continue };
             version = version.max(number);
-            earlier.extend(signed.filter(|signed| Some(signed) != offer.as_ref()));
+            enrolled = enrolled.or(binding.enrolled);
+            earlier.extend(binding.offer.filter(|signed| Some(signed) != offer.as_ref()));
         }
-        Ok((version > 0).then_some(Surveyed { device, offer, earlier, version }))
+        Ok((version > 0).then_some(Surveyed { device, enrolled, offer, earlier, version }))
     }
 
-    /// What a `targets.json` of ours offers this device, and its version.
-    fn read_targets(&self, device: &DeviceName, bytes: &[u8]) -> Option<(Option<SignedOffer>, u64)> {
+    /// What a `targets.json` of ours says of this device, and its version.
+    fn read_targets(&self, device: &DeviceName, bytes: &[u8]) -> Option<(Binding, u64)> {
         let targets: Signed<Targets> = verified(&self.roots, bytes).ok()?;
         let binding = binding_of(&targets.signed).ok().filter(|binding| binding.device == *device)?;
-        Some((binding.offer, targets.signed.version.get()))
+        Some((binding, targets.signed.version.get()))
     }
 
     async fn survey_token(&self, token: Sha256Digest) -> Result<Option<Enrolled>, PublishError> {

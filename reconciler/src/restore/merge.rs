@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_core::admission::Identity;
+use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::Reported;
 use bellwether_schemas::targets::SignedOffer;
 use bellwether_schemas::{CommitId, DeviceName, FleetName};
@@ -60,7 +61,8 @@ pub(super) fn merge(
         }
         let signed = found.is_some_and(|found| found.offer.is_some() || !found.earlier.is_empty());
         row.awaiting_reconnect = signed || row.offer.is_some() || named.contains(&name) || claims_a_version(&row);
-        row.paused = None;
+        // That it has removed everything is no judgement of what it runs.
+        row.paused = row.paused.filter(|reason| matches!(reason, WaitingOn::Decommissioned { .. }));
         merged.devices.push(row);
     }
     for record in fleets {

@@ -10,13 +10,18 @@ mod merge;
 use std::collections::BTreeMap;
 
 use bellwether_core::admission::{Domain, Identity};
+use bellwether_schemas::api::WaitingOn;
+use bellwether_schemas::targets::EnrolledBy;
 use bellwether_schemas::{DeviceName, codes};
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use crate::pki::Peer;
-use crate::publish::{Checked, Enrolled, Expected, FleetRecord, PublishError, Publisher, Survey};
+use crate::publish::{
+    Checked, DecommissionRecord, DecommissionType, Enrolled, Expected, FleetRecord, PublishError, Publisher, Survey,
+    Surveyed,
+};
 use crate::store::{
     DeviceRow, EventRow, Instance, Loaded, PlanChange, PlanError, Store, StoreError, TokenRow, adopt_instance,
 };
@@ -60,6 +65,8 @@ pub struct Start {
     pub checked: Vec<Checked>,
     /// The rollouts that the store has.
     pub fleets: Vec<FleetRecord>,
+    /// The devices that have removed everything.
+    pub decommissioned: Vec<DecommissionRecord>,
 }
 
 /// Reads database and store at a start. Where the database is gone or older than the store, what it lacks comes back first.
@@ -96,7 +103,26 @@ pub async fn start(
     for row in &mut loaded.devices {
         row.metadata_version = row.metadata_version.max(versions.get(&row.name).copied().unwrap_or(0));
     }
-    Ok(Start { loaded, checked, fleets })
+    let decommissioned = decommissioned(publisher, &loaded.devices).await?;
+    Ok(Start { loaded, checked, fleets, decommissioned })
+}
+
+/// Who has removed everything, as the store says; what it lacks, since it was set back, is written again from the database.
+async fn decommissioned(publisher: &Publisher, rows: &[DeviceRow]) -> Result<Vec<DecommissionRecord>, PublishError> {
+    let stored = publisher.decommissioned().await?;
+    let mut records: BTreeMap<_, _> = stored.into_iter().map(|record| (record.device.clone(), record)).collect();
+    for row in rows {
+        let Some(WaitingOn::Decommissioned { at }) = row.paused else { continue };
+        let kind = DecommissionType::default();
+        let (device, enrollment, entry) = (row.name.clone(), row.enrollment.clone(), row.entry.clone());
+        let record = DecommissionRecord { kind, device, enrollment, entry, at };
+        if records.get(&row.name) != Some(&record) {
+            tracing::warn!(device = %row.name, "the store does not know that the device was decommissioned: it is told again");
+            publisher.store_decommissioned(&record).await?;
+            records.insert(row.name.clone(), record);
+        }
+    }
+    Ok(records.into_values().collect())
 }
 
 /// What each device should find in the store.
@@ -163,7 +189,8 @@ async fn recover(
     Ok(recovered)
 }
 
-/// Who enrolled, as certificates in the store say: spent tokens, and for each device its newest identity.
+/// Who enrolled, as the store says: spent tokens, and for each device its identity, by its metadata, which follows each
+/// enrollment, or by its newest certificate.
 fn enrolled(survey: &Survey, domain: &Domain, now: Timestamp) -> (Vec<TokenRow>, BTreeMap<DeviceName, Identity>) {
     let mut tokens = Vec::with_capacity(survey.enrolled.len());
     let mut newest: BTreeMap<DeviceName, Peer> = BTreeMap::new();
@@ -184,7 +211,14 @@ fn enrolled(survey: &Survey, domain: &Domain, now: Timestamp) -> (Vec<TokenRow>,
             newest.insert(peer.identity.device.clone(), peer);
         }
     }
-    (tokens, newest.into_iter().map(|(device, peer)| (device, peer.identity)).collect())
+    let mut identities: BTreeMap<_, _> = newest.into_iter().map(|(device, peer)| (device, peer.identity)).collect();
+    for Surveyed { device, enrolled, .. } in &survey.devices {
+        if let Some(EnrolledBy { enrollment, entry }) = enrolled.clone() {
+            let identity = Identity { domain: domain.clone(), enrollment, entry, device: device.clone() };
+            identities.insert(device.clone(), identity);
+        }
+    }
+    (tokens, identities)
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bellwether_core::admission::VoidTokens;
 use bellwether_schemas::report::{Claim, Report, Reported};
-use bellwether_schemas::targets::Binding;
-use bellwether_schemas::targets::SignedOffer;
+use bellwether_schemas::targets::{Binding, EnrolledBy, SignedOffer};
 use bellwether_schemas::{CommitId, Seconds, Sha256Digest, Version};
 use bytes::Bytes;
 
@@ -84,7 +83,9 @@ impl Site {
 
     async fn publish(&self, device: &str, offer: Option<SignedOffer>) -> u64 {
         let spec = offer.is_some().then(|| Bytes::from_static(SPEC));
-        let binding = Binding::new(device.parse().expect("a name"), offer);
+        let enrolled =
+            EnrolledBy { enrollment: "plant".parse().expect("a name"), entry: device.parse().expect("an entry") };
+        let binding = Binding { enrolled: Some(enrolled), ..Binding::new(device.parse().expect("a name"), offer) };
         let targets = DeviceTargets { binding, spec, targets: Vec::new(), contents: Vec::new(), floor: 0 };
         let done = self.installed.publisher.publish(vec![targets], now()).await.expect("published");
         done.versions[0].1
@@ -182,7 +183,7 @@ async fn a_lost_database_is_filled_from_the_store() {
     site.store_record(17).await;
     site.lose_database().await;
 
-    let Start { loaded, checked, fleets } = site.start().await;
+    let Start { loaded, checked, fleets, .. } = site.start().await;
     assert_eq!((names(&loaded.devices, true), names(&loaded.devices, false)), (vec!["edge-1"], vec!["edge-2"]));
     let edge = &loaded.devices[0];
     assert_eq!(edge.offer.as_ref().map(|offer| offer.signed.clone()), Some(signed(5)));
@@ -206,6 +207,52 @@ async fn a_lost_database_is_filled_from_the_store() {
     let again = site.start().await;
     assert_eq!(names(&again.loaded.devices, true), Vec::<&str>::new());
     assert!(again.checked.iter().all(|checked| checked.damage.is_none()), "{:?}", again.checked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_used_no_token_is_known_by_its_metadata() {
+    let mut site = Site::new().await;
+    site.publish("edge-1", Some(signed(3))).await;
+    site.publish("edge-2", None).await;
+    site.lose_database().await;
+    let Start { loaded, .. } = site.start().await;
+    assert_eq!((names(&loaded.devices, true), names(&loaded.devices, false)), (vec!["edge-1"], vec!["edge-2"]));
+    let entry = |row: &DeviceRow| (row.enrollment.to_string(), row.entry.to_string());
+    assert_eq!(
+        loaded.devices.iter().map(entry).collect::<Vec<_>>(),
+        [("plant".to_owned(), "edge-1".to_owned()), ("plant".to_owned(), "edge-2".to_owned())]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_has_removed_everything_is_gone_also_after_either_was_lost() {
+    let mut site = Site::new().await;
+    site.enroll("edge-1").await;
+    site.publish("edge-1", None).await;
+    let record = DecommissionRecord {
+        kind: DecommissionType::default(),
+        device: "edge-1".parse().expect("a name"),
+        enrollment: "plant".parse().expect("a name"),
+        entry: "edge-1".parse().expect("an entry"),
+        at: now(),
+    };
+    site.installed.publisher.store_decommissioned(&record).await.expect("stored");
+    site.lose_database().await;
+    let Start { loaded, decommissioned, .. } = site.start().await;
+    assert_eq!(decommissioned, [record.clone()]);
+    let mut row = loaded.devices[0].clone();
+    row.paused = Some(WaitingOn::Decommissioned { at: record.at });
+    site.save(PlanChange { devices: vec![row], ..PlanChange::default() }).await;
+
+    // The store is set back, beside the same database; then the database too, to a time after that.
+    site.installed.publisher.forget_decommissioned(&record.device).await.expect("removed");
+    assert_eq!(site.start().await.decommissioned, [record.clone()]);
+    assert_eq!(site.installed.publisher.decommissioned().await.expect("read"), [record.clone()]);
+    let copy = site.back_up("copy").await;
+    site.installed.publisher.forget_decommissioned(&record.device).await.expect("removed");
+    site.lose_database().await;
+    site.restore(Some(&copy)).await.expect("restored");
+    assert_eq!(site.start().await.decommissioned, [record]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

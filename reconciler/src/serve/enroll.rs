@@ -32,6 +32,7 @@ use super::problem::{Class, Problem};
 use super::rate::{Network, Rates};
 use super::requests::Requests;
 use super::spent::{Spend, SpentTokens, Use};
+use super::used::UsedCertificates;
 use super::views::Views;
 use super::webhook::WEBHOOK_PATH;
 use crate::pki::{AuthorityWatch, Peer, RequestedKey};
@@ -72,6 +73,7 @@ pub(super) struct Enroll {
     pub(super) void: watch::Receiver<VoidTokens>,
     pub(super) views: watch::Receiver<Arc<Views>>,
     pub(super) spent: SpentTokens,
+    pub(super) used: UsedCertificates,
     pub(super) enrolled: mpsc::Sender<Enrolled>,
     pub(super) locks: Vec<Mutex<()>>,
     pub(super) requests: Arc<Requests>,
@@ -310,7 +312,11 @@ impl Enroll {
 
     fn issue(&self, identity: &Identity, asked: &Asked) -> Result<String, Problem> {
         let authority = self.authority.borrow().clone();
-        authority.issue(&asked.key, identity, asked.at).map_err(|error| {
+        let issued = match self.used.newest_of(identity) {
+            Some(newest) => authority.issue_after(&asked.key, identity, (newest, asked.at)),
+            None => authority.issue(&asked.key, identity, asked.at),
+        };
+        issued.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, device = %identity.device, "cannot issue");
             failed("the certificate could not be signed; a token stays spent")
         })

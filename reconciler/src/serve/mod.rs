@@ -215,7 +215,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         (
             enroll,
             Service {
-                router: enroll_router(&shared, &domain, advertise, requests.clone())
+                router: enroll_router(&shared, &domain, advertise, requests.clone(), callers.used.clone())
                     .merge(webhook::router(Arc::new(webhook)))
                     .merge(first_steps),
                 tls: Some(tls.anyone.clone()),
@@ -271,8 +271,9 @@ fn enroll_router(
     domain: &Domain,
     advertise: Advertise,
     requests: Arc<requests::Requests>,
+    used: UsedCertificates,
 ) -> axum::Router {
-    enroll::router(Arc::new(enrollment(shared, domain, advertise, requests)))
+    enroll::router(Arc::new(enrollment(shared, domain, advertise, requests, used)))
 }
 
 fn enrollment(
@@ -280,6 +281,7 @@ fn enrollment(
     domain: &Domain,
     advertise: Advertise,
     requests: Arc<requests::Requests>,
+    used: UsedCertificates,
 ) -> enroll::Enroll {
     enroll::Enroll {
         authority: shared.authority.clone(),
@@ -289,6 +291,7 @@ fn enrollment(
         void: shared.void_tokens.clone(),
         views: shared.views.clone(),
         spent: spent::SpentTokens::new(shared.objects.clone(), shared.store.clone(), domain.clone()),
+        used,
         enrolled: shared.enrolled.clone(),
         locks: enroll::Enroll::locks(),
         requests,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bellwether_core::admission::{Domain, Identity};
 use bellwether_core::certificates::{Issued, Use, judge_use};
 use bellwether_schemas::Sha256Digest;
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -105,6 +106,11 @@ impl UsedCertificates {
             // Of a certificate that does not count any more.
             _ => Ok(()),
         }
+    }
+
+    /// When the newest certificate of an identity began, as far as one was used.
+    pub(super) fn newest_of(&self, identity: &Identity) -> Option<Timestamp> {
+        self.newest().get(identity).map(|known| known.issued.from)
     }
 
     /// Which authorities the bearer of the newest certificate says it trusts.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::head::{HeadRank, HeadRecord};
 use bellwether_schemas::report::Reported;
-use bellwether_schemas::targets::{Binding, SignedOffer};
+use bellwether_schemas::targets::{Binding, EnrolledBy, SignedOffer};
 use bellwether_schemas::{CommitId, DeviceName, EnrollmentName, EntryId, FleetName, PersonName, Sha256Digest, Version};
 
 use super::StoreError;
@@ -112,7 +112,8 @@ impl DeviceRow {
     pub fn binding(&self) -> Binding {
         let decommission = matches!(self.paused, Some(WaitingOn::Decommissioning | WaitingOn::Decommissioned { .. }));
         let offer = self.offer.as_ref().filter(|_| !decommission).map(|offer| offer.signed.clone());
-        Binding { decommission, ..Binding::new(self.name.clone(), offer) }
+        let enrolled = Some(EnrolledBy { enrollment: self.enrollment.clone(), entry: self.entry.clone() });
+        Binding { enrolled, decommission, ..Binding::new(self.name.clone(), offer) }
     }
 }
 

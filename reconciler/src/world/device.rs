@@ -324,7 +324,9 @@ impl Device {
             Reported::Readable(report) => Some(report.nonce.as_str()),
             Reported::Unreadable { nonce, .. } => nonce.as_deref(),
         };
-        let who = Who { device: &self.row.name, labels: &self.facts.labels, nonce };
+        let taken = self.row.offer.as_ref().filter(|offer| offer.acknowledged_at.is_some());
+        let taken = taken.map(|offer| offer.signed.version.landing);
+        let who = Who { device: &self.row.name, labels: &self.facts.labels, nonce, taken };
         let resumes = repository.declared().into_iter().flat_map(Declared::resumes);
         self.standing = standing(&classification, &who, resumes, repository.is_rewound());
         match &self.standing {

@@ -59,6 +59,8 @@ impl World {
             Some(device) => {
                 device.row.enrollment = identity.enrollment.clone();
                 device.row.entry = identity.entry.clone();
+                // Its metadata says by what it enrolled.
+                self.backlog.add(name.clone());
             }
             None => {
                 let row = DeviceRow {

@@ -212,6 +212,8 @@ impl World {
 
 fn observed(device: &Device, repository: &Repository) -> Observed {
     let report = device.report();
+    let failure = report.and_then(|report| report.failure.clone());
+    let failed_at = failure.as_ref().and_then(|failure| repository.history()?.number_of(&failure.version?.commit));
     Observed {
         enrolled_at: device.row.enrolled_at,
         last_seen: device.row.last_seen,
@@ -219,7 +221,8 @@ fn observed(device: &Device, repository: &Repository) -> Observed {
         applying: report.and_then(|report| report.applying),
         changing: report.and_then(Report::changing),
         health: report.map(|report| report.health).unwrap_or_default(),
-        failure: report.and_then(|report| report.failure.clone()),
+        failure,
+        failed_at,
         offer: device.standing_offer(repository).map(offer),
         last_progress: device.row.last_progress,
         paused: device.row.paused.clone(),

@@ -90,7 +90,11 @@ impl World {
     }
 
     fn device_view(&self, device: &Device, now: Timestamp) -> DeviceView {
-        let stale = device.row.last_seen.is_none_or(|seen| now.duration_since(seen) > self.timing.stale_after.signed());
+        // A start is no device's silence: all have the time to report first.
+        let silent = |seen: Timestamp| {
+            now.duration_since(seen.max(self.timing.serving_since)) > self.timing.stale_after.signed()
+        };
+        let stale = device.row.last_seen.is_none_or(silent);
         let target = device.placement.fleet().and_then(|fleet| self.fleets.get(fleet)?.record.as_ref());
         let target = target.and_then(|record| device.known_digest(&record.target.commit));
         let offered = device.row.offer.as_ref();

@@ -59,9 +59,11 @@ kinds!(
     Halted,
     Held,
     Failed,
+    Unhealthy,
     Paused,
     Lookup,
     AwaitingReconnect,
+    Reconnects,
     RenderError,
     Orphaned,
     Overlap,
@@ -81,6 +83,7 @@ impl WaitingOn {
             Self::EmptyWave { .. } => Some(codes::EMPTY_WAVE),
             Self::TooFewHealthy { .. } => Some(codes::TOO_FEW_HEALTHY),
             Self::Failed { .. } => Some(codes::DEVICE_FAILED),
+            Self::Unhealthy { .. } => Some(codes::DEVICE_UNHEALTHY),
             Self::RenderError { .. } => Some(codes::RENDER_ERROR),
             Self::Stale { .. } => Some(codes::DEVICE_STALE),
             Self::Orphaned => Some(codes::DEVICE_ORPHANED),
@@ -91,6 +94,7 @@ impl WaitingOn {
             | Self::InFlight { .. }
             | Self::Lookup { .. }
             | Self::AwaitingReconnect
+            | Self::Reconnects { .. }
             | Self::Decommissioning
             | Self::Repository { .. } => None,
             Self::Decommissioned { .. } => Some(codes::DEVICE_DECOMMISSIONED),

@@ -95,7 +95,7 @@ impl<'l> Server<'l> {
         let rendered = |number: u64| Some(self.lines.digest(&self.lines.template(history, number)));
         let evidence = Evidence { history, signed: &signed, rendered: &rendered };
         let classified = classify(&Reported::Readable(report.clone()), &evidence);
-        let who = Who { device: &self.device, labels: &Labels::default(), nonce: Some(NONCE) };
+        let who = Who { device: &self.device, labels: &Labels::default(), nonce: Some(NONCE), taken: None };
         let since = history.head_number();
         standing(&classified, &who, self.resumes.iter().map(|resume| ResumeAt { resume, since }), self.rewound)
     }

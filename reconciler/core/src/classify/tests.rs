@@ -157,12 +157,16 @@ fn resume(over: &[CommitId], devices: &[&str]) -> Resume {
 }
 
 fn stands(reported: &Reported, resumes: &[(u64, Resume)], rewound: bool) -> Standing {
+    stands_after(None, reported, resumes, rewound)
+}
+
+fn stands_after(taken: Option<u64>, reported: &Reported, resumes: &[(u64, Resume)], rewound: bool) -> Standing {
     let (device, labels) = (name("edge-1"), labels(&[("site", "kiel")]));
     let nonce = match reported {
         Reported::Readable(report) => Some(report.nonce.as_str()),
         Reported::Unreadable { nonce, .. } => nonce.as_deref(),
     };
-    let who = Who { device: &device, labels: &labels, nonce };
+    let who = Who { device: &device, labels: &labels, nonce, taken };
     let resumes = resumes.iter().map(|(since, resume)| ResumeAt { resume, since: *since });
     standing(&judged(reported), &who, resumes, rewound)
 }
@@ -264,6 +268,13 @@ fn unreadable_goes_on_only_by_name_and_when_something_can_be_named() {
     );
     assert_eq!(stands(&malformed(Some("n")), &named, false), goes_on(Some(Supersedes::Nonce("n".into()))));
     assert_paused(&stands(&malformed(None), &named, false), codes::REPORT_UNREADABLE, None);
+    // A Resume from before the device last took an offer speaks of something else, whatever it is over.
+    for named in [named, [(4, resume(&WORLD.lost, &["edge-1"]))]] {
+        for (taken, covers) in [(None, true), (Some(3), true), (Some(4), false), (Some(5), false)] {
+            let found = stands_after(taken, &malformed(Some("n")), &named, false);
+            assert_eq!(matches!(found, Standing::Normal { .. }), covers, "{taken:?}");
+        }
+    }
 }
 
 #[test]

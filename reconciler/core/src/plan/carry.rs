@@ -56,12 +56,9 @@ pub(super) fn carry<'a>(input: &'a FleetInput<'a>) -> Sheet<'a> {
     }
     let rows = input.members.iter().map(|member| {
         let known = notes.remove(&member.device);
-        Row {
-            member,
-            note: note(member, known, turn, &record),
-            contact: input.limits.contact(&member.observed),
-            standing: Standing::Out,
-        }
+        let mut note = note(member, known, turn, &record);
+        note.failed = note.failed.or_else(|| failed_before(member, &record));
+        Row { member, note, contact: input.limits.contact(&member.observed), standing: Standing::Out }
     });
     let rows = rows.collect();
     // Who left the fleet still counts in its wave: a failed canary is not mended by moving it away. And whoever is not known of
@@ -111,7 +108,6 @@ fn note(member: &Member, known: Option<MemberRecord>, turn: Turn, record: &Rollo
                 before: stable.filter(|_| stable != target),
                 select: first_select(&record.rollout, member),
                 joined: record.stable.is_some() && !record.is_complete(),
-                failed: failed_before(member, record),
                 ..MemberRecord::default()
             }
         }
@@ -132,18 +128,20 @@ fn note(member: &Member, known: Option<MemberRecord>, turn: Turn, record: &Rollo
                 select: first_select(&record.rollout, member),
                 joined: known.is_none() && record.stable.is_some(),
                 follows: left,
-                failed: failed_before(member, record),
                 ..MemberRecord::default()
             }
         }
     }
 }
 
-/// The failure at this very content that a device tells of, where no record can: what failed on it is not tried again.
+/// The failure at this very content, since it landed, that a device tells of, where the record does not: records may be older
+/// than what devices say. What failed on a device is not tried again before somebody lands it again.
 fn failed_before(member: &Member, record: &RolloutRecord) -> Option<FailureNote> {
-    let failure = member.observed.failure.as_ref().filter(|failure| failure.kind != FailureKind::Transient)?;
-    let target = digest(&member.target).filter(|target| record.rebuilt && failure.digest == Some(*target))?;
-    (!member.observed.runs(target)).then_some(FailureNote { version: failure.version?, silent: false })
+    let observed = &member.observed;
+    let failure = observed.failure.as_ref().filter(|failure| failure.kind != FailureKind::Transient)?;
+    let since = observed.failed_at.is_some_and(|number| number >= record.target.number);
+    let target = digest(&member.target).filter(|target| since && failure.digest == Some(*target))?;
+    (!observed.runs(target)).then_some(FailureNote { version: failure.version?, silent: false })
 }
 
 fn digest(rendered: &Result<Sha256Digest, String>) -> Option<Sha256Digest> {

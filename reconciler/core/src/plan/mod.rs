@@ -123,6 +123,8 @@ pub struct Observed {
     pub health: Health,
     /// Its last failure.
     pub failure: Option<Failure>,
+    /// The landing number of the version that failed; `None` where the history does not have it.
+    pub failed_at: Option<u64>,
     /// What its signed targets name now.
     pub offer: Option<Offer>,
     /// When it last came further with its offer.

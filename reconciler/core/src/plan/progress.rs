@@ -157,7 +157,7 @@ fn blocked(sheet: &Sheet<'_>, placement: &Placement) -> Option<WaitingOn> {
     let place = sheet.open_waves();
     // Nothing is decided by the few that reported first.
     if sheet.awaits_reconnect() {
-        return Some(WaitingOn::AwaitingReconnect);
+        return Some(WaitingOn::Reconnects { until: sheet.input.limits.grace_end() });
     }
     if place == sheet.all_waves() || is_skipped(sheet, placement, place) {
         return None;

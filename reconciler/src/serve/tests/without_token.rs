@@ -5,6 +5,7 @@ use std::time::Duration;
 use bellwether_core::admission::Open;
 use bellwether_schemas::api::RequestView;
 use bellwether_schemas::enroll::{FactoryProof, factory_message};
+use bellwether_schemas::lives::DEVICE_CERTIFICATE;
 use rcgen::{BasicConstraints, IsCa, Issuer, PublicKeyData as _, SigningKey as _};
 
 use super::*;
@@ -183,6 +184,29 @@ async fn a_factory_certificate_enrolls_its_device_and_again_with_a_new_key() {
     world.say(|all| all.set_open(lab(), Open::default()));
     let answer = world.with_factory(&chain, &widget, &new_key()).await;
     assert_eq!(refused(answer), (403, codes::ENROLL_CLOSED.to_string()), "the last statement of ca counts");
+}
+
+#[tokio::test]
+async fn a_factory_certificate_brings_its_device_back_however_often_a_thief_renewed() {
+    let world = World::start([]).await;
+    let (factory, widget) = (Factory::new(), new_key());
+    let chain = factory.certificate(&widget);
+    world.say(|all| all.set_open(lab(), Open { manual: false, ca: Some(factory.ca.clone()) }));
+    let name = format!("lab-{}", &fingerprint(&widget).to_string()[..16]);
+    // Each renewal begins a second after the one before, up to now; a certificate that is issued begins an hour ago.
+    let soon = Timestamp::now() + DEVICE_CERTIFICATE.backdate;
+    let stolen = Device::forged(
+        &world.shared.authority.borrow(),
+        &format!("bellwether://fleet.example/lab/factory/{name}"),
+        soon - jiff::SignedDuration::from_secs(1),
+    );
+    let path = format!("/devices/{name}/timestamp.json");
+    assert_eq!(world.get(&stolen, &path).await.expect("an answer").0, 404, "it gets in, and finds nothing");
+    let key = new_key();
+    let answer = world.with_factory(&chain, &widget, &key).await.expect("enrolled");
+    let back = Device { certificate: answer.certificate, key: key.serialize_pem() };
+    assert_eq!(world.get(&back, &path).await.expect("an answer").0, 404);
+    assert_eq!(world.get(&stolen, &path).await.expect("an answer").0, 403, "it is replaced");
 }
 
 #[test]

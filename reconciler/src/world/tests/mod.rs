@@ -5,6 +5,7 @@ mod offers;
 mod own;
 mod site;
 
+use bellwether_schemas::api::Summary;
 use bellwether_schemas::report::{Claim, Failure, FailureKind, Phase, Report, Reported};
 use bellwether_schemas::targets::Supersedes;
 use bellwether_schemas::{Sha256Digest, wire};
@@ -66,6 +67,25 @@ async fn a_device_that_the_database_forgot_gets_no_version_twice() {
     site.world.observe(&identity("edge-1"), readable(idle()), None, site.now);
     site.world.plan(&"example.org".parse().expect("a domain"), site.now);
     assert_eq!(site.offer("edge-1").map(|offer| offer.version.revision), Some(1));
+}
+
+#[tokio::test]
+async fn a_start_makes_no_device_stale_before_it_had_time_to_report() {
+    let git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let offer = site.offer("edge-1").expect("an offer");
+    site.pass(&[("edge-1", readable(runs(&offer)))]).await.expect("stored");
+    let summary = |site: &Site| site.world.views("", true, site.now).devices[0].status.summary.status;
+    assert_eq!(summary(&site), Summary::Online);
+    site.later(STALE * 10);
+    assert_eq!(summary(&site), Summary::Stale);
+    site.world.timing.serving_since = site.now;
+    assert_eq!(summary(&site), Summary::Online);
+    site.later(STALE);
+    assert_eq!(summary(&site), Summary::Online);
+    site.later(SignedDuration::from_secs(1));
+    assert_eq!(summary(&site), Summary::Stale);
 }
 
 #[tokio::test]

@@ -8,6 +8,11 @@ fn awaited(sim: &mut Sim, names: &[&str]) {
     }
 }
 
+/// Why no wave opens yet.
+fn reconnects(sim: &Sim) -> WaitingOn {
+    WaitingOn::Reconnects { until: sim.serving_since + Seconds::new(STALE_AFTER).signed() }
+}
+
 /// A process that begins now, with these records.
 fn restarted(sim: &mut Sim, record: Option<RolloutRecord>) {
     sim.serving_since = sim.now;
@@ -43,7 +48,7 @@ fn no_wave_opens_for_the_few_that_report_first() {
     restarted(&mut sim, None);
     awaited(&mut sim, &["b", "c", "d"]);
     let plan = sim.plan();
-    assert_eq!(plan.view.reason, Some(WaitingOn::AwaitingReconnect));
+    assert_eq!(plan.view.reason, Some(reconnects(&sim)));
     assert!(sim.record.as_ref().unwrap().waves.is_empty());
     sim.pass(STALE_AFTER);
     sim.set_online(&["a"], true);
@@ -70,7 +75,7 @@ fn a_fleet_of_which_one_device_is_known_passes_no_gate() {
         restarted(&mut sim, record.filter(|_| !records_lost));
         sim.records_lost = records_lost;
         sim.devices.retain(|name, _| name == "a");
-        assert_eq!(sim.plan().view.reason, Some(WaitingOn::AwaitingReconnect), "the others may come");
+        assert_eq!(sim.plan().view.reason, Some(reconnects(&sim)), "the others may come");
         // The others are away for longer than anybody waits.
         if records_lost {
             sim.pass(STALE_AFTER);
@@ -135,20 +140,34 @@ fn without_records_a_failed_content_is_not_tried_again_and_the_rollout_halts_aga
     for device in sim.devices.values_mut() {
         device.observed.offer = None;
     }
-    for records_lost in [false, true] {
+    let begun = sim.record.clone().map(|record| RolloutRecord {
+        waves: Vec::new(),
+        members: BTreeMap::new(),
+        halted: None,
+        ..record
+    });
+    let older = Sim::settled(canary_then_rest(), &FOUR).record;
+    for record in [None, older, begun] {
         let mut sim = sim.clone();
-        restarted(&mut sim, None);
+        let records_lost = record.is_none();
+        restarted(&mut sim, record);
         sim.records_lost = records_lost;
         let early = sim.plan();
-        assert_eq!(early.view.reason == Some(WaitingOn::AwaitingReconnect), records_lost);
+        assert_eq!(early.view.reason == Some(reconnects(&sim)), records_lost);
         sim.pass(STALE_AFTER);
         sim.set_online(&["a", "b", "c", "d"], true);
         let plan = sim.plan();
         let is_offer = |plan: &FleetPlan| matches!(plan.decisions[&"a".parse().unwrap()].action, Action::Offer { .. });
-        // A fleet that begins for the first time takes no old failure for its own.
-        assert_eq!(is_offer(&early) || is_offer(&plan), !records_lost);
-        assert_eq!(plan.view.state == RolloutState::Halted, records_lost);
+        assert!(!is_offer(&early) && !is_offer(&plan));
+        assert_eq!(plan.view.state, RolloutState::Halted);
     }
+    // Somebody lands the same again: then it is tried.
+    let mut again = sim.clone();
+    again.record = None;
+    again.commit(3, "two");
+    again.pass(STALE_AFTER);
+    let plan = again.plan();
+    assert!(matches!(plan.decisions[&"a".parse().unwrap()].action, Action::Offer { .. }), "{:?}", plan.view);
     // Other content is tried, also of a rollout that begins as late as that.
     restarted(&mut sim, None);
     sim.records_lost = true;

@@ -132,6 +132,7 @@ impl Sim {
             changing: None,
             health: Health::Unknown,
             failure: None,
+            failed_at: None,
             offer: None,
             last_progress: None,
             paused: None,
@@ -287,6 +288,7 @@ impl Sim {
             let claim = observed.applying.take();
             observed.changing = None;
             let (version, digest) = claim.map(|claim| (claim.version, claim.digest)).unzip();
+            observed.failed_at = version.map(|version| version.landing);
             let (code, message) = ("BW-0601".to_owned(), "probe web: connection refused".to_owned());
             observed.failure = Some(Failure { version, digest, kind: FailureKind::RolledBack, code, message, at });
         }
