@@ -41,7 +41,7 @@ pub use devices::Incoming;
 pub use enroll::Enrolled;
 pub use listen::BindError;
 pub use sessions::Sessions;
-pub use tls::TlsError;
+pub use tls::{TlsError, for_devices};
 pub use views::Views;
 
 use self::callers::CallerCheck;

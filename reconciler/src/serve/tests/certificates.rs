@@ -91,7 +91,7 @@ async fn of_two_renewals_the_one_that_was_never_used_ends_with_the_first_use_of_
 #[tokio::test]
 async fn a_restart_remembers_and_a_lost_database_learns_again() {
     let mut world = World::start([entry(1, "t1", Some("edge-1"))]).await;
-    let old = world.device(&token(1)).await;
+    let old = Device::forged(&world.shared.authority.borrow(), IDENTITY, Timestamp::now() - days(1));
     let (new, _) = renew(&world, &old).await.expect("renewed");
     assert_eq!(answer(&world, &new).await, gets_in());
 
