@@ -24,7 +24,7 @@ use crate::store::{
     AcceptError, HeadRow, InstanceError, PlanError, StateLock, StateLockError, Store, StoreError, check_instance,
 };
 use crate::tick::{Fetched, Inbox, Observation, Outlets, TickError, store_head, tick};
-use crate::world::{PresentedOffer, Timing, UnreadableRecord, World};
+use crate::world::{PresentedOffer, Timing, World};
 
 /// Reports, or new devices, that one pass takes at most, so that answers do not wait for ever under load.
 const BATCH: usize = 4_096;
@@ -68,8 +68,6 @@ pub enum RunError {
     Conflict(#[source] TickError),
     #[error("the accepted head cannot be stored")]
     Head(#[source] TickError),
-    #[error("the database cannot be understood")]
-    Record(#[from] UnreadableRecord),
     #[error("database and store cannot be brought together")]
     Recover(#[from] RecoverError),
 }
@@ -83,7 +81,7 @@ impl RunError {
             Self::Head(TickError::Publish(error)) => error.code(),
             Self::Store(error) => error.code(),
             Self::Lock(error) => error.code(),
-            Self::Record(_) | Self::Conflict(_) | Self::Head(_) => codes::DATABASE_FAILED,
+            Self::Conflict(_) | Self::Head(_) => codes::DATABASE_FAILED,
             Self::Recover(RecoverError::Publish(error)) => error.code(),
             Self::Recover(RecoverError::Store(_) | RecoverError::Plan(_)) => codes::DATABASE_FAILED,
             Self::Objects(_) => codes::OBJECT_STORE_FAILED,
@@ -152,7 +150,7 @@ impl Reconciler {
         let unstored = repository.restore(loaded.head.clone(), record, now);
         let timing = Timing { heartbeat: config.heartbeat, stale_after: config.stale_after(), serving_since: now };
         let url = mirror.shown();
-        let mut world = World::new(repository, timing, loaded)?;
+        let mut world = World::new(repository, timing, loaded);
         world.take_landings(unstored);
         store_head(&mut world, &store, &publisher).await.map_err(RunError::Head)?;
         // Who got a certificate just before an earlier run ended, and never came to be known by it.
