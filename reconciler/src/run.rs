@@ -18,7 +18,7 @@ use crate::keys::{KeyError, OnlineKeys};
 use crate::pki::{AuthorityError, watch_authority};
 use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE, follow, publish_roots};
 use crate::repository::{Repository, SharedObjects};
-use crate::restore::{self, RecoverError, Start};
+use crate::restore::{self, RecoverError, Start, UnfinishedError, refuse_unfinished};
 use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
 use crate::store::{
     AcceptError, HeadRow, InstanceError, PlanError, StateLock, StateLockError, Store, StoreError, check_instance,
@@ -52,6 +52,8 @@ pub enum RunError {
     Lock(#[from] StateLockError),
     #[error("the store cannot be used")]
     Objects(#[from] ObjectsError),
+    #[error(transparent)]
+    Unfinished(#[from] UnfinishedError),
     #[error("database and store do not belong together")]
     Instance(#[from] InstanceError),
     #[error("the online keys cannot be used")]
@@ -85,6 +87,7 @@ impl RunError {
             Self::Recover(RecoverError::Publish(error)) => error.code(),
             Self::Recover(RecoverError::Store(_) | RecoverError::Plan(_)) => codes::DATABASE_FAILED,
             Self::Objects(_) => codes::OBJECT_STORE_FAILED,
+            Self::Unfinished(error) => error.code(),
             Self::Instance(error) => error.code(),
             Self::Keys(error) => error.code(),
             Self::Authority(error) => error.code(),
@@ -128,6 +131,7 @@ impl Reconciler {
 
         let store = Store::open(&config.state).await?;
         let objects = Objects::in_directory(&config.store)?;
+        refuse_unfinished(objects.store().as_ref()).await?;
         let instance = check_instance(&store, objects.store().as_ref()).await?;
         for version in publish_roots(&objects, &config.keys).await? {
             tracing::info!(%version, "published a root");

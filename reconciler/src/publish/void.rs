@@ -1,10 +1,13 @@
 //! The record that tokens are void, `enrolled/void.json`: where records of spent tokens were lost, nobody knows which of the
 //! tokens that the history listed until then are spent.
 
+use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures::TryStreamExt as _;
 use object_store::ObjectStoreExt as _;
+use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use bellwether_core::admission::VoidTokens;
@@ -92,6 +95,21 @@ impl Publisher {
         });
         written.await?.into_iter().collect::<Result<Vec<()>, _>>()?;
         Ok(())
+    }
+
+    /// The same for those that the store lacks: none, mostly.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keep_lacking_tokens(&self, tokens: Vec<TokenRow>) -> Result<(), PublishError> {
+        let files = self.inner.objects.store().list(Some(&layout::enrolled()));
+        let held: HashSet<Path> = files.map_ok(|file| file.location).try_collect().await?;
+        let lacking: Vec<_> = tokens.into_iter().filter(|token| !held.contains(&layout::spent(&token.hash))).collect();
+        if !lacking.is_empty() {
+            let count = lacking.len();
+            tracing::warn!(count, "the store lacks records of spent tokens: they are written again");
+        }
+        self.keep_tokens(lacking).await
     }
 
     /// Records that a token is spent that a certificate proves to be; a record that is there stays.

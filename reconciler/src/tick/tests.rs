@@ -317,9 +317,18 @@ async fn metadata_that_is_newer_than_all_records_has_everybody_waited_for() {
         bench.pass(Inbox { reports: vec![report("edge-1", Some(version))], ..Inbox::default() }).await.expect("a pass");
         assert!(!bench.of("edge-2").row.awaiting_reconnect, "{version}");
     }
+    assert_eq!(bench.outlets.publisher.void_tokens(), VoidTokens::None);
     let ahead = bench.of("edge-1").row.metadata_version + 1_000;
+    // As long as that cannot be said of tokens, nothing else follows from it.
+    let void = bench.installed.store().join("enrolled/void.json");
+    std::fs::create_dir_all(void.join("in the way")).expect("made");
+    let mut inbox = Inbox { reports: vec![report("edge-1", Some(ahead))], ..Inbox::default() };
+    bench.pass_over(&mut inbox).await.expect_err("it cannot be written");
+    assert!(inbox.reports.len() == 1 && !bench.of("edge-2").row.awaiting_reconnect);
+    std::fs::remove_dir_all(&void).expect("removed");
     bench.pass(Inbox { reports: vec![report("edge-1", Some(ahead))], ..Inbox::default() }).await.expect("a pass");
     assert!(bench.of("edge-2").row.awaiting_reconnect && !bench.of("edge-1").row.awaiting_reconnect);
+    assert_eq!(bench.outlets.publisher.void_tokens(), VoidTokens::All, "who was admitted since is not known");
     let events = bench.outlets.store.load_all().await.expect("loaded").events;
     assert!(events.iter().any(|stored| stored.event.code.as_deref() == Some(codes::RECORDS_BEHIND.as_str())));
     // It passes with the report, and is found once.

@@ -99,4 +99,7 @@ codes! { PUBLISH:
     RESTORE_REFUSED = "BW-0532", "nothing could be restored",
         "A reconciler still runs on this state, the database that is there is not empty, the backup is not one or is another reconciler's, or the keys are not there.",
         "Do what the message says; nothing was changed. Keys and the certificate authority are secrets of their own: put them back first.";
+    RESTORE_UNFINISHED = "BW-0539", "a restore was interrupted",
+        "What is in the store is not whole: records of spent tokens may be missing. Nothing runs on it before the restore has ended.",
+        "Run the same bellwether-reconciler restore again, with the same --from.";
 }
