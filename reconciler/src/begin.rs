@@ -36,7 +36,7 @@ pub async fn begin(ground: &Ground<'_>, mut repository: Repository, timing: Timi
     let rollouts = loaded.rollouts.clone();
     let record = publisher.head().map(|head| HeadRow::from(&head.record));
     let unstored = repository.restore(loaded.head.clone(), record, now);
-    let mut world = World::new(repository, timing, loaded)?;
+    let mut world = World::new(repository, timing, loaded);
     world.take_landings(unstored);
     store_head(&mut world, store, publisher).await.map_err(RunError::Head)?;
     // Who got a certificate just before an earlier run ended, and never came to be known by it.

@@ -8,12 +8,12 @@ use crate::world::World;
 
 /// Signs again what expires. What cannot be signed now is tried with the next call.
 pub async fn renew(world: &mut World, outlets: &Outlets, now: Timestamp) {
-    let mut due = outlets.publisher.renew_due(now);
+    let due = outlets.publisher.renew_due(now).into_iter();
     // What is to be published anew is not renewed as it was, and nothing is for a device that is waited for.
-    due.retain(|device| world.may_renew(device));
+    let due = due.filter(|device| world.may_renew(device)).filter_map(|device| world.expected(&device));
     // A fleet that was published at once expires at once; there are days left for all of it.
-    due.truncate(SLICE);
-    match outlets.publisher.renew(due, now).await {
+    let expected = due.take(SLICE).collect();
+    match outlets.publisher.renew(expected, now).await {
         Ok(renewed) => {
             let damaged: Vec<_> = renewed.damaged.into_iter().map(|(device, _)| device).collect();
             let failed = renewed.published.failed.into_iter().map(|(device, error)| {

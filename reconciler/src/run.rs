@@ -27,7 +27,7 @@ use crate::store::{
     AcceptError, InstanceError, PlanError, StateLock, StateLockError, Store, StoreError, check_instance,
 };
 use crate::tick::{Fetched, Inbox, Observation, Outlets, TickError, tick};
-use crate::world::{PresentedOffer, Timing, UnreadableRecord, World};
+use crate::world::{PresentedOffer, Timing, World};
 
 /// Reports, or new devices, that one pass takes at most, so that answers do not wait for ever under load.
 const BATCH: usize = 4_096;
@@ -73,8 +73,6 @@ pub enum RunError {
     Conflict(#[source] TickError),
     #[error("the accepted head cannot be stored")]
     Head(#[source] TickError),
-    #[error("the database cannot be understood")]
-    Record(#[from] UnreadableRecord),
     #[error("database and store cannot be brought together")]
     Recover(#[from] RecoverError),
 }
@@ -88,7 +86,7 @@ impl RunError {
             Self::Head(TickError::Publish(error)) => error.code(),
             Self::Store(error) => error.code(),
             Self::Lock(error) => error.code(),
-            Self::Record(_) | Self::Conflict(_) | Self::Head(_) => codes::DATABASE_FAILED,
+            Self::Conflict(_) | Self::Head(_) => codes::DATABASE_FAILED,
             Self::Recover(RecoverError::Publish(error)) => error.code(),
             Self::Recover(RecoverError::Store(_) | RecoverError::Plan(_)) => codes::DATABASE_FAILED,
             Self::Objects(_) => codes::OBJECT_STORE_FAILED,

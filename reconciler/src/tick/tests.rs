@@ -42,7 +42,7 @@ impl Bench {
         let git = Git::begin(&[]);
         let introduction = git.introduction();
         let repository = Repository::new(SharedObjects::new(git.objects.clone()), introduction, "main");
-        let world = World::new(repository, timing(), Loaded::default()).expect("readable");
+        let world = World::new(repository, timing(), Loaded::default());
         Self { installed, git, introduction, outlets, world }
     }
 
@@ -55,7 +55,7 @@ impl Bench {
         let mut repository = Repository::new(SharedObjects::new(self.git.objects.clone()), self.introduction, "main");
         let record = self.outlets.publisher.head().map(|head| HeadRow::from(&head.record));
         let unstored = repository.restore(loaded.head.clone(), record, now());
-        self.world = World::new(repository, timing(), loaded).expect("readable");
+        self.world = World::new(repository, timing(), loaded);
         self.world.take_landings(unstored);
         self.world_stored().await.expect("stored");
     }
