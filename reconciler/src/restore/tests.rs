@@ -244,15 +244,15 @@ async fn a_device_that_has_removed_everything_is_gone_also_after_either_was_lost
     site.installed.publisher.store_decommissioned(&record).await.expect("stored");
     site.lose_database().await;
     let Start { loaded, decommissioned, .. } = site.start().await;
-    assert_eq!(decommissioned, [record.clone()]);
+    assert_eq!(decommissioned, std::slice::from_ref(&record));
     let mut row = loaded.devices[0].clone();
     row.paused = Some(WaitingOn::Decommissioned { at: record.at });
     site.save(PlanChange { devices: vec![row], ..PlanChange::default() }).await;
 
     // The store is set back, beside the same database; then the database too, to a time after that.
     site.installed.publisher.forget_decommissioned(&record.device).await.expect("removed");
-    assert_eq!(site.start().await.decommissioned, [record.clone()]);
-    assert_eq!(site.installed.publisher.decommissioned().await.expect("read"), [record.clone()]);
+    assert_eq!(site.start().await.decommissioned, std::slice::from_ref(&record));
+    assert_eq!(site.installed.publisher.decommissioned().await.expect("read"), std::slice::from_ref(&record));
     let copy = site.back_up("copy").await;
     site.installed.publisher.forget_decommissioned(&record.device).await.expect("removed");
     site.lose_database().await;
