@@ -20,7 +20,9 @@ use crate::publish::{Objects, ObjectsError, PublishError, Publisher, follow, pub
 use crate::renewal::renew;
 use crate::repository::{Repository, SharedObjects};
 use crate::restore::{RecoverError, UnfinishedError, refuse_unfinished};
-use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
+use crate::serve::{
+    self, Advertise, Bound, Enrolled, Incoming, Listen, SETTLE, ServeError, Sessions, Settings, Shared,
+};
 use crate::store::{
     AcceptError, InstanceError, PlanError, StateLock, StateLockError, Store, StoreError, check_instance,
 };
@@ -155,6 +157,7 @@ impl Reconciler {
         let mut world = begin(&ground, repository, timing).await?;
         let admitted = world.admissions();
         let (admissions, admissions_seen) = watch::channel(admitted);
+        publisher.void_within(config.introduction().commit).await?;
         let (void, void_seen) = watch::channel(publisher.void_tokens());
         let (views, views_seen) = watch::channel(Arc::new(world.views(&url, false, now)));
         let (incoming_sender, incoming) = mpsc::channel(BATCH);
@@ -171,6 +174,7 @@ impl Reconciler {
             advertise: Advertise { devices, updates },
             domain: domain.clone(),
             renew_grace: config.renew_grace,
+            settle: SETTLE,
             webhook_secret: config.webhook_secret_file.clone(),
             // Without an address nothing is kept from devices that need none.
             installer: Source {

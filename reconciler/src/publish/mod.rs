@@ -22,7 +22,7 @@ mod write;
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -198,6 +198,8 @@ struct Inner {
     head: Mutex<Option<SignedHead>>,
     /// The record of void tokens.
     void: Mutex<Option<VoidRecord>>,
+    /// The introduction of the history that the landings in that record are of, once it is known.
+    introduction: OnceLock<CommitId>,
 }
 
 /// The newest metadata of a device.
@@ -235,8 +237,9 @@ impl Publisher {
         let newest_root = Mutex::new(newest.into());
         let head = Mutex::new(head::load(&objects, &roots).await?.map(|(head, _)| head));
         let void = Mutex::new(void::load(&objects, &roots).await?);
-        let (newest, signed, stored) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { objects, keys, roots, newest_root, newest, signed, stored, head, void }) })
+        let (newest, signed, stored, introduction) = Default::default();
+        let inner = Inner { objects, keys, roots, newest_root, newest, signed, stored, head, void, introduction };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Stores the content of a target; a target that is there stays.

@@ -119,6 +119,7 @@ pub async fn restore(config: &Config, from: Option<&Path>, now: Timestamp) -> Re
     // A store that is newer than the database, or all that is left, has every record of a spent token.
     let void_tokens = new_store || !(is_lost || is_set_back);
     if void_tokens {
+        publisher.void_within(config.introduction().commit).await?;
         publisher.store_void_tokens(None).await?;
     }
     publisher.keep_tokens(tokens).await?;

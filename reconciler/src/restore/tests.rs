@@ -453,6 +453,17 @@ async fn with_nothing_left_only_keys_and_git_are_needed() {
     publisher.store_void_tokens(Some(4)).await.expect("stored");
     publisher.store_void_tokens(Some(3)).await.expect("stored");
     assert_eq!(publisher.void_tokens(), VoidTokens::UpTo(4));
+    // Another history numbers its landings anew: there the mark is what its first head lists.
+    let publisher = site.installed.restarted().await.expect("a publisher");
+    publisher.void_within(commit(1)).await.expect("stored");
+    assert_eq!(publisher.void_tokens(), VoidTokens::UpTo(4), "the first that is named is the one that is meant");
+    let publisher = site.installed.restarted().await.expect("a publisher");
+    publisher.void_within(commit(2)).await.expect("stored");
+    assert_eq!(publisher.void_tokens(), VoidTokens::All);
+    publisher.store_void_tokens(Some(1)).await.expect("stored");
+    let publisher = site.installed.restarted().await.expect("a publisher");
+    publisher.void_within(commit(2)).await.expect("stored");
+    assert_eq!(publisher.void_tokens(), VoidTokens::UpTo(1));
     site.restore(None).await.expect("again");
     let publisher = site.installed.restarted().await.expect("a publisher");
     assert_eq!(publisher.void_tokens(), VoidTokens::All, "what was spent since is not known either");

@@ -48,6 +48,7 @@ use self::callers::CallerCheck;
 use self::installer::FirstSteps;
 use self::limits::{Limits, raise_open_files, tell_of_few_sessions};
 use self::listen::{Listener, Service};
+pub(crate) use self::used::SETTLE;
 use self::used::UsedCertificates;
 use crate::installer::Source;
 use crate::installer::agents::Agents;
@@ -97,6 +98,8 @@ pub struct Settings {
     pub domain: Domain,
     /// How long after its end a device's certificate may still be renewed.
     pub renew_grace: Seconds,
+    /// How long a certificate waits for its renewal whose use nobody remembers: [`SETTLE`], but in tests.
+    pub settle: Duration,
     /// The file with the secret that calls of the webhook are signed with.
     pub webhook_secret: Option<PathBuf>,
     /// What the installer is made of. A port of 0 in its address stands for the one that `enroll` got.
@@ -176,7 +179,7 @@ impl ServeError {
 
 /// Opens the four listeners and serves them until `shutdown`. When one cannot be opened, none is served.
 pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationToken) -> Result<Bound, ServeError> {
-    let Settings { listen, advertise, domain, renew_grace, webhook_secret, installer, agents } = settings;
+    let Settings { listen, advertise, domain, renew_grace, settle, webhook_secret, installer, agents } = settings;
     let files = raise_open_files();
     let sessions = DEVICES.within(files, 12);
     tell_of_few_sessions(sessions.connections, files);
@@ -189,7 +192,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
     let callers = CallerCheck {
         admissions: shared.admissions.clone(),
         authority: shared.authority.clone(),
-        used: UsedCertificates::load(&shared.store, &domain, (&tasks, &shutdown)).await?,
+        used: UsedCertificates::load(&shared.store, &domain, settle, (&tasks, &shutdown)).await?,
         sessions: shared.sessions.clone(),
         renew_grace: renew_grace.signed(),
     };

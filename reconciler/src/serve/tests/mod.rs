@@ -40,6 +40,7 @@ struct World {
     incoming: Option<mpsc::Receiver<Incoming>>,
     fetch_asked: mpsc::Receiver<()>,
     shutdown: CancellationToken,
+    settle: Duration,
 }
 
 impl Drop for World {
@@ -80,6 +81,7 @@ fn settings(dir: &std::path::Path, webhook_secret: Option<PathBuf>) -> Settings 
         advertise: Advertise { devices: "https://localhost:0".into(), updates: "https://localhost:7777".into() },
         domain: domain(),
         renew_grace: Seconds::new(30 * 86_400),
+        settle: Duration::ZERO,
         webhook_secret,
         installer: Source { ca: dir.join("ca"), keys: dir.join("online"), address: "https://localhost:0".to_owned() },
         agents: dir.join("agents"),
@@ -143,6 +145,7 @@ impl World {
             incoming: Some(incoming),
             fetch_asked,
             shutdown,
+            settle: Duration::ZERO,
         }
     }
 
@@ -150,7 +153,8 @@ impl World {
     async fn restart(&mut self) {
         self.shutdown.cancel();
         self.shutdown = CancellationToken::new();
-        let started = start(settings(self.dir.path(), None), self.shared.clone(), self.shutdown.clone());
+        let settings = Settings { settle: self.settle, ..settings(self.dir.path(), None) };
+        let started = start(settings, self.shared.clone(), self.shutdown.clone());
         self.bound = started.await.expect("serving");
     }
 
