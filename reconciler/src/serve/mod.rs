@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::middleware;
 use bellwether_core::admission::{Admissions, Domain, VoidTokens};
 use bellwether_schemas::Seconds;
 use bellwether_schemas::codes::{self, Code};
@@ -45,7 +46,7 @@ pub use tls::TlsError;
 pub use views::Views;
 
 use self::callers::CallerCheck;
-use self::installer::FirstSteps;
+use self::installer::{FirstSteps, Scripts};
 use self::limits::{Limits, raise_open_files, tell_of_few_sessions};
 use self::listen::{Listener, Service};
 use self::used::UsedCertificates;
@@ -198,7 +199,9 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         updates: with_port(&advertise.updates, updates.address()),
     };
     let source = Source { address: with_port(&installer.address, enroll.address()), ..installer };
-    let first_steps = installer::router(FirstSteps { source, agents: Agents::new(agents) });
+    let scripts = Scripts::new(source, shared.authority.clone(), shared.publisher.clone());
+    let first_steps = installer::router(FirstSteps { scripts, agents: Agents::new(agents) });
+    let rate = middleware::from_fn_with_state(Arc::new(enroll::Limits::default()), enroll::within_limits);
     let page_tls = !page.address().ip().is_loopback();
     let calls = Arc::new(webhook::Calls::default());
     let webhook = webhook::Webhook::new(webhook_secret, shared.fetch_now.clone(), calls.clone());
@@ -217,7 +220,8 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
             Service {
                 router: enroll_router(&shared, &domain, advertise, requests.clone(), callers.used.clone())
                     .merge(webhook::router(Arc::new(webhook)))
-                    .merge(first_steps),
+                    .merge(first_steps)
+                    .layer(rate),
                 tls: Some(tls.anyone.clone()),
                 devices_of: None,
                 limits: ENROLL.within(files, 1),
@@ -295,7 +299,6 @@ fn enrollment(
         enrolled: shared.enrolled.clone(),
         locks: enroll::Enroll::locks(),
         requests,
-        limits: enroll::Limits::default(),
     }
 }
 
