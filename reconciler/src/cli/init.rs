@@ -207,6 +207,7 @@ impl Init {
                 enroll: advertised(self.enroll),
                 devices: advertised(self.devices),
                 updates: advertised(self.updates),
+                page: None,
             },
             poll: Seconds::new(30),
             heartbeat: self.heartbeat,

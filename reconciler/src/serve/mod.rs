@@ -8,10 +8,12 @@ mod callers;
 mod devices;
 mod ends;
 mod enroll;
+mod events;
 mod installer;
 mod limits;
 mod listen;
 mod metrics;
+mod names;
 mod page;
 mod problem;
 mod rate;
@@ -49,6 +51,7 @@ use self::callers::CallerCheck;
 use self::installer::{FirstSteps, Scripts};
 use self::limits::{Limits, raise_open_files, tell_of_few_sessions};
 use self::listen::{Listener, Service};
+use self::names::PageNames;
 use self::used::UsedCertificates;
 use crate::installer::Source;
 use crate::installer::agents::Agents;
@@ -94,6 +97,8 @@ pub struct Settings {
     pub listen: Listen,
     /// Where devices are told to go.
     pub advertise: Advertise,
+    /// The name by which people reach `page`, if none of the others is it.
+    pub page_name: Option<url::Host>,
     /// The domain in certificates.
     pub domain: Domain,
     /// How long after its end a device's certificate may still be renewed.
@@ -177,7 +182,7 @@ impl ServeError {
 
 /// Opens the four listeners and serves them until `shutdown`. When one cannot be opened, none is served.
 pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationToken) -> Result<Bound, ServeError> {
-    let Settings { listen, advertise, domain, renew_grace, webhook_secret, installer, agents } = settings;
+    let Settings { listen, advertise, page_name, domain, renew_grace, webhook_secret, installer, agents } = settings;
     let files = raise_open_files();
     let sessions = DEVICES.within(files, 12);
     tell_of_few_sessions(sessions.connections, files);
@@ -202,6 +207,8 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
     let scripts = Scripts::new(source, shared.authority.clone(), shared.publisher.clone());
     let first_steps = installer::router(FirstSteps { scripts, agents: Agents::new(agents) });
     let rate = middleware::from_fn_with_state(Arc::new(enroll::Limits::default()), enroll::within_limits);
+    let names = PageNames { authority: shared.authority.clone(), advertised: page_name };
+    let own_name = middleware::from_fn_with_state(Arc::new(names), names::own_name);
     let page_tls = !page.address().ip().is_loopback();
     let calls = Arc::new(webhook::Calls::default());
     let webhook = webhook::Webhook::new(webhook_secret, shared.fetch_now.clone(), calls.clone());
@@ -248,7 +255,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         (
             page,
             Service {
-                router: page_router(&shared, calls, requests),
+                router: page_router(&shared, calls, requests).layer(own_name),
                 tls: page_tls.then_some(tls.anyone),
                 devices_of: None,
                 limits: PAGE.within(files, 1),
@@ -326,7 +333,8 @@ fn page_router(shared: &Shared, calls: Arc<webhook::Calls>, requests: Arc<reques
     let admissions = shared.admissions.clone();
     let ends = ends::ends(shared.authority.clone(), shared.publisher.clone());
     let waiting = page::Waiting { requests, admissions, ends };
-    page::router(page::Page::new(shared.views.clone(), shared.sessions.clone(), calls, waiting))
+    let page = page::Page::new(shared.views.clone(), shared.sessions.clone(), calls, waiting);
+    page::router(page, events::router(shared.store.clone()))
 }
 
 #[cfg(test)]

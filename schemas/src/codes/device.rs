@@ -153,4 +153,10 @@ codes! { DEVICE:
     TOO_MANY_CONNECTIONS = "BW-0373", "there are too many connections with one device's certificate",
         "A listener takes eight connections with each certificate; a device needs one. Other certificates of the same device have places of their own.",
         "If the device is well, somebody else uses its key: enroll it again with a new token (bellwether token mint --replace), which ends this certificate.";
+    PAGE_NAME = "BW-0374", "the page is not called that",
+        "A request to the listener page names another host than an address, localhost, a name of the server's certificate or advertise.page. A web page that somebody opens could otherwise read this one by a name of its own (DNS rebinding).",
+        "Use an address or localhost. Where people reach the page by another name, as through a proxy, set advertise.page in reconciler.yaml to https://NAME.";
+    API_PARAMETER = "BW-0375", "a parameter of the API cannot be read",
+        "The message says which, and what may stand there. None is ignored: a filter must not be overlooked.",
+        "Correct the address.";
 }
