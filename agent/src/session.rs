@@ -30,7 +30,7 @@ mod proto {
 }
 use proto::devices_client::DevicesClient;
 
-mod renewal;
+pub(crate) mod renewal;
 use renewal::Renewals;
 
 /// What the session tells the agent.

@@ -65,8 +65,9 @@ pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
             .hint("bellwether get devices --selector … lists the devices that are chosen."));
     }
     if (args.device.is_some() || args.limit.is_some()) && !matches!(args.what, What::Events) {
-        return Err(Failure::new(codes::USAGE, "--device and --limit choose events")
-            .hint("bellwether get events --device NAME lists what happened to it; bellwether why NAME says how it is."));
+        return Err(Failure::new(codes::USAGE, "--device and --limit choose events").hint(
+            "bellwether get events --device NAME lists what happened to it; bellwether why NAME says how it is.",
+        ));
     }
     args.selector.read()?;
     let server = args.server.connect()?;

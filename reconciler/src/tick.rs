@@ -120,10 +120,10 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: &mut Inbox, now: 
     for identity in inbox.enrolled.drain(..) {
         world.enrolled(&identity, now);
     }
+    void_if_behind(world, outlets, &inbox.reports).await?;
     let mut replies = Vec::with_capacity(inbox.reports.len());
     for Observation { identity, at, reported, begins_session, presented, reply, .. } in inbox.reports.drain(..) {
-        let known = world.known_metadata(&identity.device).max(outlets.publisher.signed_version(&identity.device));
-        if presented.as_ref().is_some_and(|held| held.metadata_version > known) {
+        if is_ahead(world, outlets, &identity.device, presented.as_ref()) {
             world.records_are_behind(&identity.device, at);
         }
         world.observe(&identity, reported, presented, at);
@@ -187,6 +187,22 @@ fn take_moved(world: &mut World, moved: Moved) {
     }
 }
 
+/// Whether a device holds metadata of ours that is newer than everything known of: database and store were set back.
+fn is_ahead(world: &World, outlets: &Outlets, device: &DeviceName, presented: Option<&PresentedOffer>) -> bool {
+    let known = || world.known_metadata(device).max(outlets.publisher.signed_version(device));
+    presented.is_some_and(|held| held.metadata_version > known())
+}
+
+/// Records of spent tokens are lost where records were set back: until now is known what was listed, and void.
+async fn void_if_behind(world: &mut World, outlets: &Outlets, reports: &[Observation]) -> Result<(), TickError> {
+    let tells = |report: &&Observation| is_ahead(world, outlets, &report.identity.device, report.presented.as_ref());
+    if world.is_behind() || reports.iter().find(tells).is_none() {
+        return Ok(());
+    }
+    outlets.publisher.store_void_tokens(None).await?;
+    settle_void_tokens(world, outlets).await
+}
+
 /// Takes the newest head record of ours that devices hold, if it stands above everything known of: then database and store
 /// lost it. It is in the store before it counts.
 async fn take_presented_heads(
@@ -199,9 +215,9 @@ async fn take_presented_heads(
     let above = presented.filter(|record| world.repository.is_below(record));
     let Some(record) = above.max_by_key(|record| record.rank()) else { return Ok(()) };
     tracing::warn!(commit = %record.commit, landing = record.landing, "a device holds a newer accepted head than is known of");
-    publisher.store_head(record).await?;
-    // Whoever lost the head lost which tokens were spent as well.
+    // Whoever lost the head lost which tokens were spent as well: that first, since a head that is stored is no news any more.
     publisher.store_void_tokens(Some(record.landing)).await?;
+    publisher.store_head(record).await?;
     let moved = tokio::task::block_in_place(|| world.repository.take_anchor(record, now));
     take_moved(world, moved);
     world.look_up_anchor();

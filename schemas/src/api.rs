@@ -63,8 +63,9 @@ pub enum WaitingOn {
     },
     /// It was not heard of for too long.
     Stale {
-        /// When it was last heard of.
-        last_seen: Timestamp,
+        /// When it was last heard of; absent where it never was since it enrolled.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_seen: Option<Timestamp>,
     },
     /// The rollout stopped by itself.
     Halted {
@@ -91,6 +92,11 @@ pub enum WaitingOn {
         /// The failure as the device reported it; absent when it ran out of time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<Failure>,
+    },
+    /// It runs what it shall, and that does not pass its probes.
+    Unhealthy {
+        /// The version that it runs.
+        version: Version,
     },
     /// Its version is not in the history of git.
     Paused {

@@ -231,6 +231,16 @@ impl VoidTokens {
         }
     }
 
+    /// Lets the grant of an approved key through, unless it is one of these.
+    pub fn check_key(self, grant: KeyGrant) -> Result<KeyGrant, RequestRefusal> {
+        match grant {
+            KeyGrant { enrollment, entry, since: Some(since), .. } if self.covers(since) => {
+                Err(RequestRefusal::Void { enrollment, entry, since })
+            }
+            grant => Ok(grant),
+        }
+    }
+
     /// Lets a grant through, unless its token is one of these.
     pub fn check(self, grant: TokenGrant) -> Result<TokenGrant, TokenRefusal> {
         if !self.covers(grant.since) {

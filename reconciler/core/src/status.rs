@@ -117,6 +117,7 @@ fn is_stopped(reason: Option<&WaitingOn>) -> bool {
             | WaitingOn::Halted { .. }
             | WaitingOn::Held { .. }
             | WaitingOn::Failed { .. }
+            | WaitingOn::Unhealthy { .. }
             | WaitingOn::RenderError { .. }
             | WaitingOn::Orphaned
             | WaitingOn::Overlap { .. },

@@ -6,7 +6,7 @@ use std::sync::{MutexGuard, PoisonError};
 use bytes::Bytes;
 use object_store::{ObjectStoreExt as _, UpdateVersion};
 use serde::Deserialize as _;
-use tough::schema::{Root, Signed};
+use tough::schema::{RoleType, Root, Signed};
 
 use bellwether_schemas::head::{HeadRecord, MAX_HEAD};
 
@@ -31,12 +31,14 @@ impl Publisher {
         self.inner.head().clone()
     }
 
-    /// Checks a record that somebody presents: signed by the targets keys of any of our roots.
+    /// Checks a record that somebody presents: signed by the targets keys of the newest root. What keys that were rotated out
+    /// signed may be whoever took them; a head of ours is signed again by the new ones at the start after that.
     ///
     /// # Errors
-    /// When it is not ours.
+    /// When it is not ours, or not any more.
     pub fn read_head(&self, bytes: &Bytes) -> Result<SignedHead, PresentedError> {
-        read(&self.inner.roots, bytes)
+        let head = read(&self.inner.roots, bytes)?;
+        head.is_current.then_some(head).ok_or(PresentedError::Foreign { role: RoleType::Targets })
     }
 
     /// Signs a record and writes it, durable when this returns. One that the store holds already stays.

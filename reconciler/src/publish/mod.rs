@@ -22,7 +22,7 @@ mod write;
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -198,6 +198,8 @@ struct Inner {
     head: Mutex<Option<SignedHead>>,
     /// The record of void tokens.
     void: Mutex<Option<VoidRecord>>,
+    /// The introduction of the history that the landings in that record are of, once it is known.
+    introduction: OnceLock<CommitId>,
 }
 
 /// The newest metadata of a device.
@@ -235,8 +237,9 @@ impl Publisher {
         let newest_root = Mutex::new(newest.into());
         let head = Mutex::new(head::load(&objects, &roots).await?.map(|(head, _)| head));
         let void = Mutex::new(void::load(&objects, &roots).await?);
-        let (newest, signed, stored) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { objects, keys, roots, newest_root, newest, signed, stored, head, void }) })
+        let (newest, signed, stored, introduction) = Default::default();
+        let inner = Inner { objects, keys, roots, newest_root, newest, signed, stored, head, void, introduction };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Stores the content of a target; a target that is there stays.
@@ -295,21 +298,22 @@ impl Publisher {
         due
     }
 
-    /// Signs the metadata of devices again as it is; returns their new versions, and those that must be published anew.
+    /// Signs the metadata of devices again, if it is as decided: what somebody put there is not signed. Returns their new
+    /// versions, and those that must be published anew.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn renew(&self, devices: Vec<DeviceName>, now: Timestamp) -> Result<Renewed, PublishError> {
+    pub async fn renew(&self, devices: Vec<Expected>, now: Timestamp) -> Result<Renewed, PublishError> {
         let inner = self.inner.clone();
-        let read = in_parallel(devices, move |device: DeviceName| {
+        let read = in_parallel(devices, move |expected: Expected| {
             let inner = inner.clone();
-            async move { (inner.read_repository(&device).await, device) }
+            async move { (inner.read_repository(&expected.binding.device).await, expected) }
         });
         let (mut unsigned, mut damaged) = (Vec::new(), Vec::new());
-        for (found, device) in read.await? {
-            match found {
-                Ok(found) => unsigned.push(found.unsigned),
-                Err(damage) => damaged.push((device, damage)),
+        for (found, expected) in read.await? {
+            match found.and_then(|found| found.is_as_decided(&expected).map(|()| found.unsigned)) {
+                Ok(as_decided) => unsigned.push(as_decided),
+                Err(damage) => damaged.push((expected.binding.device, damage)),
             }
         }
         Ok(Renewed { published: self.inner.publish_unsigned(unsigned, now).await?, damaged })

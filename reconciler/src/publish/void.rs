@@ -1,14 +1,17 @@
 //! The record that tokens are void, `enrolled/void.json`: where records of spent tokens were lost, nobody knows which of the
 //! tokens that the history listed until then are spent.
 
+use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures::TryStreamExt as _;
 use object_store::ObjectStoreExt as _;
+use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use bellwether_core::admission::VoidTokens;
-use bellwether_schemas::Sha256Digest;
+use bellwether_schemas::{CommitId, Sha256Digest};
 
 use crate::store::TokenRow;
 
@@ -29,6 +32,9 @@ enum VoidType {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct VoidRecord {
+    /// The introduction of the history whose landings are meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    introduction: Option<CommitId>,
     /// What it is.
     #[serde(rename = "_type")]
     kind: VoidType,
@@ -58,7 +64,23 @@ impl Publisher {
             Some(Some(before)) => up_to.map(|up_to| up_to.max(before)),
             Some(None) | None => up_to,
         };
-        let new = VoidRecord { up_to, ..VoidRecord::default() };
+        let introduction = self.inner.introduction.get().copied().or(held.and_then(|held| held.introduction));
+        self.write_void(held, VoidRecord { up_to, introduction, ..VoidRecord::default() }).await
+    }
+
+    /// Says which history the landings are of. Under another introduction than before they are numbered anew: what was void is
+    /// then what the first head that is accepted lists.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn void_within(&self, introduction: CommitId) -> Result<(), PublishError> {
+        let introduction = *self.inner.introduction.get_or_init(|| introduction);
+        let Some(held) = *self.inner.void() else { return Ok(()) };
+        let up_to = held.up_to.filter(|_| held.introduction.is_none_or(|before| before == introduction));
+        self.write_void(Some(held), VoidRecord { up_to, introduction: Some(introduction), ..held }).await
+    }
+
+    async fn write_void(&self, held: Option<VoidRecord>, new: VoidRecord) -> Result<(), PublishError> {
         if held == Some(new) {
             return Ok(());
         }
@@ -92,6 +114,21 @@ impl Publisher {
         });
         written.await?.into_iter().collect::<Result<Vec<()>, _>>()?;
         Ok(())
+    }
+
+    /// The same for those that the store lacks: none, mostly.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keep_lacking_tokens(&self, tokens: Vec<TokenRow>) -> Result<(), PublishError> {
+        let files = self.inner.objects.store().list(Some(&layout::enrolled()));
+        let held: HashSet<Path> = files.map_ok(|file| file.location).try_collect().await?;
+        let lacking: Vec<_> = tokens.into_iter().filter(|token| !held.contains(&layout::spent(&token.hash))).collect();
+        if !lacking.is_empty() {
+            let count = lacking.len();
+            tracing::warn!(count, "the store lacks records of spent tokens: they are written again");
+        }
+        self.keep_tokens(lacking).await
     }
 
     /// Records that a token is spent that a certificate proves to be; a record that is there stays.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use object_store::path::Path as ObjectPath;
 
 use super::backup::{self, BackupError, DATABASE};
+use super::mark::{self, Mark, UnfinishedError};
 use super::{RecoverError, Recovered, expected, is_older, recover};
 use crate::config::{Config, ConfigError};
 use crate::keys::{KeyError, OnlineKeys};
@@ -16,7 +17,7 @@ use crate::pki::{Authority, AuthorityError};
 use crate::publish::{Objects, ObjectsError, PublishError, Publisher, publish_roots};
 use crate::store::{
     Instance, InstanceError, StateLockError, Store, StoreError, adopt_instance, check_instance, instance_of, is_empty,
-    name_objects,
+    write_name,
 };
 
 /// Why nothing was restored.
@@ -31,6 +32,8 @@ pub enum RestoreError {
     Keys(#[from] KeyError),
     #[error("the certificate authority cannot be used: put it back first, it is no part of a backup")]
     Authority(#[from] AuthorityError),
+    #[error(transparent)]
+    Unfinished(#[from] UnfinishedError),
     #[error("the database {0} is not empty: move it aside, or restore without --from to go on with it")]
     InUse(String),
     #[error("the store has content, but lacks instance.json, so it is damaged: move it aside, and restore again")]
@@ -66,6 +69,7 @@ impl RestoreError {
             Self::Instance(error) => error.code(),
             Self::Publish(error) => error.code(),
             Self::Lock(error) => error.code(),
+            Self::Unfinished(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Objects(_) => codes::OBJECT_STORE_FAILED,
             Self::InUse(_) | Self::Damaged | Self::Other { .. } | Self::Backup(_) | Self::Recover(_) | Self::Random => {
@@ -97,9 +101,9 @@ pub async fn restore(config: &Config, from: Option<&Path>, now: Timestamp) -> Re
     let lock = Store::lock(&config.state).await?;
     let store = Store::open(&config.state).await?;
     let objects = Objects::in_directory(&config.store)?;
-    let new_store = is_store_lost(&objects, from).await?;
+    let new_store = begin(&store, &objects, config, from).await?;
     if let Some(from) = from {
-        fill_database(&store, config, from).await?;
+        fill_database(&store, from).await?;
     }
     if new_store {
         fill_store(&store, &objects, config, from).await?;
@@ -115,6 +119,7 @@ pub async fn restore(config: &Config, from: Option<&Path>, now: Timestamp) -> Re
     // A store that is newer than the database, or all that is left, has every record of a spent token.
     let void_tokens = new_store || !(is_lost || is_set_back);
     if void_tokens {
+        publisher.void_within(config.introduction().commit).await?;
         publisher.store_void_tokens(None).await?;
     }
     publisher.keep_tokens(tokens).await?;
@@ -122,15 +127,36 @@ pub async fn restore(config: &Config, from: Option<&Path>, now: Timestamp) -> Re
     if let Instance::DatabaseLost(name) = &instance {
         adopt_instance(&store, name).await?;
     }
+    mark::remove(objects.store().as_ref()).await.map_err(PublishError::from)?;
     store.close().await;
     lock.release().await;
     Ok(Restored { recovered, new_store, void_tokens })
 }
 
-/// Copies the database of a backup into an empty one.
-async fn fill_database(store: &Store, config: &Config, from: &Path) -> Result<(), RestoreError> {
-    if !store.is_empty().await? {
+/// Finds out whether the store is to be made anew, or goes on with a restore that was interrupted, and marks that one is under
+/// way. Nothing is changed before that.
+async fn begin(store: &Store, objects: &Objects, config: &Config, from: Option<&Path>) -> Result<bool, RestoreError> {
+    let place = from.map(|from| from.display().to_string());
+    if let Some(mark) = mark::read(objects.store().as_ref()).await.map_err(PublishError::from)? {
+        // What a backup has is no longer told from what the interrupted restore made of it.
+        if mark.from.is_some() && mark.from != place {
+            return Err(UnfinishedError::Interrupted { from: mark.from }.into());
+        }
+        return Ok(mark.new_store);
+    }
+    let new_store = is_store_lost(objects, from).await?;
+    if from.is_some() && !store.is_empty().await? {
         return Err(RestoreError::InUse(config.state.clone()));
+    }
+    let mark = Mark { new_store, from: place };
+    mark::set(objects.store().as_ref(), &mark).await.map_err(PublishError::from)?;
+    Ok(new_store)
+}
+
+/// Copies the database of a backup into an empty one, all or nothing: what is there is from an interrupted restore.
+async fn fill_database(store: &Store, from: &Path) -> Result<(), RestoreError> {
+    if !store.is_empty().await? {
+        return Ok(());
     }
     // An older release's is brought up to date on the way; the backup itself stays as it is.
     let copy = backup::copy_of(&from.join(DATABASE))?;
@@ -153,22 +179,24 @@ async fn is_store_lost(objects: &Objects, from: Option<&Path>) -> Result<bool, R
     }
 }
 
-/// Makes a lost store anew: its name, the records of a backup, and its chain of roots.
+/// Makes a lost store anew: its chain of roots, the records of a backup, and its name.
 async fn fill_store(
     store: &Store,
     objects: &Objects,
     config: &Config,
     from: Option<&Path>,
 ) -> Result<(), RestoreError> {
-    let known = store.instance().await?;
-    let name = known.clone().map_or_else(new_name, Ok)?;
-    name_objects(objects.store().as_ref(), &name).await?;
+    publish_roots(objects, &config.keys).await?;
     let records = from.map(backup::records).transpose()?.unwrap_or_default();
-    // The name is there already, and it is the same.
+    // The name comes last.
     for (path, content) in records.into_iter().filter(|(path, _)| path != "instance.json") {
         objects.restore(&ObjectPath::from(path), content).await?;
     }
-    publish_roots(objects, &config.keys).await?;
+    let (known, named) = (store.instance().await?, instance_of(objects.store().as_ref()).await?);
+    let name = known.clone().or(named.clone()).map_or_else(new_name, Ok)?;
+    if named.is_none() {
+        write_name(objects.store().as_ref(), &name).await?;
+    }
     if known.is_none() {
         adopt_instance(store, &name).await?;
     }

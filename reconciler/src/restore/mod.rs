@@ -5,6 +5,7 @@
 
 mod backup;
 mod command;
+mod mark;
 mod merge;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::store::{
 
 pub use backup::{BackupError, back_up};
 pub use command::{RestoreError, Restored, restore};
+pub use mark::{UnfinishedError, refuse_unfinished};
 
 /// Why the records could not be brought together.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +105,8 @@ pub async fn start(
     for row in &mut loaded.devices {
         row.metadata_version = row.metadata_version.max(versions.get(&row.name).copied().unwrap_or(0));
     }
+    // The store may have been set back beside the same database; what was lost with it must not be lost with the other one too.
+    publisher.keep_lacking_tokens(store.tokens(domain).await?).await?;
     let decommissioned = decommissioned(publisher, &loaded.devices).await?;
     Ok(Start { loaded, checked, fleets, decommissioned })
 }

@@ -8,6 +8,7 @@ use bellwether_schemas::targets::{Binding, EnrolledBy, SignedOffer};
 use bellwether_schemas::{CommitId, Seconds, Sha256Digest, Version};
 use bytes::Bytes;
 
+use super::mark::Mark;
 use super::*;
 use crate::config::Config;
 use crate::pki::{Authority, RequestedKey};
@@ -157,6 +158,10 @@ impl Site {
         restored
     }
 
+    async fn mark(&self) -> Option<Mark> {
+        mark::read(self.installed.objects().store().as_ref()).await.expect("read")
+    }
+
     async fn back_up(&self, name: &str) -> PathBuf {
         let to = self.installed.dir.path().join(name);
         back_up(&self.store, self.installed.objects().store().as_ref(), &to, now()).await.expect("a backup");
@@ -239,15 +244,15 @@ async fn a_device_that_has_removed_everything_is_gone_also_after_either_was_lost
     site.installed.publisher.store_decommissioned(&record).await.expect("stored");
     site.lose_database().await;
     let Start { loaded, decommissioned, .. } = site.start().await;
-    assert_eq!(decommissioned, [record.clone()]);
+    assert_eq!(decommissioned, std::slice::from_ref(&record));
     let mut row = loaded.devices[0].clone();
     row.paused = Some(WaitingOn::Decommissioned { at: record.at });
     site.save(PlanChange { devices: vec![row], ..PlanChange::default() }).await;
 
     // The store is set back, beside the same database; then the database too, to a time after that.
     site.installed.publisher.forget_decommissioned(&record.device).await.expect("removed");
-    assert_eq!(site.start().await.decommissioned, [record.clone()]);
-    assert_eq!(site.installed.publisher.decommissioned().await.expect("read"), [record.clone()]);
+    assert_eq!(site.start().await.decommissioned, std::slice::from_ref(&record));
+    assert_eq!(site.installed.publisher.decommissioned().await.expect("read"), std::slice::from_ref(&record));
     let copy = site.back_up("copy").await;
     site.installed.publisher.forget_decommissioned(&record.device).await.expect("removed");
     site.lose_database().await;
@@ -382,6 +387,58 @@ async fn a_lost_store_is_made_anew_and_tokens_that_may_be_spent_are_void() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_restore_is_no_state_to_run_on_and_ends_as_it_would_have() {
+    let mut site = Site::new().await;
+    site.enroll("edge-1").await;
+    let backup = site.back_up("backup").await;
+    for from in [None, Some(backup.as_path())] {
+        site.lose_store();
+        site.lose_database().await;
+        // The first root is missing (a backup has it), so it ends in the middle.
+        let root = site.installed.dir.path().join("online/1.root.json");
+        let aside = site.installed.dir.path().join("aside");
+        std::fs::rename(&root, &aside).expect("moved");
+        let place = from.map(|from| from.display().to_string());
+        match from {
+            None => drop(site.restore(None).await.expect_err("no root")),
+            Some(_) => {
+                let mark = Mark { new_store: true, from: place.clone() };
+                mark::set(site.installed.objects().store().as_ref(), &mark).await.expect("set");
+            }
+        }
+        assert_eq!(site.mark().await, Some(Mark { new_store: true, from: place.clone() }));
+        let refused = refuse_unfinished(site.installed.objects().store().as_ref()).await.expect_err("it is half made");
+        assert_eq!(refused.code(), codes::RESTORE_UNFINISHED);
+
+        std::fs::rename(&aside, &root).expect("moved back");
+        if from.is_some() {
+            let other = site.restore(None).await.expect_err("another restore");
+            assert!(matches!(other, RestoreError::Unfinished(_)), "{other:?}");
+        }
+        let restored = site.restore(from).await.expect("restored");
+        assert!(restored.new_store && restored.void_tokens, "{restored:?}");
+        assert_eq!(site.mark().await, None);
+        let publisher = site.installed.restarted().await.expect("a publisher");
+        assert_eq!(publisher.void_tokens(), VoidTokens::All);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_writes_the_records_of_spent_tokens_that_the_store_lacks() {
+    let site = Site::new().await;
+    let kept = TokenRow {
+        hash: Sha256Digest::of(b"a token"),
+        fingerprint: Sha256Digest::of(b"a key"),
+        identity: "bellwether://example.org/plant/edge-1/edge-1".parse().expect("an identity"),
+        certificate: None,
+        at: now(),
+    };
+    site.store.save_tokens(std::slice::from_ref(&kept)).await.expect("stored");
+    site.start().await;
+    assert!(site.installed.store().join(format!("enrolled/{}", kept.hash)).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_nothing_left_only_keys_and_git_are_needed() {
     let mut site = Site::new().await;
     site.lose_store();
@@ -396,6 +453,17 @@ async fn with_nothing_left_only_keys_and_git_are_needed() {
     publisher.store_void_tokens(Some(4)).await.expect("stored");
     publisher.store_void_tokens(Some(3)).await.expect("stored");
     assert_eq!(publisher.void_tokens(), VoidTokens::UpTo(4));
+    // Another history numbers its landings anew: there the mark is what its first head lists.
+    let publisher = site.installed.restarted().await.expect("a publisher");
+    publisher.void_within(commit(1)).await.expect("stored");
+    assert_eq!(publisher.void_tokens(), VoidTokens::UpTo(4), "the first that is named is the one that is meant");
+    let publisher = site.installed.restarted().await.expect("a publisher");
+    publisher.void_within(commit(2)).await.expect("stored");
+    assert_eq!(publisher.void_tokens(), VoidTokens::All);
+    publisher.store_void_tokens(Some(1)).await.expect("stored");
+    let publisher = site.installed.restarted().await.expect("a publisher");
+    publisher.void_within(commit(2)).await.expect("stored");
+    assert_eq!(publisher.void_tokens(), VoidTokens::UpTo(1));
     site.restore(None).await.expect("again");
     let publisher = site.installed.restarted().await.expect("a publisher");
     assert_eq!(publisher.void_tokens(), VoidTokens::All, "what was spent since is not known either");

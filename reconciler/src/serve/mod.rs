@@ -44,7 +44,7 @@ pub use devices::Incoming;
 pub use enroll::Enrolled;
 pub use listen::BindError;
 pub use sessions::Sessions;
-pub use tls::TlsError;
+pub use tls::{TlsError, for_devices};
 pub use views::Views;
 
 use self::callers::CallerCheck;
@@ -52,6 +52,7 @@ use self::installer::{FirstSteps, Scripts};
 use self::limits::{Limits, raise_open_files, tell_of_few_sessions};
 use self::listen::{Listener, Service};
 use self::names::PageNames;
+pub(crate) use self::used::SETTLE;
 use self::used::UsedCertificates;
 use crate::installer::Source;
 use crate::installer::agents::Agents;
@@ -103,6 +104,8 @@ pub struct Settings {
     pub domain: Domain,
     /// How long after its end a device's certificate may still be renewed.
     pub renew_grace: Seconds,
+    /// How long a certificate waits for its renewal whose use nobody remembers: [`SETTLE`], but in tests.
+    pub settle: Duration,
     /// The file with the secret that calls of the webhook are signed with.
     pub webhook_secret: Option<PathBuf>,
     /// What the installer is made of. A port of 0 in its address stands for the one that `enroll` got.
@@ -182,7 +185,8 @@ impl ServeError {
 
 /// Opens the four listeners and serves them until `shutdown`. When one cannot be opened, none is served.
 pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationToken) -> Result<Bound, ServeError> {
-    let Settings { listen, advertise, page_name, domain, renew_grace, webhook_secret, installer, agents } = settings;
+    let Settings { listen, advertise, page_name, domain, renew_grace, settle, webhook_secret, installer, agents } =
+        settings;
     let files = raise_open_files();
     let sessions = DEVICES.within(files, 12);
     tell_of_few_sessions(sessions.connections, files);
@@ -195,7 +199,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
     let callers = CallerCheck {
         admissions: shared.admissions.clone(),
         authority: shared.authority.clone(),
-        used: UsedCertificates::load(&shared.store, &domain, (&tasks, &shutdown)).await?,
+        used: UsedCertificates::load(&shared.store, &domain, settle, (&tasks, &shutdown)).await?,
         sessions: shared.sessions.clone(),
         renew_grace: renew_grace.signed(),
     };

@@ -90,20 +90,20 @@ pub async fn declare_instance(store: &Store, objects: &dyn ObjectStore, instance
     if store.instance().await?.is_some() {
         return Err(InstanceError::NotNew { what: "the database" });
     }
-    name_objects(objects, instance).await?;
+    if !is_empty(objects).await? {
+        return Err(InstanceError::NotNew { what: "the object store" });
+    }
+    write_name(objects, instance).await?;
     adopt_instance(store, instance).await?;
     Ok(())
 }
 
-/// Gives an empty object store its name.
+/// Names an object store, which has no name yet.
 ///
 /// # Errors
-/// When it is in use, or fails.
-pub async fn name_objects(objects: &dyn ObjectStore, instance: &str) -> Result<(), InstanceError> {
+/// When it has one, or fails.
+pub async fn write_name(objects: &dyn ObjectStore, instance: &str) -> Result<(), InstanceError> {
     let in_use = InstanceError::NotNew { what: "the object store" };
-    if !is_empty(objects).await? {
-        return Err(in_use);
-    }
     let record = Name { instance: instance.to_owned() };
     let bytes = serde_json::to_vec(&record).expect("a struct of strings");
     let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };

@@ -31,7 +31,7 @@ pub use address::{AddressError, check_address};
 pub use certificates::CertificateRow;
 pub use heads::AcceptError;
 pub use instance::{
-    Instance, InstanceError, adopt_instance, check_instance, declare_instance, instance_of, is_empty, name_objects,
+    Instance, InstanceError, adopt_instance, check_instance, declare_instance, instance_of, is_empty, write_name,
 };
 pub use lock::{StateLock, StateLockError};
 pub use plans::{PlanChange, PlanError, PlanId};

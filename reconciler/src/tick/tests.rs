@@ -42,7 +42,7 @@ impl Bench {
         let git = Git::begin(&[]);
         let introduction = git.introduction();
         let repository = Repository::new(SharedObjects::new(git.objects.clone()), introduction, "main");
-        let world = World::new(repository, timing(), Loaded::default()).expect("readable");
+        let world = World::new(repository, timing(), Loaded::default());
         Self { installed, git, introduction, outlets, world }
     }
 
@@ -55,7 +55,7 @@ impl Bench {
         let mut repository = Repository::new(SharedObjects::new(self.git.objects.clone()), self.introduction, "main");
         let record = self.outlets.publisher.head().map(|head| HeadRow::from(&head.record));
         let unstored = repository.restore(loaded.head.clone(), record, now());
-        self.world = World::new(repository, timing(), loaded).expect("readable");
+        self.world = World::new(repository, timing(), loaded);
         self.world.take_landings(unstored);
         self.world_stored().await.expect("stored");
     }
@@ -317,9 +317,18 @@ async fn metadata_that_is_newer_than_all_records_has_everybody_waited_for() {
         bench.pass(Inbox { reports: vec![report("edge-1", Some(version))], ..Inbox::default() }).await.expect("a pass");
         assert!(!bench.of("edge-2").row.awaiting_reconnect, "{version}");
     }
+    assert_eq!(bench.outlets.publisher.void_tokens(), VoidTokens::None);
     let ahead = bench.of("edge-1").row.metadata_version + 1_000;
+    // As long as that cannot be said of tokens, nothing else follows from it.
+    let void = bench.installed.store().join("enrolled/void.json");
+    std::fs::create_dir_all(void.join("in the way")).expect("made");
+    let mut inbox = Inbox { reports: vec![report("edge-1", Some(ahead))], ..Inbox::default() };
+    bench.pass_over(&mut inbox).await.expect_err("it cannot be written");
+    assert!(inbox.reports.len() == 1 && !bench.of("edge-2").row.awaiting_reconnect);
+    std::fs::remove_dir_all(&void).expect("removed");
     bench.pass(Inbox { reports: vec![report("edge-1", Some(ahead))], ..Inbox::default() }).await.expect("a pass");
     assert!(bench.of("edge-2").row.awaiting_reconnect && !bench.of("edge-1").row.awaiting_reconnect);
+    assert_eq!(bench.outlets.publisher.void_tokens(), VoidTokens::All, "who was admitted since is not known");
     let events = bench.outlets.store.load_all().await.expect("loaded").events;
     assert!(events.iter().any(|stored| stored.event.code.as_deref() == Some(codes::RECORDS_BEHIND.as_str())));
     // It passes with the report, and is found once.

@@ -102,6 +102,11 @@ impl World {
         self.devices.get(device).map_or(0, |device| device.row.metadata_version)
     }
 
+    /// Whether it is known that database and store were set back.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
     /// A device holds what was signed after everything that is known: database and store were set back. Nobody else is judged
     /// by them before reporting.
     pub fn records_are_behind(&mut self, device: &DeviceName, now: Timestamp) {

@@ -42,9 +42,9 @@ codes! { DEVICE:
     ISSUE_FAILED = "BW-0317", "the certificate could not be issued",
         "Signing or recording the certificate failed on the reconciler; its log says why. The token stays spent.",
         "Mend the reconciler's store, then enroll with a new token.";
-    TOKEN_VOID = "BW-0318", "the token is void",
-        "The records of spent tokens were lost with the reconciler's store. Nobody can say whether a token that was listed before then is spent, so none of them is accepted.",
-        "Make a new one: bellwether token mint. Devices that are enrolled need none.";
+    TOKEN_VOID = "BW-0318", "the token, or the approval of the key, is void",
+        "The records of spent tokens were lost with the reconciler's store. Nobody can say whether a token that was listed before then is spent, or an approved key has its certificate, so none of them is accepted.",
+        "Make a new token (bellwether token mint), or approve the key again by a new entry. Devices that are enrolled need neither.";
     ENROLL_PENDING = "BW-0319", "a device's key waits for approval",
         "The device asked to enroll without a token, and no accepted landing lists the fingerprint of its key yet. It asks again by itself.",
         "Compare the fingerprint with what the device shows, then approve it: bellwether device approve FINGERPRINT --enrollment NAME --commit && git push.";

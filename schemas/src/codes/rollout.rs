@@ -30,4 +30,7 @@ codes! { ROLLOUT:
     DEVICE_ORPHANED = "BW-0409", "no fleet selects the device",
         "Its labels match no fleet's selector. It keeps what it runs.",
         "Give it the labels that a fleet selects, in devices/ or in its enrollment.";
+    DEVICE_UNHEALTHY = "BW-0410", "what a device runs does not pass its probes",
+        "The device runs its target, and its probes fail since; in a wave that rolls out it counts as failed. It keeps what it runs: going back by itself is for what it has just applied.",
+        "On the device, bellwether-agent status names the probe. Mend what it runs into, or the content, and push: it takes the next offer at once.";
 }

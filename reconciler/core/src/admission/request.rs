@@ -18,6 +18,8 @@ pub struct KeyGrant {
     pub entry: EntryId,
     /// The device.
     pub device: DeviceName,
+    /// The number of the landing that listed the key first; none for a factory's certificate, which is good again and again.
+    pub since: Option<u64>,
 }
 
 /// Why a request without a token gets nothing, now or ever.
@@ -34,6 +36,18 @@ pub enum RequestRefusal {
     /// The entry or the device is revoked, or a newer entry names the device.
     #[error("{0}")]
     Revoked(String),
+    /// The record of whether it has its certificate was lost.
+    #[error(
+        "key {entry} of enrollment {enrollment} is void: landing {since} listed it, and the records of who enrolled until then were lost"
+    )]
+    Void {
+        /// The Enrollment.
+        enrollment: EnrollmentName,
+        /// The entry in it.
+        entry: EntryId,
+        /// The landing that listed the key first.
+        since: u64,
+    },
     /// No name can be made for the device.
     #[error("enrollment {0} has too long a name to make one for a device from it")]
     NoName(EnrollmentName),
@@ -45,6 +59,7 @@ impl RequestRefusal {
         match self {
             Self::Closed { .. } => codes::ENROLL_CLOSED,
             Self::Revoked(_) => codes::APPROVAL_REVOKED,
+            Self::Void { .. } => codes::TOKEN_VOID,
             Self::NoName(_) => codes::DEVICE_NAME_TAKEN,
         }
     }
@@ -68,7 +83,8 @@ impl Admissions {
             };
         };
         self.check_entry(entry).map_err(RequestRefusal::Revoked)?;
-        Ok(Some(KeyGrant { enrollment: enrollment.clone(), entry: entry.id.clone(), device }))
+        let since = Some(entry.since);
+        Ok(Some(KeyGrant { enrollment: enrollment.clone(), entry: entry.id.clone(), device, since }))
     }
 
     /// Whether a key waits for a person.
@@ -91,7 +107,7 @@ impl Admissions {
             let why = format!("entry {id} of enrollment {other} names device {device}, so it comes in by that alone");
             return Err(RequestRefusal::Revoked(why));
         }
-        Ok(KeyGrant { enrollment: enrollment.clone(), entry: EntryId::factory(), device })
+        Ok(KeyGrant { enrollment: enrollment.clone(), entry: EntryId::factory(), device, since: None })
     }
 }
 

@@ -43,6 +43,10 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
         WaitingOn::Failed { .. } => {
             Some(Advice::words("Mend what failed and push: the rollout begins again with that commit."))
         }
+        WaitingOn::Unhealthy { .. } => Some(Advice::words(
+            "On the device, bellwether-agent status names the probe. Mend what it runs into, or the content, and push: the \
+             device takes the next offer at once.",
+        )),
         WaitingOn::TooFewHealthy { .. } => {
             Some(Advice::words("See why the other devices of the wave are not healthy; mend it and push."))
         }
@@ -89,7 +93,10 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
         WaitingOn::Decommissioned { .. } => Some(Advice::words(
             "Nothing. To bring it back: bellwether device decommission DEVICE --undo, a new token, and enroll it again.",
         )),
-        WaitingOn::Repository { condition } => condition_advice(condition, "BRANCH"),
+        WaitingOn::Repository { .. } => Some(Advice::run(
+            "Nothing is offered before the repository is in order. What it waits for, and what to do:",
+            "bellwether get repository".to_owned(),
+        )),
         WaitingOn::Wave { .. }
         | WaitingOn::Soak { .. }
         | WaitingOn::InFlight { .. }

@@ -1,6 +1,7 @@
 //! What each member is offered now, and why it is not at its target.
 
 use bellwether_schemas::api::{Condition, WaitingOn};
+use bellwether_schemas::report::Health;
 use bellwether_schemas::{Seconds, Sha256Digest};
 
 use super::place::Placement;
@@ -114,7 +115,10 @@ fn reason(sheet: &Sheet<'_>, placement: &Placement, i: usize, action: &Action) -
     let observed = &row.member.observed;
     let target = match &row.member.target {
         Err(why) => return Some(WaitingOn::RenderError { why: why.clone() }),
-        Ok(target) if observed.runs(*target) => return None,
+        Ok(target) if observed.runs(*target) => {
+            let ill = observed.running.filter(|_| observed.health == Health::Unhealthy);
+            return ill.map(|running| WaitingOn::Unhealthy { version: running.version });
+        }
         Ok(target) => *target,
     };
     if let Some(note) = &row.note.failed {
@@ -127,7 +131,7 @@ fn reason(sheet: &Sheet<'_>, placement: &Placement, i: usize, action: &Action) -
         return Some(WaitingOn::InFlight { version: *version, since: sheet.input.limits.now });
     }
     if row.contact != Contact::Live {
-        return Some(WaitingOn::Stale { last_seen: observed.last_seen.unwrap_or(observed.enrolled_at) });
+        return Some(WaitingOn::Stale { last_seen: observed.last_seen });
     }
     if *action != Action::Withdraw
         && let Some(offer) = observed.outstanding().filter(|offer| offer.digest == target)

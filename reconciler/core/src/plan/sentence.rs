@@ -23,7 +23,8 @@ pub fn sentence(reason: &WaitingOn) -> String {
         WaitingOn::InFlight { version, since } => {
             format!("{version} was offered at {}, and is on the way.", moment(since))
         }
-        WaitingOn::Stale { last_seen } => {
+        WaitingOn::Stale { last_seen: None } => "It enrolled, and has not reported yet.".to_owned(),
+        WaitingOn::Stale { last_seen: Some(last_seen) } => {
             format!("It was last heard of at {}, and gets no offer before it reports.", moment(last_seen))
         }
         WaitingOn::Halted { wave, failures, offered, commit } => {
@@ -37,6 +38,9 @@ pub fn sentence(reason: &WaitingOn) -> String {
             format!("{version} failed on it ({}): {}", failure.code, failure.message)
         }
         WaitingOn::Failed { version, failure: None } => format!("{version} did not succeed on it in time."),
+        WaitingOn::Unhealthy { version } => {
+            format!("It runs {version}, as it shall, and that does not pass its probes.")
+        }
         WaitingOn::Paused { why, .. } => format!("Paused: {why}"),
         WaitingOn::Lookup { commit } => {
             format!("It names commit {commit}, which is missing here; the repository is asked once more.")

@@ -151,7 +151,13 @@ impl Row<'_> {
         let note = |version: Version, silent| Some(FailureNote { version, silent });
         let is_due = self.runs_since(rules.waves).is_some_and(|since| rules.is_due(since));
         if self.is_paused() {
-            return if self.is_awaited(&rules.timing) { Standing::Pending } else { Standing::Out };
+            let awaited = observed.paused == Some(WaitingOn::AwaitingReconnect);
+            return match self.is_awaited(&rules.timing) {
+                // That records were lost mends nothing: what failed, or fell silent, counts until it says otherwise.
+                _ if awaited && self.note.failed.is_some() => Standing::Failed,
+                true => Standing::Pending,
+                false => Standing::Out,
+            };
         }
         if self.member.target.is_err() {
             return Standing::RenderError;

@@ -13,7 +13,7 @@ const FULL: std::time::Duration = std::time::Duration::from_secs(300);
 
 fn refused(refusal: &RequestRefusal) -> Problem {
     let class = match refusal {
-        RequestRefusal::Closed { .. } | RequestRefusal::Revoked(_) => Class::Forbidden,
+        RequestRefusal::Closed { .. } | RequestRefusal::Revoked(_) | RequestRefusal::Void { .. } => Class::Forbidden,
         RequestRefusal::NoName(_) => Class::Taken,
     };
     Problem::new(class, refusal.code(), refusal.to_string())
@@ -21,7 +21,7 @@ fn refused(refusal: &RequestRefusal) -> Problem {
 
 /// Under which hash the certificate of an approved key is recorded: a key that is approved anew gets a new one.
 fn approval_hash(grant: &KeyGrant, fingerprint: &Sha256Digest) -> Sha256Digest {
-    let KeyGrant { enrollment, entry, device } = grant;
+    let KeyGrant { enrollment, entry, device, .. } = grant;
     Sha256Digest::of(format!("approved key {enrollment}/{entry}/{device} {fingerprint}").as_bytes())
 }
 
@@ -42,6 +42,18 @@ impl Enroll {
             }
         };
         let token = approval_hash(&grant, &fingerprint);
+        // Whether it has its certificate is not known any more: a copy of the key must not get one that is newer.
+        let void = *self.void.borrow();
+        let grant = match void.check_key(grant) {
+            Ok(grant) => grant,
+            Err(refusal) => {
+                self.requests.forget(&enrollment, &fingerprint);
+                return match self.spent.look_up(&token, &fingerprint).await.map_err(store_failed)? {
+                    Some(Spend::Issued(certificate)) => self.response(certificate),
+                    Some(Spend::Fresh | Spend::Spent) | None => Err(refused(&refusal)),
+                };
+            }
+        };
         let identity = self.identity(grant.enrollment, grant.entry, grant.device);
         let used = Use { token, key: fingerprint, identity, at: asked.at };
         let answer = match self.spent.spend(&used).await.map_err(store_failed)? {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_core::plan::{Advice, advice, condition_advice, missing_advice};
 use bellwether_schemas::DeviceName;
-use bellwether_schemas::api::{Condition, DeviceView, RequestView, RolloutState, WaitingOn};
+use bellwether_schemas::api::{Condition, DeviceView, RequestView, RolloutState, RolloutView, WaitingOn};
 
 use super::words;
 use crate::serve::Views;
@@ -89,7 +89,9 @@ fn repository(views: &Views) -> Option<Attention<'_>> {
 }
 
 fn rollouts(views: &Views) -> impl Iterator<Item = Attention<'_>> {
-    views.rollouts.iter().filter_map(|rollout| {
+    // What the repository waits for is said once, above.
+    let is_own = |rollout: &&RolloutView| !matches!(rollout.reason, Some(WaitingOn::Repository { .. }));
+    views.rollouts.iter().filter(is_own).filter_map(|rollout| {
         let (class, state) = match rollout.state {
             RolloutState::Halted => ("bad", "halted"),
             RolloutState::Waiting => ("wait", "waits for people"),
@@ -171,6 +173,7 @@ fn own_trouble(reason: &WaitingOn) -> Option<&'static str> {
     match reason {
         WaitingOn::Paused { .. } => Some("paused"),
         WaitingOn::Failed { .. } => Some("failed"),
+        WaitingOn::Unhealthy { .. } => Some("unhealthy"),
         WaitingOn::RenderError { .. } => Some("without a spec"),
         WaitingOn::Orphaned => Some("in no fleet"),
         WaitingOn::Overlap { .. } => Some("in several fleets"),

@@ -138,6 +138,16 @@ async fn an_empty_reconciler_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_device_that_is_at_its_target_and_ill_waits_for_people() {
+    let mut views = views();
+    let ill = &mut views.devices[0];
+    ill.status.summary.status = Summary::Degraded;
+    ill.reason = Some(WaitingOn::Unhealthy { version: ill.version.expect("it runs one") });
+    let (_, _, html) = get(views, "/").await;
+    assert!(html.contains("One device unhealthy") && html.contains("names the probe"), "{html}");
+}
+
+#[tokio::test]
 async fn a_device_has_a_page_of_its_own() {
     insta::assert_snapshot!("device", get(views(), "/devices/edge-2").await.2);
     let (status, _, html) = get(views(), "/devices/%3Cscript%3E").await;

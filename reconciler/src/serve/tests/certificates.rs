@@ -92,7 +92,7 @@ async fn of_two_renewals_the_one_that_was_never_used_ends_with_the_first_use_of_
 #[tokio::test]
 async fn a_restart_remembers_and_a_lost_database_learns_again() {
     let mut world = World::start([entry(1, "t1", Some("edge-1"))]).await;
-    let old = world.device(&token(1)).await;
+    let old = Device::forged(&world.shared.authority.borrow(), IDENTITY, Timestamp::now() - days(1));
     let (new, _) = renew(&world, &old).await.expect("renewed");
     assert_eq!(answer(&world, &new).await, gets_in());
 
@@ -100,12 +100,22 @@ async fn a_restart_remembers_and_a_lost_database_learns_again() {
     assert_eq!(answer(&world, &old).await, refused(codes::CERTIFICATE_REPLACED), "also the first call after a start");
 
     world.shared.store.run("DELETE FROM certificates").await;
+    world.settle = Duration::from_secs(600);
     world.restart().await;
     assert_eq!(answer(&world, &old).await, gets_in(), "nobody knows of a newer one");
+    // Its renewal would come after the one that counts.
+    let status = renew(&world, &old).await.err().expect("the newer one may be about to call");
+    assert_eq!((status.code(), code_of(&status)), (Code::Unavailable, codes::RECONCILER_BUSY.as_str()));
     assert_eq!(answer(&world, &new).await, gets_in(), "the later one wins, though it comes second");
     assert_eq!(answer(&world, &old).await, refused(codes::CERTIFICATE_REPLACED));
     let rows = world.shared.store.certificates(&domain()).await.expect("rows");
     assert_eq!(rows.len(), 1);
+    // From then on it is remembered, and what is made now is known to be new.
+    world.restart().await;
+    renew(&world, &new).await.expect("renewed");
+    world.say(|all| all.insert(entry(2, "t2", Some("edge-2"))));
+    let fresh = world.device(&token(2)).await;
+    renew(&world, &fresh).await.expect("renewed");
 }
 
 #[tokio::test]

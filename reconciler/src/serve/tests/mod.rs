@@ -41,6 +41,7 @@ struct World {
     incoming: Option<mpsc::Receiver<Incoming>>,
     fetch_asked: mpsc::Receiver<()>,
     shutdown: CancellationToken,
+    settle: Duration,
 }
 
 impl Drop for World {
@@ -82,6 +83,7 @@ fn settings(dir: &std::path::Path, webhook_secret: Option<PathBuf>) -> Settings 
         page_name: Some(url::Host::Domain("fleet.example".to_owned())),
         domain: domain(),
         renew_grace: Seconds::new(30 * 86_400),
+        settle: Duration::ZERO,
         webhook_secret,
         installer: Source { ca: dir.join("ca"), keys: dir.join("online"), address: "https://localhost:0".to_owned() },
         agents: dir.join("agents"),
@@ -145,6 +147,7 @@ impl World {
             incoming: Some(incoming),
             fetch_asked,
             shutdown,
+            settle: Duration::ZERO,
         }
     }
 
@@ -152,7 +155,8 @@ impl World {
     async fn restart(&mut self) {
         self.shutdown.cancel();
         self.shutdown = CancellationToken::new();
-        let started = start(settings(self.dir.path(), None), self.shared.clone(), self.shutdown.clone());
+        let settings = Settings { settle: self.settle, ..settings(self.dir.path(), None) };
+        let started = start(settings, self.shared.clone(), self.shutdown.clone());
         self.bound = started.await.expect("serving");
     }
 

@@ -71,6 +71,15 @@ async fn a_key_waits_until_a_commit_lists_it_and_then_gets_one_certificate() {
     world.shared.store.run("DELETE FROM tokens").await;
     assert_eq!(world.ask(ask(), &key).await.expect("the same"), first);
 
+    // Where the store was lost too, nobody knows that it has one: then its approval is void, and a later one counts.
+    let path = world.dir.path().join("store/enrolled");
+    world.void_tokens.send_replace(VoidTokens::UpTo(1));
+    assert_eq!(world.ask(ask(), &key).await.expect("its own is there still"), first);
+    std::fs::remove_dir_all(&path).expect("lost");
+    world.shared.store.run("DELETE FROM tokens").await;
+    assert_eq!(refused(world.ask(ask(), &key).await), (403, codes::TOKEN_VOID.to_string()));
+    world.void_tokens.send_replace(VoidTokens::UpTo(0));
+
     // Approved anew, for another device or by another entry, it gets a new one.
     world.say(|all| all.insert(approved("k2", &key, "edge-2")));
     assert_eq!(world.ask(ask(), &key).await.expect("enrolled").device.as_str(), "edge-2");

@@ -43,6 +43,35 @@ fn nothing_moves_before_those_that_are_waited_for_had_time_to_report() {
 }
 
 #[test]
+fn a_halt_that_silence_made_does_not_end_with_the_records() {
+    let mut sim = Sim::settled(canary_then_rest(), &FOUR);
+    sim.commit(2, "two");
+    sim.plan();
+    sim.apply(&["a"]);
+    sim.begin(&["b"]);
+    sim.set_online(&["b"], false);
+    sim.pass(STALE_AFTER * 20);
+    assert_eq!(sim.plan().view.state, RolloutState::Halted, "b was told to apply, and is not heard of since");
+    let record = sim.record.clone();
+    restarted(&mut sim, record);
+    awaited(&mut sim, &["a", "b", "c", "d"]);
+    let is_offer = |plan: &FleetPlan| plan.decisions.values().any(|it| matches!(it.action, Action::Offer { .. }));
+    for _ in 0..3 {
+        let plan = sim.plan();
+        assert!(plan.view.state == RolloutState::Halted && !is_offer(&plan), "{:?}", plan.view);
+        for name in ["a", "c", "d"] {
+            sim.device(name).observed.paused = None;
+        }
+        sim.pass(STALE_AFTER);
+    }
+    // It comes back, and is well: the silence has ended, and the halt with it.
+    sim.device("b").observed.paused = None;
+    sim.set_online(&["b"], true);
+    sim.apply(&["b"]);
+    assert_ne!(sim.plan().view.state, RolloutState::Halted);
+}
+
+#[test]
 fn no_wave_opens_for_the_few_that_report_first() {
     let mut sim = Sim::new(canary_then_rest(), &FOUR);
     restarted(&mut sim, None);

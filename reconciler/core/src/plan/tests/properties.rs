@@ -117,7 +117,8 @@ fn check(sim: &Sim, plan: &FleetPlan, waves_before: usize) {
         let digest = sim.digest(sim.target, name.as_str());
         let at_target = device.observed.runs(digest);
         let paused = device.observed.paused.is_some();
-        assert_eq!(decision.reason.is_none(), at_target && !paused, "{name}: {decision:?}");
+        let well = at_target && device.observed.health != Health::Unhealthy;
+        assert_eq!(decision.reason.is_none(), well && !paused, "{name}: {decision:?}");
         if let Action::Offer { template, digest: offered, .. } = decision.action {
             let fresh =
                 device.observed.last_seen.is_some_and(|seen| sim.now < seen + Seconds::new(STALE_AFTER).signed());
