@@ -170,6 +170,7 @@ impl Reconciler {
         let settings = Settings {
             listen,
             advertise: Advertise { devices, updates },
+            page_name: config.page_name()?,
             domain: domain.clone(),
             renew_grace: config.renew_grace,
             settle: SETTLE,

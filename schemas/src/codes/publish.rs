@@ -99,6 +99,12 @@ codes! { PUBLISH:
     RESTORE_REFUSED = "BW-0532", "nothing could be restored",
         "A reconciler still runs on this state, the database that is there is not empty, the backup is not one or is another reconciler's, or the keys are not there.",
         "Do what the message says; nothing was changed. Keys and the certificate authority are secrets of their own: put them back first.";
+    RECONCILER_MADE = "BW-0533", "a reconciler was made there already",
+        "The folder has a reconciler.yaml, which init writes last. Nothing of it is ever overwritten.",
+        "Run the one that is there: bellwether-reconciler run --config DIR/reconciler.yaml. For another one name another --dir.";
+    AUTHORITY_LEFT = "BW-0534", "init found files of another certificate authority",
+        "An earlier init broke off while it made them, or was for other --names; or somebody put them there. They are never overwritten.",
+        "If no device was enrolled with that authority, remove the folder and run init again. Otherwise put all its files back from their backup, and name the names of its server's certificate.";
     RESTORE_UNFINISHED = "BW-0539", "a restore was interrupted",
         "What is in the store is not whole: records of spent tokens may be missing. Nothing runs on it before the restore has ended.",
         "Run the same bellwether-reconciler restore again, with the same --from.";
