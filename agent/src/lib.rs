@@ -1,6 +1,7 @@
 //! The agent: carries out what `bellwether-agent-core` decides. It enrolls, keeps a session, pulls signed metadata, changes
 //! the device under a journal, probes, and reports.
 
+pub mod by_hand;
 pub mod cli;
 
 mod apply;

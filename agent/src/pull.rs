@@ -16,6 +16,8 @@ use bellwether_schemas::version::Version;
 use jiff::Timestamp;
 use sigstore_tuf::{TargetFile, Targets, TrustedMetadataSet};
 
+use crate::disk::DiskError;
+use crate::state_dir::StateDir;
 use crate::trust::{Floors, Metadata, Trust};
 use crate::updates::Updates;
 
@@ -144,6 +146,36 @@ async fn refuse_timestamp(source: &impl Source, set: &TrustedMetadataSet, error:
         Ok(None) => foreign(format!("the reconciler has no root {version}, which this device trusts")),
         Err(_) => refused,
     }
+}
+
+/// Pulls what there is for the device, and keeps what was verified: roots first, then metadata with its floors.
+pub(crate) async fn keep(
+    state: &StateDir,
+    source: &impl Source,
+    device: &DeviceName,
+    now: Timestamp,
+) -> Result<Pulled, Problem> {
+    let damaged = |e: DiskError| Problem::transient(codes::AGENT_STATE, crate::cli::chain(&e));
+    let trust = state.load_trust().map_err(damaged)?;
+    let trust = trust.ok_or_else(|| Problem::transient(codes::AGENT_STATE, "trust.json is gone"))?;
+    let mut newer = trust.clone();
+    let walked = refresh_root(source, &mut newer).await;
+    if newer != trust {
+        state.store_trust(&newer).map_err(damaged)?;
+    }
+    walked?;
+    // The cache may be lost: the floors are not in it.
+    let held = state.load_metadata().unwrap_or_else(|error| {
+        tracing::warn!(code = %codes::AGENT_STATE, "{}; it is fetched anew", crate::cli::chain(&error));
+        None
+    });
+    let found = refresh(source, &newer, held.clone(), device, now).await?;
+    let pulled = found.load_offer(source, &state.path().join("spec.json")).await?;
+    if held.as_ref() != Some(&found.metadata) {
+        state.store_metadata(&found.metadata).map_err(damaged)?;
+        state.store_trust(&found.trust).map_err(damaged)?;
+    }
+    Ok(pulled)
 }
 
 /// Fetches and verifies what is new since `held`.

@@ -31,7 +31,7 @@ use crate::updates::Updates;
 use crate::{clock, pull, tls};
 
 /// The version of this program, as it reports it.
-const AGENT: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const AGENT: &str = env!("CARGO_PKG_VERSION");
 /// The heartbeat until the reconciler says another.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(60);
 /// A heartbeat is no rarer, whatever the reconciler says: a device must be heard of, and retries hang on it.
@@ -296,7 +296,7 @@ impl Agent {
             Link::Opening(sender) => {
                 self.refresh_identity();
                 self.session = Some(sender);
-                self.send_report(Some(self.presented()));
+                self.send_report(Some(presented(&self.state)));
                 Ok(())
             }
             Link::Up => {
@@ -306,7 +306,7 @@ impl Agent {
             }
             Link::Polling(reply) => {
                 self.refresh_identity();
-                let presented = self.presented();
+                let presented = presented(&self.state);
                 // A poll that was given up in the meantime needs no report.
                 let _ = reply.send(self.report(Some(presented)));
                 Ok(())
@@ -380,19 +380,6 @@ impl Agent {
         }
     }
 
-    /// What the device can show of what it holds. What is damaged is said, and does not keep the device from being heard.
-    fn presented(&self) -> Presented {
-        let damaged = |error| tracing::warn!(code = %codes::AGENT_STATE, "{}", crate::cli::chain(&error));
-        let held = self.state.load_metadata().map_err(damaged).ok().flatten().unwrap_or_default();
-        let head = self.state.load_head().map_err(damaged).unwrap_or_default();
-        Presented {
-            timestamp: held.timestamp.into_bytes(),
-            snapshot: held.snapshot.into_bytes(),
-            targets: held.targets.into_bytes(),
-            head: if head.len() > MAX_HEAD { Vec::new() } else { head },
-        }
-    }
-
     /// Takes over what a renewal changed.
     fn refresh_identity(&mut self) {
         if let Ok(Some(identity)) = self.state.load_identity() {
@@ -442,6 +429,19 @@ impl Agent {
     }
 }
 
+/// What the device can show of what it holds. What is damaged is said, and does not keep the device from being heard.
+pub(crate) fn presented(state: &StateDir) -> Presented {
+    let damaged = |error| tracing::warn!(code = %codes::AGENT_STATE, "{}", crate::cli::chain(&error));
+    let held = state.load_metadata().map_err(damaged).ok().flatten().unwrap_or_default();
+    let head = state.load_head().map_err(damaged).unwrap_or_default();
+    Presented {
+        timestamp: held.timestamp.into_bytes(),
+        snapshot: held.snapshot.into_bytes(),
+        targets: held.targets.into_bytes(),
+        head: if head.len() > MAX_HEAD { Vec::new() } else { head },
+    }
+}
+
 /// What could not be written for people only: the disk may be full, and the device goes on.
 fn unless_full(written: Result<(), DiskError>) {
     if let Err(error) = written {
@@ -460,28 +460,8 @@ async fn pull_all(
 ) -> Result<bellwether_agent_core::Pulled, Problem> {
     let damaged = |e: DiskError| Problem::transient(codes::AGENT_STATE, crate::cli::chain(&e));
     let identity = state.load_identity().map_err(damaged)?.unwrap_or_else(|| identity.clone());
-    let trust = state.load_trust().map_err(damaged)?;
-    let trust = trust.ok_or_else(|| Problem::transient(codes::AGENT_STATE, "trust.json is gone"))?;
     let updates = Updates::connect(&identity, verified)?;
-    let mut newer = trust.clone();
-    let walked = pull::refresh_root(&updates, &mut newer).await;
-    if newer != trust {
-        state.store_trust(&newer).map_err(damaged)?;
-    }
-    walked?;
-    // The cache may be lost: the floors are not in it.
-    let held = state.load_metadata().unwrap_or_else(|error| {
-        tracing::warn!(code = %codes::AGENT_STATE, "{}; it is fetched anew", crate::cli::chain(&error));
-        None
-    });
-    let now = clock::now(verified).0;
-    let found = pull::refresh(&updates, &newer, held.clone(), &identity.device, now).await?;
-    let pulled = found.load_offer(&updates, &state.path().join("spec.json")).await?;
-    if held.as_ref() != Some(&found.metadata) {
-        state.store_metadata(&found.metadata).map_err(damaged)?;
-        state.store_trust(&found.trust).map_err(damaged)?;
-    }
-    Ok(pulled)
+    pull::keep(state, &updates, &identity.device, clock::now(verified).0).await
 }
 
 /// Downloads what a spec needs, and checks that nothing stands in its way.

@@ -32,7 +32,7 @@ mod proto {
 use proto::devices_client::DevicesClient;
 
 mod polls;
-mod renewal;
+pub(crate) mod renewal;
 use polls::Polls;
 use renewal::Renewals;
 

@@ -9,15 +9,15 @@ use bellwether_agent_core::Problem;
 use bellwether_schemas::{Code, Sha256Digest, codes};
 use jiff::Timestamp;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier as _;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::time_provider::TimeProvider;
-use rustls::{CertificateError, ClientConfig, ProtocolVersion, RootCertStore};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::identity::Identity;
+use crate::identity::{Identity, life_of};
 
 /// Why no TLS configuration can be made.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,50 @@ impl TimeProvider for Floored {
     fn current_time(&self) -> Option<UnixTime> {
         let seconds = u64::try_from(crate::clock::now(self.verified).0.as_second()).ok()?;
         Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
+
+/// Verifies all but whether a server's certificate has begun. Our authority signs none for the future, so one that begins
+/// later than the clock shows proves that the clock is behind; a device without a battery would never come back otherwise
+/// (docs/decisions/0016-what-ends-when.md).
+#[derive(Debug)]
+struct NotYetToo(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for NotYetToo {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let (begins, _) = life_of(end_entity).ok_or(CertificateError::BadEncoding)?;
+        let begins = Duration::from_secs(u64::try_from(begins.as_second()).unwrap_or(0));
+        let now = now.max(UnixTime::since_unix_epoch(begins));
+        self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
     }
 }
 
@@ -79,7 +123,7 @@ pub(crate) fn fingerprints(ca: &str) -> Vec<Sha256Digest> {
     CertificateDer::pem_slice_iter(ca.as_bytes()).flatten().map(|certificate| Sha256Digest::of(&certificate)).collect()
 }
 
-fn verifier(ca: &str) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+fn verifier(ca: &str) -> Result<NotYetToo, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
         roots.add(certificate.map_err(|_| TlsError::Ca)?).map_err(|_| TlsError::Ca)?;
@@ -88,7 +132,8 @@ fn verifier(ca: &str) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
         return Err(TlsError::Ca);
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|_| TlsError::Ca)
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+    verifier.build().map(NotYetToo).map_err(|_| TlsError::Ca)
 }
 
 /// A client that trusts only the authorities in `ca`, with or without the device's certificate.
@@ -102,7 +147,8 @@ pub(crate) fn client(
     let builder = ClientConfig::builder_with_details(provider, Arc::new(Floored { verified }))
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Refused)?
-        .with_webpki_verifier(verifier);
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
     let Some(identity) = identity else { return Ok(builder.with_no_client_auth()) };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(identity.certificate.as_bytes()).collect();
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).map_err(|_| TlsError::Identity)?;
@@ -173,11 +219,7 @@ fn refused(why: &CertificateError) -> (Code, String) {
             let until = shown(*not_after);
             (codes::TLS_TIME, format!("the server's certificate expired at {until}, {}", by_this_clock(*time)))
         }
-        CertificateError::NotValidYetContext { time, not_before } => {
-            let from = shown(*not_before);
-            (codes::TLS_TIME, format!("the server's certificate is valid from {from} on, {}", by_this_clock(*time)))
-        }
-        CertificateError::Expired | CertificateError::NotValidYet => {
+        CertificateError::Expired | CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             (codes::TLS_TIME, format!("the server's certificate is not valid at this time: {why}"))
         }
         other => (codes::TLS_FAILED, format!("the server's certificate is not usable: {other}")),

@@ -177,19 +177,37 @@ fn rows(text: &str) -> Vec<Vec<&str>> {
     lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
 
+fn code_spans(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
 #[test]
 fn every_row_of_troubleshooting_names_a_test_that_is_there() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let page = std::fs::read_to_string(top.join("docs/troubleshooting.md")).expect("a page is text");
+    let is_there = |file: &str, function: &str| {
+        std::fs::read_to_string(top.join(file)).is_ok_and(|source| source.contains(&format!("fn {function}")))
+    };
     let mut named = 0;
-    for row in rows(&page) {
-        let tests: Vec<_> = row.get(4).unwrap_or(&"").split('`').skip(1).step_by(2).collect();
-        assert!(!tests.is_empty(), "no test is named: {row:?}");
-        for test in tests {
-            let (file, function) = test.split_once("::").unwrap_or((test, ""));
-            let source = std::fs::read_to_string(top.join(format!("{file}.rs"))).unwrap_or_default();
-            assert!(!source.is_empty() && source.contains(&format!("fn {function}")), "{test} is not there: {row:?}");
-            named += 1;
+    for part in page.split("\n## ").skip(1) {
+        // Parts with a column for it name the test of each row, others their files.
+        if !part.contains("| test |") {
+            let head = part.split("\n|").next().unwrap_or_default();
+            let files: Vec<_> = code_spans(head).filter(|span| span.ends_with(".rs")).collect();
+            assert!(!files.is_empty(), "no file with tests is named: {head}");
+            files
+                .iter()
+                .for_each(|file| assert!(is_there(&format!("tests/tests/{file}"), ""), "{file} is not there: {head}"));
+            continue;
+        }
+        for row in rows(part) {
+            let tests: Vec<_> = code_spans(row.get(4).unwrap_or(&"")).collect();
+            assert!(!tests.is_empty(), "no test is named: {row:?}");
+            for test in tests {
+                let (file, function) = test.split_once("::").unwrap_or((test, ""));
+                assert!(is_there(&format!("{file}.rs"), function), "{test} is not there: {row:?}");
+                named += 1;
+            }
         }
     }
     assert!(named > 30, "{named}");

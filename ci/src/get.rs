@@ -1,8 +1,10 @@
 //! `bellwether get`: tables of what the reconciler knows.
 
 use bellwether_core::plan::{Advice, condition_advice, moment};
-use bellwether_schemas::api::{CommitView, DeviceView, FleetView, RepositoryView, RequestView, RolloutView};
-use bellwether_schemas::codes;
+use bellwether_schemas::api::{
+    CommitView, DeviceView, EVENTS, EventView, FleetView, RepositoryView, RequestView, RolloutView,
+};
+use bellwether_schemas::{DeviceName, codes};
 use clap::{Args, ValueEnum};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 
@@ -16,6 +18,7 @@ const EXAMPLES: &str = "Examples:
   bellwether get devices --server URL --selector 'site=kiel,ring!=canary'
   bellwether get devices --server URL --field-selector status.summary.status=ConflictPaused
   bellwether get rollouts --server http://127.0.0.1:8080 --output json
+  bellwether get events --server URL --device edge-7 --limit 20
 
 BELLWETHER_SERVER and BELLWETHER_CA stand for --server and --ca.";
 
@@ -27,6 +30,12 @@ pub(crate) struct GetArgs {
     what: What,
     #[command(flatten)]
     selector: SelectorOptions,
+    /// Only events of this device
+    #[arg(long, value_name = "NAME")]
+    device: Option<DeviceName>,
+    /// So many events, 1 to 1000 [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(EVENTS.1)))]
+    limit: Option<u32>,
     #[command(flatten)]
     server: ServerOptions,
 }
@@ -46,12 +55,19 @@ enum What {
     Repository,
     /// Devices that asked to enroll, and wait for approval of their keys
     Requests,
+    /// What happened, newest first: offers, enrollments, pauses, restores, alarms
+    Events,
 }
 
 pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
     if !args.selector.is_all() && !matches!(args.what, What::Devices) {
         return Err(Failure::new(codes::USAGE, "--selector and --field-selector choose devices")
             .hint("bellwether get devices --selector … lists the devices that are chosen."));
+    }
+    if (args.device.is_some() || args.limit.is_some()) && !matches!(args.what, What::Events) {
+        return Err(Failure::new(codes::USAGE, "--device and --limit choose events").hint(
+            "bellwether get events --device NAME lists what happened to it; bellwether why NAME says how it is.",
+        ));
     }
     args.selector.read()?;
     let server = args.server.connect()?;
@@ -62,15 +78,20 @@ pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
         What::Commits => "commits",
         What::Repository => "repository",
         What::Requests => "requests",
+        What::Events => "events",
     };
+    let limit = args.limit.map(|limit| limit.to_string());
+    let device = args.device.as_ref().map(|device| ("device", device.as_str()));
+    let mut query = args.selector.query();
+    query.extend(device.into_iter().chain(limit.as_deref().map(|limit| ("limit", limit))));
     if output == Output::Json {
-        output::json(&server.get_where::<serde_json::Value>(path, &args.selector.query())?);
+        output::json(&server.get_where::<serde_json::Value>(path, &query)?);
         return Ok(());
     }
     match args.what {
         What::Fleets => output::line(fleets(&server.get::<Vec<FleetView>>(path)?).to_string()),
         What::Devices => {
-            let found: Vec<DeviceView> = server.get_where(path, &args.selector.query())?;
+            let found: Vec<DeviceView> = server.get_where(path, &query)?;
             output::line(devices(&found).to_string());
             if found.is_empty() && !args.selector.is_all() {
                 output::note("No device is chosen by that.");
@@ -95,6 +116,7 @@ pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
                 None => "Nobody waits.".to_owned(),
             });
         }
+        What::Events => output::line(events(&server.get_where::<Vec<EventView>>(path, &query)?).to_string()),
     }
     Ok(())
 }
@@ -192,6 +214,23 @@ fn requests(requests: &[RequestView]) -> Table {
     table
 }
 
+/// An event may quote what a device said.
+fn events(events: &[EventView]) -> Table {
+    let mut table = table(&["AT", "WHAT", "CODE", "DEVICE", "FLEET", "MESSAGE"]);
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    for event in events {
+        table.add_row([
+            moment(&event.at),
+            printable(&event.kind),
+            or_none(event.code.as_deref().map(printable)),
+            or_none(event.device.as_ref().map(ToString::to_string)),
+            or_none(event.fleet.as_ref().map(ToString::to_string)),
+            printable(&event.message).replace('\n', " "),
+        ]);
+    }
+    table
+}
+
 fn repository(repository: &RepositoryView) {
     let head = match &repository.head {
         Some(head) => {
@@ -240,5 +279,22 @@ mod tests {
         let mut narrow = requests(&all);
         narrow.set_width(40);
         assert!(narrow.to_string().contains(&all[0].fingerprint.to_string()), "{narrow}");
+    }
+
+    #[test]
+    fn an_event_is_a_line_with_what_it_concerns() {
+        let event = EventView {
+            id: 7,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            kind: "restored".to_owned(),
+            device: None,
+            fleet: Some("edge".parse().expect("a name")),
+            code: Some("BW-0530".to_owned()),
+            message: "the database\nwas lost\u{1b}[2J".to_owned(),
+        };
+        let shown = events(&[event]).to_string();
+        let line: Vec<_> = shown.lines().nth(1).expect("a line").split("  ").map(str::trim).collect();
+        let words: Vec<_> = line.into_iter().filter(|word| !word.is_empty()).collect();
+        assert_eq!(words[1..], ["restored", "BW-0530", "-", "edge", "the database was lost\u{fffd}[2J"], "{shown}");
     }
 }

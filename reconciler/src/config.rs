@@ -123,6 +123,9 @@ pub struct Advertise {
     /// Of the `updates` listener.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updates: Option<String>,
+    /// Of the page, for people: where they reach it by a name that the server's certificate does not have, as through a proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
 }
 
 /// Why a configuration cannot be used.
@@ -153,6 +156,12 @@ pub enum ConfigError {
         /// What is wrong with it.
         #[source]
         source: AddressError,
+    },
+    /// What should be an address is none.
+    #[error("advertise.page is {found:?}, expected an address, such as https://fleet.example.com")]
+    PageAddress {
+        /// What is there.
+        found: String,
     },
     /// Devices cannot be told where to go.
     #[error(
@@ -244,6 +253,19 @@ impl Config {
         match devices.rsplit_once(':') {
             Some((host, _)) => Ok(format!("{host}:{}", address.port())),
             None => Err(ConfigError::NoAdvertise { listener: "enroll", address }),
+        }
+    }
+
+    /// The name by which people reach the page, if they use one that nothing else says.
+    ///
+    /// # Errors
+    /// When `advertise.page` is no address.
+    pub fn page_name(&self) -> Result<Option<url::Host>, ConfigError> {
+        let Some(address) = &self.advertise.page else { return Ok(None) };
+        let url = url::Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        match url.as_ref().and_then(url::Url::host) {
+            Some(host) => Ok(Some(host.to_owned())),
+            None => Err(ConfigError::PageAddress { found: address.clone() }),
         }
     }
 
@@ -357,6 +379,15 @@ mod tests {
         assert_eq!(address("listen: {enroll: \"10.0.0.5:99\"}\n").expect("an address"), "https://10.0.0.5:99");
         assert_eq!(address("advertise: {enroll: \"https://x:1/\"}\n").expect("an address"), "https://x:1");
         assert!(address("").is_err());
+    }
+
+    #[test]
+    fn the_page_has_the_name_that_people_reach_it_by() {
+        let name = |page: &str| load(&format!("{MINIMAL}advertise: {{page: \"{page}\"}}\n")).expect("read").page_name();
+        let host = |page: &str| name(page).expect("an address").map(|host| host.to_string());
+        assert_eq!(host("https://Fleet.example.com:8443/x").as_deref(), Some("fleet.example.com"));
+        assert!(name("fleet.example.com").is_err() && name("ftp://x").is_err());
+        assert_eq!(load(MINIMAL).expect("read").page_name().expect("none"), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The reconciler: watches a signed git repository, and publishes to each device what it shall run.
 
+pub mod begin;
 pub mod cli;
 pub mod config;
 mod folder;
@@ -9,6 +10,7 @@ pub mod keys;
 mod lock;
 pub mod pki;
 pub mod publish;
+pub mod renewal;
 pub mod repository;
 pub mod restore;
 pub mod run;

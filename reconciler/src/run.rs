@@ -1,6 +1,5 @@
 //! `bellwether-reconciler run`: opens everything, then runs a pass whenever something happened.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,22 +10,24 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::begin::{Ground, begin};
 use crate::config::{Config, ConfigError};
 use crate::git::{self, FetchError, Mirror};
 use crate::installer::Source;
 use crate::keys::{KeyError, OnlineKeys};
 use crate::pki::{AuthorityError, watch_authority};
-use crate::publish::{Checked, Objects, ObjectsError, PublishError, Publisher, SLICE, follow, publish_roots};
+use crate::publish::{Objects, ObjectsError, PublishError, Publisher, follow, publish_roots};
+use crate::renewal::renew;
 use crate::repository::{Repository, SharedObjects};
-use crate::restore::{self, RecoverError, Start, UnfinishedError, refuse_unfinished};
+use crate::restore::{RecoverError, UnfinishedError, refuse_unfinished};
 use crate::serve::{
     self, Advertise, Bound, Enrolled, Incoming, Listen, SETTLE, ServeError, Sessions, Settings, Shared,
 };
 use crate::store::{
-    AcceptError, HeadRow, InstanceError, PlanError, StateLock, StateLockError, Store, StoreError, check_instance,
+    AcceptError, InstanceError, PlanError, StateLock, StateLockError, Store, StoreError, check_instance,
 };
-use crate::tick::{Fetched, Inbox, Observation, Outlets, TickError, store_head, tick};
-use crate::world::{PresentedOffer, Timing, UnreadableRecord, World};
+use crate::tick::{Fetched, Inbox, Observation, Outlets, TickError, tick};
+use crate::world::{PresentedOffer, Timing, World};
 
 /// Reports, or new devices, that one pass takes at most, so that answers do not wait for ever under load.
 const BATCH: usize = 4_096;
@@ -72,8 +73,6 @@ pub enum RunError {
     Conflict(#[source] TickError),
     #[error("the accepted head cannot be stored")]
     Head(#[source] TickError),
-    #[error("the database cannot be understood")]
-    Record(#[from] UnreadableRecord),
     #[error("database and store cannot be brought together")]
     Recover(#[from] RecoverError),
 }
@@ -87,7 +86,7 @@ impl RunError {
             Self::Head(TickError::Publish(error)) => error.code(),
             Self::Store(error) => error.code(),
             Self::Lock(error) => error.code(),
-            Self::Record(_) | Self::Conflict(_) | Self::Head(_) => codes::DATABASE_FAILED,
+            Self::Conflict(_) | Self::Head(_) => codes::DATABASE_FAILED,
             Self::Recover(RecoverError::Publish(error)) => error.code(),
             Self::Recover(RecoverError::Store(_) | RecoverError::Plan(_)) => codes::DATABASE_FAILED,
             Self::Objects(_) => codes::OBJECT_STORE_FAILED,
@@ -149,32 +148,11 @@ impl Reconciler {
             &config.branch,
             config.repository_access.clone(),
         )?;
-        let mut repository =
-            Repository::new(SharedObjects::new(mirror.objects()?), config.introduction(), &config.branch);
-        let Start { loaded, checked, fleets, decommissioned } =
-            restore::start(&store, &publisher, &domain, &instance, now).await?;
-        let rollouts = loaded.rollouts.clone();
-        let record = publisher.head().map(|head| HeadRow::from(&head.record));
-        let unstored = repository.restore(loaded.head.clone(), record, now);
+        let repository = Repository::new(SharedObjects::new(mirror.objects()?), config.introduction(), &config.branch);
         let timing = Timing { heartbeat: config.heartbeat, stale_after: config.stale_after(), serving_since: now };
         let url = mirror.shown();
-        let mut world = World::new(repository, timing, loaded)?;
-        world.take_landings(unstored);
-        store_head(&mut world, &store, &publisher).await.map_err(RunError::Head)?;
-        // Who got a certificate just before an earlier run ended, and never came to be known by it.
-        for row in store.enrolled(&domain).await? {
-            world.enrolled_before(&row.identity, now);
-        }
-        world.republish(checked.into_iter().filter_map(|Checked { device, damage, .. }| {
-            tracing::warn!(%device, damage = %damage?, "the device's metadata is published again");
-            Some(device)
-        }));
-        let written: BTreeMap<_, _> = fleets.iter().map(|record| (&record.fleet, record.sequence)).collect();
-        for row in rollouts.into_iter().filter(|row| written.get(&row.fleet) != Some(&row.sequence)) {
-            world.rewrite_record(row, now);
-        }
-
-        world.take_decommissioned(decommissioned);
+        let ground = Ground { store: &store, publisher: &publisher, domain: &domain, instance: &instance };
+        let mut world = begin(&ground, repository, timing).await?;
         let admitted = world.admissions();
         let (admissions, admissions_seen) = watch::channel(admitted);
         publisher.void_within(config.introduction().commit).await?;
@@ -192,6 +170,7 @@ impl Reconciler {
         let settings = Settings {
             listen,
             advertise: Advertise { devices, updates },
+            page_name: config.page_name()?,
             domain: domain.clone(),
             renew_grace: config.renew_grace,
             settle: SETTLE,
@@ -261,7 +240,7 @@ impl Reconciler {
                     shown.show(&self.world, &self.outlets);
                     continue;
                 }
-                _ = renewal.tick() => self.renew().await,
+                _ = renewal.tick() => renew(&mut self.world, &self.outlets, Timestamp::now()).await,
             }
             self.take_waiting(&mut inbox);
             failed = match tick(&mut self.world, &self.outlets, &mut inbox, Timestamp::now()).await {
@@ -303,27 +282,6 @@ impl Reconciler {
         }
         if let Ok(outcome) = self.inputs.fetched.try_recv() {
             inbox.fetched = Some(outcome);
-        }
-    }
-
-    async fn renew(&mut self) {
-        let now = Timestamp::now();
-        let mut due = self.outlets.publisher.renew_due(now);
-        // What is to be published anew is not renewed as it was, and nothing is for a device that is waited for.
-        due.retain(|device| self.world.may_renew(device));
-        // A fleet that was published at once expires at once; there are days left for all of it.
-        due.truncate(SLICE);
-        match self.outlets.publisher.renew(due, now).await {
-            Ok(renewed) => {
-                let damaged: Vec<_> = renewed.damaged.into_iter().map(|(device, _)| device).collect();
-                let failed = renewed.published.failed.into_iter().map(|(device, error)| {
-                    tracing::warn!(%device, %error, "the device's metadata is published again");
-                    device
-                });
-                self.world.republish(damaged.into_iter().chain(failed));
-                self.world.renewed(renewed.published.versions);
-            }
-            Err(error) => tracing::error!(%error, "expiring metadata could not be renewed; it is tried again"),
         }
     }
 }

@@ -481,6 +481,32 @@ pub struct RequestView {
     pub last_asked: Timestamp,
 }
 
+/// Something that happened: a line of the event log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventView {
+    /// Its number, which rises.
+    pub id: i64,
+    /// When, by the reconciler's clock.
+    pub at: Timestamp,
+    /// What kind of thing: a word such as `offered` or `restored`.
+    pub kind: String,
+    /// The device it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceName>,
+    /// The fleet it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetName>,
+    /// The stable code, where a person can act on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What happened.
+    pub message: String,
+}
+
+/// Events that are answered where nobody says how many, and at most.
+pub const EVENTS: (u32, u32) = (100, 1_000);
+
 /// A manifest that does not parse, or does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bellwether_schemas::Sha256Digest;
 use bellwether_schemas::api::{Summary, Updated};
+use bellwether_schemas::report::Health;
 use bellwether_tests::https::{answer, client};
 use bellwether_tests::site::{FLEET, token, token_hash};
 use bellwether_tests::{Device, Site, SiteBuilder};
@@ -213,6 +214,37 @@ fn clock(shows: &str) -> Option<[String; 3]> {
     }
     // Waiting is by the monotonic clock, which nobody can set wrong.
     Some([format!("LD_PRELOAD={}", library?), format!("FAKETIME={shows}"), "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned()])
+}
+
+#[test]
+fn six_days_without_the_server_are_survived_by_agents_that_start_again() {
+    let clocks = ["+2d", "+4d", "+6d"].map(clock);
+    let [Some(_), Some(_), Some(last)] = &clocks else { return };
+    let mut site = SiteBuilder::new(PART, 2).fleet(FLEET).start();
+    site.wait_up_to_date(&site.introduction);
+    site.kill_reconciler();
+    for clock in clocks.iter().flatten() {
+        for name in ["edge-1", "edge-2"] {
+            let device = site.device_mut(name);
+            device.kill();
+            std::fs::remove_file(device.state().join("status.json")).expect("the agent wrote it");
+            device.start_under(&["/usr/bin/env", &clock[0], &clock[1], &clock[2]]);
+        }
+        for name in ["edge-1", "edge-2"] {
+            let status = site.wait("what runs is looked at, and well", || {
+                site.device(name).state_of_agent().filter(|status| status.health == Health::Healthy)
+            });
+            assert!(status.running.is_some() && !status.connected && status.failure.is_none(), "{status:?}");
+            assert_eq!(site.device(name).read(MESSAGE), Some(format!("message 1 for {name}\n")));
+        }
+    }
+    site.start_reconciler_under(&["/usr/bin/env", &last[0], &last[1], &last[2]]);
+    for name in ["edge-1", "edge-2"] {
+        site.wait_summary(name, Summary::Online);
+    }
+    site.engineer.replace("fleets/edge.yaml", "message 1", "message 2");
+    let second = site.land("Say message 2");
+    site.wait_up_to_date(&second);
 }
 
 #[test]

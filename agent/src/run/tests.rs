@@ -66,9 +66,9 @@ async fn intervals_and_head_records_have_bounds() {
     for other in [signer.sign(&head_record(1, 4)), vec![b' '; MAX_HEAD + 1], b"{}".to_vec()] {
         rig.told(Directive::Head { record: other });
     }
-    assert_eq!(rig.agent.presented().head, record, "the newest that counts, as it came");
+    assert_eq!(presented(&rig.agent.state).head, record, "the newest that counts, as it came");
     std::fs::write(rig.state("head.json"), vec![b' '; MAX_HEAD + 1]).expect("written");
-    assert!(rig.agent.presented().head.is_empty(), "what a report cannot carry is not presented");
+    assert!(presented(&rig.agent.state).head.is_empty(), "what a report cannot carry is not presented");
 }
 
 #[tokio::test]
@@ -86,9 +86,9 @@ async fn a_damaged_cache_keeps_nobody_from_being_heard() {
     let rig = rig();
     let held = Metadata { timestamp: "t".into(), snapshot: "s".into(), targets: "r".into() };
     rig.agent.state.store_metadata(&held).expect("stored");
-    assert_eq!(rig.agent.presented().targets, b"r");
+    assert_eq!(presented(&rig.agent.state).targets, b"r");
     std::fs::write(rig.state("metadata.json"), "{\"timest").expect("written");
-    assert_eq!(rig.agent.presented(), Presented::default());
+    assert_eq!(presented(&rig.agent.state), Presented::default());
 }
 
 #[tokio::test]
@@ -142,12 +142,12 @@ async fn a_record_that_a_newer_root_answers_for_is_kept_after_the_pull_that_brin
     let rotated = Signer::new();
     let record = rotated.sign(&head_record(1, 5));
     rig.told(Directive::Head { record: record.clone() });
-    assert!(rig.agent.presented().head.is_empty());
+    assert!(presented(&rig.agent.state).head.is_empty());
     rig.agent.state.store_trust(&rotated.trust).expect("stored");
     rig.agent
         .worked(Event::Pulled(Ok(bellwether_agent_core::Pulled { offer: None, decommission: false })))
         .expect("handled");
-    assert_eq!(rig.agent.presented().head, record);
+    assert_eq!(presented(&rig.agent.state).head, record);
 }
 
 #[test]

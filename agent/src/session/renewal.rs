@@ -112,9 +112,14 @@ async fn renew(state: &StateDir, identity: &Identity, server: &mut Server) -> Re
     let answer = timeout(PATIENCE, call).await.map_err(|_| slow(&server.address))?;
     let RenewResponse { certificate, authorities } = answer.map_err(|status| server.refused(&status))?.into_inner();
     let ca = next_ca(identity, authorities, server);
-    let renewed = Identity { key: request.key, certificate, ca, ..identity.clone() };
-    tls::client(&renewed.ca, Some(&renewed), None).map_err(|e| failed(crate::cli::chain(&e)))?;
-    state.store_identity(&renewed).map_err(|e| failed(crate::cli::chain(&e)))?;
+    take(state, &Identity { key: request.key, certificate, ca, ..identity.clone() })
+}
+
+/// Keeps a renewed identity, if TLS can be spoken with it.
+pub(crate) fn take(state: &StateDir, renewed: &Identity) -> Result<(), Problem> {
+    let failed = |why: String| Problem::transient(codes::TLS_FAILED, format!("renewing the certificate: {why}"));
+    tls::client(&renewed.ca, Some(renewed), None).map_err(|e| failed(crate::cli::chain(&e)))?;
+    state.store_identity(renewed).map_err(|e| failed(crate::cli::chain(&e)))?;
     tracing::info!("the certificate was renewed");
     Ok(())
 }

@@ -85,6 +85,12 @@ fn selectors_are_for_devices_and_read_before_anybody_is_asked() {
     let get = |arguments: &[&str]| sandbox.bellwether_in(sandbox.dir.path(), &[&["get"], arguments, &nowhere].concat());
     let ran = get(&["fleets", "--selector", "site=kiel"]);
     assert!(ran.code == Some(2) && ran.err.contains("BW-0720"), "{}", ran.err);
+    let ran = get(&["devices", "--limit", "5"]);
+    assert!(ran.code == Some(2) && ran.err.contains("BW-0720") && ran.err.contains("choose events"), "{}", ran.err);
+    let ran = get(&["events", "--limit", "0"]);
+    assert!(ran.code == Some(2) && ran.err.contains("BW-0720"), "{}", ran.err);
+    let ran = get(&["events", "--device", "edge-1", "--limit", "5"]);
+    assert!(ran.code == Some(2) && ran.err.contains("BW-0735"), "{}", ran.err);
     let ran = get(&["devices", "--field-selector", "status.summary.status=Paused"]);
     assert!(ran.code == Some(2) && ran.err.contains("BW-0740") && ran.err.contains("ConflictPaused"), "{}", ran.err);
     let ran = get(&["devices", "--selector", ""]);

@@ -4,8 +4,9 @@
 //!
 //! In: what a caller's certificate says, the newest one that was used, the time. Out: decisions.
 
-use bellwether_schemas::Sha256Digest;
+use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::lives::{DEVICE_CERTIFICATE, is_renewal_due};
+use bellwether_schemas::{Sha256Digest, codes};
 use jiff::{SignedDuration, Timestamp};
 
 /// A certificate, as far as it matters which of two was issued later; greater is later.
@@ -91,6 +92,20 @@ pub enum Standing {
     DoesNotSay,
     /// It has not called since such things are recorded.
     Unseen,
+    /// No accepted landing lists its entry, so it may not renew; once one does, it may.
+    Unlisted,
+    /// It is revoked or decommissioned: no certificate of it counts, whichever authority issued it.
+    Gone,
+}
+
+impl Standing {
+    /// Whether the end of the old authority would shut out a device that counts.
+    pub const fn needs_old(self) -> bool {
+        match self {
+            Self::Ready | Self::Gone => false,
+            Self::BearsOld | Self::TrustsOld | Self::DoesNotSay | Self::Unseen | Self::Unlisted => true,
+        }
+    }
 }
 
 impl std::fmt::Display for Standing {
@@ -101,13 +116,31 @@ impl std::fmt::Display for Standing {
             Self::TrustsOld => "has not taken the new one over yet",
             Self::DoesNotSay => "its agent is too old to say what it trusts",
             Self::Unseen => "not heard of yet",
+            Self::Unlisted => "no accepted landing lists its entry, so it cannot renew",
+            Self::Gone => "revoked or decommissioned",
         })
     }
 }
 
 /// Judges what is recorded of a device: whether the issuing authority issued its newest certificate, and which authorities it
-/// says it trusts.
-pub fn standing(held: Option<(bool, Option<&[Sha256Digest]>)>, issuing: &Sha256Digest) -> Standing {
+/// says it trusts. `paused` is why it is out of every rollout, where it is.
+pub fn standing(
+    paused: Option<&WaitingOn>,
+    held: Option<(bool, Option<&[Sha256Digest]>)>,
+    issuing: &Sha256Digest,
+) -> Standing {
+    let is_unlisted = |code: &str| code == codes::ENTRY_UNLISTED.as_str();
+    match paused {
+        Some(WaitingOn::Revoked { .. } | WaitingOn::Decommissioned { .. }) => Standing::Gone,
+        Some(WaitingOn::Paused { code, .. }) if is_unlisted(code) => match by_record(held, issuing) {
+            Standing::Ready => Standing::Ready,
+            _ => Standing::Unlisted,
+        },
+        _ => by_record(held, issuing),
+    }
+}
+
+fn by_record(held: Option<(bool, Option<&[Sha256Digest]>)>, issuing: &Sha256Digest) -> Standing {
     match held {
         None => Standing::Unseen,
         Some((false, _)) => Standing::BearsOld,
@@ -119,6 +152,7 @@ pub fn standing(held: Option<(bool, Option<&[Sha256Digest]>)>, issuing: &Sha256D
 
 #[cfg(test)]
 mod tests {
+    use bellwether_schemas::Code;
     use proptest::prelude::*;
 
     use super::*;
@@ -197,8 +231,30 @@ mod tests {
             (Some((true, Some(&both[..1]))), Standing::TrustsOld),
             (Some((true, Some(&both[..]))), Standing::Ready),
         ] {
-            assert_eq!(standing(held, &new), expected);
+            assert_eq!(standing(None, held, &new), expected);
+            assert_eq!(standing(Some(&WaitingOn::AwaitingReconnect), held, &new), expected);
+            assert_eq!(standing(Some(&WaitingOn::Decommissioning), held, &new), expected, "it has to be told first");
+            assert_eq!(expected.needs_old(), expected != Standing::Ready);
         }
+    }
+
+    #[test]
+    fn the_certificates_of_a_device_that_is_gone_do_not_matter_and_those_of_one_that_may_come_back_do() {
+        let new = Sha256Digest::of(b"new");
+        let (ready, old) = (Some((true, Some(std::slice::from_ref(&new)))), Some((false, None)));
+        let revoked = WaitingOn::Revoked { code: codes::DEVICE_REVOKED.to_string(), why: String::new() };
+        for gone in [revoked, WaitingOn::Decommissioned { at: at(0) }] {
+            for held in [None, old, ready] {
+                assert_eq!(standing(Some(&gone), held, &new), Standing::Gone);
+            }
+        }
+        let paused = |code: Code| WaitingOn::Paused { code: code.to_string(), why: String::new(), commit: None };
+        let unlisted = paused(codes::ENTRY_UNLISTED);
+        assert_eq!(standing(Some(&unlisted), old, &new), Standing::Unlisted);
+        assert_eq!(standing(Some(&unlisted), None, &new), Standing::Unlisted);
+        assert_eq!(standing(Some(&unlisted), ready, &new), Standing::Ready);
+        assert_eq!(standing(Some(&paused(codes::VERSION_MISSING)), old, &new), Standing::BearsOld);
+        assert!(Standing::Unlisted.needs_old() && !Standing::Gone.needs_old());
     }
 
     #[test]

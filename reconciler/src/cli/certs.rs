@@ -1,9 +1,11 @@
 //! `bellwether-reconciler certs`: the certificate authority and the listeners' certificate.
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use bellwether_core::admission::{Domain, Identity};
 use bellwether_core::certificates::{Standing, standing};
 use bellwether_schemas::lives::is_renewal_due;
 use bellwether_schemas::{Code, DeviceName, codes};
@@ -15,7 +17,7 @@ use crate::config::{CONFIG_FILE, Config};
 use crate::keys::newest;
 use crate::pki::{Authority, ServerName, begin_rotation, finish_rotation, renew_server};
 use crate::run::RunError;
-use crate::store::Store;
+use crate::store::{DeviceRow, Store};
 
 /// Devices that are named in a message.
 const NAMED: usize = 20;
@@ -149,6 +151,7 @@ impl Certs {
 /// The devices that still need the old authority, and why.
 struct Needed {
     devices: Vec<(DeviceName, Standing)>,
+    /// Those that are revoked or decommissioned are not counted.
     all: usize,
 }
 
@@ -156,26 +159,26 @@ impl Needed {
     async fn load(config: &Config) -> anyhow::Result<Self> {
         let authority = Authority::load(&config.ca).map_err(RunError::from)?;
         let issuing = authority.issuing();
-        let domain = config.domain.parse().map_err(|_| RunError::Domain(config.domain.clone()))?;
+        let domain: Domain = config.domain.parse().map_err(|_| RunError::Domain(config.domain.clone()))?;
         let store = Store::open(&config.state).await.map_err(RunError::from)?;
         let read = async {
             Ok::<_, crate::store::StoreError>((store.load_all().await?.devices, store.certificates(&domain).await?))
         };
         let (devices, certificates) = read.await.map_err(RunError::from).context("devices cannot be read")?;
         store.close().await;
-        let all = devices.len();
-        let devices = devices
-            .into_iter()
-            .filter_map(|device| {
-                let row = certificates.iter().find(|row| {
-                    let it = &row.identity;
-                    (&it.device, &it.enrollment, &it.entry) == (&device.name, &device.enrollment, &device.entry)
-                });
-                let held = row.map(|row| (row.issuer == issuing.name, row.authorities.as_deref()));
-                let standing = standing(held, &issuing.fingerprint);
-                (standing != Standing::Ready).then_some((device.name, standing))
-            })
-            .collect();
+        let by_identity: HashMap<_, _> = certificates.iter().map(|row| (&row.identity, row)).collect();
+        let (mut needed, mut all) = (Vec::new(), 0);
+        for DeviceRow { name: device, enrollment, entry, paused, .. } in devices {
+            let identity = Identity { domain: domain.clone(), enrollment, entry, device };
+            let held = by_identity.get(&identity);
+            let held = held.map(|row| (row.issuer == issuing.name, row.authorities.as_deref()));
+            let standing = standing(paused.as_ref(), held, &issuing.fingerprint);
+            all += usize::from(standing != Standing::Gone);
+            if standing.needs_old() {
+                needed.push((identity.device, standing));
+            }
+        }
+        let devices = needed;
         Ok(Self { devices, all })
     }
 
@@ -196,5 +199,54 @@ impl Needed {
             [] => format!("all {} devices know the new authority: bellwether-reconciler certs finish-ca", self.all),
             _ => format!("{} Wait for them; finish-ca ends it.", self.refusal()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_schemas::api::WaitingOn;
+
+    use super::*;
+
+    fn row(name: &str, paused: Option<WaitingOn>) -> DeviceRow {
+        DeviceRow {
+            name: name.parse().expect("a name"),
+            enrollment: "lab".parse().expect("a name"),
+            entry: "t1".parse().expect("an id"),
+            enrolled_at: Timestamp::UNIX_EPOCH,
+            reported: None,
+            last_seen: None,
+            last_progress: None,
+            offer: None,
+            paused,
+            awaiting_reconnect: false,
+            metadata_version: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn devices_that_are_gone_for_good_do_not_hold_the_old_authority() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let commit = "9f3c2ab000000000000000000000000000000001";
+        let text = format!("repository: /x\nintroduction: {{commit: {commit}, policySha256: {}}}\n", "0".repeat(64));
+        let file = dir.path().join(CONFIG_FILE);
+        std::fs::write(&file, text).expect("written");
+        let config = Config::load(&file).expect("a configuration");
+        let names = ["localhost".parse().expect("a name")];
+        Authority::init(&config.ca, &names, Timestamp::now()).expect("made");
+        begin_rotation(&config.ca, Timestamp::now()).expect("begun");
+        let store = Store::open(&config.state).await.expect("a database");
+        let revoked = WaitingOn::Revoked { code: codes::DEVICE_REVOKED.to_string(), why: "revoked".to_owned() };
+        let gone = WaitingOn::Decommissioned { at: Timestamp::UNIX_EPOCH };
+        let mut rows = vec![row("gone", Some(gone)), row("off", None), row("stolen", Some(revoked.clone()))];
+        store.save_devices(&rows).await.expect("stored");
+
+        let needed = Needed::load(&config).await.expect("read");
+        let said = needed.refusal().to_string();
+        assert_eq!(said, "1 of 1 devices still need the old authority: off (not heard of yet)");
+        rows[1].paused = Some(revoked);
+        store.save_devices(&rows).await.expect("stored");
+        let needed = Needed::load(&config).await.expect("read");
+        assert!(needed.devices.is_empty() && needed.sentence().starts_with("all 0 devices"), "{}", needed.sentence());
     }
 }

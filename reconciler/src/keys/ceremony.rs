@@ -4,13 +4,13 @@
 //! Putting it in force can be asked for again after a crash, and overwrites nothing that it has not kept.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::num::NonZeroU64;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use tough::schema::Root;
+use tough::schema::{RoleType, Root};
 
 use super::draft::{Change, Draft, DraftError, RootKey, Signatures, shown};
 use super::{
@@ -218,15 +218,19 @@ fn stage_online_keys(dir: &Path, online_dir: &Path, draft: &Draft) -> Result<(),
     Ok(())
 }
 
-/// New online keys that wait take their place.
+/// New online keys that wait and that the newest root lists take their place. Others are of a draft that was never put in
+/// force, and are removed; that draft has them still.
 fn take_online_keys(online_dir: &Path) -> Result<(), KeyError> {
-    for file in ONLINE {
+    let root = newest(online_dir)?;
+    for (file, role) in ONLINE.iter().zip([RoleType::Targets, RoleType::Snapshot, RoleType::Timestamp]) {
         let (waiting, place) = (online_dir.join(format!("{file}.next")), online_dir.join(file));
-        match std::fs::rename(&waiting, &place) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(source) => return Err(KeyError::File { path: place, doing: "written", source }),
-            Ok(()) => {}
+        if !waiting.exists() {
+            continue;
         }
+        let new = SigningKey::load(&waiting)?;
+        let is_listed = root.roles.get(&role).is_some_and(|keys| keys.keyids.contains(new.id()));
+        let done = if is_listed { std::fs::rename(&waiting, &place) } else { std::fs::remove_file(&waiting) };
+        done.map_err(|source| KeyError::File { path: waiting, doing: "written", source })?;
     }
     sync(online_dir)
 }
@@ -440,5 +444,31 @@ mod tests {
         assert_eq!(site.ids(), before);
         site.finish("draft").expect("finished");
         assert_eq!(site.ids(), after);
+    }
+
+    #[test]
+    fn new_online_keys_of_a_draft_that_was_given_up_are_not_taken() {
+        let site = Ceremony::new();
+        let (before, online) = (site.ids(), site.path("online"));
+        let first = site.begin("first", &Change::default(), true).expect("drafted");
+        let second =
+            site.begin("second", &Change { threshold: Some(ONE), ..Change::default() }, false).expect("drafted");
+        for (draft, name) in [(&first, "ada"), (&first, "bob"), (&second, "ada"), (&second, "bob")] {
+            sign_draft(draft, &site.path(name)).expect("signed");
+        }
+        // The first one breaks off before its root is there.
+        let draft = read_draft(&first).expect("a draft");
+        stage_online_keys(&site.path("first"), &online, &draft).expect("staged");
+        let waiting = ONLINE.map(|file| online.join(format!("{file}.next")));
+        assert!(waiting.iter().all(|path| path.exists()) && !online.join("2.root.json").exists());
+
+        site.finish("second").expect("in force");
+        assert_eq!(site.ids(), before, "the newest root lists these");
+        assert!(!waiting.iter().any(|path| path.exists()), "nothing waits for a later ceremony");
+        let root = newest(&online).expect("a chain");
+        for (role, key) in OnlineKeys::load(&online).expect("keys").roles() {
+            assert_eq!(root.roles[&role].keyids, [key.id().clone()]);
+        }
+        assert!(matches!(site.finish("first"), Err(KeyError::Draft { why: DraftError::NotNext { .. }, .. })));
     }
 }

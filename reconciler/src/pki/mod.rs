@@ -35,7 +35,7 @@ pub use error::AuthorityError;
 pub(crate) use peer::not_after;
 pub use peer::{Peer, PeerError};
 pub use request::{RequestError, RequestedKey};
-pub use watch::{AuthorityWatch, watch_authority};
+pub use watch::{AuthorityWatch, renew_if_due, watch_authority};
 
 use peer::Fields;
 

@@ -97,8 +97,9 @@ async fn next(hangup: &mut Option<tokio::signal::unix::Signal>) -> Option<()> {
     }
 }
 
-/// A certificate that cannot be renewed now may be later: that it could not is said, and ends nothing.
-fn renew_if_due(dir: &Path, authority: &Authority, now: Timestamp) {
+/// Renews the server's certificate if that is due. One that cannot be renewed now may be later: that it could not is said,
+/// and ends nothing.
+pub fn renew_if_due(dir: &Path, authority: &Authority, now: Timestamp) {
     if !authority.is_server_due(now) {
         return;
     }

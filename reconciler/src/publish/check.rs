@@ -82,6 +82,18 @@ pub(super) struct Repository {
     pub(super) is_current: bool,
 }
 
+impl Repository {
+    /// Whether it says what was decided, at no lower version than it had, by keys that count.
+    pub(super) fn is_as_decided(&self, expected: &Expected) -> Result<(), Damage> {
+        let outdated = self.unsigned.binding != expected.binding || self.version.get() < expected.floor;
+        match (outdated, self.is_current) {
+            (true, _) => Err(Damage::Outdated),
+            (false, false) => Err(Damage::OldKeys),
+            (false, true) => Ok(()),
+        }
+    }
+}
+
 impl Publisher {
     /// Reads back what each device finds, in order. Removes old files.
     ///
@@ -118,12 +130,7 @@ impl Inner {
         let before = self.remove_old(device, found.version).await;
         let renew_at = timestamp_due(found.expires);
         self.newest().insert(device.clone(), Newest { version: found.version, before, renew_at });
-        let outdated = found.unsigned.binding != expected.binding || found.version.get() < expected.floor;
-        match (outdated, found.is_current) {
-            (true, _) => Err(Damage::Outdated),
-            (false, false) => Err(Damage::OldKeys),
-            (false, true) => Ok(()),
-        }
+        found.is_as_decided(expected)
     }
 
     /// Reads the metadata of a device, from the timestamp on, as a client would.

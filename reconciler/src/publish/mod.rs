@@ -298,21 +298,22 @@ impl Publisher {
         due
     }
 
-    /// Signs the metadata of devices again as it is; returns their new versions, and those that must be published anew.
+    /// Signs the metadata of devices again, if it is as decided: what somebody put there is not signed. Returns their new
+    /// versions, and those that must be published anew.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn renew(&self, devices: Vec<DeviceName>, now: Timestamp) -> Result<Renewed, PublishError> {
+    pub async fn renew(&self, devices: Vec<Expected>, now: Timestamp) -> Result<Renewed, PublishError> {
         let inner = self.inner.clone();
-        let read = in_parallel(devices, move |device: DeviceName| {
+        let read = in_parallel(devices, move |expected: Expected| {
             let inner = inner.clone();
-            async move { (inner.read_repository(&device).await, device) }
+            async move { (inner.read_repository(&expected.binding.device).await, expected) }
         });
         let (mut unsigned, mut damaged) = (Vec::new(), Vec::new());
-        for (found, device) in read.await? {
-            match found {
-                Ok(found) => unsigned.push(found.unsigned),
-                Err(damage) => damaged.push((device, damage)),
+        for (found, expected) in read.await? {
+            match found.and_then(|found| found.is_as_decided(&expected).map(|()| found.unsigned)) {
+                Ok(as_decided) => unsigned.push(as_decided),
+                Err(damage) => damaged.push((expected.binding.device, damage)),
             }
         }
         Ok(Renewed { published: self.inner.publish_unsigned(unsigned, now).await?, damaged })

@@ -233,7 +233,7 @@ async fn a_device_that_cannot_be_read_is_published_again_and_keeps_no_other_from
     let expected = ["good", "bad"].map(|device| Expected { binding: binding(device, 1, SPEC), floor: version });
     let found = damaged(restarted.check(expected.to_vec()).await.expect("checked"));
     assert_eq!(found.iter().map(|(device, _)| device.as_str()).collect::<Vec<_>>(), ["bad"]);
-    let renewed = restarted.renew(vec![name("bad"), name("good")], now).await.expect("renewed");
+    let renewed = restarted.renew(expected.to_vec(), now).await.expect("renewed");
     assert_eq!((renewed.damaged.len(), renewed.published.versions.len()), (1, 1), "{renewed:?}");
 }
 
@@ -307,11 +307,17 @@ async fn numbers_that_a_crash_used_up_are_never_used_again() {
 async fn metadata_is_renewed_before_half_of_its_life() {
     let site = Installation::new().await;
     let now = Timestamp::now();
-    let _ = site.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published");
-    let later = now + SignedDuration::from_hours(73);
+    let done = site.publisher.publish(vec![offered("edge-1", 1, Vec::new(), 0)], now).await.expect("published");
+    let (version, later) = (done.versions[0].1, now + SignedDuration::from_hours(73));
     assert_eq!(site.publisher.renew_due(now + SignedDuration::from_hours(71)), []);
     assert_eq!(site.publisher.renew_due(later), [name("edge-1")]);
-    let renewed = site.publisher.renew(vec![name("edge-1")], later).await.expect("renewed");
+    let expected = |landing, floor| vec![Expected { binding: binding("edge-1", landing, SPEC), floor }];
+    // What somebody put there is not signed, nor what the store had before.
+    for put_there in [expected(2, 0), expected(1, version + 1)] {
+        let renewed = site.publisher.renew(put_there, later).await.expect("renewed");
+        assert_eq!((renewed.published.versions.len(), renewed.damaged), (0, vec![(name("edge-1"), Damage::Outdated)]));
+    }
+    let renewed = site.publisher.renew(expected(1, version), later).await.expect("renewed");
     assert_eq!((renewed.published.versions.len(), renewed.damaged), (1, Vec::new()));
     assert_eq!(site.publisher.renew_due(later), []);
     let late = now + SignedDuration::from_hours(24 * 9);

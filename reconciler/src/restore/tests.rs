@@ -244,15 +244,15 @@ async fn a_device_that_has_removed_everything_is_gone_also_after_either_was_lost
     site.installed.publisher.store_decommissioned(&record).await.expect("stored");
     site.lose_database().await;
     let Start { loaded, decommissioned, .. } = site.start().await;
-    assert_eq!(decommissioned, [record.clone()]);
+    assert_eq!(decommissioned, std::slice::from_ref(&record));
     let mut row = loaded.devices[0].clone();
     row.paused = Some(WaitingOn::Decommissioned { at: record.at });
     site.save(PlanChange { devices: vec![row], ..PlanChange::default() }).await;
 
     // The store is set back, beside the same database; then the database too, to a time after that.
     site.installed.publisher.forget_decommissioned(&record.device).await.expect("removed");
-    assert_eq!(site.start().await.decommissioned, [record.clone()]);
-    assert_eq!(site.installed.publisher.decommissioned().await.expect("read"), [record.clone()]);
+    assert_eq!(site.start().await.decommissioned, std::slice::from_ref(&record));
+    assert_eq!(site.installed.publisher.decommissioned().await.expect("read"), std::slice::from_ref(&record));
     let copy = site.back_up("copy").await;
     site.installed.publisher.forget_decommissioned(&record.device).await.expect("removed");
     site.lose_database().await;
@@ -301,6 +301,10 @@ async fn a_database_that_was_set_back_is_told_from_a_crash() {
     let started = save(signed(4), version - 1, 7).await;
     assert_eq!(names(&started.loaded.devices, true), ["edge-1", "edge-2"], "whoever else was set back with it");
     assert_eq!(started.loaded.devices[0].offer.as_ref().map(|offer| offer.signed.clone()), Some(signed(5)));
+    // So is by which entry it came in.
+    let before = DeviceRow { entry: "earlier".parse().expect("an id"), ..row("edge-1", Some(signed(4)), version - 1) };
+    site.save(PlanChange { devices: vec![before], ..PlanChange::default() }).await;
+    assert_eq!(site.start().await.loaded.devices[0].entry.as_str(), "edge-1");
     // So is the record of a rollout.
     let started = save(signed(5), version, 6).await;
     assert_eq!(names(&started.loaded.devices, true), ["edge-1", "edge-2"]);

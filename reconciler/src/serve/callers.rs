@@ -37,6 +37,10 @@ pub(super) struct CallerCheck {
 impl CallerCheck {
     /// Judges a caller. As long as no history is accepted, whoever has a certificate may report.
     pub(super) async fn admit(&self, caller: &Caller) -> Result<(Identity, May), Problem> {
+        ended_if_for_good(caller, self.judge_call(caller).await)
+    }
+
+    async fn judge_call(&self, caller: &Caller) -> Result<(Identity, May), Problem> {
         let peer = caller.peer(Timestamp::now())?;
         of_trusted(peer, &self.authority.borrow())?;
         let may = judge(&peer.identity, self.admissions.borrow().as_deref())?;
@@ -46,6 +50,10 @@ impl CallerCheck {
 
     /// Judges a caller that asks for a new certificate: its own may have expired, for no longer than the grace.
     pub(super) async fn admit_renewal<'c>(&self, caller: &'c Caller) -> Result<&'c Peer, Problem> {
+        ended_if_for_good(caller, self.judge_renewal(caller).await)
+    }
+
+    async fn judge_renewal<'c>(&self, caller: &'c Caller) -> Result<&'c Peer, Problem> {
         let (peer, now) = (caller.bearer()?, Timestamp::now());
         of_trusted(peer, &self.authority.borrow())?;
         let Identity { device, entry, enrollment, .. } = &peer.identity;
@@ -80,7 +88,7 @@ impl CallerCheck {
                 of_trusted(peer, &authority.borrow_and_update())?;
                 judge(&peer.identity, admissions.borrow_and_update().as_deref())
             });
-            if let Err(problem) = judged {
+            if let Err(problem) = ended_if_for_good(caller, judged) {
                 return problem;
             }
             let changed = tokio::select! {
@@ -111,6 +119,18 @@ impl CallerCheck {
             }
         }
     }
+}
+
+/// Ends the connection of a caller that was refused for good: whoever bears a certificate that does not count any more holds
+/// nothing here. One that has expired may yet be renewed, and an entry that is not listed yet be listed.
+fn ended_if_for_good<T>(caller: &Caller, judged: Result<T, Problem>) -> Result<T, Problem> {
+    if let Err(problem) = &judged {
+        let is_forbidden = problem.class == Class::Forbidden && problem.code != codes::ENTRY_UNLISTED;
+        if is_forbidden || problem.code == codes::RENEWAL_TOO_LATE {
+            caller.end();
+        }
+    }
+    judged
 }
 
 /// Whether the authority that issued the certificate is trusted still. TLS looked when the connection was made, which may be

@@ -5,8 +5,8 @@
 //! token spent; a repeat by the same key gets the certificate that was issued.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, PoisonError};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -23,19 +23,19 @@ use jiff::Timestamp;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 use tokio::sync::{Mutex, mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::Advertise;
 use super::installer::SCRIPT_PATH;
-use super::listen::Origin;
 use super::problem::{Class, Problem};
-use super::rate::{Network, Rates};
 use super::requests::Requests;
 use super::spent::{Spend, SpentTokens, Use};
 use super::used::UsedCertificates;
 use super::views::Views;
 use super::webhook::WEBHOOK_PATH;
 use crate::pki::{AuthorityWatch, Peer, RequestedKey};
+use limits::origin;
+pub(super) use limits::{Limits, within_limits};
 
 /// Bytes of a request that are read.
 const MAX_BODY: usize = 64 * 1024;
@@ -49,11 +49,6 @@ pub(super) const ACCEPT_TIME: Duration = Duration::from_secs(10);
 const FACTS: (usize, usize) = (32, 256);
 /// Locks that keep two requests with one token, or one key, apart.
 const LOCKS: usize = 64;
-/// Requests of one address, and of all: a burst, and the time after which one more is taken. A thousand devices behind one
-/// address may enroll at once; and as many as may wait for approval there ask less often than that.
-const OF_ONE: (u32, Duration) = (1_024, Duration::from_millis(50));
-const OF_ALL: (u32, Duration) = (4_096, Duration::from_millis(5));
-
 /// A device that enrolled, for the loop to register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Enrolled {
@@ -77,33 +72,11 @@ pub(super) struct Enroll {
     pub(super) enrolled: mpsc::Sender<Enrolled>,
     pub(super) locks: Vec<Mutex<()>>,
     pub(super) requests: Arc<Requests>,
-    pub(super) limits: Limits,
 }
 
 impl Enroll {
     pub(super) fn locks() -> Vec<Mutex<()>> {
         (0..LOCKS).map(|_| Mutex::new(())).collect()
-    }
-}
-
-/// How much the world may ask for.
-#[derive(Debug)]
-pub(super) struct Limits(std::sync::Mutex<(Rates<Network>, Rates<()>)>);
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self(std::sync::Mutex::new((Rates::new(OF_ONE.0, OF_ONE.1), Rates::new(OF_ALL.0, OF_ALL.1))))
-    }
-}
-
-impl Limits {
-    /// Takes one request of an address, or says how long it must wait. What one address has too much of is not taken from
-    /// all others.
-    pub(super) fn take(&self, network: Network, now: Instant) -> Result<(), Duration> {
-        let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (of_one, of_all) = &mut *rates;
-        of_one.take(&network, now)?;
-        of_all.take(&(), now)
     }
 }
 
@@ -145,13 +118,7 @@ async fn other_method() -> Response {
 }
 
 async fn answer(State(enroll): State<Arc<Enroll>>, request: Request) -> Result<Json<EnrollResponse>, Problem> {
-    let from = request.extensions().get().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Origin(address)| *address);
-    // Before anything is read: whoever floods the listener gets no work done and no line in the log.
-    enroll.limits.take(from.into(), Instant::now()).map_err(|wait| {
-        tracing::debug!(%from, ?wait, "too many enrollment requests");
-        let message = "too many enrollment requests from this address, or from all";
-        Problem::new(Class::TooMany, codes::ENROLL_RATE, message).after(wait)
-    })?;
+    let from = origin(&request);
     let request = read(request.into_body()).await?;
     // A client that hangs up must not stop an enrollment between spending the token and recording the certificate.
     let task = tokio::spawn(async move { enroll.enroll(request, from, Timestamp::now()).await });
@@ -347,4 +314,5 @@ impl Enroll {
     }
 }
 
+mod limits;
 mod without_token;

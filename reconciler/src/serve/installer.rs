@@ -3,6 +3,7 @@
 //! `GET /install.sh`, `GET /agent/<target>/bellwether-agent` and the same with `.sha256`. Anybody may read them: none
 //! holds a secret.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use axum::Router;
@@ -11,19 +12,63 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use bellwether_schemas::codes;
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use tokio::sync::Mutex;
 
 use super::problem::{Class, Problem};
 use crate::installer::Source;
 use crate::installer::agents::{Agent, Agents, PROGRAM};
+use crate::pki::{Authority, AuthorityWatch};
+use crate::publish::Publisher;
 
 /// Where the script is.
 pub(super) const SCRIPT_PATH: &str = "/install.sh";
 
 /// What devices are given before they are enrolled.
 pub(super) struct FirstSteps {
-    pub(super) source: Source,
+    pub(super) scripts: Scripts,
     pub(super) agents: Agents,
+}
+
+/// The script: made when it is asked for first, and again when the authority or the newest root has changed since.
+pub(super) struct Scripts {
+    source: Source,
+    authority: AuthorityWatch,
+    publisher: Publisher,
+    made: Mutex<Option<Made>>,
+}
+
+/// A script, and what it was made for.
+struct Made {
+    authority: Arc<Authority>,
+    root: NonZeroU64,
+    text: Bytes,
+}
+
+impl Scripts {
+    pub(super) fn new(source: Source, authority: AuthorityWatch, publisher: Publisher) -> Self {
+        Self { source, authority, publisher, made: Mutex::default() }
+    }
+
+    async fn text(&self) -> Result<Bytes, Problem> {
+        // Whoever asks while it is being made waits for that one.
+        let mut made = self.made.lock().await;
+        // Asked before the files are read: should these be newer, it is made again.
+        let (authority, root) = (self.authority.borrow().clone(), self.publisher.newest_root().version);
+        if let Some(made) = made.as_ref().filter(|made| Arc::ptr_eq(&made.authority, &authority) && made.root == root) {
+            return Ok(made.text.clone());
+        }
+        let source = self.source.clone();
+        let script = tokio::task::spawn_blocking(move || source.make()).await;
+        let script = script.map_err(|_| Problem::busy("the installer could not be made"))?.map_err(|error| {
+            tracing::error!(code = %error.code(), error = &error as &dyn std::error::Error, "the installer cannot be made");
+            Problem::new(Class::Internal, error.code(), "the installer cannot be made; the reconciler's log says why")
+        })?;
+        let text = Bytes::from(script.text);
+        *made = Some(Made { authority, root, text: text.clone() });
+        Ok(text)
+    }
 }
 
 pub(super) fn router(steps: FirstSteps) -> Router {
@@ -34,16 +79,8 @@ pub(super) fn router(steps: FirstSteps) -> Router {
 }
 
 async fn script(State(steps): State<Arc<FirstSteps>>) -> Result<Response, Problem> {
-    let source = steps.source.clone();
-    // Made anew each time: certificates and roots change while the reconciler runs.
-    let made = tokio::task::spawn_blocking(move || source.make()).await;
-    let made = made.map_err(|_| Problem::busy("the installer could not be made"))?;
-    let script = made.map_err(|error| {
-        tracing::error!(code = %error.code(), error = &error as &dyn std::error::Error, "the installer cannot be made");
-        Problem::new(Class::Internal, error.code(), "the installer cannot be made; the reconciler's log says why")
-    })?;
-    Ok(([(CONTENT_TYPE, "text/x-shellscript; charset=utf-8"), (CACHE_CONTROL, "no-store")], script.text)
-        .into_response())
+    let text = steps.scripts.text().await?;
+    Ok(([(CONTENT_TYPE, "text/x-shellscript; charset=utf-8"), (CACHE_CONTROL, "no-store")], text).into_response())
 }
 
 async fn agent(

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bellwether_schemas::DeviceName;
+use bellwether_schemas::Sha256Digest;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Files that database, store and repository may have open.
 const OWN_FILES: u64 = 256;
 /// Below this many sessions people are told that a limit of the system is in the way.
 const FEW_SESSIONS: usize = 10_000;
-/// Connections that one device may have to one listener: it needs one, and another while a broken one is not noticed yet.
-const PER_DEVICE: usize = 8;
+/// Connections that may be had to one listener with one certificate: its device needs one, and another while a broken one is
+/// not noticed yet.
+const PER_CERTIFICATE: usize = 8;
 
 /// What all clients of a listener may hold.
 #[derive(Debug, Clone, Copy)]
@@ -56,37 +57,51 @@ pub(super) fn tell_of_few_sessions(sessions: usize, files: u64) {
     }
 }
 
-/// The connections of each device to one listener.
+/// The connections to one listener by the key of the certificate that they were opened with. Not by the device's name: of that
+/// there may be other certificates, which were stolen and do not count any more, and their bearers must not fill its places.
 #[derive(Debug, Clone, Default)]
-pub(super) struct PerDevice(Arc<Mutex<HashMap<DeviceName, usize>>>);
+pub(super) struct PerCertificate(Arc<Mutex<HashMap<Sha256Digest, Held>>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    count: usize,
+    turned_away: bool,
+}
 
 /// A connection that counts as long as this lives.
 #[derive(Debug)]
 pub(super) struct Place {
-    all: PerDevice,
-    device: DeviceName,
+    all: PerCertificate,
+    key: Sha256Digest,
 }
 
-impl PerDevice {
-    /// Counts one more connection of a device; `None` when it has as many as it may.
-    pub(super) fn take(&self, device: &DeviceName) -> Option<Place> {
+/// All places of a certificate are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TurnedAway {
+    /// Whether nobody was turned away since the certificate had no connection at all: then it is worth a line.
+    pub(super) is_first: bool,
+}
+
+impl PerCertificate {
+    /// Counts one more connection with the certificate of this key.
+    pub(super) fn take(&self, key: &Sha256Digest) -> Result<Place, TurnedAway> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = all.entry(device.clone()).or_default();
-        if *count >= PER_DEVICE {
-            return None;
+        let held = all.entry(*key).or_default();
+        if held.count >= PER_CERTIFICATE {
+            return Err(TurnedAway { is_first: !std::mem::replace(&mut held.turned_away, true) });
         }
-        *count += 1;
-        Some(Place { all: self.clone(), device: device.clone() })
+        held.count += 1;
+        Ok(Place { all: self.clone(), key: *key })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = all.get_mut(&self.device) {
-            *count -= 1;
-            if *count == 0 {
-                all.remove(&self.device);
+        if let Some(held) = all.get_mut(&self.key) {
+            held.count -= 1;
+            if held.count == 0 {
+                all.remove(&self.key);
             }
         }
     }
@@ -97,14 +112,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_device_takes_no_more_than_its_places_and_gives_them_back() {
-        let all = PerDevice::default();
-        let (one, two): (DeviceName, DeviceName) = ("one".parse().expect("a name"), "two".parse().expect("a name"));
-        let mut places: Vec<_> = (0..PER_DEVICE).map(|_| all.take(&one).expect("a place")).collect();
-        assert!(all.take(&one).is_none());
-        drop(all.take(&two).expect("another device has its own"));
+    fn one_certificate_takes_no_more_than_its_places_and_gives_them_back() {
+        let all = PerCertificate::default();
+        let [one, two] = [b"one", b"two"].map(|key| Sha256Digest::of(key));
+        let mut places: Vec<_> = (0..PER_CERTIFICATE).map(|_| all.take(&one).expect("a place")).collect();
+        let turned_away = [(); 3].map(|()| all.take(&one).expect_err("all are taken").is_first);
+        assert_eq!(turned_away, [true, false, false], "it is told once");
+        drop(all.take(&two).expect("another certificate has its own"));
         places.pop();
-        assert!(all.take(&one).is_some());
+        assert!(all.take(&one).is_ok());
         drop(places);
         assert!(all.0.lock().expect("free").is_empty());
     }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::limits::{Limits, PerDevice};
+use super::limits::{Limits, PerCertificate, TurnedAway};
 use super::problem::{Class, Problem};
 use super::tls::ConfigWatch;
 use crate::pki::{Peer, PeerError};
@@ -78,7 +78,11 @@ pub(crate) struct Service {
 
 /// Who is calling, as an extension of each request on a listener for devices.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller(Arc<Result<Peer, PeerError>>);
+pub(crate) struct Caller {
+    who: Arc<Result<Peer, PeerError>>,
+    /// Cancelled when the connection shall end.
+    end: CancellationToken,
+}
 
 /// The address that a request comes from, as an extension of each.
 #[derive(Debug, Clone, Copy)]
@@ -98,7 +102,12 @@ impl Caller {
     /// The same, though the certificate may have expired: good for nothing but a renewal.
     pub(super) fn bearer(&self) -> Result<&Peer, Problem> {
         let foreign = |error: &PeerError| Problem::new(Class::Forbidden, error.code(), error.to_string());
-        self.0.as_ref().as_ref().map_err(foreign)
+        self.who.as_ref().as_ref().map_err(foreign)
+    }
+
+    /// Ends the connection once what is asked on it was answered: the caller gets nothing more on it.
+    pub(super) fn end(&self) {
+        self.end.cancel();
     }
 }
 
@@ -118,7 +127,7 @@ impl Listener {
     pub(crate) async fn serve(self, service: Service, shutdown: CancellationToken) {
         let service = Arc::new(service);
         let places = Arc::new(Semaphore::new(service.limits.connections));
-        let per_device = PerDevice::default();
+        let per_certificate = PerCertificate::default();
         let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
@@ -126,9 +135,9 @@ impl Listener {
                 accepted = self.accept(&places) => accepted,
             };
             let Some((stream, place)) = accepted else { continue };
-            let (service, per_device, shutdown) = (service.clone(), per_device.clone(), shutdown.clone());
+            let (service, per_certificate, shutdown) = (service.clone(), per_certificate.clone(), shutdown.clone());
             connections.spawn(async move {
-                connect(stream, &service, &per_device, shutdown).await;
+                connect(stream, &service, &per_certificate, shutdown).await;
                 drop(place);
             });
         }
@@ -155,7 +164,7 @@ impl Listener {
     }
 }
 
-async fn connect(stream: TcpStream, service: &Service, per_device: &PerDevice, shutdown: CancellationToken) {
+async fn connect(stream: TcpStream, service: &Service, places: &PerCertificate, shutdown: CancellationToken) {
     // Without it small answers wait for the peer's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     let peer = stream.peer_addr().ok();
@@ -175,15 +184,23 @@ async fn connect(stream: TcpStream, service: &Service, per_device: &PerDevice, s
     let caller = service.devices_of.as_ref().map(|domain| {
         let chain = stream.get_ref().1.peer_certificates();
         let peer = chain.and_then(<[_]>::first).ok_or(PeerError::NoIdentity);
-        Caller(Arc::new(peer.and_then(|certificate| Peer::from_certificate(certificate, domain))))
+        let who = peer.and_then(|certificate| Peer::from_certificate(certificate, domain));
+        Caller { who: Arc::new(who), end: CancellationToken::new() }
     });
-    let device = caller.as_ref().and_then(|caller| caller.0.as_ref().as_ref().ok()).map(|peer| &peer.identity.device);
-    let _place = match device.map(|device| (device, per_device.take(device))) {
-        Some((device, None)) => return tracing::debug!(%device, "the device has as many connections as it may"),
-        Some((_, place)) => place,
+    let bearer = caller.as_ref().and_then(|caller| caller.who.as_ref().as_ref().ok());
+    let _place = match bearer.map(|bearer| (bearer, places.take(&bearer.key))) {
+        Some((bearer, Err(turned_away))) => return say_turned_away(bearer, turned_away, peer),
+        Some((_, Ok(place))) => Some(place),
         None => None,
     };
     drive(stream, service, (caller, peer), shutdown).await;
+}
+
+fn say_turned_away(bearer: &Peer, turned_away: TurnedAway, from: Option<SocketAddr>) {
+    if turned_away.is_first {
+        let (device, key) = (&bearer.identity.device, &bearer.key);
+        tracing::warn!(code = %codes::TOO_MANY_CONNECTIONS, %device, %key, ?from, "a connection is turned away: there are as many with this certificate as there may be");
+    }
 }
 
 /// A client that showed a certificate is worth a line; whatever else knocks at an open port is not.
@@ -216,6 +233,7 @@ async fn drive<S>(
 {
     let origin = peer.map(|peer| Origin(peer.ip()));
     let asked = Arc::new(AtomicBool::new(false));
+    let refused = caller.as_ref().map(|caller| caller.end.clone()).unwrap_or_default();
     let handler = hyper::service::service_fn({
         let (asked, router) = (asked.clone(), service.router.clone());
         move |mut request: http::Request<hyper::body::Incoming>| {
@@ -257,6 +275,7 @@ async fn drive<S>(
                 }
             }
             () = &mut end => break,
+            () = refused.cancelled() => break,
         }
     }
     connection.as_mut().graceful_shutdown();

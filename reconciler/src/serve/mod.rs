@@ -8,10 +8,12 @@ mod callers;
 mod devices;
 mod ends;
 mod enroll;
+mod events;
 mod installer;
 mod limits;
 mod listen;
 mod metrics;
+mod names;
 mod page;
 mod problem;
 mod rate;
@@ -29,6 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::middleware;
 use bellwether_core::admission::{Admissions, Domain, VoidTokens};
 use bellwether_schemas::Seconds;
 use bellwether_schemas::codes::{self, Code};
@@ -41,13 +44,14 @@ pub use devices::Incoming;
 pub use enroll::Enrolled;
 pub use listen::BindError;
 pub use sessions::Sessions;
-pub use tls::TlsError;
+pub use tls::{TlsError, for_devices};
 pub use views::Views;
 
 use self::callers::CallerCheck;
-use self::installer::FirstSteps;
+use self::installer::{FirstSteps, Scripts};
 use self::limits::{Limits, raise_open_files, tell_of_few_sessions};
 use self::listen::{Listener, Service};
+use self::names::PageNames;
 pub(crate) use self::used::SETTLE;
 use self::used::UsedCertificates;
 use crate::installer::Source;
@@ -94,6 +98,8 @@ pub struct Settings {
     pub listen: Listen,
     /// Where devices are told to go.
     pub advertise: Advertise,
+    /// The name by which people reach `page`, if none of the others is it.
+    pub page_name: Option<url::Host>,
     /// The domain in certificates.
     pub domain: Domain,
     /// How long after its end a device's certificate may still be renewed.
@@ -179,7 +185,8 @@ impl ServeError {
 
 /// Opens the four listeners and serves them until `shutdown`. When one cannot be opened, none is served.
 pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationToken) -> Result<Bound, ServeError> {
-    let Settings { listen, advertise, domain, renew_grace, settle, webhook_secret, installer, agents } = settings;
+    let Settings { listen, advertise, page_name, domain, renew_grace, settle, webhook_secret, installer, agents } =
+        settings;
     let files = raise_open_files();
     let sessions = DEVICES.within(files, 12);
     tell_of_few_sessions(sessions.connections, files);
@@ -201,7 +208,11 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         updates: with_port(&advertise.updates, updates.address()),
     };
     let source = Source { address: with_port(&installer.address, enroll.address()), ..installer };
-    let first_steps = installer::router(FirstSteps { source, agents: Agents::new(agents) });
+    let scripts = Scripts::new(source, shared.authority.clone(), shared.publisher.clone());
+    let first_steps = installer::router(FirstSteps { scripts, agents: Agents::new(agents) });
+    let rate = middleware::from_fn_with_state(Arc::new(enroll::Limits::default()), enroll::within_limits);
+    let names = PageNames { authority: shared.authority.clone(), advertised: page_name };
+    let own_name = middleware::from_fn_with_state(Arc::new(names), names::own_name);
     let page_tls = !page.address().ip().is_loopback();
     let calls = Arc::new(webhook::Calls::default());
     let webhook = webhook::Webhook::new(webhook_secret, shared.fetch_now.clone(), calls.clone());
@@ -220,7 +231,8 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
             Service {
                 router: enroll_router(&shared, &domain, advertise, requests.clone(), callers.used.clone())
                     .merge(webhook::router(Arc::new(webhook)))
-                    .merge(first_steps),
+                    .merge(first_steps)
+                    .layer(rate),
                 tls: Some(tls.anyone.clone()),
                 devices_of: None,
                 limits: ENROLL.within(files, 1),
@@ -247,7 +259,7 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
         (
             page,
             Service {
-                router: page_router(&shared, calls, requests),
+                router: page_router(&shared, calls, requests).layer(own_name),
                 tls: page_tls.then_some(tls.anyone),
                 devices_of: None,
                 limits: PAGE.within(files, 1),
@@ -298,7 +310,6 @@ fn enrollment(
         enrolled: shared.enrolled.clone(),
         locks: enroll::Enroll::locks(),
         requests,
-        limits: enroll::Limits::default(),
     }
 }
 
@@ -326,7 +337,8 @@ fn page_router(shared: &Shared, calls: Arc<webhook::Calls>, requests: Arc<reques
     let admissions = shared.admissions.clone();
     let ends = ends::ends(shared.authority.clone(), shared.publisher.clone());
     let waiting = page::Waiting { requests, admissions, ends };
-    page::router(page::Page::new(shared.views.clone(), shared.sessions.clone(), calls, waiting))
+    let page = page::Page::new(shared.views.clone(), shared.sessions.clone(), calls, waiting);
+    page::router(page, events::router(shared.store.clone()))
 }
 
 #[cfg(test)]

@@ -103,7 +103,8 @@ impl Page {
     }
 }
 
-pub(super) fn router(page: Page) -> Router {
+/// The page and its API; `more` are routes of the API that show something else than views.
+pub(super) fn router(page: Page, more: Router) -> Router {
     Router::new()
         .route("/", get(overview))
         .route("/devices/{name}", get(device))
@@ -112,10 +113,11 @@ pub(super) fn router(page: Page) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .merge(api::routes())
+        .with_state(page)
+        .merge(more)
         .fallback(async || Problem::not_found("there is no such page"))
         .layer(middleware::from_fn(get_only))
         .layer(middleware::map_response(guard))
-        .with_state(page)
 }
 
 async fn guard(mut response: Response) -> Response {

@@ -23,6 +23,8 @@ pub(crate) enum Class {
     Forbidden,
     /// There is no such thing.
     NotFound,
+    /// The request is for another host.
+    Misdirected,
     /// The method is not served.
     Method,
     /// It was done already, by somebody else.
@@ -78,6 +80,7 @@ impl Problem {
             Class::Unknown => StatusCode::UNAUTHORIZED,
             Class::Forbidden => StatusCode::FORBIDDEN,
             Class::NotFound => StatusCode::NOT_FOUND,
+            Class::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Class::Method => StatusCode::METHOD_NOT_ALLOWED,
             Class::Taken | Class::Replaced => StatusCode::CONFLICT,
             Class::TooMany => StatusCode::TOO_MANY_REQUESTS,
@@ -92,7 +95,7 @@ impl Problem {
             Class::TooLarge | Class::TooMany => tonic::Code::ResourceExhausted,
             Class::Unknown => tonic::Code::Unauthenticated,
             Class::Forbidden => tonic::Code::PermissionDenied,
-            Class::NotFound => tonic::Code::NotFound,
+            Class::NotFound | Class::Misdirected => tonic::Code::NotFound,
             Class::Method => tonic::Code::Unimplemented,
             Class::Taken => tonic::Code::AlreadyExists,
             Class::Replaced => tonic::Code::Aborted,

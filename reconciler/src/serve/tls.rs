@@ -86,8 +86,16 @@ fn all(authority: &Authority) -> Result<[Arc<ServerConfig>; 3], TlsError> {
     Ok([
         server_config(authority, Clients::Anyone, HTTP)?,
         server_config(authority, Clients::Devices, GRPC)?,
-        server_config(authority, Clients::Devices, HTTP)?,
+        for_devices(authority)?,
     ])
+}
+
+/// What a listener for devices speaks TLS with, as the authority's files are now.
+///
+/// # Errors
+/// When they cannot be used for it.
+pub fn for_devices(authority: &Authority) -> Result<Arc<ServerConfig>, TlsError> {
+    server_config(authority, Clients::Devices, HTTP)
 }
 
 fn server_config(authority: &Authority, clients: Clients, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {

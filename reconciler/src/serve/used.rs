@@ -126,7 +126,7 @@ impl UsedCertificates {
     /// come after the certificate that counts. Until the device has called with that, everybody waits.
     pub(super) fn unsettled(&self, peer: &Peer, now: Instant) -> Option<Duration> {
         let remembered = self.newest().get(&peer.identity).is_some_and(|known| !known.learned);
-        let is_new = peer.not_before >= self.made_before;
+        let is_new = peer.not_before.as_second() >= self.made_before.as_second();
         let left = self.settled.saturating_duration_since(now);
         (!remembered && !is_new && !left.is_zero()).then_some(left)
     }

@@ -1,6 +1,6 @@
 //! Devices, and every version each was offered.
 
-use bellwether_schemas::{DeviceName, Version};
+use bellwether_schemas::Version;
 
 use super::database::{Transaction, query, query_rows};
 use super::rows::{Columns, DeviceRow, OfferedRow, json, number};
@@ -60,16 +60,6 @@ impl Store {
         let mut transaction = self.write().await?;
         upsert_devices(&mut transaction, devices).await?;
         transaction.commit().await.map_err(failed("commit devices"))
-    }
-
-    /// Forgets a device, all but its offers: their versions must never be given again.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn remove_device(&self, device: &DeviceName) -> Result<(), StoreError> {
-        let removed = query("DELETE FROM devices WHERE name = $1").bind(device.as_str());
-        removed.execute(self.database()).await.map_err(failed("remove a device"))?;
-        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! What happened, for people; the oldest make way for the newest.
 
+use bellwether_schemas::DeviceName;
+
 use super::database::{Transaction, query, query_rows};
 use super::rows::{Columns, EventRow, StoredEvent};
 use super::{ROWS_PER_STATEMENT, Store, StoreError, failed};
@@ -7,14 +9,25 @@ use super::{ROWS_PER_STATEMENT, Store, StoreError, failed};
 /// How many events are kept.
 const KEPT_EVENTS: i64 = 10_000;
 /// How many events are read at the start.
-const LOADED_EVENTS: i64 = 1_000;
+const LOADED_EVENTS: u32 = 1_000;
 
 impl Store {
     pub(super) async fn load_events(&self) -> Result<Vec<StoredEvent>, StoreError> {
-        let rows = query("SELECT * FROM events ORDER BY id DESC LIMIT $1")
-            .bind(LOADED_EVENTS)
-            .fetch_all(self.database())
-            .await;
+        self.events(None, LOADED_EVENTS).await
+    }
+
+    /// What happened, to one device or at all: the newest first, and no more than this many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn events(&self, device: Option<&DeviceName>, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        let newest = match device {
+            None => query("SELECT * FROM events ORDER BY id DESC LIMIT $1").bind(i64::from(limit)),
+            Some(device) => query("SELECT * FROM events WHERE device = $2 ORDER BY id DESC LIMIT $1")
+                .bind(i64::from(limit))
+                .bind(device.as_str()),
+        };
+        let rows = newest.fetch_all(self.database()).await;
         rows.map_err(failed("read the events"))?
             .iter()
             .map(|row| {

@@ -42,7 +42,7 @@ impl Bench {
         let git = Git::begin(&[]);
         let introduction = git.introduction();
         let repository = Repository::new(SharedObjects::new(git.objects.clone()), introduction, "main");
-        let world = World::new(repository, timing(), Loaded::default()).expect("readable");
+        let world = World::new(repository, timing(), Loaded::default());
         Self { installed, git, introduction, outlets, world }
     }
 
@@ -55,7 +55,7 @@ impl Bench {
         let mut repository = Repository::new(SharedObjects::new(self.git.objects.clone()), self.introduction, "main");
         let record = self.outlets.publisher.head().map(|head| HeadRow::from(&head.record));
         let unstored = repository.restore(loaded.head.clone(), record, now());
-        self.world = World::new(repository, timing(), loaded).expect("readable");
+        self.world = World::new(repository, timing(), loaded);
         self.world.take_landings(unstored);
         self.world_stored().await.expect("stored");
     }
@@ -279,6 +279,17 @@ async fn a_rollout_is_recorded_in_the_store_before_the_offers_that_it_allows() {
     bench.git.remove("fleets/edge.yaml");
     bench.fetch().await.expect("a pass");
     assert_eq!(bench.recorded().await, [3], "of the other one alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_waited_for_the_head_that_ends_its_right_counts_for_nothing() {
+    let mut bench = Bench::new().await;
+    bench.fetch().await.expect("stored");
+    bench.git.land(&[("devices/edge-1.yaml", "{revoked: true}")]);
+    let (report, mut answer) = observation(None);
+    bench.pass(Inbox { reports: vec![report], ..bench.fetched() }).await.expect("a pass");
+    assert!(bench.world.devices().is_empty(), "it is not taken for a device that was lost");
+    answer.try_recv().expect_err("no answer: the listener refuses it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,7 +21,7 @@ use bellwether_core::classify::Alarms;
 use bellwether_core::declare::EntryKey;
 use bellwether_core::plan::RolloutRecord;
 use bellwether_schemas::spec::TargetRef;
-use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Seconds};
+use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Seconds, codes};
 use jiff::Timestamp;
 
 use backlog::Backlog;
@@ -31,7 +31,7 @@ use gone::Gone;
 pub use observe::{Answer, PresentedOffer};
 use records::Unwritten;
 
-use crate::publish::DecommissionRecord;
+use crate::publish::{DecommissionRecord, Expected};
 use crate::repository::Repository;
 use crate::store::{EventRow, HeadRow, LandingRow, Loaded, OfferedRow, PlanChange, PlanId, RolloutRow};
 
@@ -92,7 +92,9 @@ pub struct World {
 #[derive(Default)]
 struct FleetState {
     record: Option<RolloutRecord>,
-    /// The number of that record.
+    /// Whether there is a record, and it cannot be read.
+    lost: bool,
+    /// The number of the record.
     sequence: u64,
     plan: Option<bellwether_core::plan::FleetPlan>,
     members: BTreeSet<DeviceName>,
@@ -113,11 +115,9 @@ struct Lookups {
 }
 
 impl World {
-    /// What an earlier run left, or nothing.
-    ///
-    /// # Errors
-    /// A rollout record that cannot be read: its fleet.
-    pub fn new(repository: Repository, timing: Timing, loaded: Loaded) -> Result<Self, UnreadableRecord> {
+    /// What an earlier run left, or nothing. A record of a rollout that this release cannot read counts as lost, and is told:
+    /// a newer release wrote it, and then this one was put back.
+    pub fn new(repository: Repository, timing: Timing, loaded: Loaded) -> Self {
         let mut devices: BTreeMap<DeviceName, Device> =
             loaded.devices.into_iter().map(|row| (row.name.clone(), Device::new(row))).collect();
         let (mut past, mut forgotten) = (BTreeMap::<DeviceName, Vec<OfferedRow>>::new(), Vec::new());
@@ -127,11 +127,16 @@ impl World {
                 None => past.entry(offered.device.clone()).or_default().push(offered),
             }
         }
-        let mut fleets: BTreeMap<FleetName, FleetState> = BTreeMap::new();
+        let (mut fleets, mut unreadable) = (BTreeMap::<FleetName, FleetState>::new(), Vec::new());
         for RolloutRow { fleet, sequence, record } in loaded.rollouts {
-            let record =
-                serde_json::from_value(record).map_err(|source| UnreadableRecord { fleet: fleet.clone(), source })?;
-            fleets.insert(fleet, FleetState { record: Some(record), sequence, ..FleetState::default() });
+            let state = match serde_json::from_value(record) {
+                Ok(record) => FleetState { record: Some(record), sequence, ..FleetState::default() },
+                Err(why) => {
+                    unreadable.push((fleet.clone(), why));
+                    FleetState { lost: true, sequence, ..FleetState::default() }
+                }
+            };
+            fleets.insert(fleet, state);
         }
         let mut world = Self {
             repository,
@@ -157,7 +162,21 @@ impl World {
             gone: Gone::default(),
         };
         world.place_all();
-        Ok(world)
+        for (fleet, why) in unreadable {
+            world.record_is_unreadable(fleet, &why);
+        }
+        world
+    }
+
+    fn record_is_unreadable(&mut self, fleet: FleetName, why: &serde_json::Error) {
+        let message = format!(
+            "the record of {fleet}'s rollout cannot be read ({why}), as one of a newer release: it begins again at its first \
+             wave, and what failed on a device is not tried on it again"
+        );
+        tracing::warn!(code = %codes::RECORDS_BEHIND, "{message}");
+        let (kind, code) = ("restored".to_owned(), Some(codes::RECORDS_BEHIND.to_string()));
+        let at = self.timing.serving_since;
+        self.change.events.push(EventRow { at, kind, device: None, fleet: Some(fleet), code, message });
     }
 
     /// Takes the records of devices that have removed everything.
@@ -179,6 +198,12 @@ impl World {
     /// Says that the signed targets of these devices must be written again.
     pub fn republish(&mut self, devices: impl IntoIterator<Item = DeviceName>) {
         devices.into_iter().for_each(|device| self.backlog.add(device));
+    }
+
+    /// What the store should have of a device.
+    pub fn expected(&self, device: &DeviceName) -> Option<Expected> {
+        let row = &self.devices.get(device)?.row;
+        Some(Expected { binding: row.binding(), floor: row.metadata_version })
     }
 
     /// Whether the metadata of a device may be signed again as it is: it says what was decided, and the device is not waited
@@ -277,13 +302,4 @@ impl World {
         );
         self.change.events.push(event);
     }
-}
-
-/// A rollout record in the database is not one.
-#[derive(Debug, thiserror::Error)]
-#[error("the record of the rollout of fleet {fleet} cannot be read")]
-pub struct UnreadableRecord {
-    fleet: FleetName,
-    #[source]
-    source: serde_json::Error,
 }

@@ -160,7 +160,7 @@ impl World {
             holds: &holds,
             approved: &approved,
             record: self.fleets[name].record.as_ref(),
-            records_lost: self.void.covers(target.landing.number),
+            records_lost: self.fleets[name].lost || self.void.covers(target.landing.number),
             condition: self.repository.condition(),
             limits: Limits { now, stale_after: self.timing.stale_after, serving_since: self.timing.serving_since },
         }))
@@ -182,7 +182,7 @@ impl World {
         }
         state.record = Some(plan.record.clone());
         state.wake_at = plan.wake_at;
-        (state.due, state.unplanned) = (false, false);
+        (state.due, state.unplanned, state.lost) = (false, false, false);
         state.plan = Some(plan);
     }
 

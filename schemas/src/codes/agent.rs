@@ -46,7 +46,7 @@ codes! { AGENT:
         "The file is not a root.json that is signed by its own keys.",
         "Give --tuf-root the reconciler's 1.root.json (or a later one).";
     TLS_TIME = "BW-0616", "the server's certificate is not valid at this time",
-        "By the device's clock the certificate is not valid yet or not any more: a clock is far off, or the certificate ran out.",
+        "By the device's clock the certificate is not valid any more: that clock is far ahead, or the certificate ran out. A clock that is behind is no reason for this.",
         "Compare the times in the message, and set the clock that is wrong. If both are right, the reconciler needs a new certificate.";
     ROOT_FOREIGN = "BW-0617", "the root that this device pins is not one of this reconciler's",
         "The reconciler has another root of the same number, or its next root is not signed by the keys that this device trusts: its keys were made anew, or something else answers. No update verifies, and the device keeps what it runs.",

@@ -48,7 +48,7 @@ codes! { DEVICE:
     ENROLL_PENDING = "BW-0319", "a device's key waits for approval",
         "The device asked to enroll without a token, and no accepted landing lists the fingerprint of its key yet. It asks again by itself.",
         "Compare the fingerprint with what the device shows, then approve it: bellwether device approve FINGERPRINT --enrollment NAME --commit && git push.";
-    ENROLL_RATE = "BW-0320", "too many enrollment requests at once",
+    ENROLL_RATE = "BW-0320", "too many requests to the listener enroll at once",
         "The enroll listener takes so many requests from one address, and from all together, in a while. Nothing was spent.",
         "The agent waits and asks again by itself. If this repeats with few devices, find out who else asks.";
     ENROLL_CLOSED = "BW-0321", "the enrollment takes no such requests",
@@ -150,4 +150,13 @@ codes! { DEVICE:
     INSTALLER_ADDRESS = "BW-0372", "the installer's address is not in the server's certificate",
         "Devices would refuse the reconciler under that address, so no installer is made for it.",
         "Use one of the names that the message lists (advertise.enroll in reconciler.yaml, or --address), or have the server's certificate made with this name.";
+    TOO_MANY_CONNECTIONS = "BW-0373", "there are too many connections with one device's certificate",
+        "A listener takes eight connections with each certificate; a device needs one. Other certificates of the same device have places of their own.",
+        "If the device is well, somebody else uses its key: enroll it again with a new token (bellwether token mint --replace), which ends this certificate.";
+    PAGE_NAME = "BW-0374", "the page is not called that",
+        "A request to the listener page names another host than an address, localhost, a name of the server's certificate or advertise.page. A web page that somebody opens could otherwise read this one by a name of its own (DNS rebinding).",
+        "Use an address or localhost. Where people reach the page by another name, as through a proxy, set advertise.page in reconciler.yaml to https://NAME.";
+    API_PARAMETER = "BW-0375", "a parameter of the API cannot be read",
+        "The message says which, and what may stand there. None is ignored: a filter must not be overlooked.",
+        "Correct the address.";
 }

@@ -91,7 +91,7 @@ codes! { PUBLISH:
         "Devices take nothing new after its end; what runs goes on.",
         "Make the next one, which lasts for another 30 years: bellwether keys rotate, sign and finish.";
     RECORDS_BEHIND = "BW-0530", "the database was lost, or is older than what is in the store or on devices",
-        "The database was deleted, or it or the store was put back from a copy. What git, the store and devices know better is taken from them, and devices that have a version are waited for.",
+        "The database was deleted, or it or the store was put back from a copy, or a newer release wrote a record of a rollout that this one cannot read. What git, the store and devices know better is taken from them, and devices that have a version are waited for.",
         "Nothing: devices take part again as they report. If nobody put a copy back, find out who did. What only the lost records knew is listed in docs/backup-restore.md.";
     BACKUP_FAILED = "BW-0531", "the backup could not be made",
         "The place of the backup exists already or cannot be written, or the database or the store failed.",
@@ -99,6 +99,12 @@ codes! { PUBLISH:
     RESTORE_REFUSED = "BW-0532", "nothing could be restored",
         "A reconciler still runs on this state, the database that is there is not empty, the backup is not one or is another reconciler's, or the keys are not there.",
         "Do what the message says; nothing was changed. Keys and the certificate authority are secrets of their own: put them back first.";
+    RECONCILER_MADE = "BW-0533", "a reconciler was made there already",
+        "The folder has a reconciler.yaml, which init writes last. Nothing of it is ever overwritten.",
+        "Run the one that is there: bellwether-reconciler run --config DIR/reconciler.yaml. For another one name another --dir.";
+    AUTHORITY_LEFT = "BW-0534", "init found files of another certificate authority",
+        "An earlier init broke off while it made them, or was for other --names; or somebody put them there. They are never overwritten.",
+        "If no device was enrolled with that authority, remove the folder and run init again. Otherwise put all its files back from their backup, and name the names of its server's certificate.";
     RESTORE_UNFINISHED = "BW-0539", "a restore was interrupted",
         "What is in the store is not whole: records of spent tokens may be missing. Nothing runs on it before the restore has ended.",
         "Run the same bellwether-reconciler restore again, with the same --from.";

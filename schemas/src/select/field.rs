@@ -97,13 +97,19 @@ impl Field {
             true => Ok(()),
             false => Err(format!("found {value:?}, expected {expected}")),
         };
+        // Values are compared as text, so another way to write one would choose nothing.
+        let as_written = |written: Option<String>, expected: &str| match written {
+            Some(written) if written == value => Ok(()),
+            Some(written) => Err(format!("found {value:?}, which is written {written}")),
+            None => must(false, expected),
+        };
         match self {
             Self::Name => must(value.parse::<DeviceName>().is_ok(), NAME),
             Self::Fleet => must(value.parse::<FleetName>().is_ok(), NAME),
             Self::Enrollment => must(value.parse::<EnrollmentName>().is_ok(), NAME),
             Self::Entry => must(value.parse::<EntryId>().is_ok(), NAME),
-            Self::Version => must(is_version(value), "a version, such as v412 or v412.1"),
-            Self::Landing => must(value.parse::<u64>().is_ok(), "a landing number, such as 412"),
+            Self::Version => as_written(version(value), "a version, such as v412 or v412.1"),
+            Self::Landing => as_written(landing(value), "a landing number, such as 412"),
             Self::Commit | Self::ReasonCommit => {
                 let digits = value.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
                 let length = (SHORTEST_COMMIT..=64).contains(&value.len());
@@ -161,11 +167,26 @@ fn commit_of(reason: &WaitingOn) -> Option<CommitId> {
     }
 }
 
-fn is_version(text: &str) -> bool {
-    let Some(numbers) = text.strip_prefix('v') else { return false };
-    let (landing, revision) = numbers.split_once('.').map_or((numbers, None), |(a, b)| (a, Some(b)));
-    let number = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
-    number(landing) && revision.is_none_or(number)
+/// A landing number, as it is written.
+fn landing(text: &str) -> Option<String> {
+    let number: u64 = number(text)?;
+    (number > 0).then(|| number.to_string())
+}
+
+/// A version, as it is written.
+fn version(text: &str) -> Option<String> {
+    let numbers = text.strip_prefix('v')?;
+    let (first, revision) = numbers.split_once('.').map_or((numbers, "0"), |(first, revision)| (first, revision));
+    let first = landing(first)?;
+    match number::<u32>(revision)? {
+        0 => Some(format!("v{first}")),
+        revision => Some(format!("v{first}.{revision}")),
+    }
+}
+
+/// A number in digits alone.
+fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.parse().ok().filter(|_| text.bytes().all(|c| c.is_ascii_digit()))
 }
 
 /// One term.

@@ -142,6 +142,31 @@ fn field_terms_look_at_what_json_has_there() {
 }
 
 #[test]
+fn a_version_is_written_as_it_is_shown_or_refused() {
+    let read = |text: &str| DeviceSelector::read(None, Some(text)).map(drop).map_err(|error| error.to_string());
+    for text in ["version=v412", "version=v412.10", "version.landing=412", "version=v18446744073709551615"] {
+        assert_eq!(read(text), Ok(()), "{text}");
+    }
+    for (text, says) in [
+        ("version=v0412", "which is written v412"),
+        ("version=v412.0", "which is written v412"),
+        ("version=v412.01", "which is written v412.1"),
+        ("version!=v0412", "which is written v412"),
+        ("version.landing=0412", "which is written 412"),
+        ("version=v0", "expected a version"),
+        ("version=412", "expected a version"),
+        ("version=v412.", "expected a version"),
+        ("version=v412.4294967296", "expected a version"),
+        ("version=v18446744073709551616", "expected a version"),
+        ("version.landing=0", "expected a landing number"),
+        ("version.landing=v412", "expected a landing number"),
+    ] {
+        let said = read(text).expect_err(text);
+        assert!(said.contains(says), "{text}: {said}");
+    }
+}
+
+#[test]
 fn a_device_of_its_own_is_found_by_the_name_of_its_fleet() {
     let fleet = crate::FleetName::of_device(&"edge-1".parse().expect("a name"));
     let selector = DeviceSelector::read(None, Some(&format!("fleet={fleet}"))).expect("a selector");

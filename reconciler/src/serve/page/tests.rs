@@ -112,7 +112,7 @@ fn router_of(views: Views) -> Router {
     let (_, views) = watch::channel(Arc::new(views));
     let ends: Ends = Arc::new(|| vec![ending("2056-01-02T03:04:05Z")]);
     let waiting = Waiting { requests: Arc::default(), admissions: watch::channel(None).1, ends };
-    router(Page::new(views, Arc::default(), Arc::default(), waiting))
+    router(Page::new(views, Arc::default(), Arc::default(), waiting), Router::new())
 }
 
 async fn get(views: Views, path: &str) -> (u16, http::HeaderMap, String) {

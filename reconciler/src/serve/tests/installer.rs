@@ -13,12 +13,59 @@ async fn the_script_is_served_with_the_address_that_it_was_asked_at() {
     let source = settings(world.dir.path(), None).installer;
     let source = Source { address: format!("https://localhost:{}", world.bound.enroll.port()), ..source };
     assert_eq!((status, body), (200, source.make().expect("a script").text.into_bytes()));
+}
 
+#[tokio::test]
+async fn the_script_is_made_again_when_the_authority_changes_and_not_before() {
+    let world = World::start([]).await;
+    let (ca, away) = (world.dir.path().join("ca"), world.dir.path().join("away"));
+    let (_, first) = get(&world, "/install.sh").await;
+    std::fs::rename(&ca, &away).expect("moved");
+    assert_eq!(get(&world, "/install.sh").await, (200, first.clone()), "no file is read for it");
+    std::fs::rename(&away, &ca).expect("moved");
+
+    crate::pki::begin_rotation(&ca, Timestamp::now()).expect("begun");
+    assert_eq!(get(&world, "/install.sh").await, (200, first.clone()), "the listeners go on with the one before");
+    world.reload();
+    let (status, second) = get(&world, "/install.sh").await;
+    let count = |script: &[u8]| String::from_utf8_lossy(script).matches("BEGIN CERTIFICATE").count();
+    assert_eq!((status, count(&second)), (200, count(&first) + 1), "it pins both");
+}
+
+#[tokio::test]
+async fn what_the_script_cannot_be_made_of_is_told_to_the_operator_alone() {
+    let world = World::start([]).await;
     std::fs::remove_file(world.dir.path().join("ca/server.crt")).expect("removed");
     let (status, body) = get(&world, "/install.sh").await;
     let error: ErrorBody = serde_json::from_slice(&body).expect("an error body");
     assert_eq!((status, error.code.as_str()), (500, codes::AUTHORITY_FILES.as_str()));
     assert!(!error.message.contains("ca/"), "nobody is told about files of this machine: {error:?}");
+}
+
+#[tokio::test]
+async fn a_flood_of_downloads_is_told_to_wait_like_one_of_enrollments() {
+    let world = World::start([]).await;
+    let url = |path: &str| format!("https://localhost:{}{path}", world.bound.enroll.port());
+    let client = http_client(world.client(None));
+    let mut answers = std::collections::BTreeMap::<u16, usize>::new();
+    // More than come back while it lasts.
+    for _ in 0..400 {
+        let asks = (0..64).map(|_| client.get(url("/install.sh")).send());
+        for answer in futures::future::join_all(asks).await {
+            *answers.entry(answer.expect("an answer").status().as_u16()).or_default() += 1;
+        }
+        if answers.contains_key(&429) {
+            break;
+        }
+    }
+    assert!(answers[&200] >= 4_096 && answers[&429] > 0, "{answers:?}");
+    // All routes share what an address has, those that are not there too.
+    for path in ["/agent/x86_64-unknown-linux-musl/bellwether-agent", "/nowhere", ENROLL_PATH, "/webhook"] {
+        let asks = (0..64).map(|_| client.get(url(path)).send());
+        let answers = futures::future::join_all(asks).await;
+        let last = answers.into_iter().map(|answer| answer.expect("an answer")).find(|answer| answer.status() == 429);
+        assert!(last.is_some_and(|answer| answer.headers().contains_key("retry-after")), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod enrollment;
 mod heads;
 mod installer;
 mod listeners;
+mod page;
 mod sessions;
 mod updates;
 mod webhook;
@@ -79,6 +80,7 @@ fn settings(dir: &std::path::Path, webhook_secret: Option<PathBuf>) -> Settings 
     Settings {
         listen: Listen { enroll: any, devices: any, updates: any, page: any },
         advertise: Advertise { devices: "https://localhost:0".into(), updates: "https://localhost:7777".into() },
+        page_name: Some(url::Host::Domain("fleet.example".to_owned())),
         domain: domain(),
         renew_grace: Seconds::new(30 * 86_400),
         settle: Duration::ZERO,

@@ -121,8 +121,10 @@ async fn revocation_closes_the_open_session_and_says_why() {
     assert!(status.message().starts_with(codes::DEVICE_REVOKED.as_str()), "{status}");
     assert_eq!(world.shared.sessions.count(), 0);
 
-    let status = client.poll(report()).await.expect_err("refused on the same connection");
+    // The connection ends with it; a new one is told the same.
+    let status = connect(&world, &device).await.poll(report()).await.expect_err("refused");
     assert_eq!(code_of(&status), codes::DEVICE_REVOKED.as_str());
+    let mut client = connect(&world, &device).await;
     assert_eq!(Open::new(&mut client).await.err().expect("refused").code(), Code::PermissionDenied);
 }
 

@@ -4,6 +4,7 @@ mod leaving;
 mod offers;
 mod own;
 mod site;
+mod unreadable;
 
 use bellwether_schemas::api::Summary;
 use bellwether_schemas::report::{Claim, Failure, FailureKind, Phase, Report, Reported};
@@ -305,7 +306,7 @@ async fn without_a_verified_head_nobody_is_told_to_go_on() {
         let timing = site.world.timing;
         let objects = crate::repository::SharedObjects::new(bellwether_core::objects::MemoryObjects::default());
         let repository = crate::repository::Repository::new(objects, site.introduction, "main");
-        crate::world::World::new(repository, timing, loaded).expect("readable")
+        crate::world::World::new(repository, timing, loaded)
     };
     let applying = Report { applying: Some(claim(&offer)), phase: Phase::Applying, ..idle() };
     blind.world.observe(&identity("edge-1"), readable(applying.clone()), None, blind.now);
@@ -336,7 +337,7 @@ async fn a_branch_that_was_set_back_pauses_who_is_ahead_also_where_nothing_is_ac
     let objects = crate::repository::SharedObjects::new(before.objects.clone());
     let mut repository = crate::repository::Repository::new(objects, lost.introduction, "main");
     repository.restore(None, head, lost.now);
-    lost.world = crate::world::World::new(repository, timing, Loaded::default()).expect("readable");
+    lost.world = crate::world::World::new(repository, timing, Loaded::default());
     lost.fetch(&before);
     assert!(lost.world.repository.is_rewound() && lost.world.repository.head().is_none());
     lost.pass(&[("edge-1", readable(runs(&second))), ("edge-2", readable(runs(&first)))]).await.expect("stored");

@@ -87,7 +87,7 @@ fn world(git: &Git, introduction: Introduction, loaded: Loaded, now: Timestamp) 
         stale_after: "3m".parse::<Seconds>().expect("a span"),
         serving_since: now.checked_sub(hour).expect("a time"),
     };
-    World::new(repository, timing, loaded).expect("readable")
+    World::new(repository, timing, loaded)
 }
 
 pub(super) fn identity(device: &str) -> Identity {

@@ -71,7 +71,7 @@ pub(crate) fn run(options: &Options, dir: &Path) -> anyhow::Result<Figures> {
         Repository::new(SharedObjects::new(mirror.objects()?), source.introduction, "main"),
         Timing { heartbeat: Seconds::new(30), stale_after: Seconds::new(90), serving_since: Timestamp::now() },
         Loaded::default(),
-    )?;
+    );
     let tip = mirror.fetch(&NEVER)?;
     let started = Instant::now();
     plan(&mut world, &mirror, &tip)?;

@@ -1,7 +1,5 @@
-//! The great deletion: 200 devices in the middle of a rollout, some offline, some failed, beside a fleet that halted. Then the
-//! database is lost, or the store, or both, or old copies take their place, or git is set back; and the fleet comes back.
-//!
-//! What must hold each time is in `docs/reliability.md`.
+//! A fleet in the middle of a rollout, some of it offline, some failed, beside a fleet that halted; and what must hold of it
+//! when it comes back.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,16 +9,17 @@ use std::time::Duration;
 
 use bellwether_schemas::CommitId;
 use bellwether_schemas::api::{Condition, DeviceView, RolloutState, RolloutView, Summary, Updated, WaitingOn};
-use bellwether_tests::site::{policy, stalled_by, token_hash};
+use bellwether_tests::site::{policy, stalled_by};
 use bellwether_tests::{Site, SiteBuilder};
 
 const PART: &str = env!("CARGO_BIN_EXE_part");
 const MESSAGE: &str = "/opt/bellwether/message";
 /// 200 agents report to one reconciler on whatever machine runs the tests.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Devices; of them 10 are in the fleet that halts.
+/// Devices, where nothing else is said.
 const DEVICES: usize = 200;
-const DATABASE: [&str; 3] = ["state.db", "state.db-wal", "state.db-shm"];
+/// Those of the fleet that halts.
+const HALTING: usize = 10;
 
 const EDGE: &str = "\
 apiVersion: bellwether/v1
@@ -60,33 +59,33 @@ spec:
 ";
 
 /// What is on a device, with what changes when it is placed again.
-type Placed = (String, u64);
+pub(crate) type Placed = (String, u64);
 
 /// A site in the middle of a rollout.
-struct Great {
-    site: Site,
-    third: CommitId,
+pub(crate) struct Great {
+    pub(crate) site: Site,
+    pub(crate) third: CommitId,
     /// What was on each device.
-    placed: BTreeMap<String, Placed>,
+    pub(crate) placed: BTreeMap<String, Placed>,
     /// Devices whose agent does not run.
-    offline: Vec<String>,
+    pub(crate) offline: Vec<String>,
     /// Devices on which the third landing failed.
     failed: Vec<String>,
 }
 
 /// The labels of a device: the last ten are in the fleet that halts, and one in 8 of the others fails at the third landing.
-fn labels(number: usize) -> Vec<(&'static str, &'static str)> {
-    let part = if number > DEVICES - 10 { "halting" } else { "edge" };
+fn labels(number: usize, devices: usize) -> Vec<(&'static str, &'static str)> {
+    let part = if number > devices - HALTING { "halting" } else { "edge" };
     let proof = if number % 8 == 7 { "missing" } else { "message" };
     let mut labels = vec![("part", part), ("proof", proof)];
-    if number == DEVICES || (2..=5).contains(&number) {
+    if number == devices || (2..=5).contains(&number) {
         labels.push(("ring", "canary"));
     }
     labels
 }
 
 /// Whether the third landing fails on a device.
-fn fails(name: &str) -> bool {
+pub(crate) fn fails(name: &str) -> bool {
     name.strip_prefix("edge-").and_then(|number| number.parse().ok()).is_some_and(|number: usize| number % 8 == 7)
 }
 
@@ -95,20 +94,28 @@ fn key_of(site: &Site, name: &str) -> String {
 }
 
 impl Great {
-    fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         Self::begin_with_copy(&[])
     }
 
     /// Begins, with a copy of these files from before the third landing.
-    fn begin_with_copy(paths: &[&str]) -> Self {
+    pub(crate) fn begin_with_copy(paths: &[&str]) -> Self {
+        let copy = |site: &mut Site| {
+            if !paths.is_empty() {
+                site.kill_reconciler();
+                put(site, "reconciler", "copy", paths);
+                site.start_reconciler();
+            }
+        };
+        Self::begin_with(DEVICES, None, copy)
+    }
+
+    /// Begins with as many devices, the state at this address, and does something before the third landing.
+    pub(crate) fn begin_with(devices: usize, state: Option<&str>, before_third: impl FnOnce(&mut Site)) -> Self {
         let rollout = AT_ONCE.replace("FLEET", "edge");
-        let mut site = SiteBuilder::new(PART, DEVICES)
-            .patience(PATIENCE)
-            .labels(labels)
-            .fleet(EDGE)
-            .rollout(&rollout)
-            .heartbeat(5)
-            .build();
+        let site = SiteBuilder::new(PART, devices).patience(PATIENCE).labels(|number| labels(number, devices));
+        let site = site.fleet(EDGE).rollout(&rollout).heartbeat(5);
+        let mut site = state.into_iter().fold(site, SiteBuilder::state).build();
         let bob = site.path("bob");
         let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&bob).status();
         assert!(made.expect("ssh-keygen runs").success());
@@ -127,7 +134,7 @@ impl Great {
             device.start();
         }
         site.wait_devices("everybody runs the first message", |views| {
-            views.len() == DEVICES && views.iter().all(|v| v.status.updated.status == Updated::UpToDate)
+            views.len() == devices && views.iter().all(|v| v.status.updated.status == Updated::UpToDate)
         });
         for fleet in ["edge", "halting"] {
             site.wait_rollout_of(fleet, "it is complete", |rollout| rollout.state == RolloutState::Complete);
@@ -138,14 +145,10 @@ impl Great {
         }
         site.land("Let Bob go, and roll out in waves");
 
-        if !paths.is_empty() {
-            site.kill_reconciler();
-            put(&site, "reconciler", "copy", paths);
-            site.start_reconciler();
-        }
+        before_third(&mut site);
 
         // Some are away before the next message comes.
-        let offline: Vec<String> = (1..=DEVICES).filter(|n| n % 20 == 9).map(|n| format!("edge-{n}")).collect();
+        let offline: Vec<String> = (1..=devices).filter(|n| n % 20 == 9).map(|n| format!("edge-{n}")).collect();
         for name in &offline {
             site.device_mut(name).kill();
         }
@@ -164,9 +167,9 @@ impl Great {
         great.placed = great.placed_now();
         let is_failed = |view: &&DeviceView| view.status.updated.status == Updated::Failed;
         great.failed = great.site.views().iter().filter(is_failed).map(|view| view.name.to_string()).collect();
-        assert!(great.failed.len() >= 2, "{:?}", great.failed);
+        assert!(great.failed.len() >= devices.div_ceil(100), "{:?}", great.failed);
         let message_2 = great.placed.values().filter(|(text, _)| text.contains("message 2")).count();
-        assert!((20..120).contains(&message_2), "{message_2} devices have the second message");
+        assert!((devices / 10..devices * 3 / 5).contains(&message_2), "{message_2} devices have the second message");
         great
     }
 
@@ -183,7 +186,7 @@ impl Great {
         });
     }
 
-    fn placed_now(&self) -> BTreeMap<String, Placed> {
+    pub(crate) fn placed_now(&self) -> BTreeMap<String, Placed> {
         let placed = |device: &bellwether_tests::Device| {
             let file = device.root().join(MESSAGE.trim_start_matches('/'));
             let inode = std::fs::metadata(&file).expect("it is placed").ino();
@@ -193,27 +196,27 @@ impl Great {
     }
 
     /// Puts the copy in place.
-    fn set_back(&self, paths: &[&str]) {
+    pub(crate) fn set_back(&self, paths: &[&str]) {
         put(&self.site, "copy", "reconciler", paths);
     }
 
-    fn lose(&self, paths: &[&str]) {
+    pub(crate) fn lose(&self, paths: &[&str]) {
         for path in paths {
             remove(&self.site.path("reconciler").join(path));
         }
     }
 
     /// The fleet is what it was: nobody is placed anew or goes backwards, nobody is paused, whoever is away is waited for.
-    fn is_back(&self) {
+    pub(crate) fn is_back(&self) {
         assert_eq!(self.changed_when_back(), BTreeMap::new(), "nobody was touched");
     }
 
     /// The same but for devices on which something changed, which are returned.
-    fn changed_when_back(&self) -> BTreeMap<String, Placed> {
+    pub(crate) fn changed_when_back(&self) -> BTreeMap<String, Placed> {
         let site = &self.site;
         let online = |view: &DeviceView| !self.offline.contains(&view.name.to_string());
         site.wait_devices("everybody who is there takes part again", |views| {
-            views.len() >= DEVICES - self.offline.len()
+            views.len() >= site.devices.len() - self.offline.len()
                 && views
                     .iter()
                     .filter(|view| online(view))
@@ -233,7 +236,7 @@ impl Great {
     }
 
     /// A spent token stays spent, and a removed key stays removed.
-    fn nothing_comes_back_that_was_ended(&self) {
+    pub(crate) fn nothing_comes_back_that_was_ended(&self) {
         let site = &self.site;
         let (token, thief) = (&site.tokens["edge-12"], site.spare_device("thief"));
         let (enrolled, said) = site.enroll(&thief, token);
@@ -253,7 +256,7 @@ impl Great {
     }
 
     /// The rollout goes on by one signed approval, to everybody but those that failed; who was away comes back.
-    fn goes_on(&mut self) {
+    pub(crate) fn goes_on(&mut self) {
         for name in self.offline.clone() {
             self.site.device_mut(&name).start();
         }
@@ -269,7 +272,8 @@ impl Great {
             let edge = views.iter().filter(|view| view.fleet.as_ref().is_some_and(|fleet| fleet.as_str() == "edge"));
             let wanted =
                 |view: &DeviceView| if fails(view.name.as_str()) { Updated::Failed } else { Updated::UpToDate };
-            edge.clone().count() == DEVICES - 10 && edge.clone().all(|view| view.status.updated.status == wanted(view))
+            edge.clone().count() == site.devices.len() - HALTING
+                && edge.clone().all(|view| view.status.updated.status == wanted(view))
         });
         let after = self.placed_now();
         for (name, (text, inode)) in &self.placed {
@@ -311,121 +315,4 @@ fn remove(path: &Path) {
     } else if path.exists() {
         std::fs::remove_file(path).expect("a file can be removed");
     }
-}
-
-#[test]
-fn great_deletion_of_the_database() {
-    let mut great = Great::begin();
-    great.site.kill_reconciler();
-    great.lose(&[&DATABASE[..], &["mirror.git"]].concat());
-    great.site.start_reconciler();
-    great.is_back();
-    great.nothing_comes_back_that_was_ended();
-    great.goes_on();
-}
-
-#[test]
-fn great_deletion_of_the_store() {
-    let mut great = Great::begin();
-    great.site.kill_reconciler();
-    great.lose(&["store"]);
-    assert!(great.site.reconciler_refuses().contains("BW-0503"), "a store that is not mounted looks the same");
-    let (restored, said) = great.site.reconciler_command("restore", &[]);
-    assert!(restored && said.contains("void"), "{said}");
-    great.site.start_reconciler();
-    great.is_back();
-    great.nothing_comes_back_that_was_ended();
-    great.goes_on();
-}
-
-#[test]
-fn great_deletion_of_both() {
-    let mut great = Great::begin();
-    great.site.kill_reconciler();
-    great.lose(&[&DATABASE[..], &["mirror.git", "store"]].concat());
-    assert!(great.site.reconciler_refuses().contains("BW-0501"), "only a person says that it is not a new one");
-    let (restored, said) = great.site.reconciler_command("restore", &[]);
-    assert!(restored, "{said}");
-    great.site.start_reconciler();
-    // A share of those who are there may be a device or two more than who had it, and they are offered it; nobody goes back.
-    let changed = great.changed_when_back();
-    let forward = |name: &String, text: &str| text.contains("message 2") || fails(name);
-    assert!(changed.len() <= 5 && changed.iter().all(|(name, (text, _))| forward(name, text)), "{changed:?}");
-    great.placed.extend(changed);
-    great.nothing_comes_back_that_was_ended();
-    // New tokens are minted as before.
-    let (spare, unused) = (great.site.spare_device("spare"), bellwether_tests::site::token("minted since"));
-    let entry =
-        format!("  tokens:\n    - {{id: spare, sha256: {}, expires: 2099-01-01T00:00:00Z}}\n", token_hash(&unused));
-    great.site.engineer.replace("enrollments/factory.yaml", "  tokens:\n", &entry);
-    let landed = great.site.land("A new token");
-    great.site.wait_head(&landed);
-    let (enrolled, said) = great.site.enroll(&spare, &unused);
-    assert!(enrolled, "one that was listed since counts: {said}");
-    great.goes_on();
-}
-
-#[test]
-fn great_deletion_and_an_old_copy_of_the_database() {
-    let mut great = Great::begin_with_copy(&DATABASE);
-    great.site.kill_reconciler();
-    great.set_back(&DATABASE);
-    great.site.start_reconciler();
-    great.is_back();
-    great.nothing_comes_back_that_was_ended();
-    great.goes_on();
-}
-
-#[test]
-fn great_deletion_and_an_old_copy_of_the_store() {
-    let mut great = Great::begin_with_copy(&["store"]);
-    great.site.kill_reconciler();
-    great.set_back(&["store"]);
-    great.site.start_reconciler();
-    great.is_back();
-    great.nothing_comes_back_that_was_ended();
-    great.goes_on();
-}
-
-#[test]
-fn great_deletion_and_old_copies_of_both() {
-    let paths = [&DATABASE[..], &["mirror.git", "store"]].concat();
-    let mut great = Great::begin_with_copy(&paths);
-    great.site.kill_reconciler();
-    great.set_back(&paths);
-    great.site.start_reconciler();
-    great.is_back();
-    great.nothing_comes_back_that_was_ended();
-    great.goes_on();
-}
-
-#[test]
-fn great_deletion_and_git_set_back() {
-    let mut great = Great::begin();
-    great.site.kill_reconciler();
-    great.lose(&[&DATABASE[..], &["mirror.git"]].concat());
-    let second: CommitId =
-        great.site.engineer.git(&["rev-parse", &format!("{}^", great.third)]).trim().parse().expect("git prints an id");
-    great.site.engineer.force_push(&second);
-    great.site.start_reconciler();
-    great.site.wait_repository("it is rewound", |r| matches!(r.condition, Condition::Rewound { .. }));
-    let ahead = |name: &str| great.placed[name].0.contains("message 2");
-    let views = great.site.wait_devices("those that are ahead are paused, and nobody else", |views| {
-        let online = |view: &&DeviceView| !great.offline.contains(&view.name.to_string());
-        views.len() >= DEVICES - great.offline.len()
-            && views.iter().filter(online).all(|view| {
-                let paused = view.status.summary.status == Summary::ConflictPaused;
-                let is_there = view.status.summary.status != Summary::AwaitingReconnect;
-                is_there && paused == ahead(view.name.as_str())
-            })
-    });
-    for view in views.iter().filter(|view| view.status.summary.status == Summary::ConflictPaused) {
-        assert!(view.why.contains(&great.third.to_string()), "the missing commit is named: {}", view.why);
-    }
-    assert_eq!(great.placed_now(), great.placed, "nobody goes backwards");
-
-    great.site.engineer.force_push(&great.third);
-    great.is_back();
-    great.nothing_comes_back_that_was_ended();
-    great.goes_on();
 }
