@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use bellwether_core::admission::{Admissions, Domain, Identity, VoidTokens};
+use bellwether_core::admission::{Admission, Admissions, Domain, Identity, VoidTokens};
 use bellwether_core::render::Content;
 use bellwether_schemas::api::Condition;
 use bellwether_schemas::head::HeadRecord;
@@ -123,6 +123,12 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: &mut Inbox, now: 
     void_if_behind(world, outlets, &inbox.reports).await?;
     let mut replies = Vec::with_capacity(inbox.reports.len());
     for Observation { identity, at, reported, begins_session, presented, reply, .. } in inbox.reports.drain(..) {
+        // It was let in when it called; a head of this pass, or of one that failed since, may have ended that.
+        let admitted = world.admissions().map(|all| all.admit(&identity));
+        if let Some(Admission::Refused { code, why }) = admitted {
+            tracing::info!(device = %identity.device, %code, "a report does not count any more: {why}");
+            continue;
+        }
         if is_ahead(world, outlets, &identity.device, presented.as_ref()) {
             world.records_are_behind(&identity.device, at);
         }

@@ -13,9 +13,10 @@ use crate::version::Version;
 /// The field of the targets role that carries [`Binding`].
 pub const EXTRA_KEY: &str = "bellwether";
 
-/// Binds a `targets.json` to one device.
+/// Binds a `targets.json` to one device. An agent leaves fields aside that it does not know: what it must know stands in the
+/// offer, where such a field is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Binding {
     /// The device that the metadata is for; any other refuses it.
     pub device: DeviceName,
@@ -39,7 +40,7 @@ impl Binding {
 
 /// The entry of an Enrollment by which a device has its certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct EnrolledBy {
     /// The Enrollment.
     pub enrollment: EnrollmentName,

@@ -81,6 +81,13 @@ fn a_device_removes_what_it_placed_and_its_keys_and_is_refused_from_then_on() {
         token_hash(&token("again"))
     );
     site.engineer.write("enrollments/again.yaml", &entry);
+    // Another Enrollment takes a device over only where the entry that it counts under is revoked.
+    let before = token_hash(&site.tokens["edge-2"]);
+    site.engineer.replace(
+        "enrollments/factory.yaml",
+        &format!("sha256: {before}\n"),
+        &format!("sha256: {before}\n      revoked: true\n"),
+    );
     let landed = site.land("A new token");
     site.wait_head(&landed);
     let (done, said) = site.enroll(site.device("edge-2"), &token("again"));

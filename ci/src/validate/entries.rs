@@ -17,13 +17,20 @@ pub(super) fn named_twice(manifests: &BTreeMap<String, AnyManifest>) -> Vec<Abou
     let mut first: BTreeMap<&DeviceName, &str> = BTreeMap::new();
     let mut found = Vec::new();
     for (path, enrollment) in enrollments(manifests) {
-        let tokens = enrollment.tokens.iter().filter_map(|token| token.device.as_ref());
-        for device in tokens.chain(enrollment.approved.iter().map(|key| &key.device)) {
+        // A revoked entry gives its device free.
+        let tokens = enrollment.tokens.iter().filter(|token| token.revoked != Some(true));
+        let keys = enrollment.approved.iter().filter(|key| key.revoked != Some(true));
+        for device in tokens.filter_map(|token| token.device.as_ref()).chain(keys.map(|key| &key.device)) {
             match first.get(device) {
                 Some(other) if *other != path => {
                     let message = format!("{device} is named in {other} already");
                     let problem = Diagnostic::error(codes::CONTRADICTION, path, message);
-                    found.push((problem.hint("one Enrollment at most names a device"), device.to_string()));
+                    found.push((
+                        problem.hint(
+                            "one Enrollment at most names a device; to move it, set revoked: true on its entry there",
+                        ),
+                        device.to_string(),
+                    ));
                 }
                 Some(_) => {}
                 None => drop(first.insert(device, path)),

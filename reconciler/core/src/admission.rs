@@ -14,6 +14,8 @@ use bellwether_schemas::manifest::FactoryCa;
 use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, Sha256Digest};
 use jiff::Timestamp;
 
+use crate::declare::generated_from;
+
 pub use request::{KeyGrant, RequestRefusal};
 
 /// The greatest length of a domain, in characters (RFC 1035).
@@ -157,8 +159,8 @@ pub struct Admissions {
     open: BTreeMap<EnrollmentName, Open>,
     /// The Enrollments that ever took factory certificates.
     factories: BTreeSet<EnrollmentName>,
-    /// The entry that began last to name each device.
-    named: BTreeMap<DeviceName, EntryKey>,
+    /// The entries that began to name each device, in that order.
+    named: BTreeMap<DeviceName, Vec<EntryKey>>,
     /// Device manifests of the head whose names look as if they were made from a key.
     reserved: BTreeSet<DeviceName>,
     revoked: BTreeSet<DeviceName>,
@@ -316,7 +318,9 @@ impl Admissions {
         if let Some(device) = &entry.device
             && before.is_none_or(|before| before.device.as_ref() != Some(device))
         {
-            self.named.insert(device.clone(), key.clone());
+            let claims = self.named.entry(device.clone()).or_default();
+            claims.retain(|claim| *claim != key);
+            claims.push(key.clone());
         }
         match entry.proof {
             // Hashes are public: the first entry that lists one keeps it, so that nobody takes over another's token.
@@ -382,14 +386,23 @@ impl Admissions {
         self.decommissioned.contains(device)
     }
 
-    /// The entry that began last to name a device.
+    /// The entry that a device counts under: the one that began last to name it in its Enrollment. Another Enrollment takes a
+    /// device over only once that entry is revoked, or names another device: who may write one may not write all.
     pub fn entry_of(&self, device: &DeviceName) -> Option<&(EnrollmentName, EntryId)> {
-        self.named.get(device)
+        // A name that an Enrollment makes from keys is its own.
+        let maker = generated_from(device).filter(|maker| self.open.contains_key(maker));
+        let is_own = |claim: &&EntryKey| maker.as_ref().is_none_or(|maker| claim.0 == *maker);
+        let claims: Vec<&EntryKey> = self.named.get(device)?.iter().filter(is_own).collect();
+        let is_free = |holder: &EntryKey| {
+            self.entries.get(holder).is_none_or(|entry| entry.revoked || entry.device.as_ref() != Some(device))
+        };
+        let of_each = claims.iter().map(|claim| *claims.iter().rfind(|last| last.0 == claim.0).unwrap_or(claim));
+        of_each.into_iter().find(|holder| !is_free(holder)).or(claims.last().copied())
     }
 
     /// The devices whose entry is one of this enrollment, also where it names another device by now.
     pub fn devices_of(&self, enrollment: &EnrollmentName) -> impl Iterator<Item = &DeviceName> {
-        self.named.iter().filter(move |(_, (name, _))| name == enrollment).map(|(device, _)| device)
+        self.named.keys().filter(move |device| self.entry_of(device).is_some_and(|(name, _)| name == enrollment))
     }
 
     /// The hash of the token of an entry: the first one that a landing stated.
@@ -432,7 +445,7 @@ impl Admissions {
             return refused(codes::CERTIFICATE_REVOKED, format!("entry {id} of enrollment {enrollment} is revoked"));
         }
         // Also of an entry that no landing lists: a device counts under one entry only.
-        if let Some(last) = self.named.get(device).filter(|last| **last != key) {
+        if let Some(last) = self.entry_of(device).filter(|last| **last != key) {
             let why = format!("device {device} now counts under entry {} of enrollment {}", last.1, last.0);
             return refused(codes::CERTIFICATE_REPLACED, why);
         }
@@ -471,9 +484,9 @@ impl Admissions {
         }
         let Some(device) = &entry.device else { return Ok(()) };
         self.check_device(device)?;
-        match self.named.get(device) {
-            Some((newer, newer_id)) if (newer, newer_id) != (enrollment, id) => {
-                Err(format!("entry {newer_id} of enrollment {newer} names device {device} since"))
+        match self.entry_of(device) {
+            Some((other, other_id)) if (other, other_id) != (enrollment, id) => {
+                Err(format!("device {device} counts under entry {other_id} of enrollment {other}"))
             }
             Some(_) | None => Ok(()),
         }

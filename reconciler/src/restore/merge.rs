@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bellwether_core::admission::Identity;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::Reported;
-use bellwether_schemas::targets::SignedOffer;
+use bellwether_schemas::targets::{EnrolledBy, SignedOffer};
 use bellwether_schemas::{CommitId, DeviceName, FleetName};
 use jiff::Timestamp;
 
@@ -54,6 +54,9 @@ pub(super) fn merge(
         let found = surveyed.get(&name).copied();
         if let Some(found) = found.filter(|found| found.version > row.metadata_version) {
             row.metadata_version = found.version;
+            if let Some(EnrolledBy { enrollment, entry }) = found.enrolled.clone() {
+                (row.enrollment, row.entry) = (enrollment, entry);
+            }
             if row.offer.as_ref().map(|offer| &offer.signed) != found.offer.as_ref() {
                 row.offer =
                     found.offer.clone().map(|signed| OfferRow { signed, offered_at: now, acknowledged_at: None });

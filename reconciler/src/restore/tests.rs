@@ -301,6 +301,10 @@ async fn a_database_that_was_set_back_is_told_from_a_crash() {
     let started = save(signed(4), version - 1, 7).await;
     assert_eq!(names(&started.loaded.devices, true), ["edge-1", "edge-2"], "whoever else was set back with it");
     assert_eq!(started.loaded.devices[0].offer.as_ref().map(|offer| offer.signed.clone()), Some(signed(5)));
+    // So is by which entry it came in.
+    let before = DeviceRow { entry: "earlier".parse().expect("an id"), ..row("edge-1", Some(signed(4)), version - 1) };
+    site.save(PlanChange { devices: vec![before], ..PlanChange::default() }).await;
+    assert_eq!(site.start().await.loaded.devices[0].entry.as_str(), "edge-1");
     // So is the record of a rollout.
     let started = save(signed(5), version, 6).await;
     assert_eq!(names(&started.loaded.devices, true), ["edge-1", "edge-2"]);

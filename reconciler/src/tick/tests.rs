@@ -282,6 +282,17 @@ async fn a_rollout_is_recorded_in_the_store_before_the_offers_that_it_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_waited_for_the_head_that_ends_its_right_counts_for_nothing() {
+    let mut bench = Bench::new().await;
+    bench.fetch().await.expect("stored");
+    bench.git.land(&[("devices/edge-1.yaml", "{revoked: true}")]);
+    let (report, mut answer) = observation(None);
+    bench.pass(Inbox { reports: vec![report], ..bench.fetched() }).await.expect("a pass");
+    assert!(bench.world.devices().is_empty(), "it is not taken for a device that was lost");
+    answer.try_recv().expect_err("no answer: the listener refuses it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_nobody_remembers_proves_that_its_token_is_spent() {
     let mut bench = Bench::new().await;
     bench.fetch().await.expect("stored");

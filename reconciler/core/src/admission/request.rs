@@ -103,7 +103,7 @@ impl Admissions {
     pub fn factory(&self, enrollment: &EnrollmentName, factory_key: &Sha256Digest) -> Result<KeyGrant, RequestRefusal> {
         let device = made_name(enrollment, factory_key).map_err(|_| RequestRefusal::NoName(enrollment.clone()))?;
         self.check_device(&device).map_err(RequestRefusal::Revoked)?;
-        if let Some((other, id)) = self.named.get(&device) {
+        if let Some((other, id)) = self.entry_of(&device) {
             let why = format!("entry {id} of enrollment {other} names device {device}, so it comes in by that alone");
             return Err(RequestRefusal::Revoked(why));
         }

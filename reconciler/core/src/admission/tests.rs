@@ -137,6 +137,37 @@ fn a_token_allows_what_its_entry_says() {
 }
 
 #[test]
+fn no_other_enrollment_takes_a_device_over_before_its_entry_is_revoked() {
+    let other =
+        |id: &str, device: &str| Entry { enrollment: "interns".parse().expect("a name"), ..entry(id, Some(device)) };
+    let theirs = |id: &str, device: &str| -> Identity {
+        format!("bellwether://fleet.example/interns/{id}/{device}").parse().expect("an identity")
+    };
+    let mut all = admissions([entry("t1", Some("router")), other("x", "router")]);
+    assert_eq!(all.admit(&identity("t1", "router")), Admission::Full);
+    assert_eq!(code(all.admit(&theirs("x", "router"))), Some(codes::CERTIFICATE_REPLACED));
+    let refused = all.token(&hash("x"), now()).expect_err("the name is taken");
+    assert!(refused.to_string().contains("counts under entry t1 of enrollment lab"), "{refused}");
+    // In its own Enrollment the last one counts, before theirs and after it.
+    all.insert(entry("t2", Some("router")));
+    assert_eq!(all.entry_of(&"router".parse().expect("a name")).expect("named").1.as_str(), "t2");
+    // Revoked, or naming another device, it gives the name free; in whatever order one landing says so.
+    for freed in [Entry { revoked: true, ..entry("t2", Some("router")) }, entry("t2", Some("spare"))] {
+        let mut all = all.clone();
+        all.insert(freed);
+        assert_eq!(all.admit(&theirs("x", "router")), Admission::Full);
+        all.token(&hash("x"), now()).expect("it enrolls");
+    }
+    // Nor a device whose name its Enrollment made of its key.
+    let made = "lab-0123456789abcdef";
+    let mut all = admissions([entry("t2", None), other("y", made)]);
+    all.set_open("lab".parse().expect("a name"), Open::default());
+    assert_eq!(all.admit(&identity("t2", made)), Admission::Full);
+    all.insert(entry("t3", Some(made)));
+    assert_eq!(code(all.admit(&identity("t2", made))), Some(codes::CERTIFICATE_REPLACED));
+}
+
+#[test]
 fn nobody_takes_over_a_token_by_listing_its_public_hash() {
     let other = Entry { enrollment: "other".parse().expect("a name"), ..entry("t1", Some("evil")) };
     let all = admissions([entry("t1", None), other]);

@@ -236,7 +236,7 @@ fn proof_of_key(key: &ApprovedKey) -> Proof {
 }
 
 /// The enrollment in a generated name, `<enrollment>-<16 hexadecimal digits>`.
-fn generated_from(device: &DeviceName) -> Option<EnrollmentName> {
+pub(crate) fn generated_from(device: &DeviceName) -> Option<EnrollmentName> {
     let (enrollment, digits) = device.as_str().rsplit_once('-')?;
     let hexadecimal = digits.len() == 16 && digits.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
     if hexadecimal { enrollment.parse().ok() } else { None }

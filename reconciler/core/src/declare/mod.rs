@@ -22,6 +22,7 @@ use crate::plan::Landing;
 use crate::verify::{TreeEntry, VerifiedLanding};
 
 use inputs::{facts_digest, inputs, members, source_paths};
+pub(crate) use inventory::generated_from;
 pub use inventory::{EntryKey, Facts, Inventory, Subject};
 pub use problems::{changed_proof, unused_template};
 
