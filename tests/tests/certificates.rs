@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bellwether_reconciler::keys::{self, Change};
+use bellwether_schemas::api::{DeviceView, Summary};
 use bellwether_tests::device::Identity;
 use bellwether_tests::https::{answer, client};
 use bellwether_tests::{Site, SiteBuilder};
@@ -34,13 +35,20 @@ fn connections(site: &Site, device: &str) -> usize {
 
 #[test]
 fn the_authority_is_replaced_while_a_device_is_off_and_nobody_is_enrolled_again() {
-    let mut site = SiteBuilder::new(PART, 2).start();
+    let mut site = SiteBuilder::new(PART, 3).start();
     site.wait_up_to_date(&site.introduction);
     let before = site.device("edge-1").identity();
-    site.device_mut("edge-2").kill();
+    for device in ["edge-2", "edge-3"] {
+        site.device_mut(device).kill();
+    }
 
     let (done, said) = site.reconciler(&["certs", "rotate-ca"]);
-    assert!(done && said.contains("2 of 2 devices still need the old authority"), "{said}");
+    assert!(done && said.contains("3 of 3 devices still need the old authority"), "{said}");
+    // Somebody stole it: it never renews, and matters no more.
+    let revoke = "apiVersion: bellwether/v1\nkind: Device\nmetadata:\n  name: edge-3\nspec:\n  revoked: true\n";
+    site.engineer.write("devices/edge-3.yaml", revoke);
+    site.land("Revoke edge-3");
+    site.wait_summary("edge-3", Summary::Revoked);
     site.wait("edge-1 trusts both", || (authorities(&site, "edge-1") == 2).then_some(()));
     let renewed = site.device("edge-1").identity();
     assert_ne!((&renewed.key, &renewed.certificate), (&before.key, &before.certificate));
@@ -64,7 +72,12 @@ fn the_authority_is_replaced_while_a_device_is_off_and_nobody_is_enrolled_again(
     assert_ne!(site.device("edge-1").identity().ca, before.ca);
     let old = client(&site.device("edge-1").identity().ca, Some(&before));
     old.get(format!("{}/devices/edge-1/timestamp.json", before.updates)).send().expect_err("TLS ends for the old one");
-    say(&site, 1);
+    site.engineer.replace(FLEET, "message 1", "message 2");
+    let commit = site.land("Say message 2");
+    site.wait_devices("the other two take it", |views| {
+        let runs = |view: &&DeviceView| view.version.is_some_and(|version| version.commit == commit);
+        views.iter().filter(runs).count() == 2
+    });
 }
 
 #[test]

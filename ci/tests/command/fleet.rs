@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bellwether_schemas::CommitId;
-use bellwether_schemas::api::{Condition, DeviceView, RepositoryView, Summary, Updated};
+use bellwether_schemas::api::{Condition, DeviceView, EventView, RepositoryView, Summary, Updated};
 use bellwether_schemas::manifest::{AnyManifest, Resume};
 use bellwether_tests::site::{digest_of, policy};
 use bellwether_tests::{Site, SiteBuilder};
@@ -97,6 +97,18 @@ fn paused_devices_are_resumed_by_selector_and_adopted_ones_go_on_by_themselves()
     let counted = format!("bellwether_missing_commit_devices{{commit=\"{third}\"}} 3");
     assert!(metrics.contains(&counted) && metrics.contains("bellwether_missing_commits 1"), "{metrics}");
     assert!(site.reconciler_log().contains("BW-0305"), "several devices that lack one commit are told of");
+    let ran = bellwether(&site, &["get", "events", "--limit", "1000"]);
+    assert!(
+        ran.code == Some(0) && ran.out.contains("BW-0305") && ran.out.contains("enrolled"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+    let ran = bellwether(&site, &["get", "events", "--device", "edge-2", "--output", "json"]);
+    let events: Vec<EventView> = serde_json::from_str(&ran.out).expect("events");
+    let is_of = |event: &EventView| event.device.as_ref().is_some_and(|device| device.as_str() == "edge-2");
+    assert!(!events.is_empty() && events.iter().all(is_of), "{events:?}");
+    assert!(events.is_sorted_by(|a, b| a.id > b.id), "{events:?}");
     site.engineer.force_push(&third);
     site.wait_devices("all take part again", |all| {
         let well = |v: &DeviceView| (v.status.summary.status, v.status.updated.status);
