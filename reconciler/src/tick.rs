@@ -283,9 +283,10 @@ async fn write_records(world: &mut World, outlets: &Outlets, now: Timestamp) -> 
 
 /// Keeps tokens spent whose records may be lost: devices show certificates that were made with them.
 async fn keep_spent(world: &mut World, outlets: &Outlets) {
-    for token in world.take_proven_tokens() {
+    for (entry, token) in world.take_proven_tokens() {
         if let Err(error) = outlets.publisher.spend_again(&token).await {
-            tracing::error!(%token, %error, "a token that a device proves to be spent cannot be recorded so");
+            tracing::error!(%token, %error, "a token that a device proves to be spent cannot be recorded so; it is tried again");
+            world.prove_again(entry);
         }
     }
 }

@@ -160,7 +160,7 @@ impl Needed {
         let authority = Authority::load(&config.ca).map_err(RunError::from)?;
         let issuing = authority.issuing();
         let domain: Domain = config.domain.parse().map_err(|_| RunError::Domain(config.domain.clone()))?;
-        let store = Store::open(&config.state).await.map_err(RunError::from)?;
+        let store = Store::open_beside(&config.state).await.map_err(RunError::from)?;
         let read = async {
             Ok::<_, crate::store::StoreError>((store.load_all().await?.devices, store.certificates(&domain).await?))
         };

@@ -58,7 +58,7 @@ pub(super) struct Restore {
 impl Backup {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = Config::load(&self.config).map_err(RunError::from)?;
-        let store = Store::open(&config.state).await.map_err(RunError::from)?;
+        let store = Store::open_beside(&config.state).await.map_err(RunError::from)?;
         let objects = Objects::in_directory(&config.store).map_err(RunError::from)?;
         let about = back_up(&store, objects.store().as_ref(), &self.to, Timestamp::now()).await?;
         store.close().await;

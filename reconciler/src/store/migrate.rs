@@ -1,10 +1,14 @@
 //! Brings the tables to this release's form; refuses tables of a newer one.
 
+use std::cmp::Ordering;
+
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Connection as _, Row as _};
 
+use super::database::{Database, query};
+use super::rows::Columns;
 use super::{StoreError, failed};
 
 /// The migrations of SQLite.
@@ -31,6 +35,21 @@ pub(super) async fn postgres(url: &str, options: &PgConnectOptions) -> Result<()
     // Whether it said farewell is no concern of what was done on it.
     let _ = connection.close().await;
     migrated.map_err(|error| refused(url, &POSTGRES, error))
+}
+
+/// Refuses a database that is not in this release's form, without a change to it.
+pub(super) async fn require_newest(url: &str, database: &Database) -> Result<(), StoreError> {
+    let rows = query("SELECT MAX(version) AS version FROM _sqlx_migrations").fetch_all(database).await;
+    let rows = rows.map_err(failed("read which migrations the database has"))?;
+    let found: Option<i64> =
+        rows.first().map(|row| Columns::new(row, "_sqlx_migrations", "version").number("version")).transpose()?;
+    let (url, found) = (url.to_owned(), found.unwrap_or_default());
+    let newest: i64 = SQLITE.iter().map(|migration| migration.version).max().unwrap_or_default();
+    match found.cmp(&newest) {
+        Ordering::Less => Err(StoreError::Older { url, found, newest }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(StoreError::Newer { url, found, newest }),
+    }
 }
 
 fn refused(url: &str, known: &Migrator, error: MigrateError) -> StoreError {

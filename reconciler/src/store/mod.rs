@@ -80,6 +80,19 @@ pub enum StoreError {
         /// The newest that is.
         newest: i64,
     },
+    /// This release has not brought it forward yet, and is not to now.
+    #[error(
+        "{}: the database {url} is of an earlier release: it has migration {found}, and this release works with {newest}; \
+         use the earlier release's program, or start this one's reconciler on it first", self.code()
+    )]
+    Older {
+        /// Its address.
+        url: String,
+        /// The newest migration that it has.
+        found: i64,
+        /// The newest that this release knows.
+        newest: i64,
+    },
     /// A migration in it is not the one of this program.
     #[error(
         "{}: the database {url} was not made by a release of this program: its migration {found} is another one; configure the \
@@ -133,6 +146,7 @@ impl StoreError {
         match self {
             Self::Address(_) => codes::CONFIG_INVALID,
             Self::Newer { .. } => codes::DATABASE_NEWER,
+            Self::Older { .. } => codes::DATABASE_OLDER,
             Self::Altered { .. } => codes::DATABASE_ALTERED,
             Self::NotEmpty { .. } => codes::STORE_IN_USE,
             Self::Open { .. }
@@ -176,16 +190,34 @@ impl Store {
     /// # Errors
     /// When the address is not supported, the database cannot be reached, or a newer release migrated it.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_as(url, true).await
+    }
+
+    /// Opens what is there, and brings nothing forward: for looking at a state on which another release may be running.
+    ///
+    /// # Errors
+    /// Also when an earlier release's reconciler was the last one on it.
+    pub async fn open_beside(url: &str) -> Result<Self, StoreError> {
+        let store = Self::open_as(url, false).await?;
+        migrate::require_newest(url, &store.database).await?;
+        Ok(store)
+    }
+
+    async fn open_as(url: &str, migrates: bool) -> Result<Self, StoreError> {
         let open = |source| StoreError::Open { url: url.to_owned(), source };
         let database = match Address::parse(url)? {
             Address::Sqlite(options) => {
                 let pool =
                     SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(*options).await.map_err(open)?;
-                migrate::sqlite(url, &pool).await?;
+                if migrates {
+                    migrate::sqlite(url, &pool).await?;
+                }
                 Database::Sqlite(pool)
             }
             Address::Postgres(options) => {
-                migrate::postgres(url, &options).await?;
+                if migrates {
+                    migrate::postgres(url, &options).await?;
+                }
                 // A connection that was lost is noticed before it is used again, so that a server may be started again.
                 let pool = PgPoolOptions::new()
                     .max_connections(CONNECTIONS)

@@ -50,6 +50,8 @@ pub struct Timing {
 pub struct World {
     /// The repository.
     pub repository: Repository,
+    /// When an earlier run last heard of any device.
+    heard_before: Option<Timestamp>,
     /// The newest stored plan.
     pub plan: PlanId,
     /// The accepted head as the database has it.
@@ -138,8 +140,10 @@ impl World {
             };
             fleets.insert(fleet, state);
         }
+        let heard_before = devices.values().filter_map(|device| device.row.last_seen).max();
         let mut world = Self {
             repository,
+            heard_before,
             plan: loaded.plan,
             stored_head: loaded.head,
             unstored: Vec::new(),

@@ -1,10 +1,10 @@
 //! What devices say, taken into the world; and what they are told in return.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bellwether_core::admission::{Admissions, Identity};
 use bellwether_core::classify::Standing;
+use bellwether_core::declare::EntryKey;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::{Directive, Phase, Report, Reported};
 use bellwether_schemas::targets::SignedOffer;
@@ -14,6 +14,9 @@ use jiff::Timestamp;
 use super::{Device, World};
 use crate::repository::Repository;
 use crate::store::{DeviceRow, EventRow, OfferRow};
+
+/// Missing commits that are looked up together.
+const MAX_LOOKUPS: usize = 10_000;
 
 /// What a device that reported is told, once everything it depends on is stored and published.
 pub type Answer = Vec<Directive>;
@@ -90,11 +93,20 @@ impl World {
         true
     }
 
-    /// The tokens that devices prove to be spent, by certificates that were not known of: the records of it may be lost.
-    pub fn take_proven_tokens(&mut self) -> BTreeSet<Sha256Digest> {
-        let Some(declared) = self.repository.declared() else { return BTreeSet::new() };
+    /// The tokens that devices prove to be spent, by certificates that were not known of: the records of it may be lost. What
+    /// no landing lists waits, for git may have been set back too.
+    pub fn take_proven_tokens(&mut self) -> Vec<(EntryKey, Sha256Digest)> {
+        let Some(declared) = self.repository.declared() else { return Vec::new() };
         let admissions = declared.inventory().admissions();
-        std::mem::take(&mut self.proven).iter().filter_map(|entry| admissions.token_of(entry).copied()).collect()
+        let proven = std::mem::take(&mut self.proven).into_iter();
+        let (listed, unlisted) = proven.partition::<Vec<_>, _>(|entry| admissions.proof_of(entry).is_some());
+        self.proven.extend(unlisted);
+        listed.into_iter().filter_map(|entry| Some((entry.clone(), *admissions.token_of(&entry)?))).collect()
+    }
+
+    /// Keeps in mind that an entry's token is spent, which could not be recorded.
+    pub fn prove_again(&mut self, entry: EntryKey) {
+        self.proven.insert(entry);
     }
 
     /// The highest metadata version of ours that is known of a device.
@@ -216,7 +228,9 @@ impl World {
         if before != std::mem::discriminant(&device.standing) {
             self.due(name);
         }
-        self.lookups.wanted.extend(lookup);
+        // Whoever names ever new ones while git cannot be reached is paused without a look.
+        let room = MAX_LOOKUPS.saturating_sub(self.lookups.wanted.len());
+        self.lookups.wanted.extend(lookup.into_iter().take(room));
     }
 
     pub(super) fn judge_all(&mut self) {

@@ -90,9 +90,12 @@ impl World {
     }
 
     fn device_view(&self, device: &Device, now: Timestamp) -> DeviceView {
-        // A start is no device's silence: all have the time to report first.
+        // A start is no device's silence: all have the time to report first, but those that were silent before others were.
+        let too_long =
+            |since: Timestamp, until: Timestamp| until.duration_since(since) > self.timing.stale_after.signed();
         let silent = |seen: Timestamp| {
-            now.duration_since(seen.max(self.timing.serving_since)) > self.timing.stale_after.signed()
+            let was_silent = self.heard_before.is_some_and(|heard| too_long(seen, heard));
+            was_silent || too_long(seen.max(self.timing.serving_since), now)
         };
         let stale = device.row.last_seen.is_none_or(silent);
         let target = device.placement.fleet().and_then(|fleet| self.fleets.get(fleet)?.record.as_ref());

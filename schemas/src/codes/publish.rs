@@ -105,6 +105,9 @@ codes! { PUBLISH:
     AUTHORITY_LEFT = "BW-0534", "init found files of another certificate authority",
         "An earlier init broke off while it made them, or was for other --names; or somebody put them there. They are never overwritten.",
         "If no device was enrolled with that authority, remove the folder and run init again. Otherwise put all its files back from their backup, and name the names of its server's certificate.";
+    DATABASE_OLDER = "BW-0535", "the database is of an earlier release",
+        "Commands that look at a state bring its tables not forward: the reconciler of the earlier release may be running on it, and could not go on.",
+        "Use the earlier release's program, as for the backup before an upgrade; or start this release's reconciler first.";
     RESTORE_UNFINISHED = "BW-0539", "a restore was interrupted",
         "What is in the store is not whole: records of spent tokens may be missing. Nothing runs on it before the restore has ended.",
         "Run the same bellwether-reconciler restore again, with the same --from.";

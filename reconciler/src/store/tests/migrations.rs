@@ -10,6 +10,7 @@ use super::*;
 on_each_database!(
     a_head_of_an_earlier_release_gets_the_policy_version_of_its_landing,
     a_database_of_a_newer_release_is_refused_and_left_alone,
+    a_look_at_a_database_brings_nothing_forward,
     a_database_with_another_migration_is_told_apart,
 );
 
@@ -45,6 +46,17 @@ async fn a_head_of_an_earlier_release_gets_the_policy_version_of_its_landing(pla
     earlier.close().await;
     let head = open(&place).await.load_all().await.expect("loaded").head;
     assert_eq!(head, Some(HeadRow { policy_version: 7, spoken: None, ..super::head(2) }));
+}
+
+async fn a_look_at_a_database_brings_nothing_forward(place: Place) {
+    before(&place, 2).await.close().await;
+    for _ in 0..2 {
+        let refused = Store::open_beside(&place.url()).await.expect_err("it is older");
+        assert!(matches!(refused, StoreError::Older { found: 2, .. }), "{refused}");
+        assert_eq!(refused.code(), codes::DATABASE_OLDER);
+    }
+    open(&place).await.close().await;
+    Store::open_beside(&place.url()).await.expect("it is of this release").close().await;
 }
 
 async fn a_database_of_a_newer_release_is_refused_and_left_alone(place: Place) {

@@ -85,6 +85,10 @@ async fn a_start_makes_no_device_stale_before_it_had_time_to_report() {
     assert_eq!(summary(&site), Summary::Online);
     site.later(STALE);
     assert_eq!(summary(&site), Summary::Online);
+    // It was silent already when others were heard of last.
+    site.world.heard_before = Some(site.now);
+    assert_eq!(summary(&site), Summary::Stale);
+    site.world.heard_before = None;
     site.later(SignedDuration::from_secs(1));
     assert_eq!(summary(&site), Summary::Stale);
 }
