@@ -441,14 +441,7 @@ mod tests {
         };
         assert_eq!(code(), Some(codes::NOT_ENROLLED.to_string()));
         let state = StateDir::lock(dir.path()).expect("locked");
-        let identity = Identity {
-            device: "edge-1".parse().expect("a name"),
-            key: String::new(),
-            certificate: String::new(),
-            ca: String::new(),
-            devices: String::new(),
-            updates: String::new(),
-        };
+        let identity = Identity::without_key();
         state.store_identity(&identity).expect("stored");
         assert_eq!(code(), Some(codes::AGENT_STOPPED.to_string()), "another token is not what it needs");
     }

@@ -27,6 +27,16 @@ pub(crate) struct Identity {
     pub(crate) updates: String,
 }
 
+#[cfg(test)]
+impl Identity {
+    /// One that names a device, and that nobody can use.
+    pub(crate) fn without_key() -> Self {
+        let device = "edge-1".parse().expect("a name");
+        let [key, certificate, ca, devices, updates] = Default::default();
+        Self { device, key, certificate, ca, devices, updates }
+    }
+}
+
 // The key is a secret: it must not get into a log by way of `{:?}`.
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

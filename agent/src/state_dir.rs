@@ -235,14 +235,7 @@ mod tests {
         assert!(matches!(StateDir::lock(dir.path()), Err(StateError::InUse(_))));
         let first = state.load_memory().expect("a new memory");
         assert_eq!(state.load_memory().expect("the same memory"), first);
-        let identity = Identity {
-            device: "edge-1".parse().expect("a name"),
-            key: String::new(),
-            certificate: String::new(),
-            ca: String::new(),
-            devices: String::new(),
-            updates: String::new(),
-        };
+        let identity = Identity::without_key();
         state.store_identity(&identity).expect("stored");
         std::fs::remove_file(dir.path().join("memory.json")).expect("removed");
         assert!(matches!(state.load_memory(), Err(StateError::Lost(_))));

@@ -5,6 +5,7 @@
 
 pub mod device;
 pub mod engineer;
+pub mod files;
 pub mod fuzz;
 pub mod hostile;
 pub mod https;

@@ -1,9 +1,8 @@
 //! Devices ahead of the git history: paused, adopted, forced.
 
-use std::path::Path;
-
 use bellwether_schemas::CommitId;
 use bellwether_schemas::api::{Condition, RepositoryView, Summary, Updated};
+use bellwether_tests::files::{copy, put, remove};
 use bellwether_tests::site::{ROLLOUT, policy};
 use bellwether_tests::{Site, SiteBuilder};
 
@@ -153,36 +152,6 @@ fn back_up(site: &Site, name: &str, paths: &[&str]) {
     }
 }
 
-/// Puts a copy in place of what is there.
-fn restore(site: &Site, name: &str, paths: &[&str]) {
-    for path in paths {
-        let (from, to) = (site.path(name).join(path), site.path("reconciler").join(path));
-        remove(&to);
-        copy(&from, &to);
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    if from.is_dir() {
-        std::fs::create_dir_all(to).expect("a folder can be made");
-        for entry in std::fs::read_dir(from).expect("a folder can be read") {
-            let name = entry.expect("an entry").file_name();
-            copy(&from.join(&name), &to.join(&name));
-        }
-    } else if from.exists() {
-        std::fs::create_dir_all(to.parent().expect("a file has a folder")).expect("a folder can be made");
-        std::fs::copy(from, to).expect("a file can be copied");
-    }
-}
-
-fn remove(path: &Path) {
-    if path.is_dir() {
-        std::fs::remove_dir_all(path).expect("a folder can be removed");
-    } else if path.exists() {
-        std::fs::remove_file(path).expect("a file can be removed");
-    }
-}
-
 const DATABASE: [&str; 3] = ["state.db", "state.db-wal", "state.db-shm"];
 
 fn is_rewound(repository: &RepositoryView, missing: &CommitId) -> bool {
@@ -208,7 +177,7 @@ fn set_back(paths: &[&str]) -> (Site, CommitId) {
         site.wait("the device holds the newest head", || holds(device));
     }
     site.kill_reconciler();
-    restore(&site, "backup", paths);
+    put(&site, "backup", "reconciler", paths);
     remove(&site.path("reconciler/mirror.git"));
     site.engineer.force_push(&site.introduction);
     (site, second)

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use bellwether_schemas::CommitId;
 use bellwether_schemas::api::{Condition, DeviceView, RolloutState, RolloutView, Summary, Updated, WaitingOn};
+use bellwether_tests::files::{put, remove};
 use bellwether_tests::site::{policy, stalled_by};
 use bellwether_tests::{Site, SiteBuilder};
 
@@ -295,35 +295,5 @@ impl Great {
         }
         let halted = site.wait_rollout_of("halting", "it stays halted", |r| r.state == RolloutState::Halted);
         assert_eq!(halted.commit, self.third);
-    }
-}
-
-/// Puts files from one folder of the site into another, in place of what is there.
-fn put(site: &Site, from: &str, to: &str, paths: &[&str]) {
-    for path in paths {
-        let (from, to) = (site.path(from).join(path), site.path(to).join(path));
-        remove(&to);
-        copy(&from, &to);
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    if from.is_dir() {
-        std::fs::create_dir_all(to).expect("a folder can be made");
-        for entry in std::fs::read_dir(from).expect("a folder can be read") {
-            let name = entry.expect("an entry").file_name();
-            copy(&from.join(&name), &to.join(&name));
-        }
-    } else if from.exists() {
-        std::fs::create_dir_all(to.parent().expect("a file has a folder")).expect("a folder can be made");
-        std::fs::copy(from, to).expect("a file can be copied");
-    }
-}
-
-fn remove(path: &Path) {
-    if path.is_dir() {
-        std::fs::remove_dir_all(path).expect("a folder can be removed");
-    } else if path.exists() {
-        std::fs::remove_file(path).expect("a file can be removed");
     }
 }
