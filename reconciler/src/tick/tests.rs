@@ -222,6 +222,22 @@ async fn a_newer_head_that_a_device_holds_is_stored_and_looked_up_before_anythin
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_void_before_a_newer_head_is_known_of_and_no_news_any_more() {
+    let mut bench = Bench::new().await;
+    bench.fetch().await.expect("stored");
+    let mut ahead = bench.git.clone();
+    let second = ahead.land(&[]);
+    let mut elsewhere = Repository::new(SharedObjects::new(ahead.objects.clone()), bench.introduction, "main");
+    elsewhere.advance(&second, now());
+    let record = elsewhere.head_record().expect("a head");
+    let landing = record.landing;
+    bench.block_record().await;
+    let (observation, _) = observation(Some(record));
+    bench.pass(Inbox { reports: vec![observation], ..Inbox::default() }).await.expect_err("it cannot be stored");
+    assert_eq!(bench.outlets.publisher.void_tokens(), VoidTokens::UpTo(landing));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pass_sees_a_silence_and_the_loop_wakes_for_it() {
     let mut bench = Bench::new().await;
     bench.git.land(&[("trust/policy.yaml", &policy(2, "maxSilence: 7d,"))]);
