@@ -1,8 +1,8 @@
 //! The `enroll` listener: a token that git lists becomes a certificate, once; so does a key that a person approved, and a
 //! factory's certificate.
 //!
-//! Order: the token is judged by the history, spent, and only then signed for. A use that fails after that leaves the
-//! token spent; a repeat by the same key gets the certificate that was issued.
+//! Order: the token is judged by the history, spent, and only then signed for. From then on it is that key's alone: a repeat
+//! by the same key gets the certificate that was issued, or goes on where a use was cut off.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -177,7 +177,7 @@ fn refused(refusal: &TokenRefusal) -> Problem {
 }
 
 fn spent() -> Problem {
-    let message = "the token is spent: it was used with another key, or nothing was issued when it was used";
+    let message = "the token is spent: it was used with another key";
     Problem::new(Class::Taken, codes::TOKEN_SPENT, message)
 }
 
@@ -253,7 +253,7 @@ impl Enroll {
             Err(refusal @ (TokenRefusal::Expired { .. } | TokenRefusal::Void { .. } | TokenRefusal::NoName(_))) => {
                 return match self.spent.look_up(&token, key).await.map_err(store_failed)? {
                     Some(Spend::Issued(certificate)) => self.response(certificate),
-                    Some(Spend::Fresh | Spend::Spent) | None => Err(refused(&refusal)),
+                    Some(Spend::Held | Spend::Spent) | None => Err(refused(&refusal)),
                 };
             }
             Err(refusal) => return Err(refused(&refusal)),
@@ -261,7 +261,7 @@ impl Enroll {
         let identity = self.identity(grant.enrollment, grant.entry, device);
         let used = Use { token, key: *key, identity, at: asked.at };
         match self.spent.spend(&used).await.map_err(store_failed)? {
-            Spend::Fresh => self.issue_once(&used, asked).await,
+            Spend::Held => self.issue_once(&used, asked).await,
             Spend::Issued(certificate) => self.response(certificate),
             Spend::Spent => Err(spent()),
         }
@@ -270,9 +270,9 @@ impl Enroll {
     /// Issues the certificate of a use, and records it before anybody has it.
     async fn issue_once(&self, used: &Use, asked: Asked) -> Result<EnrollResponse, Problem> {
         let certificate = self.issue(&used.identity, &asked)?;
-        self.spent.record(used, &certificate).await.map_err(|error| {
+        let certificate = self.spent.record(used, certificate).await.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, device = %used.identity.device, "cannot record");
-            failed("the certificate could not be recorded; a token stays spent")
+            failed("the certificate could not be recorded; try again with the same key")
         })?;
         self.welcome(used.identity.clone(), asked, certificate).await
     }
@@ -285,7 +285,7 @@ impl Enroll {
         };
         issued.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, device = %identity.device, "cannot issue");
-            failed("the certificate could not be signed; a token stays spent")
+            failed("the certificate could not be signed; try again with the same key")
         })
     }
 

@@ -20,11 +20,11 @@ const MAX_RECORD: u64 = 16 * 1024;
 /// How a token stands for a key that wants to use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Spend {
-    /// It was spent just now, by this key.
-    Fresh,
+    /// It is this key's, spent just now or by a use that was cut off, and no certificate came of it yet.
+    Held,
     /// This key spent it before, and got this certificate.
     Issued(String),
-    /// It is spent: by another key, or no certificate came of it.
+    /// It is spent by another key.
     Spent,
 }
 
@@ -61,12 +61,11 @@ impl SpentTokens {
         if let Some(known) = self.cached(&used.token, &used.key).await {
             return Ok(known);
         }
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let record = format!("{}\n", used.key).into_bytes();
-        match self.objects.put_opts(&layout::spent(&used.token), record.into(), options).await {
+        match self.objects.put_opts(&layout::spent(&used.token), record.into(), only_new()).await {
             Ok(_) => {
                 self.cache(used, None).await;
-                Ok(Spend::Fresh)
+                Ok(Spend::Held)
             }
             Err(object_store::Error::AlreadyExists { .. }) => {
                 let spend = self.look_up(&used.token, &used.key).await?.unwrap_or(Spend::Spent);
@@ -93,15 +92,20 @@ impl SpentTokens {
         if record.trim_end().parse().ok() != Some(*key) {
             return Ok(Some(Spend::Spent));
         }
-        Ok(Some(self.read(&layout::certificate(token)).await?.map_or(Spend::Spent, Spend::Issued)))
+        Ok(Some(self.read(&layout::certificate(token)).await?.map_or(Spend::Held, Spend::Issued)))
     }
 
-    /// Records the certificate that came of a use.
-    pub(super) async fn record(&self, used: &Use, certificate: &str) -> Result<(), object_store::Error> {
-        let bytes = certificate.to_owned().into_bytes();
-        self.objects.put(&layout::certificate(&used.token), bytes.into()).await?;
-        self.cache(used, Some(certificate.to_owned())).await;
-        Ok(())
+    /// Records the certificate that came of a use, and returns the one that is recorded: another process may have been first
+    /// with the same key.
+    pub(super) async fn record(&self, used: &Use, certificate: String) -> Result<String, object_store::Error> {
+        let path = layout::certificate(&used.token);
+        let recorded = match self.objects.put_opts(&path, certificate.clone().into_bytes().into(), only_new()).await {
+            Ok(_) => certificate,
+            Err(error @ object_store::Error::AlreadyExists { .. }) => self.read(&path).await?.ok_or(error)?,
+            Err(error) => return Err(error),
+        };
+        self.cache(used, Some(recorded.clone())).await;
+        Ok(recorded)
     }
 
     /// What the database knows, where that settles it.
@@ -146,6 +150,10 @@ impl SpentTokens {
     }
 }
 
+fn only_new() -> PutOptions {
+    PutOptions { mode: PutMode::Create, ..PutOptions::default() }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -173,7 +181,7 @@ mod tests {
     async fn a_thousand_uses_of_one_token_that_are_cut_off_again_and_again_yield_one_certificate(place: Place) {
         let dir = tempfile::tempdir().expect("a directory");
         // Who was told that the token is theirs, and who got a certificate for it.
-        let (fresh, issued) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+        let (held, issued) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         // Few at first, so that some are cut off before the first use has ended, some in the middle of it, and some after it.
         for (round, (keys, ended)) in
             [(0..40, 0), (40..100, 1), (100..500, 50), (500..1_000, 500)].into_iter().enumerate()
@@ -183,13 +191,13 @@ mod tests {
             let mut uses = tokio::task::JoinSet::new();
             for key in keys {
                 let (tokens, answered) = (tokens.clone(), answered.clone());
-                let (fresh, issued) = (fresh.clone(), issued.clone());
+                let (held, issued) = (held.clone(), issued.clone());
                 uses.spawn(async move {
                     match tokens.spend(&used(key)).await.expect("the store works") {
-                        Spend::Fresh => {
-                            fresh.lock().expect("no panic").push(key);
+                        Spend::Held => {
+                            held.lock().expect("no panic").push(key);
                             let certificate = format!("certificate of {key}");
-                            tokens.record(&used(key), &certificate).await.expect("the store works");
+                            let certificate = tokens.record(&used(key), certificate).await.expect("the store works");
                             issued.lock().expect("no panic").push((key, certificate));
                         }
                         Spend::Issued(certificate) => issued.lock().expect("no panic").push((key, certificate)),
@@ -205,12 +213,12 @@ mod tests {
             uses.shutdown().await;
             tokens.store.close().await;
             assert!(
-                fresh.lock().expect("no panic").len() <= 1,
+                held.lock().expect("no panic").len() <= 1,
                 "round {round}: one key at most was told that it is its own"
             );
         }
 
-        let fresh = fresh.lock().expect("no panic").clone();
+        let held = held.lock().expect("no panic").clone();
         let (tokens, issued) = (opened(&place, dir.path()).await, issued.lock().expect("no panic").clone());
         let mut certificates = Vec::new();
         for forgotten in [false, true] {
@@ -219,17 +227,22 @@ mod tests {
             }
             for key in 0..1_000 {
                 match tokens.spend(&used(key)).await.expect("the store works") {
-                    Spend::Fresh => panic!("{key} spends it a second time"),
+                    // Its use was cut off: it goes on with it, and what another process makes of that meanwhile is the same.
+                    Spend::Held => {
+                        let first = tokens.record(&used(key), format!("certificate of {key}")).await.expect("it works");
+                        let late = tokens.record(&used(key), "another".to_owned()).await.expect("the store works");
+                        assert_eq!(late, first);
+                        certificates.push((key, first));
+                    }
                     Spend::Issued(certificate) => certificates.push((key, certificate)),
                     Spend::Spent => {}
                 }
             }
         }
-        // The use that won may have been cut off before there was a certificate: then there never is one.
-        assert!(certificates.len() == 2 || certificates.is_empty(), "{certificates:?}");
+        assert_eq!(certificates.len(), 2, "one key has it, whether the database remembers or not: {certificates:?}");
         for (key, certificate) in issued.iter().chain(&certificates) {
             assert_eq!((*key, certificate), (certificates[0].0, &certificates[0].1));
-            assert!(fresh.is_empty() || fresh == [*key], "whoever was told so has it");
+            assert!(held.is_empty() || held == [*key], "whoever was told so has it");
         }
     }
 }

@@ -40,8 +40,8 @@ codes! { DEVICE:
         "A token that names no device yields <enrollment>-<16 hexadecimal digits>; that is too long, or an entry names a device so.",
         "Give the token a device name, or the Enrollment a shorter one (46 characters at most).";
     ISSUE_FAILED = "BW-0317", "the certificate could not be issued",
-        "Signing or recording the certificate failed on the reconciler; its log says why. The token stays spent.",
-        "Mend the reconciler's store, then enroll with a new token.";
+        "Signing or recording the certificate failed on the reconciler; its log says why. The token, or the approval, is this key's from now on.",
+        "Mend the reconciler's store, then run the same command on the same device again: it goes on with the same token and key.";
     TOKEN_VOID = "BW-0318", "the token, or the approval of the key, is void",
         "The records of spent tokens were lost with the reconciler's store. Nobody can say whether a token that was listed before then is spent, or an approved key has its certificate, so none of them is accepted.",
         "Make a new token (bellwether token mint), or approve the key again by a new entry. Devices that are enrolled need neither.";

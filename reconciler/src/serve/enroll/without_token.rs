@@ -50,7 +50,7 @@ impl Enroll {
                 self.requests.forget(&enrollment, &fingerprint);
                 return match self.spent.look_up(&token, &fingerprint).await.map_err(store_failed)? {
                     Some(Spend::Issued(certificate)) => self.response(certificate),
-                    Some(Spend::Fresh | Spend::Spent) | None => Err(refused(&refusal)),
+                    Some(Spend::Held | Spend::Spent) | None => Err(refused(&refusal)),
                 };
             }
         };
@@ -59,7 +59,7 @@ impl Enroll {
         let answer = match self.spent.spend(&used).await.map_err(store_failed)? {
             Spend::Issued(certificate) => self.response(certificate),
             // It is the same key either way: where nothing came of an earlier try, this one goes on with it.
-            Spend::Fresh | Spend::Spent => self.issue_once(&used, asked).await,
+            Spend::Held | Spend::Spent => self.issue_once(&used, asked).await,
         };
         self.requests.forget(&enrollment, &fingerprint);
         answer

@@ -187,12 +187,18 @@ async fn one_key_that_asks_many_times_at_once_gets_one_certificate() {
 }
 
 #[tokio::test]
-async fn a_use_that_ended_in_the_middle_leaves_the_token_spent() {
+async fn a_use_that_ended_in_the_middle_goes_on_with_its_key_alone() {
     let world = World::start([entry(1, "t1", Some("edge-1"))]).await;
     let key = new_key();
     let hash = Sha256Digest::of(&rcgen::PublicKeyData::subject_public_key_info(&key));
     world.put(&format!("enrolled/{}", Sha256Digest::of(&[1; 32])), format!("{hash}\n")).await;
-    assert_eq!(refused(world.enroll(&token(1), &key).await).1, codes::TOKEN_SPENT.as_str());
+    assert_eq!(refused(world.enroll(&token(1), &new_key()).await).1, codes::TOKEN_SPENT.as_str());
+    // Nothing new comes of a token whose time is over.
+    world.say(|all| all.insert(Entry { proof: proof(1, Timestamp::now()), ..entry(1, "t1", Some("edge-1")) }));
+    assert_eq!(refused(world.enroll(&token(1), &key).await).1, codes::TOKEN_EXPIRED.as_str());
+    world.say(|all| all.insert(entry(1, "t1", Some("edge-1"))));
+    let first = world.enroll(&token(1), &key).await.expect("it is its own");
+    assert_eq!(world.enroll(&token(1), &key).await.expect("the same again"), first);
 }
 
 #[tokio::test]
@@ -203,7 +209,7 @@ async fn a_torn_record_leaves_the_token_spent() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_recorded_leaves_the_token_spent() {
+async fn a_certificate_that_cannot_be_recorded_comes_by_the_same_token_later() {
     let world = World::start([entry(1, "t1", Some("edge-1"))]).await;
     // A folder of the certificate's name that is not empty: the record can be made, the certificate cannot.
     let blocked = world.dir.path().join(format!("store/enrolled/{}.crt/x", Sha256Digest::of(&[1; 32])));
@@ -211,5 +217,6 @@ async fn a_certificate_that_cannot_be_recorded_leaves_the_token_spent() {
     let key = new_key();
     assert_eq!(refused(world.enroll(&token(1), &key).await), (500, codes::ISSUE_FAILED.to_string()));
     std::fs::remove_dir_all(blocked.parent().expect("a parent")).expect("removed");
-    assert_eq!(refused(world.enroll(&token(1), &key).await), (409, codes::TOKEN_SPENT.to_string()));
+    assert_eq!(refused(world.enroll(&token(1), &new_key()).await), (409, codes::TOKEN_SPENT.to_string()));
+    world.enroll(&token(1), &key).await.expect("the store is mended");
 }
