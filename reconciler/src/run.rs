@@ -23,9 +23,7 @@ use crate::restore::{RecoverError, UnfinishedError, refuse_unfinished};
 use crate::serve::{
     self, Advertise, Bound, Enrolled, Incoming, Listen, SETTLE, ServeError, Sessions, Settings, Shared,
 };
-use crate::store::{
-    AcceptError, InstanceError, PlanError, StateLock, StateLockError, Store, StoreError, check_instance,
-};
+use crate::store::{InstanceError, StateLock, StateLockError, Store, StoreError, check_instance};
 use crate::tick::{Fetched, Inbox, Observation, Outlets, TickError, tick};
 use crate::world::{PresentedOffer, Timing, World};
 
@@ -69,7 +67,7 @@ pub enum RunError {
     Mirror(#[from] FetchError),
     #[error("the listeners cannot be opened")]
     Serve(#[from] ServeError),
-    #[error("another reconciler uses the same database")]
+    #[error("another reconciler works on the same state")]
     Conflict(#[source] TickError),
     #[error("the accepted head cannot be stored")]
     Head(#[source] TickError),
@@ -83,7 +81,7 @@ impl RunError {
         match self {
             Self::Config(error) => error.code(),
             Self::Domain(_) => codes::CONFIG_INVALID,
-            Self::Head(TickError::Publish(error)) => error.code(),
+            Self::Head(TickError::Publish(error)) | Self::Conflict(TickError::Publish(error)) => error.code(),
             Self::Store(error) => error.code(),
             Self::Lock(error) => error.code(),
             Self::Conflict(_) | Self::Head(_) => codes::DATABASE_FAILED,
@@ -140,6 +138,7 @@ impl Reconciler {
             tracing::info!(%version, "published a root");
         }
         let publisher = Publisher::open(objects.clone(), OnlineKeys::load(&config.keys)?).await?;
+        publisher.take_over(now).await?;
         let authority = watch_authority(&config.ca, shutdown.clone())?;
 
         let mirror = Mirror::open_or_create(
@@ -245,10 +244,7 @@ impl Reconciler {
             self.take_waiting(&mut inbox);
             failed = match tick(&mut self.world, &self.outlets, &mut inbox, Timestamp::now()).await {
                 Ok(()) => false,
-                Err(
-                    conflict @ (TickError::Plan(PlanError::Conflict { .. })
-                    | TickError::Accept(AcceptError::Conflict { .. })),
-                ) => {
+                Err(conflict) if conflict.is_of_another_reconciler() => {
                     self.shutdown.cancel();
                     return Err(RunError::Conflict(conflict));
                 }
@@ -288,7 +284,7 @@ impl Reconciler {
 
 fn observation(incoming: Incoming) -> Observation {
     let Incoming { identity, reported, begins_session, presented, head, reply, .. } = incoming;
-    let presented = presented.map(|read| PresentedOffer { offer: read.binding.offer, metadata_version: read.version });
+    let presented = presented.map(PresentedOffer::from);
     Observation { identity, at: Timestamp::now(), reported, begins_session, presented, head, reply }
 }
 

@@ -93,6 +93,18 @@ pub enum TickError {
     Target(#[from] bellwether_core::objects::ObjectError),
 }
 
+impl TickError {
+    /// Whether another reconciler works on the same state: then this one must end.
+    pub const fn is_of_another_reconciler(&self) -> bool {
+        matches!(
+            self,
+            Self::Plan(PlanError::Conflict { .. })
+                | Self::Accept(AcceptError::Conflict { .. })
+                | Self::Publish(PublishError::TakenOver { .. })
+        )
+    }
+}
+
 /// Runs one pass. What is in the inbox afterwards is for the next one: as long as the head cannot be stored, nobody is
 /// judged by it, and no report is lost.
 ///
@@ -193,10 +205,11 @@ fn take_moved(world: &mut World, moved: Moved) {
     }
 }
 
-/// Whether a device holds metadata of ours that is newer than everything known of: database and store were set back.
+/// Whether a device holds metadata of ours that is newer than everything known of: database and store were set back. What
+/// keys signed that were rotated out proves nothing: whoever took them may have made it.
 fn is_ahead(world: &World, outlets: &Outlets, device: &DeviceName, presented: Option<&PresentedOffer>) -> bool {
     let known = || world.known_metadata(device).max(outlets.publisher.signed_version(device));
-    presented.is_some_and(|held| held.metadata_version > known())
+    presented.is_some_and(|held| held.is_current && held.metadata_version > known())
 }
 
 /// Records of spent tokens are lost where records were set back: until now is known what was listed, and void.

@@ -14,7 +14,7 @@ use crate::device::Device;
 use crate::engineer::Engineer;
 use crate::process::Process;
 
-mod commands;
+mod reconciler;
 
 /// How long the system may take to do what a test waits for. Generous: machines are shared; a good run takes a second.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -260,59 +260,6 @@ impl Site {
         self.dir.path().join(relative)
     }
 
-    /// Starts the reconciler, and waits until it serves.
-    pub fn start_reconciler(&mut self) {
-        let config = text(&self.path("reconciler/reconciler.yaml"));
-        let arguments = ["reconciler", "run", "--config", &config, "--output", "json"];
-        let (process, line) = Process::start_and_read_line(&self.program, &arguments, &self.path("reconciler.log"));
-        self.addresses = Some(serde_json::from_str(&line).expect("the reconciler prints its addresses"));
-        self.reconciler = Some(process);
-    }
-
-    /// Configures another introduction.
-    pub fn introduce(&self, commit: &CommitId, policy: &Sha256Digest) {
-        self.configure("commit", &commit.to_string());
-        self.configure("policySha256", &policy.to_string());
-    }
-
-    /// Changes a field of the reconciler's configuration.
-    pub fn configure(&self, field: &str, value: &str) {
-        let file = self.path("reconciler/reconciler.yaml");
-        let config = std::fs::read_to_string(&file).expect("init wrote the configuration");
-        let line = |line: &str| match line.split_once(':') {
-            Some((name, _)) if name.trim_start() == field => format!("{name}: \"{value}\""),
-            _ => line.to_owned(),
-        };
-        let config: Vec<String> = config.lines().map(line).collect();
-        std::fs::write(file, config.join("\n") + "\n").expect("the configuration can be written");
-    }
-
-    /// Runs the reconciler to its end, which must come by itself; what it said.
-    pub fn reconciler_refuses(&self) -> String {
-        let config = text(&self.path("reconciler/reconciler.yaml"));
-        let (status, said) = Process::run(&self.program, &["reconciler", "run", "--config", &config]);
-        assert!(!status.success(), "the reconciler must refuse to run");
-        said
-    }
-
-    /// Runs another command of the reconciler on its configuration, to its end; what it said.
-    pub fn reconciler_command(&self, command: &str, more: &[&str]) -> (bool, String) {
-        let config = text(&self.path("reconciler/reconciler.yaml"));
-        let arguments = [&["reconciler", command, "--config", &config], more].concat();
-        let (status, said) = Process::run(&self.program, &arguments);
-        (status.success(), said)
-    }
-
-    /// Kills the reconciler at once.
-    pub fn kill_reconciler(&mut self) {
-        self.reconciler = None;
-    }
-
-    /// What the reconciler logged.
-    pub fn reconciler_log(&self) -> String {
-        std::fs::read_to_string(self.path("reconciler.log")).unwrap_or_default()
-    }
-
     /// Where the listeners are.
     pub fn addresses(&self) -> &Addresses {
         self.addresses.as_ref().expect("the reconciler was started")
@@ -529,7 +476,7 @@ pub fn token_hash(token: &str) -> Sha256Digest {
 }
 
 /// Four addresses that were free just now. They are fixed, so that agents find a reconciler that is started again.
-fn free_addresses() -> [String; 4] {
+pub fn free_addresses() -> [String; 4] {
     let listeners = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("it is bound").to_string())
 }

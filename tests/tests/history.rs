@@ -89,21 +89,21 @@ fn a_backup_made_while_running_brings_the_fleet_back_and_another_release_s_is_re
     let mut site = SiteBuilder::new(PART, 2).start();
     site.wait_up_to_date(&site.introduction);
     let to = site.path("backup").display().to_string();
-    let (made, said) = site.reconciler_command("backup", &["--to", &to]);
+    let (made, said) = site.reconciler(&["backup", "--to", &to]);
     assert!(made && said.contains("no secrets"), "{said}");
-    let (made, said) = site.reconciler_command("backup", &["--to", &to]);
+    let (made, said) = site.reconciler(&["backup", "--to", &to]);
     assert!(!made && said.contains("BW-0531") && said.contains("exists already"), "{said}");
     site.engineer.replace("fleets/edge.yaml", "message 1", "message 2");
     let second = site.land("Say message 2");
     site.wait_up_to_date(&second);
     site.kill_reconciler();
 
-    let (restored, said) = site.reconciler_command("restore", &["--from", &to]);
+    let (restored, said) = site.reconciler(&["restore", "--from", &to]);
     assert!(!restored && said.contains("BW-0532") && said.contains("move it aside"), "{said}");
     for path in [&DATABASE[..], &["mirror.git", "store"]].concat() {
         remove(&site.path("reconciler").join(path));
     }
-    let (restored, said) = site.reconciler_command("restore", &["--from", &to, "--output", "json"]);
+    let (restored, said) = site.reconciler(&["restore", "--from", &to, "--output", "json"]);
     let outcome: serde_json::Value = serde_json::from_str(&said).expect("JSON");
     assert!(restored && outcome["awaited"] == 2 && outcome["voidTokens"] == true, "{said}");
     for device in &mut site.devices {

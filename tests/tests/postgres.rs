@@ -50,14 +50,14 @@ fn a_state_moves_from_a_file_to_a_server_by_backup_and_restore() {
     let mut site = SiteBuilder::new(PART, 2).start();
     site.wait_up_to_date(&site.introduction);
     let backup = site.path("backup").display().to_string();
-    let (made, said) = site.reconciler_command("backup", &["--to", &backup]);
+    let (made, said) = site.reconciler(&["backup", "--to", &backup]);
     assert!(made, "{said}");
-    let (restored, said) = site.reconciler_command("restore", &["--from", &backup]);
+    let (restored, said) = site.reconciler(&["restore", "--from", &backup]);
     assert!(!restored && said.contains("BW-0516"), "a reconciler runs on it: {said}");
     site.kill_reconciler();
 
     site.configure("state", &server.url("postgres"));
-    let (restored, said) = site.reconciler_command("restore", &["--from", &backup]);
+    let (restored, said) = site.reconciler(&["restore", "--from", &backup]);
     assert!(restored, "{said}");
     site.start_reconciler();
     site.wait_up_to_date(&site.introduction);
@@ -101,6 +101,39 @@ fn a_second_reconciler_on_a_file_is_refused() {
     site.wait_up_to_date(&site.introduction);
     site.kill_reconciler();
     site.start_reconciler();
+}
+
+#[test]
+fn two_reconcilers_with_one_store_and_two_databases_do_not_write_by_turns() {
+    let mut site = SiteBuilder::new(PART, 1).start();
+    site.wait_up_to_date(&site.introduction);
+    // Somebody copies a configuration and changes what would be refused at once.
+    let mut other = std::fs::read_to_string(config(&site)).expect("the configuration is there");
+    let addresses = bellwether_tests::site::free_addresses();
+    let lines = ["enroll", "devices", "updates", "page"].into_iter().zip(&addresses);
+    let changed = [("state", "sqlite://other.db"), ("mirror", "other.git")].into_iter();
+    for (field, value) in changed.chain(lines.map(|(field, address)| (field, address.as_str()))) {
+        let lines = other.lines().map(|line| match line.split_once(':') {
+            Some((name, was)) if name.trim_start() == field && !was.contains("https:") => {
+                format!("{name}: \"{value}\"")
+            }
+            _ => line.to_owned(),
+        });
+        other = lines.collect::<Vec<_>>().join("\n") + "\n";
+    }
+    let file = site.path("reconciler/other.yaml");
+    std::fs::write(&file, other).expect("it can be written");
+    let arguments = ["reconciler", "run", "--config", file.to_str().expect("text"), "--output", "json"];
+    let (mut second, line) = Process::start_and_read_line(Path::new(PART), &arguments, &site.path("other.log"));
+    assert!(line.contains("https://"), "{line}: {}", second.log());
+    // Whoever had the store finds that out before it writes.
+    land(&site, "message 2");
+    assert!(!site.reconciler_ends(), "its supervisor is to start it again");
+    let said = site.reconciler_log();
+    let name = format!("process {} on ", second.id());
+    assert!(said.contains("BW-0540") && said.contains(&name), "{said}");
+    assert!(second.ends_within(Duration::from_millis(1)).is_none(), "{}", second.log());
+    second.kill();
 }
 
 #[test]
@@ -216,24 +249,20 @@ fn race(builder: SiteBuilder) {
     });
     assert_eq!(race.answered.load(Ordering::Relaxed), THREADS * EACH);
     let issued = race.issued.into_inner().expect("no panic");
-    // A first use may have been cut off before its certificate was there: then nobody gets one. Never do two.
-    assert!(issued.len() <= 1, "{} keys have a certificate", issued.len());
+    let [(csr, first)] = &issued[..] else { panic!("{} keys have a certificate", issued.len()) };
     let records = std::fs::read_dir(site.path("reconciler/store/enrolled")).expect("the records are there");
     let mut names: Vec<_> =
         records.map(|record| record.expect("an entry").file_name().into_string().expect("text")).collect();
     names.sort();
     let record = bellwether_tests::site::token_hash(&token).to_string();
     let certificate = format!("{record}.crt");
-    let kept: &[String] = if issued.is_empty() { &[record] } else { &[record, certificate] };
-    assert_eq!(names, kept);
+    assert_eq!(names, [record, certificate]);
     let race = Race {
         client: https::client(&ca, None),
         token: &token,
         answered: AtomicUsize::new(0),
         issued: Mutex::default(),
     };
-    if let Some((csr, first)) = issued.first() {
-        assert_eq!(race.ask(&url, csr).as_ref(), Some(first), "the winner gets the same certificate again");
-    }
+    assert_eq!(race.ask(&url, csr).as_ref(), Some(first), "the winner gets the same certificate again");
     assert_eq!(race.ask(&url, &request()), None, "nobody else gets any");
 }

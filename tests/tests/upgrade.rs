@@ -111,7 +111,7 @@ fn platform_is_rolled_back_with_its_database() {
         views.len() == 2 && views.iter().all(|view| view.status.updated.status == Updated::UpToDate)
     });
     let backup = site.path("before-the-upgrade").display().to_string();
-    let (made, said) = site.reconciler_command("backup", &["--to", &backup]);
+    let (made, said) = site.reconciler(&["backup", "--to", &backup]);
     assert!(made, "{said}");
 
     // The newer release is run for a while: git and devices move on, and another device comes.
@@ -134,7 +134,7 @@ fn platform_is_rolled_back_with_its_database() {
     }
     for (command, option) in [("backup", "--to"), ("restore", "--from")] {
         let place = if command == "backup" { format!("{backup}-again") } else { backup.clone() };
-        let (done, said) = site.reconciler_command(command, &[option, &place]);
+        let (done, said) = site.reconciler(&[command, option, &place]);
         assert!(!done && said.contains("BW-0518"), "{command}: {said}");
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -142,7 +142,7 @@ fn platform_is_rolled_back_with_its_database() {
 
     // What it says is done: the database of before the upgrade, and the store as it is.
     move_aside(&site, &DATABASE);
-    let (restored, said) = site.reconciler_command("restore", &["--from", &backup, "--output", "json"]);
+    let (restored, said) = site.reconciler(&["restore", "--from", &backup, "--output", "json"]);
     let outcome: serde_json::Value = serde_json::from_str(&said).expect("JSON");
     assert!(restored && outcome["awaited"] == 3 && outcome["voidTokens"] == false, "{said}");
     site.start_reconciler();

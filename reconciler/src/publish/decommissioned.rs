@@ -44,6 +44,7 @@ impl Publisher {
     /// # Errors
     /// When the store fails.
     pub async fn store_decommissioned(&self, record: &DecommissionRecord) -> Result<(), PublishError> {
+        let _turn = self.inner.turn().await?;
         let bytes: Bytes = record::sign(&self.inner.keys, record);
         self.inner.objects.put(&layout::decommissioned_device(&record.device), bytes, Flush::Each).await?;
         Ok(())
@@ -54,6 +55,7 @@ impl Publisher {
     /// # Errors
     /// When the store fails.
     pub async fn forget_decommissioned(&self, device: &DeviceName) -> Result<(), PublishError> {
+        let _turn = self.inner.turn().await?;
         self.inner.objects.remove(&layout::decommissioned_device(device), Flush::Each).await?;
         Ok(())
     }

@@ -45,6 +45,7 @@ impl Publisher {
     /// # Errors
     /// When the store fails. Then some may be written: write all of them again.
     pub async fn store_fleets(&self, records: Vec<FleetRecord>) -> Result<(), PublishError> {
+        let _turn = self.inner.turn().await?;
         let inner = self.inner.clone();
         let written = in_parallel(records, move |it: FleetRecord| {
             let inner = inner.clone();
@@ -62,6 +63,7 @@ impl Publisher {
     /// # Errors
     /// When the store fails.
     pub async fn remove_fleets(&self, fleets: &BTreeSet<FleetName>) -> Result<(), PublishError> {
+        let _turn = self.inner.turn().await?;
         for fleet in fleets {
             self.inner.objects.remove(&layout::fleet(fleet), Flush::Each).await?;
         }

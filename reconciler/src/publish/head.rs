@@ -10,7 +10,7 @@ use tough::schema::{RoleType, Root, Signed};
 
 use bellwether_schemas::head::{HeadRecord, MAX_HEAD};
 
-use super::presented::{PresentedError, verified};
+use super::presented::{PresentedError, is_current, verified};
 use super::record::{Record, sign};
 use super::{Inner, Objects, PublishError, Publisher, layout};
 
@@ -50,6 +50,7 @@ impl Publisher {
         if self.inner.head().as_ref().is_some_and(|held| held.is_current && held.record == *record) {
             return Ok(());
         }
+        let _turn = self.inner.turn().await?;
         // Read again: another reconciler may have written since. What it writes from here on is not written over.
         let _alone = self.inner.objects.lock(&layout::head()).await?;
         let (held, version) = load(&self.inner.objects, &self.inner.roots).await?.unzip();
@@ -94,7 +95,7 @@ pub(super) async fn load(
 
 fn read(roots: &[Root], bytes: &Bytes) -> Result<SignedHead, PresentedError> {
     let signed: Signed<Record> = verified(roots, bytes)?;
-    let is_current = roots.last().is_some_and(|root| root.verify_role(&signed).is_ok());
+    let is_current = is_current(roots, &signed);
     let record = HeadRecord::deserialize(&signed.signed.0).map_err(PresentedError::Malformed)?;
     Ok(SignedHead { record, bytes: bytes.clone(), is_current })
 }

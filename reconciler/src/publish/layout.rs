@@ -14,6 +14,11 @@ pub(super) fn head() -> Path {
     Path::from("head.json")
 }
 
+/// Who took the store over last.
+pub(super) fn leader() -> Path {
+    Path::from("leader")
+}
+
 pub(super) fn fleets() -> Path {
     Path::from("fleets")
 }

@@ -9,6 +9,7 @@ mod fleets;
 mod follow;
 mod head;
 pub(crate) mod layout;
+mod leader;
 mod objects;
 mod presented;
 mod read;
@@ -134,6 +135,12 @@ pub enum PublishError {
         /// How long this one waited.
         waited: Duration,
     },
+    /// Another process took the store over.
+    #[error("{}: another reconciler took the store over: {by}", self.code())]
+    TakenOver {
+        /// Who, as it says itself.
+        by: String,
+    },
     /// A part of the work ended unexpectedly.
     #[error("{}: a part of publishing ended unexpectedly", self.code())]
     Task(#[from] tokio::task::JoinError),
@@ -154,6 +161,7 @@ impl PublishError {
             Self::Head { .. } => codes::HEAD_RECORD_UNUSABLE,
             Self::OlderHead { .. } => codes::HEAD_RECORD_OLDER,
             Self::Locked { .. } => codes::STORE_LOCKED,
+            Self::TakenOver { .. } => codes::STORE_TAKEN_OVER,
         }
     }
 }
@@ -200,6 +208,8 @@ struct Inner {
     void: Mutex<Option<VoidRecord>>,
     /// The introduction of the history that the landings in that record are of, once it is known.
     introduction: OnceLock<CommitId>,
+    /// What stands in the store's `leader` while this process leads; none for one that never took the store over.
+    leader: Mutex<Option<Bytes>>,
 }
 
 /// The newest metadata of a device.
@@ -237,8 +247,9 @@ impl Publisher {
         let newest_root = Mutex::new(newest.into());
         let head = Mutex::new(head::load(&objects, &roots).await?.map(|(head, _)| head));
         let void = Mutex::new(void::load(&objects, &roots).await?);
-        let (newest, signed, stored, introduction) = Default::default();
-        let inner = Inner { objects, keys, roots, newest_root, newest, signed, stored, head, void, introduction };
+        let (newest, signed, stored, introduction, leader) = Default::default();
+        let inner =
+            Inner { objects, keys, roots, newest_root, newest, signed, stored, head, void, introduction, leader };
         Ok(Self { inner: Arc::new(inner) })
     }
 

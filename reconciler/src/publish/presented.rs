@@ -1,5 +1,6 @@
 //! Reads metadata that a device presents. What bears our signature counts as ours, and nothing else does.
 
+use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use tough::schema::{Role, Root, Signed, Snapshot, Targets};
 
@@ -8,6 +9,10 @@ use bellwether_schemas::targets::{Binding, EXTRA_KEY};
 use bellwether_schemas::{Code, DeviceName, codes};
 
 use super::Publisher;
+
+/// How far above the clock a version may be that keys signed which were rotated out: clocks differ, and a version is the
+/// clock's seconds or little more.
+const ABOVE_THE_CLOCK: SignedDuration = SignedDuration::from_hours(24);
 
 /// Why presented metadata counts for nothing.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +35,12 @@ pub enum PresentedError {
         /// That device.
         device: DeviceName,
     },
+    /// Keys that were rotated out signed it, and we never gave such a version.
+    #[error("{}: keys that were rotated out signed version {version}, which is above the clock", self.code())]
+    AboveClock {
+        /// The highest version in it.
+        version: u64,
+    },
 }
 
 impl PresentedError {
@@ -46,11 +57,14 @@ pub struct PresentedMetadata {
     pub binding: Binding,
     /// The highest of its versions: what is signed next must be above it.
     pub version: u64,
+    /// Whether the newest root lists the keys that signed it. Others may be in the hands of whoever took them.
+    pub is_current: bool,
 }
 
 impl Publisher {
     /// Checks metadata that `device` presents: signed by keys of any of our roots, and for this device.
-    /// It may have expired; that is no reason to forget that it was given.
+    /// It may have expired; that is no reason to forget that it was given. With keys that were rotated out nobody can use
+    /// the versions up: above the clock at `now` they count for nothing.
     ///
     /// # Errors
     /// When it is not ours, or another device's.
@@ -58,6 +72,7 @@ impl Publisher {
         &self,
         device: &DeviceName,
         presented: &Presented,
+        now: Timestamp,
     ) -> Result<PresentedMetadata, PresentedError> {
         let roots = &self.inner.roots;
         let targets: Signed<Targets> = verified(roots, &presented.targets)?;
@@ -67,8 +82,12 @@ impl Publisher {
         if binding.device != *device {
             return Err(PresentedError::OtherDevice { device: binding.device });
         }
-        let version = targets.signed.version.max(snapshot.signed.version).max(timestamp.signed.version);
-        Ok(PresentedMetadata { binding, version: version.get() })
+        let version = targets.signed.version.max(snapshot.signed.version).max(timestamp.signed.version).get();
+        let is_current = is_current(roots, &targets) && is_current(roots, &snapshot) && is_current(roots, &timestamp);
+        if !is_current && i128::from(version) > i128::from(now.as_second()) + i128::from(ABOVE_THE_CLOCK.as_secs()) {
+            return Err(PresentedError::AboveClock { version });
+        }
+        Ok(PresentedMetadata { binding, version, is_current })
     }
 }
 
@@ -79,6 +98,11 @@ pub(super) fn verified<T: Role + DeserializeOwned>(roots: &[Root], bytes: &[u8])
         true => Ok(signed),
         false => Err(PresentedError::Foreign { role: T::TYPE }),
     }
+}
+
+/// Whether the newest root lists the keys that signed a role.
+pub(super) fn is_current<T: Role>(roots: &[Root], signed: &Signed<T>) -> bool {
+    roots.last().is_some_and(|root| root.verify_role(signed).is_ok())
 }
 
 /// What targets metadata says about its device.

@@ -334,11 +334,11 @@ async fn only_metadata_of_ours_and_of_that_device_counts() {
     let version =
         ours.publisher.publish(vec![offered("edge-1", 7, Vec::new(), 0)], now).await.expect("published").versions[0].1;
     let presented = ours.presented("edge-1", version);
-    let read = ours.publisher.read_presented(&name("edge-1"), &presented).expect("ours");
-    assert_eq!((read.version, read.binding), (version, binding("edge-1", 7, SPEC)));
+    let read = ours.publisher.read_presented(&name("edge-1"), &presented, now).expect("ours");
+    assert_eq!((read.version, read.binding, read.is_current), (version, binding("edge-1", 7, SPEC), true));
 
     let refused = |publisher: &Publisher, device: &str, presented: &Presented| {
-        publisher.read_presented(&name(device), presented).expect_err("refused")
+        publisher.read_presented(&name(device), presented, now).expect_err("refused")
     };
     assert!(matches!(refused(&ours.publisher, "edge-2", &presented), PresentedError::OtherDevice { .. }));
     assert!(matches!(refused(&other.publisher, "edge-1", &presented), PresentedError::Foreign { .. }));
@@ -349,6 +349,30 @@ async fn only_metadata_of_ours_and_of_that_device_counts() {
     let swapped = Presented { targets: presented.snapshot.clone(), ..presented.clone() };
     assert!(matches!(refused(&ours.publisher, "edge-1", &swapped), PresentedError::Malformed(_)));
     assert!(matches!(refused(&ours.publisher, "edge-1", &Presented::default()), PresentedError::Malformed(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keys_signed_that_were_rotated_out_counts_up_to_the_clock_and_proves_nothing() {
+    let site = Installation::new().await;
+    let (now, device) = (Timestamp::now(), name("edge-1"));
+    let sign = async |floor, now| {
+        let done = site.publisher.publish(vec![offered("edge-1", 7, Vec::new(), floor)], now).await.expect("published");
+        site.presented("edge-1", done.versions[0].1)
+    };
+    let given = sign(0, now).await;
+    // Whoever took the keys gives it any version.
+    let made = sign(u64::MAX - 1, now).await;
+    site.publisher.read_presented(&device, &made, now).expect("a version is as high as the keys in force say");
+
+    site.replace_targets_key();
+    let publisher = site.restarted().await.expect("a publisher");
+    let read = publisher.read_presented(&device, &given, now).expect("it was ours");
+    assert!(!read.is_current);
+    let refused = publisher.read_presented(&device, &made, now).expect_err("nobody gave that");
+    assert!(matches!(refused, PresentedError::AboveClock { version: u64::MAX }), "{refused}");
+    // One role is enough to use the versions up.
+    let mixed = Presented { targets: made.targets, ..given };
+    publisher.read_presented(&device, &mixed, now).expect_err("nor one of them");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,6 +84,7 @@ impl Publisher {
         if held == Some(new) {
             return Ok(());
         }
+        let _turn = self.inner.turn().await?;
         let bytes: Bytes = record::sign(&self.inner.keys, &new);
         self.inner.objects.put(&layout::void_tokens(), bytes, Flush::Each).await?;
         *self.inner.void() = Some(new);

@@ -50,6 +50,7 @@ impl Inner {
         devices: Vec<Unsigned>,
         now: Timestamp,
     ) -> Result<Published, PublishError> {
+        let _turn = self.turn().await?;
         let flush = Flush::of(devices.len());
         let mut outcome = Published::default();
         let inner = self.clone();

@@ -109,6 +109,7 @@ pub async fn restore(config: &Config, from: Option<&Path>, now: Timestamp) -> Re
         fill_store(&store, &objects, config, from).await?;
     }
     let publisher = Publisher::open(objects.clone(), keys).await?;
+    publisher.take_over(now).await?;
     let instance = check_instance(&store, objects.store().as_ref()).await?;
 
     let loaded = store.load_all().await?;

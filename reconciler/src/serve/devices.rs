@@ -209,7 +209,7 @@ impl DevicesListener {
             return None;
         }
         self.publisher
-            .read_presented(&identity.device, held)
+            .read_presented(&identity.device, held, Timestamp::now())
             .inspect_err(|error| {
                 tracing::warn!(device = %identity.device, code = %error.code(), %error, "presented metadata is not ours");
             })

@@ -1,10 +1,12 @@
 //! The keys of one installation, its store on this machine, and the publisher of both.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use tough::schema::{RoleType, Root, Signed};
 
-use crate::keys::{self, OnlineKeys};
+use crate::keys::{self, OnlineKeys, SigningKey};
 use crate::publish::{Objects, PublishError, Publisher, publish_root};
 
 /// Keys, store and publisher as `bellwether-reconciler init` makes them, in a folder that goes with this.
@@ -46,5 +48,20 @@ impl Installation {
     /// `head.json`
     pub(crate) fn head(&self) -> PathBuf {
         self.store().join("head.json")
+    }
+
+    /// Replaces the targets key as a key ceremony does; a publisher that is opened after that has the new one.
+    pub(crate) fn replace_targets_key(&self) {
+        let (made, fresh) = (self.dir.path().join("made"), self.dir.path().join("fresh"));
+        let other = keys::init(&made, &fresh, Timestamp::now()).expect("keys");
+        let other: Signed<Root> = serde_json::from_slice(&other.root_json).expect("a root");
+        let root = std::fs::read(self.dir.path().join("store/root/1.root.json")).expect("a root");
+        let mut root = serde_json::from_slice::<Signed<Root>>(&root).expect("a root").signed;
+        root.version = NonZeroU64::new(2).expect("not zero");
+        root.keys.extend(other.signed.keys);
+        root.roles.insert(RoleType::Targets, other.signed.roles[&RoleType::Targets].clone());
+        let ceremony = SigningKey::load(&self.dir.path().join("keys/root.pem")).expect("the root key");
+        std::fs::write(self.dir.path().join("store/root/2.root.json"), ceremony.sign(root)).expect("written");
+        std::fs::rename(fresh.join("targets.pem"), self.dir.path().join("online/targets.pem")).expect("replaced");
     }
 }

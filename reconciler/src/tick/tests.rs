@@ -327,7 +327,8 @@ async fn metadata_that_is_newer_than_all_records_has_everybody_waited_for() {
         let (mut observation, answer) = observation(None);
         observation.identity =
             format!("bellwether://example.org/plant/{device}/{device}").parse().expect("an identity");
-        observation.presented = version.map(|metadata_version| PresentedOffer { offer: None, metadata_version });
+        observation.presented =
+            version.map(|metadata_version| PresentedOffer { offer: None, metadata_version, is_current: true });
         drop(answer);
         observation
     };
@@ -344,6 +345,12 @@ async fn metadata_that_is_newer_than_all_records_has_everybody_waited_for() {
         bench.pass(Inbox { reports: vec![report("edge-1", Some(version))], ..Inbox::default() }).await.expect("a pass");
         assert!(!bench.of("edge-2").row.awaiting_reconnect, "{version}");
     }
+    let ahead = bench.of("edge-1").row.metadata_version + 1_000;
+    // Nor is what whoever took keys made, that were rotated out since.
+    let mut made = report("edge-1", Some(ahead));
+    made.presented.as_mut().expect("presented").is_current = false;
+    bench.pass(Inbox { reports: vec![made], ..Inbox::default() }).await.expect("a pass");
+    assert!(!bench.of("edge-2").row.awaiting_reconnect);
     assert_eq!(bench.outlets.publisher.void_tokens(), VoidTokens::None);
     let ahead = bench.of("edge-1").row.metadata_version + 1_000;
     // As long as that cannot be said of tokens, nothing else follows from it.

@@ -12,6 +12,7 @@ use bellwether_schemas::{DeviceName, Sha256Digest, codes};
 use jiff::Timestamp;
 
 use super::{Device, World};
+use crate::publish::PresentedMetadata;
 use crate::repository::Repository;
 use crate::store::{DeviceRow, EventRow, OfferRow};
 
@@ -28,6 +29,14 @@ pub struct PresentedOffer {
     pub offer: Option<SignedOffer>,
     /// The highest version in it.
     pub metadata_version: u64,
+    /// Whether the newest root lists the keys that signed it: only then it proves that records are behind.
+    pub is_current: bool,
+}
+
+impl From<PresentedMetadata> for PresentedOffer {
+    fn from(read: PresentedMetadata) -> Self {
+        Self { offer: read.binding.offer, metadata_version: read.version, is_current: read.is_current }
+    }
 }
 
 impl World {

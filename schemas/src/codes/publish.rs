@@ -111,4 +111,7 @@ codes! { PUBLISH:
     RESTORE_UNFINISHED = "BW-0539", "a restore was interrupted",
         "What is in the store is not whole: records of spent tokens may be missing. Nothing runs on it before the restore has ended.",
         "Run the same bellwether-reconciler restore again, with the same --from.";
+    STORE_TAKEN_OVER = "BW-0540", "another reconciler took the store over",
+        "Another reconciler with this store was started or took over while this one ran; or an older copy of the store was put back under it. This one ended, so as not to write over what the other one writes.",
+        "Let the supervisor start it again: it stands by, or goes on where nobody else does. If two have one store and different databases, give each its own.";
 }

@@ -32,7 +32,7 @@ fn great_deletion_of_the_store() {
     great.site.kill_reconciler();
     great.lose(&["store"]);
     assert!(great.site.reconciler_refuses().contains("BW-0503"), "a store that is not mounted looks the same");
-    let (restored, said) = great.site.reconciler_command("restore", &[]);
+    let (restored, said) = great.site.reconciler(&["restore"]);
     assert!(restored && said.contains("void"), "{said}");
     great.site.start_reconciler();
     great.is_back();
@@ -46,7 +46,7 @@ fn great_deletion_of_both() {
     great.site.kill_reconciler();
     great.lose(&[&DATABASE[..], &["mirror.git", "store"]].concat());
     assert!(great.site.reconciler_refuses().contains("BW-0501"), "only a person says that it is not a new one");
-    let (restored, said) = great.site.reconciler_command("restore", &[]);
+    let (restored, said) = great.site.reconciler(&["restore"]);
     assert!(restored, "{said}");
     great.site.start_reconciler();
     great.is_back_but_for_a_few_more();
@@ -155,12 +155,12 @@ fn great_deletion_of_a_postgresql_database() {
 fn great_deletion_of_a_postgresql_database_and_an_old_backup_of_it() {
     let Some(server) = Server::start() else { return };
     let mut great = Great::begin_with(40, Some(&server.create_database(STATE)), |site| {
-        let (made, said) = site.reconciler_command("backup", &["--to", &backup(site)]);
+        let (made, said) = site.reconciler(&["backup", "--to", &backup(site)]);
         assert!(made, "{said}");
     });
     great.site.kill_reconciler();
     lose_database(&server);
-    let (restored, said) = great.site.reconciler_command("restore", &["--from", &backup(&great.site)]);
+    let (restored, said) = great.site.reconciler(&["restore", "--from", &backup(&great.site)]);
     assert!(restored && !said.contains("void"), "the store knows every spent token: {said}");
     great.site.start_reconciler();
     great.is_back();

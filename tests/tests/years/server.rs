@@ -256,10 +256,9 @@ impl Server {
         let publisher = &self.outlets.publisher;
         let head = presented.as_ref().filter(|held| !held.head.is_empty());
         let head = head.map(|held| publisher.read_head(&held.head.clone().into()).expect("it is ours").record);
-        let presented = presented.filter(|held| !held.targets.is_empty()).map(|held| {
-            let read = publisher.read_presented(device.name(), &held).expect("it is ours");
-            PresentedOffer { offer: read.binding.offer, metadata_version: read.version }
-        });
+        let presented = presented
+            .filter(|held| !held.targets.is_empty())
+            .map(|held| PresentedOffer::from(publisher.read_presented(device.name(), &held, now).expect("it is ours")));
         let (reply, answer) = oneshot::channel();
         let identity = peer.identity.clone();
         let report = Observation { identity, at: now, reported, begins_session, presented, head, reply };

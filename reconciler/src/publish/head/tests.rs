@@ -5,10 +5,9 @@ use bellwether_schemas::{CommitId, codes};
 use jiff::Timestamp;
 use serde_json::json;
 use std::num::NonZeroU64;
-use tough::schema::{RoleType, Snapshot, Targets};
+use tough::schema::{Snapshot, Targets};
 
 use super::*;
-use crate::keys::{self, SigningKey};
 use crate::publish::publish_root;
 use crate::testing::Installation;
 
@@ -211,20 +210,7 @@ async fn a_record_of_a_key_that_was_replaced_counts_and_is_signed_anew() {
     let site = Installation::new().await;
     site.stores(&record(1, 5)).await.expect("stored");
     let old = site.publisher.head().expect("a record");
-
-    // A key ceremony replaces the targets key.
-    let (made, fresh) = (site.dir.path().join("made"), site.dir.path().join("fresh"));
-    let other = keys::init(&made, &fresh, Timestamp::now()).expect("keys");
-    let other: Signed<Root> = serde_json::from_slice(&other.root_json).expect("a root");
-    let root = std::fs::read(site.dir.path().join("store/root/1.root.json")).expect("a root");
-    let mut root = serde_json::from_slice::<Signed<Root>>(&root).expect("a root").signed;
-    root.version = NonZeroU64::new(2).expect("not zero");
-    root.keys.extend(other.signed.keys);
-    root.roles.insert(RoleType::Targets, other.signed.roles[&RoleType::Targets].clone());
-    let ceremony = SigningKey::load(&site.dir.path().join("keys/root.pem")).expect("the root key");
-    std::fs::write(site.dir.path().join("store/root/2.root.json"), ceremony.sign(root)).expect("written");
-    std::fs::rename(fresh.join("targets.pem"), site.dir.path().join("online/targets.pem")).expect("replaced");
-
+    site.replace_targets_key();
     let publisher = site.restarted().await.expect("a publisher");
     assert_eq!(publisher.head().map(|head| head.record), Some(record(1, 5)), "an earlier root answers for it");
     publisher.read_head(&old.bytes).expect_err("whoever took the old key may present what it signs");
