@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use bellwether_core::admission::Domain;
+use bellwether_schemas::Sha256Digest;
 use bellwether_schemas::codes::{self, Code};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -22,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::limits::{Limits, PerCertificate, TurnedAway};
+use super::limits::{Limits, PER_CERTIFICATE, Places, TurnedAway};
 use super::problem::{Class, Problem};
+use super::rate::Network;
 use super::tls::ConfigWatch;
 use crate::pki::{Peer, PeerError};
 
@@ -127,28 +129,44 @@ impl Listener {
     pub(crate) async fn serve(self, service: Service, shutdown: CancellationToken) {
         let service = Arc::new(service);
         let places = Arc::new(Semaphore::new(service.limits.connections));
-        let per_certificate = PerCertificate::default();
+        let per_certificate = Arc::new(Places::new(PER_CERTIFICATE));
+        let per_network = service.limits.of_one.map(Places::<Network>::new);
         let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => break,
                 accepted = self.accept(&places) => accepted,
             };
-            let Some((stream, place)) = accepted else { continue };
+            let Some((stream, from, place)) = accepted else { continue };
+            let of_one = match per_network.as_ref().map(|places| places.take(Network::from(from.ip()))) {
+                Some(Err(turned_away)) => {
+                    self.say_turned_away(turned_away, from);
+                    continue;
+                }
+                Some(Ok(place)) => Some(place),
+                None => None,
+            };
             let (service, per_certificate, shutdown) = (service.clone(), per_certificate.clone(), shutdown.clone());
             connections.spawn(async move {
                 connect(stream, &service, &per_certificate, shutdown).await;
-                drop(place);
+                drop((place, of_one));
             });
         }
         connections.close();
         connections.wait().await;
     }
 
-    async fn accept(&self, places: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    fn say_turned_away(&self, turned_away: TurnedAway, from: SocketAddr) {
+        if turned_away.is_first {
+            let (code, listener) = (codes::TOO_MANY_CONNECTIONS, self.name);
+            tracing::warn!(%code, listener, %from, "a connection is turned away: there are as many from this address as there may be");
+        }
+    }
+
+    async fn accept(&self, places: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let place = places.clone().acquire_owned().await.ok()?;
         match self.socket.accept().await {
-            Ok((stream, _)) => Some((stream, place)),
+            Ok((stream, from)) => Some((stream, from, place)),
             Err(error) => {
                 use std::io::ErrorKind;
                 // A client that left before it was accepted is no trouble; all else is (EMFILE, ENFILE, ENOMEM), and
@@ -164,7 +182,7 @@ impl Listener {
     }
 }
 
-async fn connect(stream: TcpStream, service: &Service, places: &PerCertificate, shutdown: CancellationToken) {
+async fn connect(stream: TcpStream, service: &Service, places: &Places<Sha256Digest>, shutdown: CancellationToken) {
     // Without it small answers wait for the peer's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     let peer = stream.peer_addr().ok();
@@ -188,7 +206,7 @@ async fn connect(stream: TcpStream, service: &Service, places: &PerCertificate, 
         Caller { who: Arc::new(who), end: CancellationToken::new() }
     });
     let bearer = caller.as_ref().and_then(|caller| caller.who.as_ref().as_ref().ok());
-    let _place = match bearer.map(|bearer| (bearer, places.take(&bearer.key))) {
+    let _place = match bearer.map(|bearer| (bearer, places.take(bearer.key))) {
         Some((bearer, Err(turned_away))) => return say_turned_away(bearer, turned_away, peer),
         Some((_, Ok(place))) => Some(place),
         None => None,

@@ -60,14 +60,16 @@ use crate::pki::AuthorityWatch;
 use crate::publish::Publisher;
 use crate::store::{Store, StoreError};
 
-/// Connections of the world: few, one request each. The longest is the download of an agent over a slow line.
-const ENROLL: Limits = Limits { connections: 1_024, streams: 4, age: Some(Duration::from_secs(1_800)) };
+/// Connections of the world: few, one request each. The longest is the download of an agent over a slow line. A site behind one
+/// address has half of them.
+const ENROLL: Limits =
+    Limits { connections: 1_024, of_one: Some(512), streams: 4, age: Some(Duration::from_secs(1_800)) };
 /// One connection for each device's session.
-const DEVICES: Limits = Limits { connections: 200_000, streams: 4, age: None };
+const DEVICES: Limits = Limits { connections: 200_000, of_one: None, streams: 4, age: None };
 /// Downloads.
-const UPDATES: Limits = Limits { connections: 50_000, streams: 8, age: None };
+const UPDATES: Limits = Limits { connections: 50_000, of_one: None, streams: 8, age: None };
 /// People and their tools.
-const PAGE: Limits = Limits { connections: 256, streams: 32, age: Some(Duration::from_secs(600)) };
+const PAGE: Limits = Limits { connections: 256, of_one: None, streams: 32, age: Some(Duration::from_secs(600)) };
 
 /// Where the listeners are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -100,6 +100,28 @@ async fn who_bears_another_certificate_of_a_device_takes_none_of_its_places() {
     assert_eq!(session.next().await.expect("open"), Some(Directive::SpecAvailable));
 }
 
+#[tokio::test]
+async fn one_address_does_not_take_all_connections_to_enroll() {
+    let world = World::start([]).await;
+    let mut held = Vec::new();
+    for _ in 0..600 {
+        held.push(TcpStream::connect(world.bound.enroll).await.expect("connected"));
+    }
+    let last = held.last_mut().expect("one");
+    let end = tokio::time::timeout(Duration::from_secs(5), last.read_u8()).await.expect("at once");
+    end.expect_err("it is turned away");
+    let error = held[0].try_read(&mut [0]).expect_err("nothing came");
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "the first is still taken");
+    // Another address gets in: all of 127/8 are this machine.
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.2:0".parse().expect("an address")).expect("bound");
+    let stream = socket.connect(world.bound.enroll).await.expect("connected");
+    let mut tls = world.client(None);
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let name = "localhost".try_into().expect("a name");
+    tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, stream).await.expect("a handshake");
+}
+
 /// A connection to `updates`, and what is answered on it to one request after another.
 struct Connection(tokio_rustls::client::TlsStream<TcpStream>);
 
