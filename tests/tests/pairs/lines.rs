@@ -24,6 +24,17 @@ pub(super) enum Head {
     AboveSecond(usize),
 }
 
+impl Head {
+    /// One landing further, which nobody saw before.
+    pub(super) fn next(self) -> Self {
+        match self {
+            Self::First(number) => Self::AboveFirst(number),
+            Self::Second(number) => Self::AboveSecond(number),
+            above @ (Self::AboveFirst(_) | Self::AboveSecond(_)) => above,
+        }
+    }
+}
+
 /// Landings of each line.
 pub(super) const FIRST: usize = 5;
 pub(super) const SECOND: usize = 6;

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use bellwether_core::classify::{Pause, Standing};
 use bellwether_schemas::manifest::Resume;
 use bellwether_schemas::report::{Claim, Phase};
-use bellwether_schemas::{CommitId, Seconds, Sha256Digest};
+use bellwether_schemas::{CommitId, Seconds, Sha256Digest, codes};
 
 use self::lines::{FIRST, Head, Lines, SECOND};
 use self::server::{RECORDS, Records, Server};
@@ -297,6 +297,43 @@ fn pairs_that_are_not_ahead_go_on_without_giving_anything_up() {
     }
 }
 
+/// What a device claims to run that cannot be: other content than was signed by its version, or its commit as another landing.
+#[test]
+fn pairs_of_which_the_device_says_what_cannot_be_are_paused_and_forced_by_their_names_alone() {
+    let altered: fn(&mut Claim) = |claim| claim.digest = Sha256Digest::of(b"altered");
+    let misnumbered: fn(&mut Claim) = |claim| claim.version.landing += 1_000;
+    let (mut paused, mut unknown) = (0, 0);
+    for pair in pairs() {
+        for (change, code) in [(altered, codes::VERSION_ALTERED), (misnumbered, codes::REPORT_UNREADABLE)] {
+            let mut two = Two::restored(pair);
+            let (None, Some(ran)) = (two.settle(), two.unit.running()) else { continue };
+            if two.server.history().number_of(&ran.version.commit).is_none() {
+                // The commit is missing, its content is not: what it runs is judged by that.
+                continue;
+            }
+            two.unit.misremember(change, two.server.known.offer.as_ref());
+            two.unit.begun.clear();
+            if code == codes::VERSION_ALTERED && two.server.signed(&ran.version).is_none() {
+                // All records of what was signed were lost.
+                unknown += 1;
+                continue;
+            }
+            paused += 1;
+            two.server.resumes.push(resume(&[ran.version.commit]));
+            let pause = two.settle();
+            assert_eq!(pause.map(|pause| pause.code), Some(code), "{pair:?}");
+            assert!(two.unit.begun.is_empty(), "{pair:?}: a paused device began {:?}", two.unit.begun);
+            two.server.resumes = vec![Resume { devices: vec!["edge-1".parse().expect("a name")], ..resume(&[]) }];
+            two.server.head = two.server.head.next();
+            assert_eq!(two.settle(), None, "{pair:?} stays paused");
+            assert!(two.is_at_target(), "{pair:?} is stuck: {:?}", two.unit.report());
+            let [step] = two.unit.begun.as_slice() else { panic!("{pair:?}: {:?}", two.unit.begun) };
+            assert!(step.gives_up_what_runs(), "{pair:?}: {step:?}");
+        }
+    }
+    assert!(paused > 500 && unknown > 10, "{paused} paused, {unknown} unknown");
+}
+
 /// While the branch lacks the accepted head, nobody is offered anything.
 #[test]
 fn pairs_begin_nothing_while_the_repository_is_rewound() {
@@ -318,11 +355,7 @@ impl Two {
     /// A landing with new content is taken in one ordinary step.
     fn goes_on_to_the_next_landing(&mut self, pair: Pair) {
         self.unit.begun.clear();
-        self.server.head = match self.server.head {
-            Head::First(number) => Head::AboveFirst(number),
-            Head::Second(number) => Head::AboveSecond(number),
-            above => above,
-        };
+        self.server.head = self.server.head.next();
         assert_eq!(self.settle(), None, "{pair:?}: the next landing");
         assert!(self.is_at_target(), "{pair:?} is stuck at the next landing: {:?}", self.unit.report());
         assert_eq!(self.unit.begun.len(), 1, "{pair:?}: {:?}", self.unit.begun);

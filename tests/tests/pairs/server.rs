@@ -84,14 +84,17 @@ impl<'l> Server<'l> {
         }
     }
 
+    /// What is known to have been signed by this version.
+    pub(super) fn signed(&self, version: &Version) -> Option<Sha256Digest> {
+        let presented = self.known.presented.as_ref().filter(|offer| offer.version == *version);
+        let stored = self.known.signed.get(&(version.commit, version.revision)).filter(|signed| signed.0 == *version);
+        stored.map(|signed| signed.2).or(presented.map(|offer| offer.digest))
+    }
+
     /// How the device stands.
     pub(super) fn standing(&self, report: &Report) -> Standing {
         let history = self.history();
-        let presented = self.known.presented.as_ref();
-        let signed = |version: &Version| {
-            let stored = self.known.signed.get(&(version.commit, version.revision)).filter(|s| s.0 == *version);
-            stored.map(|s| s.2).or(presented.filter(|offer| offer.version == *version).map(|offer| offer.digest))
-        };
+        let signed = |version: &Version| self.signed(version);
         let rendered = |number: u64| Some(self.lines.digest(&self.lines.template(history, number)));
         let evidence = Evidence { history, signed: &signed, rendered: &rendered };
         let classified = classify(&Reported::Readable(report.clone()), &evidence);

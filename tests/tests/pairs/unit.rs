@@ -92,6 +92,12 @@ impl<'l> Unit<'l> {
         self.start(published);
     }
 
+    /// What it remembers to run is changed under it, by a bad disk or by somebody, and it starts again.
+    pub(super) fn misremember(&mut self, change: impl Fn(&mut Claim), published: Option<&SignedOffer>) {
+        self.disk.running.as_mut().map(change).expect("it runs something");
+        self.restart(published);
+    }
+
     /// Lets what it is doing come to its end.
     pub(super) fn finish(&mut self, published: Option<&SignedOffer>) {
         self.slow = false;
