@@ -46,18 +46,36 @@ fn a_history_forced_back_pauses_the_devices_ahead_and_its_return_ends_that() {
 #[test]
 fn a_new_introduction_and_a_signed_resume_move_paused_devices_by_supersedes() {
     let (mut site, second) = at_second_landing();
-
     // The reset is made deliberate: history goes on from the first commit, and the configuration says so.
-    site.engineer.reset(&site.introduction);
-    site.engineer.write("trust/policy.yaml", &policy(&site.engineer.public_key(), 2));
-    site.engineer.replace("fleets/edge.yaml", "message 1", "message 3");
-    let fresh = site.engineer.commit("A new introduction");
-    site.engineer.force_push(&fresh);
+    let fresh = go_on_from_the_first(&site, "");
     let new_policy = bellwether_tests::site::digest_of(&site.engineer.work().join("trust/policy.yaml"));
     site.kill_reconciler();
     site.introduce(&fresh, &new_policy);
     site.start_reconciler();
+    move_paused_devices(&site, &second);
+}
 
+#[test]
+fn a_signed_reset_and_a_signed_resume_move_paused_devices_by_supersedes() {
+    let (site, second) = at_second_landing();
+    // The policy itself says what is given up, and who runs the reconciler does nothing.
+    let fresh = go_on_from_the_first(&site, &format!("  abandons: {second}\n"));
+    site.wait_head(&fresh);
+    move_paused_devices(&site, &second);
+}
+
+/// Gives the second landing up; `more` is what the new policy says besides.
+fn go_on_from_the_first(site: &Site, more: &str) -> CommitId {
+    site.engineer.reset(&site.introduction);
+    site.engineer.write("trust/policy.yaml", &(policy(&site.engineer.public_key(), 2) + more));
+    site.engineer.replace("fleets/edge.yaml", "message 1", "message 3");
+    let fresh = site.engineer.commit("Go on from the first landing");
+    site.engineer.force_push(&fresh);
+    fresh
+}
+
+/// Both devices run what was given up, and are moved one after the other.
+fn move_paused_devices(site: &Site, second: &CommitId) {
     for device in ["edge-1", "edge-2"] {
         let view = site.wait_summary(device, Summary::ConflictPaused);
         assert!(view.why.contains(&second.to_string()), "{}", view.why);
