@@ -295,9 +295,9 @@ fn identity(state: &StateDir) -> Result<Identity, Problem> {
     identity.ok_or_else(|| Problem::lasting(codes::NOT_ENROLLED, "identity.json is gone"))
 }
 
-/// The clock of one moment.
+/// The clock of one moment, for TLS.
 #[derive(Debug)]
-struct Stopped(Timestamp);
+pub struct Stopped(pub Timestamp);
 
 impl TimeProvider for Stopped {
     fn current_time(&self) -> Option<UnixTime> {

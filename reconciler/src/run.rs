@@ -20,9 +20,7 @@ use crate::publish::{Objects, ObjectsError, PublishError, Publisher, follow, pub
 use crate::renewal::renew;
 use crate::repository::{Repository, SharedObjects};
 use crate::restore::{RecoverError, UnfinishedError, refuse_unfinished};
-use crate::serve::{
-    self, Advertise, Bound, Enrolled, Incoming, Listen, SETTLE, ServeError, Sessions, Settings, Shared,
-};
+use crate::serve::{self, Advertise, Bound, Enrolled, Incoming, Listen, ServeError, Sessions, Settings, Shared};
 use crate::store::{InstanceError, StateLock, StateLockError, Store, StoreError, check_instance};
 use crate::tick::{Fetched, Inbox, Observation, Outlets, TickError, tick};
 use crate::world::{PresentedOffer, Timing, World};
@@ -156,6 +154,7 @@ impl Reconciler {
         let (admissions, admissions_seen) = watch::channel(admitted);
         publisher.void_within(config.introduction().commit).await?;
         let (void, void_seen) = watch::channel(publisher.void_tokens());
+        let (unsettled_until, unsettled_until_seen) = watch::channel(Timestamp::MIN);
         let (views, views_seen) = watch::channel(Arc::new(world.views(&url, false, now)));
         let (incoming_sender, incoming) = mpsc::channel(BATCH);
         let (enrolled_sender, enrolled) = mpsc::channel(BATCH);
@@ -172,7 +171,7 @@ impl Reconciler {
             page_name: config.page_name()?,
             domain: domain.clone(),
             renew_grace: config.renew_grace,
-            settle: SETTLE,
+            settle: bellwether_core::certificates::SETTLE,
             webhook_secret: config.webhook_secret_file.clone(),
             // Without an address nothing is kept from devices that need none.
             installer: Source {
@@ -192,6 +191,7 @@ impl Reconciler {
             store: store.clone(),
             admissions: admissions_seen,
             void_tokens: void_seen,
+            unsettled_until: unsettled_until_seen,
             views: views_seen,
             incoming: incoming_sender,
             enrolled: enrolled_sender,
@@ -202,7 +202,7 @@ impl Reconciler {
         // Where the branch stood last is looked at before anything is planned: a rewound one is not forgotten by a restart.
         let mirrored = mirror.tip()?.map(|tip| (tip, world.repository.objects()));
         let fetched = fetcher(mirror, config, asked, shutdown.clone());
-        let outlets = Outlets { store, publisher, sessions, views, admissions, void, domain, url };
+        let outlets = Outlets { store, publisher, sessions, views, admissions, void, unsettled_until, domain, url };
         let inputs = Inputs { incoming, enrolled, fetched, fetch_now };
         Ok(Self { bound, world, outlets, inputs, mirrored, shutdown, lock })
     }

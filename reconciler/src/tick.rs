@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bellwether_core::admission::{Admission, Admissions, Domain, Identity, VoidTokens};
+use bellwether_core::certificates::SETTLE;
 use bellwether_core::render::Content;
 use bellwether_schemas::api::Condition;
 use bellwether_schemas::head::HeadRecord;
@@ -70,6 +71,8 @@ pub struct Outlets {
     pub admissions: watch::Sender<Option<Arc<Admissions>>>,
     /// Which tokens are void.
     pub void: watch::Sender<VoidTokens>,
+    /// Until when nobody relies on what is recorded of certificates.
+    pub unsettled_until: watch::Sender<Timestamp>,
     /// The name in certificates.
     pub domain: Domain,
     /// The repository's address, for people.
@@ -132,7 +135,7 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: &mut Inbox, now: 
     for identity in inbox.enrolled.drain(..) {
         world.enrolled(&identity, now);
     }
-    void_if_behind(world, outlets, &inbox.reports).await?;
+    doubt_if_behind(world, outlets, &inbox.reports, now).await?;
     let mut replies = Vec::with_capacity(inbox.reports.len());
     for Observation { identity, at, reported, begins_session, presented, reply, .. } in inbox.reports.drain(..) {
         // It was let in when it called; a head of this pass, or of one that failed since, may have ended that.
@@ -212,12 +215,21 @@ fn is_ahead(world: &World, outlets: &Outlets, device: &DeviceName, presented: Op
     presented.is_some_and(|held| held.is_current && held.metadata_version > known())
 }
 
-/// Records of spent tokens are lost where records were set back: until now is known what was listed, and void.
-async fn void_if_behind(world: &mut World, outlets: &Outlets, reports: &[Observation]) -> Result<(), TickError> {
+/// Where records were set back, those of spent tokens are lost: until now is known what was listed, and void. So are those of
+/// certificates that were used.
+async fn doubt_if_behind(
+    world: &mut World,
+    outlets: &Outlets,
+    reports: &[Observation],
+    now: Timestamp,
+) -> Result<(), TickError> {
     let tells = |report: &&Observation| is_ahead(world, outlets, &report.identity.device, report.presented.as_ref());
     if world.is_behind() || reports.iter().find(tells).is_none() {
         return Ok(());
     }
+    let until = now + SETTLE;
+    outlets.unsettled_until.send_replace(until);
+    outlets.store.unsettle_certificates(until).await.map_err(PlanError::from)?;
     outlets.publisher.store_void_tokens(None).await?;
     settle_void_tokens(world, outlets).await
 }

@@ -9,6 +9,10 @@ use bellwether_schemas::lives::{DEVICE_CERTIFICATE, is_renewal_due};
 use bellwether_schemas::{Sha256Digest, codes};
 use jiff::{SignedDuration, Timestamp};
 
+/// How long a certificate waits for its renewal of which nobody remembers whether a newer one was used: that may be about to
+/// call.
+pub const SETTLE: SignedDuration = SignedDuration::from_mins(10);
+
 /// A certificate, as far as it matters which of two was issued later; greater is later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Issued {

@@ -11,6 +11,7 @@ mod merge;
 use std::collections::BTreeMap;
 
 use bellwether_core::admission::{Domain, Identity};
+use bellwether_core::certificates::SETTLE;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::targets::EnrolledBy;
 use bellwether_schemas::{DeviceName, codes};
@@ -189,6 +190,8 @@ async fn recover(
         events: vec![event],
         ..PlanChange::default()
     };
+    // What is recorded of certificates is as old as the rest.
+    store.unsettle_certificates(now + SETTLE).await?;
     store.commit_plan(loaded.plan, &change, now).await?;
     Ok(recovered)
 }

@@ -8,7 +8,6 @@ use bellwether_core::certificates::is_in_grace;
 use bellwether_schemas::codes;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::listen::Caller;
 use super::problem::{Class, Problem};
@@ -64,7 +63,7 @@ impl CallerCheck {
         }
         let may = judge(&peer.identity, self.admissions.borrow().as_deref())?;
         self.see(peer).await?;
-        if let Some(left) = self.used.unsettled(peer, Instant::now()) {
+        if let Some(left) = self.used.unsettled(peer, now) {
             let message = format!(
                 "which certificate of {device} is the newest is not remembered; it can be renewed in {} s",
                 left.as_secs() + 1

@@ -35,6 +35,7 @@ use axum::middleware;
 use bellwether_core::admission::{Admissions, Domain, VoidTokens};
 use bellwether_schemas::Seconds;
 use bellwether_schemas::codes::{self, Code};
+use jiff::{SignedDuration, Timestamp};
 use object_store::ObjectStore;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -52,7 +53,6 @@ use self::installer::{FirstSteps, Scripts};
 use self::limits::{Limits, raise_open_files, tell_of_few_sessions};
 use self::listen::{Listener, Service};
 use self::names::PageNames;
-pub(crate) use self::used::SETTLE;
 use self::used::UsedCertificates;
 use crate::installer::Source;
 use crate::installer::agents::Agents;
@@ -106,8 +106,9 @@ pub struct Settings {
     pub domain: Domain,
     /// How long after its end a device's certificate may still be renewed.
     pub renew_grace: Seconds,
-    /// How long a certificate waits for its renewal whose use nobody remembers: [`SETTLE`], but in tests.
-    pub settle: Duration,
+    /// How long a certificate waits for its renewal whose use nobody remembers:
+    /// [`SETTLE`](bellwether_core::certificates::SETTLE), but in tests.
+    pub settle: SignedDuration,
     /// The file with the secret that calls of the webhook are signed with.
     pub webhook_secret: Option<PathBuf>,
     /// What the installer is made of. A port of 0 in its address stands for the one that `enroll` got.
@@ -131,6 +132,8 @@ pub struct Shared {
     pub admissions: watch::Receiver<Option<Arc<Admissions>>>,
     /// Tokens that are void because the records of spent ones were lost.
     pub void_tokens: watch::Receiver<VoidTokens>,
+    /// Until when nobody relies on what is recorded of certificates, since it turned out to be older than what was used.
+    pub unsettled_until: watch::Receiver<Timestamp>,
     /// What page and API show.
     pub views: watch::Receiver<Arc<Views>>,
     /// Reports to the loop.
@@ -201,7 +204,13 @@ pub async fn start(settings: Settings, shared: Shared, shutdown: CancellationTok
     let callers = CallerCheck {
         admissions: shared.admissions.clone(),
         authority: shared.authority.clone(),
-        used: UsedCertificates::load(&shared.store, &domain, settle, (&tasks, &shutdown)).await?,
+        used: UsedCertificates::load(
+            &shared.store,
+            &domain,
+            (settle, shared.unsettled_until.clone()),
+            (&tasks, &shutdown),
+        )
+        .await?,
         sessions: shared.sessions.clone(),
         renew_grace: renew_grace.signed(),
     };

@@ -10,9 +10,9 @@ use bellwether_core::admission::{Domain, Identity};
 use bellwether_core::certificates::{Issued, Use, judge_use};
 use bellwether_schemas::Sha256Digest;
 use bellwether_schemas::lives::DEVICE_CERTIFICATE;
-use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,14 +24,13 @@ const BATCH: usize = 1_000;
 /// How long a record may take.
 const WRITE_TIME: Duration = Duration::from_secs(20);
 
-/// How long a certificate waits for its renewal whose use nobody remembers: a newer one may be about to call.
-pub(crate) const SETTLE: Duration = Duration::from_secs(600);
-
 /// Shared by all that judge callers.
 #[derive(Debug, Clone)]
 pub(super) struct UsedCertificates {
     /// Until when what nobody remembers is not renewed.
-    settled: Instant,
+    settled: Timestamp,
+    /// The same for all, where records turned out to be behind while this runs.
+    unsettled_until: watch::Receiver<Timestamp>,
     /// Certificates that were made before begin before this.
     made_before: Timestamp,
     newest: Arc<Mutex<HashMap<Identity, Known>>>,
@@ -41,8 +40,8 @@ pub(super) struct UsedCertificates {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Known {
     issued: Issued,
-    /// Whether its identity was not known of before it was used in this run.
-    learned: bool,
+    /// Until when a newer one may have been used of which nobody knows any more.
+    unsettled_until: Option<Timestamp>,
     issuer: Sha256Digest,
     authorities: Option<Vec<Sha256Digest>>,
 }
@@ -73,19 +72,20 @@ impl UsedCertificates {
     pub(super) async fn load(
         store: &Store,
         domain: &Domain,
-        settle: Duration,
+        (settle, unsettled_until): (SignedDuration, watch::Receiver<Timestamp>),
         (tasks, shutdown): (&TaskTracker, &CancellationToken),
     ) -> Result<Self, StoreError> {
         let rows = store.certificates(domain).await?.into_iter();
         let newest = rows
-            .map(|CertificateRow { identity, issued, issuer, authorities }| {
-                (identity, Known { issued, learned: false, issuer, authorities })
+            .map(|CertificateRow { identity, issued, issuer, authorities, unsettled_until }| {
+                (identity, Known { issued, unsettled_until, issuer, authorities })
             })
             .collect();
         let (writer, writes) = mpsc::channel(BATCH);
         tasks.spawn(record(store.clone(), writes, shutdown.clone()));
-        let made_before = DEVICE_CERTIFICATE.begins(Timestamp::now());
-        Ok(Self { settled: Instant::now() + settle, made_before, newest: Arc::new(Mutex::new(newest)), writer })
+        let now = Timestamp::now();
+        let (settled, made_before) = (now + settle, DEVICE_CERTIFICATE.begins(now));
+        Ok(Self { settled, unsettled_until, made_before, newest: Arc::new(Mutex::new(newest)), writer })
     }
 
     fn newest(&self) -> MutexGuard<'_, HashMap<Identity, Known>> {
@@ -101,8 +101,8 @@ impl UsedCertificates {
             Use::Replaced => Ok(Seen::Replaced(known.map_or(used, |known| known.issued))),
             Use::First => {
                 let authorities = known.as_ref().and_then(|known| known.authorities.clone());
-                let learned = known.as_ref().is_none_or(|known| known.learned);
-                self.record(peer, Known { issued: used, learned, issuer: peer.issuer, authorities }).await?;
+                let unsettled_until = self.unsettled_until(known.as_ref(), peer);
+                self.record(peer, Known { issued: used, unsettled_until, issuer: peer.issuer, authorities }).await?;
                 Ok(if known.is_some() { Seen::Replaces } else { Seen::Newest })
             }
         }
@@ -122,13 +122,20 @@ impl UsedCertificates {
     }
 
     /// How long the bearer of a certificate must wait before it may be renewed. One that was made before this process began,
-    /// and that nobody had seen used then, may have been replaced long ago, and the record of that lost: its renewal would
-    /// come after the certificate that counts. Until the device has called with that, everybody waits.
-    pub(super) fn unsettled(&self, peer: &Peer, now: Instant) -> Option<Duration> {
-        let remembered = self.newest().get(&peer.identity).is_some_and(|known| !known.learned);
-        let is_new = peer.not_before.as_second() >= self.made_before.as_second();
-        let left = self.settled.saturating_duration_since(now);
-        (!remembered && !is_new && !left.is_zero()).then_some(left)
+    /// and of which nobody remembers that it is the newest, may have been replaced long ago, and the record of that lost: its
+    /// renewal would come after the certificate that counts. Until the device has called with that, everybody waits; another
+    /// start does not shorten it.
+    pub(super) fn unsettled(&self, peer: &Peer, now: Timestamp) -> Option<Duration> {
+        let until = self.unsettled_until(self.newest().get(&peer.identity), peer)?;
+        Duration::try_from(until.duration_since(now)).ok().filter(|left| !left.is_zero())
+    }
+
+    fn unsettled_until(&self, known: Option<&Known>, peer: &Peer) -> Option<Timestamp> {
+        if peer.not_before.as_second() >= self.made_before.as_second() {
+            return None;
+        }
+        let own = known.map_or(Some(self.settled), |known| known.unsettled_until);
+        own.max(Some(*self.unsettled_until.borrow()).filter(|until| *until > Timestamp::MIN))
     }
 
     /// When the newest certificate of an identity began, as far as one was used.
@@ -143,8 +150,8 @@ impl UsedCertificates {
 
     async fn record(&self, peer: &Peer, known: Known) -> Result<(), NotRecorded> {
         let (done, stored) = oneshot::channel();
-        let Known { issued, issuer, authorities, .. } = known.clone();
-        let row = CertificateRow { identity: peer.identity.clone(), issued, issuer, authorities };
+        let Known { issued, issuer, authorities, unsettled_until } = known.clone();
+        let row = CertificateRow { identity: peer.identity.clone(), issued, issuer, authorities, unsettled_until };
         self.writer.send_timeout(Write { row, done }, WRITE_TIME).await.map_err(|_| NotRecorded)?;
         timeout(WRITE_TIME, stored).await.map_err(|_| NotRecorded)?.map_err(|_| NotRecorded)?;
         let mut newest = self.newest();

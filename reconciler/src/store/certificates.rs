@@ -20,6 +20,8 @@ pub struct CertificateRow {
     pub issuer: Sha256Digest,
     /// Fingerprints of the authorities that the device says it trusts, sorted; none where its agent does not say.
     pub authorities: Option<Vec<Sha256Digest>>,
+    /// Until when a newer one may have been used of which nobody knows any more.
+    pub unsettled_until: Option<Timestamp>,
 }
 
 impl Store {
@@ -50,6 +52,10 @@ impl Store {
                         Some(_) => Some(columns.list("authorities")?),
                         None => None,
                     },
+                    unsettled_until: match columns.number("unsettled_until")? {
+                        0 => None,
+                        seconds => Some(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)),
+                    },
                 })
             })
             .collect()
@@ -75,17 +81,28 @@ impl Store {
                     row.issued.key.to_string().into(),
                     row.issuer.to_string().into(),
                     authorities.into(),
+                    row.unsettled_until.map_or(0, Timestamp::as_second).into(),
                 ]
             });
             let statement = query_rows(
-                "INSERT INTO certificates (enrollment, entry, device, not_before, fingerprint, issuer, authorities)",
+                "INSERT INTO certificates (enrollment, entry, device, not_before, fingerprint, issuer, authorities, unsettled_until)",
                 rows,
                 "ON CONFLICT (enrollment, entry, device) DO UPDATE SET not_before = excluded.not_before, \
-                 fingerprint = excluded.fingerprint, issuer = excluded.issuer, authorities = excluded.authorities \
+                 fingerprint = excluded.fingerprint, issuer = excluded.issuer, authorities = excluded.authorities, \
+                 unsettled_until = excluded.unsettled_until \
                  WHERE (excluded.not_before, excluded.fingerprint) >= (certificates.not_before, certificates.fingerprint)",
             );
             statement.execute(&mut transaction).await.map_err(failed("record certificates"))?;
         }
         transaction.commit().await.map_err(failed("commit certificates"))
+    }
+
+    /// Notes that what is recorded may be older than what was used: nobody relies on it before that time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn unsettle_certificates(&self, until: Timestamp) -> Result<(), StoreError> {
+        let unsettled = query("UPDATE certificates SET unsettled_until = $1").bind(until.as_second());
+        unsettled.execute(self.database()).await.map_err(failed("unsettle certificates")).map(drop)
     }
 }

@@ -120,6 +120,7 @@ pub(super) const TABLES: [Table; 10] = [
             ("fingerprint", Text),
             ("issuer", Text),
             ("authorities", Text),
+            ("unsettled_until", Number),
         ],
     },
 ];

@@ -36,6 +36,7 @@ impl Bench {
             views: watch::channel(Arc::default()).0,
             admissions: watch::channel(None).0,
             void: watch::channel(VoidTokens::None).0,
+            unsettled_until: watch::channel(Timestamp::MIN).0,
             domain: "example.org".parse().expect("a domain"),
             url: String::new(),
         };
@@ -352,6 +353,7 @@ async fn metadata_that_is_newer_than_all_records_has_everybody_waited_for() {
     bench.pass(Inbox { reports: vec![made], ..Inbox::default() }).await.expect("a pass");
     assert!(!bench.of("edge-2").row.awaiting_reconnect);
     assert_eq!(bench.outlets.publisher.void_tokens(), VoidTokens::None);
+    assert_eq!(*bench.outlets.unsettled_until.borrow(), Timestamp::MIN);
     let ahead = bench.of("edge-1").row.metadata_version + 1_000;
     // As long as that cannot be said of tokens, nothing else follows from it.
     let void = bench.installed.store().join("enrolled/void.json");
@@ -363,6 +365,7 @@ async fn metadata_that_is_newer_than_all_records_has_everybody_waited_for() {
     bench.pass(Inbox { reports: vec![report("edge-1", Some(ahead))], ..Inbox::default() }).await.expect("a pass");
     assert!(bench.of("edge-2").row.awaiting_reconnect && !bench.of("edge-1").row.awaiting_reconnect);
     assert_eq!(bench.outlets.publisher.void_tokens(), VoidTokens::All, "who was admitted since is not known");
+    assert_eq!(*bench.outlets.unsettled_until.borrow(), now() + SETTLE, "nor which certificates were used");
     let events = bench.outlets.store.load_all().await.expect("loaded").events;
     assert!(events.iter().any(|stored| stored.event.code.as_deref() == Some(codes::RECORDS_BEHIND.as_str())));
     // It passes with the report, and is found once.

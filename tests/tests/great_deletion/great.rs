@@ -1,5 +1,5 @@
-//! A fleet in the middle of a rollout, some of it offline, some failed, beside a fleet that halted; and what must hold of it
-//! when it comes back.
+//! A fleet in the middle of a rollout, some of it offline, some failed, beside a fleet that halted and devices that have ended;
+//! and what must hold of it when it comes back.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,6 +11,8 @@ use bellwether_schemas::api::{Condition, DeviceView, RolloutState, RolloutView, 
 use bellwether_tests::files::{put, remove};
 use bellwether_tests::site::{policy, stalled_by};
 use bellwether_tests::{Site, SiteBuilder};
+
+use crate::ended::{Ended, is_ended, is_shown_ended};
 
 const PART: &str = env!("CARGO_BIN_EXE_part");
 const MESSAGE: &str = "/opt/bellwether/message";
@@ -71,6 +73,7 @@ pub(crate) struct Great {
     pub(crate) offline: Vec<String>,
     /// Devices on which the third landing failed.
     failed: Vec<String>,
+    ended: Ended,
 }
 
 /// The labels of a device: the last ten are in the fleet that halts, and one in 8 of the others fails at the third landing.
@@ -144,6 +147,7 @@ impl Great {
             site.engineer.write(&format!("rollouts/{fleet}.yaml"), &WAVES.replace("FLEET", fleet));
         }
         site.land("Let Bob go, and roll out in waves");
+        let ended = Ended::on(&site);
 
         before_third(&mut site);
 
@@ -162,7 +166,7 @@ impl Great {
             site.engineer.replace(&path, "probes:\n      - {file: {path: /opt/bellwether/message}, attempts: 1}", to);
         }
         let third = site.land("Say message 2");
-        let mut great = Self { site, third, placed: BTreeMap::new(), offline, failed: Vec::new() };
+        let mut great = Self { site, third, placed: BTreeMap::new(), offline, failed: Vec::new(), ended };
         great.wait_middle("the rollout waits in its middle, and the other one halts");
         great.placed = great.placed_now();
         let is_failed = |view: &&DeviceView| view.status.updated.status == Updated::Failed;
@@ -184,6 +188,11 @@ impl Great {
         site.wait_rollout_of("halting", what, |rollout| {
             rollout.commit == third && rollout.state == RolloutState::Halted
         });
+    }
+
+    /// Whether it runs, and reports.
+    pub(crate) fn is_there(&self, view: &DeviceView) -> bool {
+        !self.offline.contains(&view.name.to_string()) && !is_ended(view)
     }
 
     pub(crate) fn placed_now(&self) -> BTreeMap<String, Placed> {
@@ -225,18 +234,15 @@ impl Great {
     /// The same but for devices on which something changed, which are returned.
     pub(crate) fn changed_when_back(&self) -> BTreeMap<String, Placed> {
         let site = &self.site;
-        let online = |view: &DeviceView| !self.offline.contains(&view.name.to_string());
         site.wait_devices("everybody who is there takes part again", |views| {
-            views.len() >= site.devices.len() - self.offline.len()
-                && views
-                    .iter()
-                    .filter(|view| online(view))
-                    .all(|view| matches!(view.status.summary.status, Summary::Online | Summary::Error))
+            let there = views.iter().filter(|view| self.is_there(view));
+            there.clone().count() >= site.devices.len() - self.offline.len()
+                && there.clone().all(|view| matches!(view.status.summary.status, Summary::Online | Summary::Error))
         });
         self.wait_middle("the rollouts stand where they stood");
-        for view in site.views().iter().filter(|view| !online(view)) {
-            let status = view.status.summary.status;
-            assert!(matches!(status, Summary::AwaitingReconnect | Summary::Stale), "{view:?}");
+        for view in site.views().iter().filter(|view| !self.is_there(view)) {
+            let is_away = matches!(view.status.summary.status, Summary::AwaitingReconnect | Summary::Stale);
+            assert!(if is_ended(view) { is_shown_ended(view) } else { is_away }, "{view:?}");
         }
         let is_failed = |view: &DeviceView| view.status.updated.status == Updated::Failed;
         for view in site.views().iter().filter(|view| is_failed(view)) {
@@ -246,9 +252,19 @@ impl Great {
         now.into_iter().filter(|(name, placed)| self.placed[name] != *placed).collect()
     }
 
-    /// A spent token stays spent, and a removed key stays removed.
+    /// A spent token stays spent, a removed key stays removed, and a device that has left or was revoked stays away.
     pub(crate) fn nothing_comes_back_that_was_ended(&self) {
+        self.nothing_comes_back(true);
+    }
+
+    /// The same where nobody knows any more which devices have left.
+    pub(crate) fn nothing_comes_back_but_who_left(&self) {
+        self.nothing_comes_back(false);
+    }
+
+    fn nothing_comes_back(&self, leavers_are_known: bool) {
         let site = &self.site;
+        self.ended.are_refused(site, leavers_are_known);
         let (token, thief) = (&site.tokens["edge-12"], site.spare_device("thief"));
         let (enrolled, said) = site.enroll(&thief, token);
         assert!(!enrolled && (said.contains("BW-0314") || said.contains("BW-0318")), "{said}");

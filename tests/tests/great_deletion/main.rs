@@ -1,8 +1,10 @@
-//! The great deletion: 200 devices in the middle of a rollout, some offline, some failed, beside a fleet that halted. Then the
-//! database is lost, or the store, or both, or old copies take their place, or git is set back; and the fleet comes back.
+//! The great deletion: 200 devices in the middle of a rollout, some offline, some failed, beside a fleet that halted and devices
+//! that have left or were revoked. Then the database is lost, or the store, or both, or old copies take their place, or git is
+//! set back; and the fleet comes back.
 //!
 //! What must hold each time is in `docs/reliability.md`.
 
+mod ended;
 mod great;
 
 use bellwether_postgres::Server;
@@ -50,7 +52,7 @@ fn great_deletion_of_both() {
     assert!(restored, "{said}");
     great.site.start_reconciler();
     great.is_back_but_for_a_few_more();
-    great.nothing_comes_back_that_was_ended();
+    great.nothing_comes_back_but_who_left();
     // New tokens are minted as before.
     let (spare, unused) = (great.site.spare_device("spare"), bellwether_tests::site::token("minted since"));
     let entry =
@@ -109,9 +111,9 @@ fn great_deletion_and_git_set_back() {
     great.site.wait_repository("it is rewound", |r| matches!(r.condition, Condition::Rewound { .. }));
     let ahead = |name: &str| great.placed[name].0.contains("message 2");
     let views = great.site.wait_devices("those that are ahead are paused, and nobody else", |views| {
-        let online = |view: &&DeviceView| !great.offline.contains(&view.name.to_string());
-        views.len() >= great.site.devices.len() - great.offline.len()
-            && views.iter().filter(online).all(|view| {
+        let there = views.iter().filter(|view: &&DeviceView| great.is_there(view));
+        there.clone().count() >= great.site.devices.len() - great.offline.len()
+            && there.clone().all(|view| {
                 let paused = view.status.summary.status == Summary::ConflictPaused;
                 let is_there = view.status.summary.status != Summary::AwaitingReconnect;
                 is_there && paused == ahead(view.name.as_str())

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
-use bellwether_agent::by_hand::Device;
+use bellwether_agent::by_hand::{Device, Stopped};
 use bellwether_agent_core::Event;
 use bellwether_core::admission::{Admission, Domain, Identity};
 use bellwether_core::certificates::{Held, Use, is_in_grace, is_to_renew, judge_use};
@@ -24,8 +23,7 @@ use bellwether_reconciler::world::{PresentedOffer, Timing, World};
 use bellwether_schemas::DeviceName;
 use bellwether_schemas::report::{Directive, Presented, Reported};
 use jiff::Timestamp;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::time_provider::TimeProvider;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use tokio::sync::{oneshot, watch};
 
@@ -63,6 +61,7 @@ impl Server {
         let outlets = Outlets {
             admissions: watch::channel(admitted).0,
             void: watch::channel(publisher.void_tokens()).0,
+            unsettled_until: watch::channel(Timestamp::MIN).0,
             views: watch::channel(Arc::default()).0,
             sessions: Arc::default(),
             url: mirror.shown(),
@@ -152,7 +151,7 @@ impl Server {
             Use::Replaced => return Err("BW-0332: a newer certificate was used".to_owned()),
             Use::First => {
                 let (identity, issued, issuer) = (peer.identity.clone(), peer.issued(), peer.issuer);
-                let row = CertificateRow { identity, issued, issuer, authorities: None };
+                let row = CertificateRow { identity, issued, issuer, authorities: None, unsettled_until: None };
                 self.outlets.store.save_certificates(&[row]).await.expect("stored");
             }
         }
@@ -314,15 +313,4 @@ fn shake_hands(client: ClientConfig, server: ServerConfig) -> Result<Certificate
     }
     let shown = server.peer_certificates().and_then(<[_]>::first);
     Ok(shown.ok_or(rustls::Error::NoCertificatesPresented)?.clone().into_owned())
-}
-
-/// The clock of one moment.
-#[derive(Debug)]
-struct Stopped(Timestamp);
-
-impl TimeProvider for Stopped {
-    fn current_time(&self) -> Option<UnixTime> {
-        let seconds = u64::try_from(self.0.as_second()).ok()?;
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
-    }
 }

@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 use tonic::{Code, Status};
 
+use bellwether_core::certificates::SETTLE;
 use bellwether_schemas::wire::proto::{RenewRequest, RenewResponse};
 
 use super::sessions::{Open, code_of, connect, report};
@@ -100,7 +101,7 @@ async fn a_restart_remembers_and_a_lost_database_learns_again() {
     assert_eq!(answer(&world, &old).await, refused(codes::CERTIFICATE_REPLACED), "also the first call after a start");
 
     world.shared.store.run("DELETE FROM certificates").await;
-    world.settle = Duration::from_secs(600);
+    world.settle = SETTLE;
     world.restart().await;
     assert_eq!(answer(&world, &old).await, gets_in(), "nobody knows of a newer one");
     // Its renewal would come after the one that counts.
@@ -110,12 +111,38 @@ async fn a_restart_remembers_and_a_lost_database_learns_again() {
     assert_eq!(answer(&world, &old).await, refused(codes::CERTIFICATE_REPLACED));
     let rows = world.shared.store.certificates(&domain()).await.expect("rows");
     assert_eq!(rows.len(), 1);
-    // From then on it is remembered, and what is made now is known to be new.
-    world.restart().await;
+    // What is made now is known to be new.
     renew(&world, &new).await.expect("renewed");
     world.say(|all| all.insert(entry(2, "t2", Some("edge-2"))));
     let fresh = world.device(&token(2)).await;
     renew(&world, &fresh).await.expect("renewed");
+}
+
+#[tokio::test]
+async fn what_nobody_remembers_waits_for_its_renewal_whatever_starts_again_meanwhile() {
+    let mut world = World::start([entry(1, "t1", Some("edge-1"))]).await;
+    let before = Device::forged(&world.shared.authority.borrow(), IDENTITY, Timestamp::now() - days(1));
+    let waits = async |world: &World| match renew(world, &before).await {
+        Ok(_) => false,
+        Err(status) => code_of(&status) == codes::RECONCILER_BUSY.as_str(),
+    };
+    world.settle = SETTLE;
+    world.restart().await;
+    assert!(waits(&world).await, "the database was lost");
+    world.restart().await;
+    assert!(waits(&world).await, "another start does not shorten that");
+    let past = Timestamp::now();
+    world.shared.store.unsettle_certificates(past).await.expect("stored");
+    world.restart().await;
+    assert!(!waits(&world).await, "its time is over");
+    world.shared.store.unsettle_certificates(past + SETTLE).await.expect("stored");
+    world.restart().await;
+    assert!(waits(&world).await, "the database was set back");
+    world.shared.store.unsettle_certificates(past).await.expect("stored");
+    world.restart().await;
+    assert!(!waits(&world).await);
+    world.unsettled_until.send_replace(past + SETTLE);
+    assert!(waits(&world).await, "records turned out to be behind in the middle");
 }
 
 #[tokio::test]

@@ -88,8 +88,8 @@ async fn a_device_that_waits_in_vain_is_told_the_repositorys_condition() {
     world.views.send_replace(Arc::new(Views { repository, ..Views::default() }));
     let advertise = settings(world.dir.path(), None).advertise;
     let (store, tasks) = (&world.shared.store, TaskTracker::new());
-    let used =
-        UsedCertificates::load(store, &domain(), Duration::ZERO, (&tasks, &world.shutdown)).await.expect("it is empty");
+    let settled = (SignedDuration::ZERO, world.shared.unsettled_until.clone());
+    let used = UsedCertificates::load(store, &domain(), settled, (&tasks, &world.shutdown)).await.expect("it is empty");
     let error = enrollment(&world.shared, &domain(), advertise, Arc::default(), used).no_history();
     assert_eq!(error.code, codes::RECONCILER_BUSY);
     assert!(error.message.contains("Stalled (BW-0221)") && !error.message.contains("secret"), "{}", error.message);

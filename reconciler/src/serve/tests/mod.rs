@@ -15,7 +15,7 @@ use bellwether_core::admission::{Entry, Proof};
 use bellwether_schemas::Sha256Digest;
 use bellwether_schemas::enroll::{Claim, ENROLL_PATH, EnrollRequest, EnrollResponse, ErrorBody};
 use bellwether_schemas::report::Directive;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStoreExt as _, path::Path};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -41,7 +41,8 @@ struct World {
     incoming: Option<mpsc::Receiver<Incoming>>,
     fetch_asked: mpsc::Receiver<()>,
     shutdown: CancellationToken,
-    settle: Duration,
+    unsettled_until: watch::Sender<Timestamp>,
+    settle: SignedDuration,
 }
 
 impl Drop for World {
@@ -83,7 +84,7 @@ fn settings(dir: &std::path::Path, webhook_secret: Option<PathBuf>) -> Settings 
         page_name: Some(url::Host::Domain("fleet.example".to_owned())),
         domain: domain(),
         renew_grace: Seconds::new(30 * 86_400),
-        settle: Duration::ZERO,
+        settle: SignedDuration::ZERO,
         webhook_secret,
         installer: Source { ca: dir.join("ca"), keys: dir.join("online"), address: "https://localhost:0".to_owned() },
         agents: dir.join("agents"),
@@ -114,6 +115,7 @@ impl World {
         entries.into_iter().for_each(|entry| all.insert(entry));
         let (admissions, admissions_seen) = watch::channel(Some(Arc::new(all)));
         let (void_tokens, void_tokens_seen) = watch::channel(VoidTokens::None);
+        let (unsettled_until, unsettled_until_seen) = watch::channel(Timestamp::MIN);
         let (views, views_seen) = watch::channel(Arc::default());
         let (incoming_sender, incoming) = mpsc::channel(64);
         let (enrolled_sender, enrolled) = mpsc::channel(64);
@@ -125,6 +127,7 @@ impl World {
             store,
             admissions: admissions_seen,
             void_tokens: void_tokens_seen,
+            unsettled_until: unsettled_until_seen,
             views: views_seen,
             incoming: incoming_sender,
             enrolled: enrolled_sender,
@@ -142,12 +145,13 @@ impl World {
             bound,
             admissions,
             void_tokens,
+            unsettled_until,
             views,
             enrolled,
             incoming: Some(incoming),
             fetch_asked,
             shutdown,
-            settle: Duration::ZERO,
+            settle: SignedDuration::ZERO,
         }
     }
 

@@ -315,6 +315,7 @@ fn certificate(from: i64, authorities: Option<&[u8]>) -> CertificateRow {
         },
         issuer: Sha256Digest::of(b"issuer"),
         authorities: authorities.map(|name| vec![Sha256Digest::of(name), Sha256Digest::of(b"another")]),
+        unsettled_until: None,
     }
 }
 
@@ -327,6 +328,14 @@ async fn of_two_certificates_the_newer_one_is_remembered(place: Place) {
     }
     store.save_certificates(&[certificate(9, None)]).await.expect("recorded");
     assert_eq!(store.certificates(&domain).await.expect("read"), [certificate(9, None)]);
+    let until = Timestamp::from_second(1_000).expect("a time");
+    store.unsettle_certificates(until).await.expect("recorded");
+    let unsettled = CertificateRow { unsettled_until: Some(until), ..certificate(9, None) };
+    assert_eq!(store.certificates(&domain).await.expect("read"), [unsettled]);
+    // Who uses the next one does not settle it.
+    let next = CertificateRow { unsettled_until: Some(until), ..certificate(10, None) };
+    store.save_certificates(std::slice::from_ref(&next)).await.expect("recorded");
+    assert_eq!(store.certificates(&domain).await.expect("read"), [next]);
 }
 
 async fn what_this_release_does_not_write_is_an_error_with_its_place(place: Place) {
