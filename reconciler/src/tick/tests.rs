@@ -313,10 +313,14 @@ async fn a_report_that_waited_for_the_head_that_ends_its_right_counts_for_nothin
 async fn a_certificate_that_nobody_remembers_proves_that_its_token_is_spent() {
     let mut bench = Bench::new().await;
     bench.fetch().await.expect("stored");
-    let spent = bench.installed.store().join(format!("enrolled/{}", Sha256Digest::of(b"edge-1")));
-    assert!(!spent.exists());
+    let folder = bench.installed.store().join("enrolled");
+    let spent = folder.join(Sha256Digest::of(b"edge-1").to_string());
+    assert!(!folder.exists());
+    std::fs::write(&folder, "in the way").expect("written");
     bench.pass(Inbox { reports: vec![observation(None).0], ..Inbox::default() }).await.expect("a pass");
-    assert!(spent.exists());
+    std::fs::remove_file(&folder).expect("removed");
+    bench.pass(Inbox::default()).await.expect("a pass");
+    assert!(spent.exists(), "what could not be written is kept in mind");
 }
 
 #[tokio::test(flavor = "multi_thread")]

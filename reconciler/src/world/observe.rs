@@ -17,7 +17,7 @@ use crate::repository::Repository;
 use crate::store::{DeviceRow, EventRow, OfferRow};
 
 /// Missing commits that are looked up together.
-const MAX_LOOKUPS: usize = 10_000;
+pub(super) const MAX_LOOKUPS: usize = 10_000;
 
 /// What a device that reported is told, once everything it depends on is stored and published.
 pub type Answer = Vec<Directive>;

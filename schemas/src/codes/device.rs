@@ -150,7 +150,7 @@ codes! { DEVICE:
     INSTALLER_ADDRESS = "BW-0372", "the installer's address is not in the server's certificate",
         "Devices would refuse the reconciler under that address, so no installer is made for it.",
         "Use one of the names that the message lists (advertise.enroll in reconciler.yaml, or --address), or have the server's certificate made with this name.";
-    TOO_MANY_CONNECTIONS = "BW-0373", "there are too many connections with one device's certificate, or from one address",
+    TOO_MANY_CONNECTIONS = "BW-0373", "too many connections with one certificate, or from one address",
         "A listener takes eight connections with each certificate; a device needs one. Other certificates of the same device have places of their own. Listener enroll, which knows nobody yet, takes no more than half of its connections from one address (of IPv6: one /64).",
         "An address that keeps so many connections to enroll open is nobody who enrolls: keep it out by the firewall. With a certificate: if the device is well, somebody else uses its key: enroll it again with a new token (bellwether token mint --replace), which ends this certificate.";
     PAGE_NAME = "BW-0374", "the page is not called that",

@@ -6,13 +6,14 @@ mod own;
 mod site;
 mod unreadable;
 
-use bellwether_schemas::api::Summary;
+use bellwether_schemas::api::{Summary, WaitingOn};
 use bellwether_schemas::report::{Claim, Failure, FailureKind, Phase, Report, Reported};
 use bellwether_schemas::targets::Supersedes;
 use bellwether_schemas::{Sha256Digest, wire};
 use jiff::SignedDuration;
 
 use self::site::{STALE, Site, claim, identity, runs};
+use super::observe::MAX_LOOKUPS;
 use crate::store::Loaded;
 use crate::testing::{Git, idle};
 
@@ -251,6 +252,15 @@ async fn commits_that_are_missing_are_looked_up_once_and_forgotten() {
     git.land(&[]);
     site.fetch(&git);
     assert!(!site.world.wants_fetch(), "the fetch that brought the head looked it up");
+
+    // Somebody names ever new ones while git cannot be reached.
+    let id = |number: usize| format!("{number:040x}").parse::<bellwether_schemas::CommitId>().expect("an id");
+    let many = (0..MAX_LOOKUPS).map(id);
+    site.world.lookups.wanted.extend(many);
+    site.pass(&[("edge-1", elsewhere("d"))]).await.expect("stored");
+    assert_eq!(site.world.lookups.wanted.len(), MAX_LOOKUPS);
+    let paused = site.device("edge-1").row.paused.clone();
+    assert!(matches!(paused, Some(WaitingOn::Paused { .. })), "without a look: {paused:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,195 @@
+//! Why something is not as it shall be, with its data.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::id::CommitId;
+use crate::name::{FleetName, WaveName};
+use crate::quantity::Seconds;
+use crate::report::Failure;
+use crate::version::Version;
+
+/// Why a device is not at its target, or a wave not done. Each is true when it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum WaitingOn {
+    /// Its wave is not open yet: an earlier one is not done.
+    Wave {
+        /// Its wave.
+        wave: WaveName,
+        /// The wave that is not done.
+        after: WaveName,
+    },
+    /// A wave that selects devices by label has none that is live.
+    EmptyWave {
+        /// That wave.
+        wave: WaveName,
+    },
+    /// An earlier wave is healthy and must stay so until then.
+    Soak {
+        /// The wave that soaks.
+        wave: WaveName,
+        /// When the soak ends if nothing fails.
+        until: Timestamp,
+    },
+    /// Every device of the wave that reports is done, and too few of them are healthy.
+    TooFewHealthy {
+        /// The wave.
+        wave: WaveName,
+        /// Devices that are healthy on the target.
+        healthy: u64,
+        /// Devices that must be.
+        needed: u64,
+    },
+    /// The wave needs a signed Approval.
+    Gate {
+        /// The wave.
+        wave: WaveName,
+        /// The template commit to approve.
+        commit: CommitId,
+    },
+    /// It was offered its target and is on the way.
+    InFlight {
+        /// The version it was offered.
+        version: Version,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It was not heard of for too long.
+    Stale {
+        /// When it was last heard of; absent where it never was since it enrolled.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_seen: Option<Timestamp>,
+    },
+    /// The rollout stopped by itself.
+    Halted {
+        /// The wave that failed.
+        wave: WaveName,
+        /// Failed devices in it.
+        failures: u64,
+        /// Devices that were offered in it.
+        offered: u64,
+        /// The template commit.
+        commit: CommitId,
+    },
+    /// A signed Hold stops offers.
+    Held {
+        /// The manifest.
+        hold: String,
+        /// The reason it gives.
+        reason: String,
+    },
+    /// Its last attempt at this target failed.
+    Failed {
+        /// The version that failed.
+        version: Version,
+        /// The failure as the device reported it; absent when it ran out of time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+    },
+    /// It runs what it shall, and that does not pass its probes.
+    Unhealthy {
+        /// The version that it runs.
+        version: Version,
+    },
+    /// Its version is not in the history of git.
+    Paused {
+        /// The code of the finding.
+        code: String,
+        /// What was found, for people.
+        why: String,
+        /// The commit that is missing, where one is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<CommitId>,
+    },
+    /// It names a commit that the history does not have; the repository is asked once more before it is paused.
+    Lookup {
+        /// That commit.
+        commit: CommitId,
+    },
+    /// It has not reported since the reconciler lost its records.
+    AwaitingReconnect,
+    /// The reconciler lost its records, and devices of the fleet had no time to report since: no wave opens before.
+    Reconnects {
+        /// Until when they have time.
+        until: Timestamp,
+    },
+    /// Its spec could not be rendered.
+    RenderError {
+        /// Why.
+        why: String,
+    },
+    /// No fleet selects it.
+    Orphaned,
+    /// More than one fleet selects it.
+    Overlap {
+        /// Those fleets.
+        fleets: Vec<FleetName>,
+    },
+    /// The repository's condition stops offers.
+    Repository {
+        /// The condition.
+        condition: Condition,
+    },
+    /// The history's last word is that it shall remove everything; it has not said yet that it did.
+    Decommissioning,
+    /// It removed everything, as the history asked, and is refused since.
+    Decommissioned {
+        /// Since when.
+        at: Timestamp,
+    },
+    /// Its certificate does not count: it, or the device, is revoked by the history, or another entry counts for it.
+    Revoked {
+        /// The code of the refusal.
+        #[serde(default)]
+        code: String,
+        /// Why, for people.
+        #[serde(default)]
+        why: String,
+    },
+}
+
+/// The repository's condition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Condition {
+    /// The branch is verified up to its tip.
+    Verified,
+    /// The branch has landings that are refused; the accepted head stays in force.
+    Stalled {
+        /// The landing that is refused, where one is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<CommitId>,
+        /// The path that is refused, where one is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<String>,
+        /// A stable code.
+        code: String,
+        /// Why, for people.
+        why: String,
+    },
+    /// The branch verifies, but the accepted head is not in it: nothing is offered.
+    Rewound {
+        /// The accepted head that is missing from the branch.
+        accepted: CommitId,
+        /// Its landing number.
+        landing: u64,
+        /// The tip of the branch.
+        tip: CommitId,
+        /// Why a policy on the branch that abandons the accepted head does not count.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reset: Option<String>,
+    },
+    /// Nobody has signed anything for longer than the policy's `maxSilence`: somebody may be keeping news back.
+    Frozen {
+        /// When the newest signed commit of the accepted history was made, by its committer's clock.
+        since: Timestamp,
+        /// The longest silence that the policy allows.
+        max_silence: Seconds,
+    },
+    /// The repository could not be reached; the accepted head stays in force.
+    Unreachable {
+        /// Why, for people.
+        why: String,
+    },
+}
