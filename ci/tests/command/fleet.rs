@@ -119,10 +119,7 @@ fn paused_devices_are_resumed_by_selector_and_adopted_ones_go_on_by_themselves()
     site.device_mut("edge-1").kill();
     copy(&device, &new);
     copy(&old, &device);
-    site.device_mut("edge-1").start();
-    site.wait_devices("edge-1 runs what its image has", |all| {
-        all.iter().any(|v| v.name.as_str() == "edge-1" && v.version.is_some_and(|version| version.commit == second))
-    });
+    // Before the device is back, so that nobody tells it to take the third landing once more.
     site.kill_reconciler();
     site.engineer.reset(&site.introduction);
     site.engineer.write("trust/policy.yaml", &policy(&site.engineer.public_key(), 2));
@@ -130,11 +127,14 @@ fn paused_devices_are_resumed_by_selector_and_adopted_ones_go_on_by_themselves()
     let fresh = site.engineer.commit("A new introduction");
     site.engineer.force_push(&fresh);
     site.introduce(&fresh, &digest_of(&site.engineer.work().join("trust/policy.yaml")));
+    let started = jiff::Timestamp::now();
     site.start_reconciler();
-    // The third landing was offered to edge-1 again, and it may have begun to fetch that; paused, it gives it up.
+    site.device_mut("edge-1").start();
+    // What devices said before the start does not tell: edge-1 ran another image then.
     let all = site.wait_devices("all are paused", |all| {
         let paused = |v: &DeviceView| v.status.summary.status == Summary::ConflictPaused;
-        all.len() == 3 && all.iter().all(paused) && missing(&all[0]) == [second]
+        let reported = |v: &DeviceView| v.last_seen.is_some_and(|seen| seen >= started);
+        all.len() == 3 && all.iter().all(|v| paused(v) && reported(v)) && missing(&all[0]) == [second]
     });
     assert_eq!((missing(&all[1]), missing(&all[2])), (vec![third], vec![third]));
     let why = bellwether(&site, &["why", "edge-2"]);
