@@ -285,10 +285,14 @@ impl Admissions {
     /// The entry that a device counts under: the one that began last to name it in its Enrollment. Another Enrollment takes a
     /// device over only once that entry is revoked, or names another device: who may write one may not write all.
     pub fn entry_of(&self, device: &DeviceName) -> Option<&(EnrollmentName, EntryId)> {
+        let claims = self.named.get(device)?;
         // A name that an Enrollment makes from keys is its own.
         let maker = generated_from(device).filter(|maker| self.open.contains_key(maker));
+        if let ([only], None) = (&claims[..], &maker) {
+            return Some(only);
+        }
         let is_own = |claim: &&EntryKey| maker.as_ref().is_none_or(|maker| claim.0 == *maker);
-        let claims: Vec<&EntryKey> = self.named.get(device)?.iter().filter(is_own).collect();
+        let claims: Vec<&EntryKey> = claims.iter().filter(is_own).collect();
         let is_free = |holder: &EntryKey| {
             self.entries.get(holder).is_none_or(|entry| entry.revoked || entry.device.as_ref() != Some(device))
         };
