@@ -60,7 +60,7 @@ A device that was cut off keeps its key, and asks again with it by the same comm
 #[command(after_help = ENROLL_EXAMPLES)]
 struct EnrollArgs {
     /// Address of the reconciler's enroll listener: https://host:port
-    #[arg(long, env = "BELLWETHER_SERVER")]
+    #[arg(long, env = "BELLWETHER_ENROLL_SERVER")]
     server: String,
     /// The reconciler's CA, the only one that is trusted
     #[arg(long, env = "BELLWETHER_CA")]
@@ -130,7 +130,7 @@ struct CheckArgs {
     #[arg(long, env = "BELLWETHER_CONFIG")]
     config: Option<PathBuf>,
     /// Ask the enroll listener at this address too: https://host:port
-    #[arg(long, env = "BELLWETHER_SERVER")]
+    #[arg(long, env = "BELLWETHER_ENROLL_SERVER")]
     server: Option<String>,
     /// The reconciler's CA; that of the enrollment if not given
     #[arg(long, env = "BELLWETHER_CA")]

@@ -173,7 +173,7 @@ pub struct FleetView {
     pub landing: u64,
     /// The template commit that completed last.
     pub stable: Option<CommitId>,
-    /// Its devices.
+    /// Its devices, but for those that are gone for good.
     pub devices: u64,
     /// Of them, those whose running digest is that of their target.
     pub up_to_date: u64,

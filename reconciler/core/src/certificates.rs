@@ -135,7 +135,7 @@ pub fn standing(
 ) -> Standing {
     let is_unlisted = |code: &str| code == codes::ENTRY_UNLISTED.as_str();
     match paused {
-        Some(WaitingOn::Revoked { .. } | WaitingOn::Decommissioned { .. }) => Standing::Gone,
+        Some(reason) if reason.is_gone() => Standing::Gone,
         Some(WaitingOn::Paused { code, .. }) if is_unlisted(code) => match by_record(held, issuing) {
             Standing::Ready => Standing::Ready,
             _ => Standing::Unlisted,

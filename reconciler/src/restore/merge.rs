@@ -64,8 +64,8 @@ pub(super) fn merge(
         }
         let signed = found.is_some_and(|found| found.offer.is_some() || !found.earlier.is_empty());
         row.awaiting_reconnect = signed || row.offer.is_some() || named.contains(&name) || claims_a_version(&row);
-        // That it has removed everything is no judgement of what it runs.
-        row.paused = row.paused.filter(|reason| matches!(reason, WaitingOn::Decommissioned { .. }));
+        // That it is gone is no judgement of what it runs.
+        row.paused = row.paused.filter(WaitingOn::is_gone);
         merged.devices.push(row);
     }
     for record in fleets {

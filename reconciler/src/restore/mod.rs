@@ -174,7 +174,7 @@ async fn recover(
         tokens: tokens.len(),
     };
     store.save_tokens(&tokens).await?;
-    let message = format!("{reason}: {} devices are known, {} are waited for", recovered.devices, recovered.awaited);
+    let message = format!("{reason}; devices known: {}, waited for: {}", recovered.devices, recovered.awaited);
     let event = EventRow {
         at: now,
         kind: "restored".to_owned(),

@@ -13,7 +13,7 @@ use axum::{Router, middleware};
 use bellwether_core::admission::Admissions;
 use bellwether_core::plan::{Advice, device_advice};
 use bellwether_schemas::api::{
-    CommitView, Condition, DeviceView, RepositoryView, RequestView, RolloutState, RolloutView, Summary, Updated,
+    CommitView, Condition, DeviceView, RepositoryView, RequestView, RolloutState, RolloutView, Summary, Updated, WaitingOn,
 };
 use bellwether_schemas::select::DeviceSelector;
 use bellwether_schemas::{EnrollmentName, Sha256Digest};
@@ -165,6 +165,8 @@ struct Overview<'a> {
     fault: Option<String>,
     devices: Vec<&'a DeviceView>,
     matching: usize,
+    /// Those that are not gone for good, and how many of them are up to date.
+    counted: usize,
     up_to_date: usize,
     paused: usize,
     /// How many devices there are of each word that is true of any.
@@ -209,6 +211,7 @@ fn overview_of<'a>(views: &'a Views, (requests, ends): (&'a [RequestView], &'a [
     devices.truncate(SHOWN);
     let of = |word: Updated| views.devices.iter().filter(|device| device.status.updated.status == word).count();
     let summed = |word: Summary| views.devices.iter().filter(|device| device.status.summary.status == word).count();
+    let counts = |device: &&DeviceView| !device.reason.as_ref().is_some_and(WaitingOn::is_gone);
     let summaries = Summary::ALL.iter().map(|word| (*word, summed(*word)));
     let updates = Updated::ALL.iter().map(|word| (*word, of(*word)));
     Overview {
@@ -218,7 +221,8 @@ fn overview_of<'a>(views: &'a Views, (requests, ends): (&'a [RequestView], &'a [
         fault: search.as_ref().err().map(ToString::to_string),
         devices,
         matching,
-        up_to_date: of(Updated::UpToDate),
+        counted: views.devices.iter().filter(counts).count(),
+        up_to_date: views.devices.iter().filter(counts).filter(|it| it.status.updated.status == Updated::UpToDate).count(),
         paused: summed(Summary::ConflictPaused),
         summaries: summaries.filter(|(_, devices)| *devices > 0).collect(),
         updates: updates.filter(|(_, devices)| *devices > 0).collect(),

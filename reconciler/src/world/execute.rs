@@ -181,7 +181,7 @@ impl World {
     }
 
     /// Tells that a device was paused or takes part again; `before` is why it was out of the rollouts.
-    pub(super) fn tell_of_pause(&mut self, name: &DeviceName, before: Option<&WaitingOn>) {
+    pub(super) fn tell_of_pause(&mut self, name: &DeviceName, before: Option<&WaitingOn>, at: Timestamp) {
         let Some(device) = self.devices.get(name) else { return };
         let (kind, code, message) = match &device.row.paused {
             Some(WaitingOn::Paused { code, why, .. }) => {
@@ -213,7 +213,6 @@ impl World {
             Some(_) => return,
             None => ("resumed", None, format!("{name} takes part again")),
         };
-        let at = device.row.last_seen.unwrap_or(device.row.enrolled_at);
         let event = EventRow { at, kind: kind.to_owned(), device: Some(name.clone()), fleet: None, code, message };
         self.event(event);
     }

@@ -23,7 +23,7 @@ const PLAN_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 impl World {
     /// Plans every fleet for which something happened, and records what follows.
     pub fn plan(&mut self, domain: &Domain, now: Timestamp) {
-        self.exclude(domain);
+        self.exclude(domain, now);
         self.tell_of_missing_commits(now);
         let Some(head) = self.repository.head() else {
             // Nothing is accepted, but a branch that was set back pauses those that are ahead of it.
@@ -78,7 +78,7 @@ impl World {
     }
 
     /// Finds the devices that are out of every rollout, and why.
-    fn exclude(&mut self, domain: &Domain) {
+    fn exclude(&mut self, domain: &Domain, now: Timestamp) {
         for name in self.touched.clone() {
             let device = self.devices.get_mut(&name).expect("only known devices are touched");
             let identity = device.identity(domain);
@@ -101,7 +101,7 @@ impl World {
                 if let Some(fleet) = device.placement.fleet().cloned().and_then(|fleet| self.fleets.get_mut(&fleet)) {
                     fleet.due = true;
                 }
-                self.tell_of_pause(&name, before.as_ref());
+                self.tell_of_pause(&name, before.as_ref(), now);
             }
         }
     }

@@ -55,13 +55,16 @@ impl World {
                     let target = device.known_digest(&plan.record.target.commit);
                     target.is_some() && target == device.running().map(|claim| claim.digest)
                 };
+                let members = members.iter().filter_map(|member| self.devices.get(member));
+                let counts = |device: &&Device| !device.row.paused.as_ref().is_some_and(WaitingOn::is_gone);
+                let members: Vec<_> = members.filter(counts).collect();
                 Some(FleetView {
                     name: name.clone(),
                     template: line.target.landing.commit,
                     landing: line.target.landing.number,
                     stable: plan.record.stable.map(|stable| stable.commit),
                     devices: members.len() as u64,
-                    up_to_date: members.iter().filter_map(|m| self.devices.get(m)).filter(at_target).count() as u64,
+                    up_to_date: members.iter().filter(|device| at_target(device)).count() as u64,
                     invalid: invalid(name),
                 })
             })

@@ -149,6 +149,13 @@ pub enum WaitingOn {
     },
 }
 
+impl WaitingOn {
+    /// Whether the device is gone for good, as far as it can tell: it counts nowhere any more.
+    pub const fn is_gone(&self) -> bool {
+        matches!(self, Self::Revoked { .. } | Self::Decommissioned { .. })
+    }
+}
+
 /// The repository's condition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all_fields = "camelCase", deny_unknown_fields)]

@@ -28,10 +28,10 @@ codes! { DEVICE:
         "The Enrollment says until when the token is accepted, and that time is past.",
         "Make a new one: bellwether token mint.";
     TOKEN_REVOKED = "BW-0313", "the token is revoked",
-        "The history's last word on this entry of the Enrollment is revoked: true, or its device is revoked.",
-        "Make a new one: bellwether token mint.";
+        "The history's last word on this entry of the Enrollment is revoked: true; or its device is revoked or decommissioned, or counts under another entry.",
+        "Make a new one: bellwether token mint. A device that was revoked or decommissioned must be taken back first: bellwether device revoke --undo, or decommission --undo.";
     TOKEN_SPENT = "BW-0314", "the token is spent",
-        "Each token enrolls one device, once. It was used with another key, or no certificate could be recorded when it was used.",
+        "Each token enrolls one device, once. It was used with another key.",
         "Make a new one: bellwether token mint. If nobody of yours used it, revoke its entry.";
     REQUEST_KEY = "BW-0315", "a certificate request cannot be accepted",
         "The request is not a signed PKCS#10 request for an ECDSA P-256 or Ed25519 key, or its key is that of the old certificate.",

@@ -3,7 +3,7 @@ use bellwether_schemas::api::{
     ClaimKind, Conflict, DeviceStatus, FleetView, InvalidView, MissingCommit, RolloutView, Stand, StatusWord,
     WaitingOn, WaveView,
 };
-use bellwether_schemas::{CommitId, Version};
+use bellwether_schemas::{CommitId, Version, codes};
 use tower::ServiceExt as _;
 
 use super::*;
@@ -315,6 +315,23 @@ fn a_search_finds_by_name_fleet_and_selector_and_waiting_devices_come_first() {
         assert_eq!((found.matching, found.fault), (matching, None), "{q}");
     }
     assert_eq!(overview_of(&views, (&[], &[]), "").devices[0].name.as_str(), "edge-2");
+}
+
+#[test]
+fn devices_that_are_gone_for_good_are_not_missed_in_the_count() {
+    let mut views = views();
+    let count = |views: &Views| {
+        let overview = overview_of(views, (&[], &[]), "");
+        (overview.up_to_date, overview.counted)
+    };
+    assert_eq!(count(&views), (1, 2));
+    for gone in [
+        WaitingOn::Decommissioned { at: at() },
+        WaitingOn::Revoked { code: codes::DEVICE_REVOKED.to_string(), why: String::new() },
+    ] {
+        views.devices[1].reason = Some(gone);
+        assert_eq!(count(&views), (1, 1));
+    }
 }
 
 #[tokio::test]

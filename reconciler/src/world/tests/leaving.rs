@@ -47,8 +47,12 @@ async fn leaving(git: &mut Git) -> (Site, Report) {
     site.pass(&[("edge-1", readable(running.clone())), ("edge-2", readable(idle()))]).await.expect("stored");
     site.world.published([(name("edge-1"), 1), (name("edge-2"), 1)], site.now);
     git.land(&[("devices/edge-1.yaml", LEAVES)]);
+    site.later(SignedDuration::from_mins(1));
     site.fetch(git);
     site.pass(&[]).await.expect("stored");
+    let events = site.stored().await.events;
+    let told = events.iter().find(|stored| stored.event.kind == "decommissioning").expect("people are told");
+    assert_eq!(told.event.at, site.now, "when it was decided, not when the device was heard of last");
     (site, running)
 }
 
