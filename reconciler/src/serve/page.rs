@@ -13,7 +13,8 @@ use axum::{Router, middleware};
 use bellwether_core::admission::Admissions;
 use bellwether_core::plan::{Advice, device_advice};
 use bellwether_schemas::api::{
-    CommitView, Condition, DeviceView, RepositoryView, RequestView, RolloutState, RolloutView, Summary, Updated, WaitingOn,
+    CommitView, Condition, DeviceView, RepositoryView, RequestView, RolloutState, RolloutView, Summary, Updated,
+    WaitingOn,
 };
 use bellwether_schemas::select::DeviceSelector;
 use bellwether_schemas::{EnrollmentName, Sha256Digest};
@@ -222,7 +223,12 @@ fn overview_of<'a>(views: &'a Views, (requests, ends): (&'a [RequestView], &'a [
         devices,
         matching,
         counted: views.devices.iter().filter(counts).count(),
-        up_to_date: views.devices.iter().filter(counts).filter(|it| it.status.updated.status == Updated::UpToDate).count(),
+        up_to_date: views
+            .devices
+            .iter()
+            .filter(counts)
+            .filter(|it| it.status.updated.status == Updated::UpToDate)
+            .count(),
         paused: summed(Summary::ConflictPaused),
         summaries: summaries.filter(|(_, devices)| *devices > 0).collect(),
         updates: updates.filter(|(_, devices)| *devices > 0).collect(),
