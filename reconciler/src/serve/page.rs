@@ -212,7 +212,8 @@ fn overview_of<'a>(views: &'a Views, (requests, ends): (&'a [RequestView], &'a [
     devices.truncate(SHOWN);
     let of = |word: Updated| views.devices.iter().filter(|device| device.status.updated.status == word).count();
     let summed = |word: Summary| views.devices.iter().filter(|device| device.status.summary.status == word).count();
-    let counts = |device: &&DeviceView| !device.reason.as_ref().is_some_and(WaitingOn::is_gone);
+    let is_gone = |device: &DeviceView| device.reason.as_ref().is_some_and(WaitingOn::is_gone);
+    let counted: Vec<_> = views.devices.iter().filter(|device| !is_gone(device)).collect();
     let summaries = Summary::ALL.iter().map(|word| (*word, summed(*word)));
     let updates = Updated::ALL.iter().map(|word| (*word, of(*word)));
     Overview {
@@ -222,13 +223,8 @@ fn overview_of<'a>(views: &'a Views, (requests, ends): (&'a [RequestView], &'a [
         fault: search.as_ref().err().map(ToString::to_string),
         devices,
         matching,
-        counted: views.devices.iter().filter(counts).count(),
-        up_to_date: views
-            .devices
-            .iter()
-            .filter(counts)
-            .filter(|it| it.status.updated.status == Updated::UpToDate)
-            .count(),
+        counted: counted.len(),
+        up_to_date: counted.iter().filter(|device| device.status.updated.status == Updated::UpToDate).count(),
         paused: summed(Summary::ConflictPaused),
         summaries: summaries.filter(|(_, devices)| *devices > 0).collect(),
         updates: updates.filter(|(_, devices)| *devices > 0).collect(),
