@@ -134,6 +134,12 @@ impl Percent {
         u64::try_from(product.div_ceil(10_000)).expect("a fraction of a u64 fits into a u64")
     }
 
+    /// The greatest whole number that is at most this fraction of `total`.
+    pub fn floor_of(self, total: u64) -> u64 {
+        let product = u128::from(self.0) * u128::from(total);
+        u64::try_from(product / 10_000).expect("a fraction of a u64 fits into a u64")
+    }
+
     /// Whether `part` of `total` is strictly more than this fraction.
     pub fn is_exceeded_by(self, part: u64, total: u64) -> bool {
         u128::from(part) * 10_000 > u128::from(self.0) * u128::from(total)

@@ -99,6 +99,9 @@ codes! { AGENT:
     PROBE_FAILED = "BW-0651", "a probe failed",
         "What was applied does not pass its probes; the device went back to what it ran before.",
         "Read the message; mend the template and push.";
+    CONNECTIVITY_LOST = "BW-0652", "the reconciler could not be reached after applying",
+        "An agent that had a session before it applied a version could reach neither the reconciler nor a fallback address within connectivity.within, and went back. Where the reconciler itself was not serving meanwhile, the attempt is inconclusive: the version is offered again, and nothing counts against it.",
+        "See what the version changes about the network, mend it and push. If only the site's network was away, try again: bellwether rollout retry.";
     INSTALL_NOT_ROOT = "BW-0660", "the installer needs root",
         "The agent is installed for the whole device, as a service.",
         "Run it by sudo or as root; with --root DIR it installs into a directory of yours.";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LabelSelector, NotYet};
+use super::LabelSelector;
 use crate::id::CommitId;
 use crate::name::{DeviceName, FleetName, WaveName};
 
@@ -20,14 +20,32 @@ pub struct Approval {
     /// The waves whose gates open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<WaveName>,
-    /// Goes on after a halt. Not supported yet.
+    /// Goes on after a halt, or brings a rejected commit back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resume: Option<NotYet>,
-    /// Offers failed devices the same target again. Not supported yet.
+    pub resume: Option<HaltResume>,
+    /// Offers devices that failed the same target again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry: Option<NotYet>,
+    pub retry: Option<Retry>,
     /// Why, for whoever reads it later.
     pub reason: String,
+}
+
+/// Acknowledges failures: the rollout goes on, and halts again when there are too many beyond them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HaltResume {
+    /// How many devices have failed, as whoever signs this has seen.
+    #[schemars(range(min = 1))]
+    pub failures: u32,
+}
+
+/// Offers devices the target again on which they failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retry {
+    /// These devices. It is for what failed before the Approval landed; what fails after it is not tried again by it.
+    #[schemars(length(min = 1))]
+    pub devices: Vec<DeviceName>,
 }
 
 /// Stops offers as long as it is there. Exactly one of `fleets` and `all` must be there.
@@ -72,13 +90,13 @@ impl Hold {
     }
 }
 
-/// Lets an emergency fix skip steps. Not supported yet.
+/// Lets an emergency fix skip steps. One device must be healthy on it first; budgets hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expedite {
     /// The fleet.
     pub fleet: FleetName,
-    /// The fix.
+    /// A landing at which the fleet's inputs are those of the fix.
     pub commit: CommitId,
     /// What it skips.
     pub skip: Vec<SkipStep>,

@@ -18,7 +18,7 @@ pub struct Device {
     /// Values for templates; they override those of its fleet key by key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub vars: Vars,
-    /// Keeps the device at the template of one commit. Not supported yet.
+    /// Keeps the device at its fleet's template of one commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
     /// Whether the device's certificates are refused; what the history said last holds.

@@ -12,6 +12,7 @@ mod http_url;
 mod policy;
 mod rollout;
 mod selector;
+mod window;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +20,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use decision::{Approval, Expedite, Hold, HoldScope, Resume, SkipStep};
+pub use decision::{Approval, Expedite, HaltResume, Hold, HoldScope, Resume, Retry, SkipStep};
 pub use device::{Device, Pin};
 pub use enrollment::{ApprovalMode, ApprovedKey, Enrollment, Token};
 pub use factory_ca::{FactoryCa, InvalidCa};
@@ -29,8 +30,9 @@ pub use fleet::{
 };
 pub use http_url::{HttpUrl, InvalidHttpUrl};
 pub use policy::{GitsignIdentity, Person, PolicyRole, PolicyRule, TrustPolicy};
-pub use rollout::{Budget, Gate, OnFailure, OnNewer, Rollout, Wave, WaveMembers, Window};
+pub use rollout::{Budget, Gate, MaxUnavailable, OnFailure, OnNewer, Rollout, Wave, WaveMembers};
 pub use selector::{LabelSelector, Operator, Requirement};
+pub use window::{Day, DayRange, InvalidWindow, TimeOfDay, Window, Zone};
 
 /// Labels: what selectors match. `crate::yaml` holds them to the grammar of Kubernetes.
 ///

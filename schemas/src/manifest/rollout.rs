@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LabelSelector, NotYet};
+use super::{LabelSelector, Window};
 use crate::name::{FleetName, WaveName};
 use crate::quantity::{Percent, Seconds};
 
@@ -11,7 +11,7 @@ use crate::quantity::{Percent, Seconds};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Rollout {
-    /// Fleets that must have completed the same commit first. Not supported yet.
+    /// Fleets that must have completed the same commit first.
     pub after: Vec<FleetName>,
     /// The waves, in order; the last one must reach every device.
     #[schemars(length(min = 1))]
@@ -22,20 +22,21 @@ pub struct Rollout {
     pub min_failures: u32,
     /// A wave advances only with this many devices healthy on the new target.
     pub min_healthy: u32,
-    /// Devices that were offered and are not done yet, at most; no limit if not given. Not supported yet.
+    /// Devices that were offered and are not done yet, at most: this fraction of the fleet, rounded down, and at least one. No
+    /// limit if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_in_flight: Option<Percent>,
     /// From the offer (or the last progress) to a result.
     pub device_timeout: Seconds,
-    /// How often a failed device is offered the same target again by itself. Only 0 is supported yet.
+    /// How often a device whose attempt failed is offered the same target again, before that counts as a failure.
     pub retries: u32,
     /// What happens when too many fail.
     pub on_failure: OnFailure,
     /// What happens when a newer commit arrives in mid-rollout.
     pub on_newer: OnNewer,
-    /// When applying may begin; at any time if empty. Not supported yet.
+    /// When applying may begin; at any time if empty.
     pub windows: Vec<Window>,
-    /// How many devices may be away at once. Not supported yet.
+    /// How many devices may be unavailable at once; each of them holds.
     pub budget: Vec<Budget>,
     /// A device offline for longer stops counting against a budget.
     pub lost_after: Seconds,
@@ -81,7 +82,7 @@ pub struct Wave {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub percent: Option<u8>,
-    /// Of a `select` wave, this fraction of the fleet at most. Not supported yet.
+    /// Of a `select` wave, this fraction of the fleet at most, rounded down, and at least one device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Percent>,
     /// How long the wave must stay healthy before the next one may open.
@@ -93,7 +94,7 @@ pub struct Wave {
     /// Overrides the rollout's `maxFailureRate` for this wave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_failure_rate: Option<Percent>,
-    /// Overrides the rollout's windows for this wave. Not supported yet.
+    /// Overrides the rollout's windows for this wave.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<Window>,
 }
@@ -153,7 +154,7 @@ pub enum OnFailure {
     /// No further offers.
     #[default]
     Halt,
-    /// No further offers, and the devices go back. Not supported yet.
+    /// No further offers, and every device that was offered the version goes back to the last that was healthy on it.
     Revert,
 }
 
@@ -164,12 +165,38 @@ pub enum OnNewer {
     /// The rollout begins again at the first wave with the newer commit.
     #[default]
     Restart,
-    /// The rollout that runs ends first. Not supported yet.
+    /// The rollout that runs ends first.
     Finish,
 }
 
-/// A time of the week in which applying may begin. Not supported yet.
-pub type Window = NotYet;
+/// A limit on devices that are unavailable at once. Unavailable is a device from its offer until it is healthy, one that is
+/// silent, and one that does not pass its probes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Budget {
+    /// Label keys: devices with the same values of them form a group, and the limit is for each group. If empty, the whole
+    /// fleet is one.
+    pub by: Vec<String>,
+    /// How many devices of a group at most.
+    pub max_unavailable: MaxUnavailable,
+}
 
-/// A limit on devices that are away at once. Not supported yet.
-pub type Budget = NotYet;
+/// How many devices of a group may be unavailable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum MaxUnavailable {
+    /// So many.
+    Count(#[schemars(range(min = 1))] u32),
+    /// This fraction of the group, rounded down, and at least one.
+    Share(Percent),
+}
+
+impl MaxUnavailable {
+    /// How many of a group with so many devices.
+    pub fn of(self, group: u64) -> u64 {
+        match self {
+            Self::Count(count) => u64::from(count),
+            Self::Share(share) => share.floor_of(group).max(1),
+        }
+    }
+}
