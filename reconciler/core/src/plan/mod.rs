@@ -19,6 +19,7 @@ mod show;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 pub use advice::{Advice, advice, condition_advice, device_advice, missing_advice};
 pub use record::{FailureNote, HaltRecord, MemberRecord, RolloutRecord, WaveRecord};
 pub use sentence::{condition_sentence, missing_sentence, moment, sentence};
+pub use windows::{Opening, Schedule};
 
 /// A landing: a commit on the first-parent line, and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
