@@ -15,6 +15,7 @@ mod place;
 mod progress;
 mod record;
 mod sentence;
+mod served;
 mod show;
 mod standing;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 pub use advice::{Advice, advice, condition_advice, device_advice, missing_advice};
 pub use record::{FailureNote, HaltRecord, MemberRecord, RolloutRecord, WaveRecord};
 pub use sentence::{condition_sentence, missing_sentence, moment, sentence};
+pub use served::{Gap, Gaps};
 pub use windows::{Opening, Schedule};
 
 /// A landing: a commit on the first-parent line, and its number.
