@@ -40,7 +40,7 @@ codes! { MANIFEST:
         "No known device has these labels, or the selector is empty.",
         "Correct the selector, or enroll devices with these labels.";
     WAVES = "BW-0113", "the waves do not reach every device",
-        "Percentages must rise, and the last wave must reach 100 per cent.",
+        "Each wave must name devices, percentages must rise, and the last wave must reach 100 per cent.",
         "End with a wave of percent: 100.";
     TEMPLATE = "BW-0114", "a template cannot be rendered",
         "A placeholder is misspelt or names a value that the device does not have. Undefined values are errors.",
@@ -60,4 +60,19 @@ codes! { MANIFEST:
     OWN_FLEET_NAME = "BW-0119", "a Fleet or Rollout has the name of a device's own fleet",
         "device.<name> is the fleet of one that the template in a Device manifest makes. Its changes roll out in one wave, which no Rollout changes.",
         "Give the Fleet another name; write what a single device shall run into spec.template of its Device.";
+    ADMITS_NOBODY = "BW-0120", "a limit lets no device be updated",
+        "A budget with maxUnavailable: 0 or 0%, or a limit of 0%, has room for no device at any time: the rollout would wait forever.",
+        "Write 1 or more, or a percentage above 0%, which has room for one device at least. To stop a fleet on purpose: bellwether hold FLEET.";
+    WINDOW_NEVER_OPENS = "BW-0121", "a window never opens",
+        "A window without days, or open for no time, has no moment in which applying may begin: the rollout would wait forever.",
+        "Name days or leave them out for every day, and write a duration from 1m to 24h. To stop a fleet on purpose: bellwether hold FLEET.";
+    TIME_ZONE_UNKNOWN = "BW-0122", "there is no such time zone",
+        "A window goes by the clocks of a zone of the IANA time zone database, which is built into this release. It has no zone with exactly this name; abbreviations such as CEST are none.",
+        "Write a name such as Europe/Berlin or UTC, or label:KEY for the zone that this label of each device names.";
+    AFTER_CIRCLE = "BW-0123", "fleets wait for each other in a circle",
+        "A Rollout's after names fleets that must have completed the same commit first. Here it leads back to the fleet itself, so none of them would ever begin.",
+        "Remove one step of the circle that the message shows.";
+    COMMIT_NOT_IN_HISTORY = "BW-0124", "a commit that a manifest names is not in the history",
+        "An Approval, an Expedite or a pin names a commit of the branch: one of git log --first-parent. A commit of another branch counts only by the merge that brought it, and one that is not there decides nothing.",
+        "Name the commit that landed (git log --first-parent), fetch what is missing, or remove the manifest.";
 }
