@@ -224,9 +224,12 @@ mod tests {
     }
 
     #[test]
-    fn fractions_round_up_and_compare_exactly() {
+    fn fractions_round_and_compare_exactly() {
         assert_eq!(Percent::whole(5).ceil_of(10), 1);
         assert_eq!(Percent::whole(100).ceil_of(u64::MAX), u64::MAX);
+        assert_eq!((Percent::whole(5).floor_of(19), Percent::whole(5).floor_of(20)), (0, 1));
+        assert_eq!(Percent::whole(100).floor_of(u64::MAX), u64::MAX);
+        assert_eq!((Percent::ZERO.floor_of(u64::MAX), Percent::whole(50).floor_of(0)), (0, 0));
         assert!(!Percent::whole(50).is_exceeded_by(1, 2));
         assert!(Percent::ZERO.is_exceeded_by(1, 1_000_000) && !Percent::ZERO.is_exceeded_by(0, 0));
     }
@@ -236,6 +239,13 @@ mod tests {
         fn text_round_trips(seconds in any::<u32>(), points in 0..=10_000_u16) {
             prop_assert_eq!(Seconds(seconds).to_string().parse(), Ok(Seconds(seconds)));
             prop_assert_eq!(Percent(points).to_string().parse(), Ok(Percent(points)));
+        }
+
+        #[test]
+        fn rounding_down_exceeds_nothing_and_rounding_up_falls_short_of_nothing(points in 0..=10_000_u16, total in any::<u64>()) {
+            let (percent, part, whole) = (Percent(points), |n: u64| u128::from(n) * 10_000, u128::from(points) * u128::from(total));
+            prop_assert!(part(percent.floor_of(total)) <= whole && whole < part(percent.floor_of(total)) + 10_000);
+            prop_assert!(part(percent.ceil_of(total)) >= whole && whole + 10_000 > part(percent.ceil_of(total)));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Kinds Approval, Hold, Expedite and Resume: decisions of people, as signed files.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use super::LabelSelector;
 use crate::id::CommitId;
 use crate::name::{DeviceName, FleetName, WaveName};
 
-/// Opens gates of one rollout.
+/// Opens gates of one rollout, lets it go on after a halt, or offers devices its target again: at least one of these.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Approval {
@@ -116,6 +117,27 @@ pub enum SkipStep {
     Gates,
     /// Windows.
     Windows,
+}
+
+impl SkipStep {
+    /// Every step.
+    pub const ALL: [Self; 4] = [Self::Waves, Self::Soak, Self::Gates, Self::Windows];
+
+    /// As manifests write it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Waves => "waves",
+            Self::Soak => "soak",
+            Self::Gates => "gates",
+            Self::Windows => "windows",
+        }
+    }
+}
+
+impl fmt::Display for SkipStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
 }
 
 /// Ends the pause of devices by force: git overrules what they run.

@@ -29,6 +29,7 @@ pub struct Rollout {
     /// From the offer (or the last progress) to a result.
     pub device_timeout: Seconds,
     /// How often a device whose attempt failed is offered the same target again, before that counts as a failure.
+    #[schemars(range(max = 10))]
     pub retries: u32,
     /// What happens when too many fail.
     pub on_failure: OnFailure,
@@ -176,6 +177,7 @@ pub enum OnNewer {
 pub struct Budget {
     /// Label keys: devices with the same values of them form a group, and the limit is for each group. If empty, the whole
     /// fleet is one.
+    #[serde(default)]
     pub by: Vec<String>,
     /// How many devices of a group at most.
     pub max_unavailable: MaxUnavailable,
@@ -197,6 +199,29 @@ impl MaxUnavailable {
         match self {
             Self::Count(count) => u64::from(count),
             Self::Share(share) => share.floor_of(group).max(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_a_group_is_one_device_at_least() {
+        let share = |text: &str| MaxUnavailable::Share(text.parse().expect("a percentage"));
+        for (limit, group, most) in [
+            (MaxUnavailable::Count(1), 0, 1),
+            (MaxUnavailable::Count(3), 2, 3),
+            (share("10%"), 0, 1),
+            (share("10%"), 9, 1),
+            (share("10%"), 19, 1),
+            (share("10%"), 20, 2),
+            (share("0.01%"), 1_000, 1),
+            (share("33.33%"), 10_000, 3_333),
+            (share("100%"), 7, 7),
+        ] {
+            assert_eq!(limit.of(group), most, "{limit:?} of {group}");
         }
     }
 }

@@ -27,6 +27,9 @@ pub struct Window {
 }
 
 impl Window {
+    /// The shortest that a window is open at a time.
+    pub const MIN_DURATION: Seconds = Seconds::minutes(1);
+
     /// The longest that a window is open at a time.
     pub const MAX_DURATION: Seconds = Seconds::new(86_400);
 
@@ -85,7 +88,11 @@ pub struct DayRange {
 impl DayRange {
     /// Whether a day is one of them.
     pub fn contains(self, day: Day) -> bool {
-        if self.first <= self.last { self.first <= day && day <= self.last } else { day >= self.first || day <= self.last }
+        if self.first <= self.last {
+            self.first <= day && day <= self.last
+        } else {
+            day >= self.first || day <= self.last
+        }
     }
 }
 
@@ -249,3 +256,72 @@ text_form!(
     "^(label:.+|[A-Za-z0-9/_+-]{1,64})$",
     ["Europe/Berlin", "UTC", "label:tz"]
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn days(text: &str) -> Vec<&'static str> {
+        let range: DayRange = text.parse().expect("days");
+        Day::ALL.into_iter().filter(|day| range.contains(*day)).map(Day::word).collect()
+    }
+
+    #[test]
+    fn a_range_of_days_may_lead_into_the_next_week() {
+        assert_eq!(days("wed"), ["wed"]);
+        assert_eq!(days("mon-fri"), ["mon", "tue", "wed", "thu", "fri"]);
+        assert_eq!(days("sat-mon"), ["mon", "sat", "sun"]);
+        assert_eq!(days("mon-sun").len(), 7);
+        assert_eq!(days("tue-mon").len(), 7);
+        assert_eq!(days("sun-sun"), ["sun"]);
+    }
+
+    #[test]
+    fn days_are_written_in_one_way() {
+        for text in ["mon", "mon-fri", "fri-mon", "sat-sun"] {
+            assert_eq!(text.parse::<DayRange>().map(|range| range.to_string()).as_deref(), Ok(text));
+        }
+        assert_eq!("tue-tue".parse::<DayRange>().map(|range| range.to_string()).as_deref(), Ok("tue"));
+        for bad in ["", "-", "Mon", "monday", "mon-", "-mon", "mon-fri-sun", "mon - fri", "mon,tue", "*"] {
+            assert_eq!(bad.parse::<DayRange>(), Err(InvalidWindow::Days(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_window_opens_on_each_of_its_days() {
+        let [work, sunday] = ["mon-fri", "sun"].map(|text| text.parse().expect("days"));
+        let start = "02:00".parse().expect("a time");
+        let window = |days| Window { days, start, duration: Seconds::minutes(60), timezone: Zone::default() };
+        let closed: Vec<_> = Day::ALL.into_iter().filter(|day| !window(vec![work, sunday]).opens_on(*day)).collect();
+        assert_eq!(closed, [Day::Sat]);
+        assert!(Day::ALL.into_iter().all(|day| window(Window::every_day()).opens_on(day)));
+        assert!(Day::ALL.into_iter().all(|day| !window(Vec::new()).opens_on(day)));
+    }
+
+    #[test]
+    fn a_time_of_the_day_has_two_digits_twice() {
+        for (text, hour, minute) in [("00:00", 0, 0), ("02:30", 2, 30), ("23:59", 23, 59)] {
+            let time: TimeOfDay = text.parse().expect("a time");
+            assert_eq!((time.hour(), time.minute(), time.to_string().as_str()), (hour, minute, text));
+        }
+        for bad in ["", ":", "2:00", "02:0", "24:00", "02:60", "0200", "02:00:00", "+2:00", "02:-1", " 02:00", "٠2:00"]
+        {
+            assert_eq!(bad.parse::<TimeOfDay>(), Err(InvalidWindow::Time(bad.to_owned())));
+        }
+        let [early, late] = ["09:59", "10:00"].map(|text| text.parse::<TimeOfDay>().expect("a time"));
+        assert!(early < late);
+    }
+
+    #[test]
+    fn a_zone_has_a_name_or_stands_in_a_label() {
+        for text in ["UTC", "Europe/Berlin", "Etc/GMT+12", "America/Port-au-Prince", "label:tz", "label:example.com/tz"]
+        {
+            assert_eq!(text.parse::<Zone>().map(|zone| zone.to_string()).as_deref(), Ok(text));
+        }
+        assert_eq!("label:tz".parse(), Ok(Zone::Label("tz".to_owned())));
+        assert_eq!(Zone::default(), Zone::Named("UTC".to_owned()));
+        for bad in ["", "label:", "Label:tz", "Europe Berlin", "../etc/passwd", ":x", "UTC\0", &"x".repeat(65)] {
+            assert_eq!(bad.parse::<Zone>(), Err(InvalidWindow::Zone(bad.to_owned())));
+        }
+    }
+}
