@@ -1,12 +1,12 @@
-//! Kinds Approval, Hold and Resume.
+//! Kinds Approval, Hold, Expedite and Resume.
 
 use super::fields::Fields;
 use super::problem::Report;
 use super::selector::selector;
 use super::tree::Node;
-use super::values;
+use super::values::{self, Meaning};
 use crate::codes;
-use crate::manifest::{Approval, Hold, Resume};
+use crate::manifest::{Approval, Expedite, HaltResume, Hold, Resume, Retry, SkipStep};
 
 /// The spec of an Approval.
 pub(crate) fn approval(node: &Node<'_>, report: &mut Report) -> Option<Approval> {
@@ -14,14 +14,32 @@ pub(crate) fn approval(node: &Node<'_>, report: &mut Report) -> Option<Approval>
     let fleet = fields.required("fleet", values::parsed);
     let commit = fields.required("commit", values::hex);
     let open = fields.or("open", Vec::new(), values::names);
-    let resume = fields.not_yet("resume");
-    let retry = fields.not_yet("retry");
+    let resume = fields.optional("resume", halt_resume);
+    let retry = fields.optional("retry", retry);
     let reason = fields.required("reason", values::words);
-    if ["open", "resume", "retry"].iter().all(|name| fields.lacks(name)) || open.as_ref().is_some_and(Vec::is_empty) {
-        node.contradiction("the Approval opens nothing: open names no wave".to_owned(), fields.report);
+    if let (Some([]), Some(None), Some(None)) = (open.as_deref(), &resume, &retry) {
+        let message = "the Approval does nothing, expected waves in open, resume or retry".to_owned();
+        node.contradiction(message, fields.report);
     }
     fields.finish();
     Some(Approval { fleet: fleet?, commit: commit?, open: open?, resume: resume?, retry: retry?, reason: reason? })
+}
+
+fn halt_resume(node: &Node<'_>, report: &mut Report) -> Option<HaltResume> {
+    let mut fields = Fields::of(node, report)?;
+    let failures = fields.required("failures", values::integer_in(1..=u32::MAX));
+    fields.finish();
+    Some(HaltResume { failures: failures? })
+}
+
+fn retry(node: &Node<'_>, report: &mut Report) -> Option<Retry> {
+    let mut fields = Fields::of(node, report)?;
+    let devices = fields.required("devices", |node, report| {
+        values::some_items(node, report)?;
+        values::names(node, report)
+    });
+    fields.finish();
+    Some(Retry { devices: devices? })
 }
 
 /// The spec of a Hold.
@@ -43,6 +61,21 @@ pub(crate) fn hold(node: &Node<'_>, report: &mut Report) -> Option<Hold> {
     fields.finish();
     one?;
     Some(Hold { fleets: fleets?, all: all?, reason: reason? })
+}
+
+/// The spec of an Expedite.
+pub(crate) fn expedite(node: &Node<'_>, report: &mut Report) -> Option<Expedite> {
+    let mut fields = Fields::of(node, report)?;
+    let fleet = fields.required("fleet", values::parsed);
+    let commit = fields.required("commit", values::hex);
+    let skip = fields.required("skip", |node, report| {
+        values::some_items(node, report)?;
+        let known = SkipStep::ALL.map(|step| (step.word(), Meaning::Is(step)));
+        values::distinct(node, report, |node, report| values::word(&known, node, report))
+    });
+    let reason = fields.required("reason", values::words);
+    fields.finish();
+    Some(Expedite { fleet: fleet?, commit: commit?, skip: skip?, reason: reason? })
 }
 
 /// The spec of a Resume.

@@ -7,14 +7,14 @@ use super::fleet::template;
 use super::problem::Report;
 use super::tree::Node;
 use super::values;
-use crate::manifest::Device;
+use crate::manifest::{Device, Pin};
 
 /// The spec of a Device.
 pub(crate) fn device(node: &Node<'_>, report: &mut Report) -> Option<Device> {
     let mut fields = Fields::of(node, report)?;
     let labels = fields.or("labels", BTreeMap::new(), values::labels);
     let vars = fields.or("vars", BTreeMap::new(), values::vars);
-    let pin = fields.not_yet("pin");
+    let pin = fields.optional("pin", pin);
     let revoked = fields.optional("revoked", values::boolean);
     let decommission = fields.optional("decommission", values::boolean);
     let template = fields.optional("template", template);
@@ -27,4 +27,11 @@ pub(crate) fn device(node: &Node<'_>, report: &mut Report) -> Option<Device> {
         decommission: decommission?,
         template: template?,
     })
+}
+
+fn pin(node: &Node<'_>, report: &mut Report) -> Option<Pin> {
+    let mut fields = Fields::of(node, report)?;
+    let commit = fields.required("commit", values::hex);
+    fields.finish();
+    Some(Pin { commit: commit? })
 }

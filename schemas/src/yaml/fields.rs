@@ -88,21 +88,6 @@ impl<'n, 't, 'r> Fields<'n, 't, 'r> {
         })
     }
 
-    /// A list that this release does not obey: it must be empty.
-    pub(crate) fn not_yet_list<T>(&mut self, name: &'static str) -> Option<Vec<T>> {
-        self.or(name, Vec::new(), |node, report| match &node.value {
-            Value::List(nodes) if nodes.is_empty() => Some(Vec::new()),
-            Value::List(_) => {
-                node.not_supported(&format!("anything in {name}"), report);
-                None
-            }
-            _ => {
-                node.wrong("a list", report);
-                None
-            }
-        })
-    }
-
     /// Checks that exactly one of the fields `names` is there, whatever is in it.
     pub(crate) fn exactly_one(&mut self, names: &[&str]) -> Option<()> {
         let there: Vec<_> = self.entries.iter().filter(|entry| names.contains(&entry.key.text.as_ref())).collect();

@@ -20,7 +20,7 @@ pub(crate) struct Named<'p> {
 
 impl Named<'_> {
     /// The name that the manifest must have, if its kind asks for one.
-    fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         match self.kind {
             Kind::Fleet | Kind::Rollout | Kind::Device | Kind::Enrollment => {
                 let file = self.path.rsplit('/').next().unwrap_or(self.path);
@@ -47,10 +47,6 @@ pub(crate) fn kind(node: &Node<'_>, named: &Named<'_>, report: &mut Report) -> O
         }
         Kind::TrustPolicy if named.path != "trust/policy.yaml" => {
             "the TrustPolicy stands in trust/policy.yaml, and nothing else in trust/ is one".to_owned()
-        }
-        Kind::Expedite => {
-            node.fault(codes::NOT_SUPPORTED, "the kind Expedite is not supported yet".to_owned(), None, report);
-            return None;
         }
         _ => return Some(found),
     };

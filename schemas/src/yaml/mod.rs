@@ -25,6 +25,7 @@ mod tests;
 mod text;
 mod tree;
 mod values;
+mod window;
 
 use crate::codes;
 use crate::diagnostic::Diagnostic;
@@ -112,13 +113,13 @@ fn read(path: &str, kind: Kind, root: &Node<'_>, report: &mut Report) -> Option<
     let mut fields = Fields::of(root, report)?;
     let api_version = fields.required("apiVersion", metadata::api_version);
     let stated = fields.required("kind", |node, report| metadata::kind(node, &named, report));
-    // Of another format, another kind or a kind that is not obeyed yet, the fields cannot be judged.
+    // Of another format or another kind, the fields cannot be judged.
     let (Some(api_version), Some(kind)) = (api_version, stated.or(fields.lacks("kind").then_some(kind))) else {
         fields.report_missing();
         return None;
     };
     macro_rules! manifest {
-        ($kind:ident, $spec:path) => {{
+        ($kind:ident, $spec:expr) => {{
             let metadata = fields.required("metadata", |node, report| metadata::metadata(node, &named, report));
             let spec = fields.required("spec", $spec);
             fields.finish();
@@ -127,13 +128,13 @@ fn read(path: &str, kind: Kind, root: &Node<'_>, report: &mut Report) -> Option<
     }
     match kind {
         Kind::Fleet => manifest!(Fleet, fleet::fleet),
-        Kind::Rollout => manifest!(Rollout, rollout::rollout),
+        Kind::Rollout => manifest!(Rollout, |node, report| rollout::rollout(node, &named, report)),
         Kind::Device => manifest!(Device, device::device),
         Kind::Enrollment => manifest!(Enrollment, enrollment::enrollment),
         Kind::TrustPolicy => manifest!(TrustPolicy, policy::policy),
         Kind::Approval => manifest!(Approval, decision::approval),
         Kind::Hold => manifest!(Hold, decision::hold),
-        Kind::Expedite => None,
+        Kind::Expedite => manifest!(Expedite, decision::expedite),
         Kind::Resume => manifest!(Resume, decision::resume),
     }
 }

@@ -8,10 +8,18 @@ pub(crate) fn nearest<'k>(found: &str, known: impl IntoIterator<Item = &'k str>)
     let found = plain(found);
     known
         .into_iter()
-        .map(|word| (distance(&found, &plain(word)), word))
-        .filter(|(distance, word)| *distance <= (word.chars().count() / 3).clamp(1, 3))
+        .map(|word| (plain(word), word))
+        // A word that is longer or shorter by more than may differ needs no closer look.
+        .filter(|(known, word)| known.len().abs_diff(found.len()) <= most(word))
+        .map(|(known, word)| (distance(&found, &known), word))
+        .filter(|(distance, word)| *distance <= most(word))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
+}
+
+/// How many characters of a word may differ.
+fn most(word: &str) -> usize {
+    (word.chars().count() / 3).clamp(1, 3)
 }
 
 /// A word without case and separators: `match_labels` means `matchLabels`.

@@ -45,6 +45,11 @@ impl Report {
         }
     }
 
+    /// Whether there are so many problems that advice on one more helps nobody.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.problems.len() >= MAX_PROBLEMS
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.problems.is_empty()
     }

@@ -1,45 +1,46 @@
-//! Kind Rollout.
+//! Kind Rollout. Windows and budgets are read in `window`.
 
 use std::collections::BTreeSet;
 
 use super::fields::Fields;
+use super::metadata::Named;
 use super::problem::{Problem, Report};
 use super::selector::selector;
 use super::tree::Node;
 use super::values::{self, Meaning};
+use super::window::{budgets, some_percent, windows};
 use crate::codes;
 use crate::manifest::{Gate, OnFailure, OnNewer, Rollout, Wave, WaveMembers};
+use crate::name::FleetName;
 use crate::quantity::Seconds;
 
+/// How often a failed attempt may be tried again.
+const MAX_RETRIES: u32 = 10;
+
 /// The spec of a Rollout.
-pub(crate) fn rollout(node: &Node<'_>, report: &mut Report) -> Option<Rollout> {
+pub(crate) fn rollout(node: &Node<'_>, named: &Named<'_>, report: &mut Report) -> Option<Rollout> {
     let default = Rollout::default();
     let mut fields = Fields::of(node, report)?;
-    let after = fields.not_yet_list("after");
+    let after = fields.or("after", default.after, |node, report| after(node, named, report));
     let waves = fields.or("waves", default.waves, waves);
     let max_failure_rate = fields.or("maxFailureRate", default.max_failure_rate, values::percent);
     let min_failures = fields.or("minFailures", default.min_failures, values::integer_in(0..=u32::MAX));
     let min_healthy = fields.or("minHealthy", default.min_healthy, values::integer_in(0..=u32::MAX));
-    let max_in_flight = fields.not_yet("maxInFlight");
-    let any_time = Seconds::new(1)..=Seconds::new(u32::MAX);
-    let device_timeout = fields.or("deviceTimeout", default.device_timeout, values::duration_in(any_time));
-    let retries = fields.or("retries", default.retries, |node, report| only(node, 0, "retries", report));
+    let max_in_flight = fields.optional("maxInFlight", some_percent);
+    let any_time = || Seconds::new(1)..=Seconds::new(u32::MAX);
+    let device_timeout = fields.or("deviceTimeout", default.device_timeout, values::duration_in(any_time()));
+    let retries = fields.or("retries", default.retries, values::integer_in(0..=MAX_RETRIES));
     let on_failure = fields.or("onFailure", default.on_failure, |node, report| {
-        values::word(&[("halt", Meaning::Is(OnFailure::Halt)), ("revert", Meaning::NotYet)], node, report)
+        let known = [("halt", Meaning::Is(OnFailure::Halt)), ("revert", Meaning::Is(OnFailure::Revert))];
+        values::word(&known, node, report)
     });
     let on_newer = fields.or("onNewer", default.on_newer, |node, report| {
-        values::word(&[("restart", Meaning::Is(OnNewer::Restart)), ("finish", Meaning::NotYet)], node, report)
+        let known = [("restart", Meaning::Is(OnNewer::Restart)), ("finish", Meaning::Is(OnNewer::Finish))];
+        values::word(&known, node, report)
     });
-    let windows = fields.not_yet_list("windows");
-    let budget = fields.not_yet_list("budget");
-    let lost_after = fields.or("lostAfter", default.lost_after, |node, report| {
-        let lost_after = values::duration(node, report)?;
-        if lost_after != default.lost_after {
-            node.not_supported("a lostAfter other than 7d", report);
-            return None;
-        }
-        Some(lost_after)
-    });
+    let windows = fields.or("windows", default.windows, windows);
+    let budget = fields.or("budget", default.budget, budgets);
+    let lost_after = fields.or("lostAfter", default.lost_after, values::duration_in(any_time()));
     fields.finish();
     Some(Rollout {
         after: after?,
@@ -58,23 +59,28 @@ pub(crate) fn rollout(node: &Node<'_>, report: &mut Report) -> Option<Rollout> {
     })
 }
 
-/// A number of which only one value is supported yet.
-pub(crate) fn only(node: &Node<'_>, supported: u32, name: &str, report: &mut Report) -> Option<u32> {
-    let found = values::integer_in(supported..=u32::MAX)(node, report)?;
-    if found != supported {
-        node.not_supported(&format!("a value of {name} other than {supported}"), report);
-        return None;
-    }
-    Some(found)
+/// The fleets that go first; none is the fleet itself.
+fn after(node: &Node<'_>, named: &Named<'_>, report: &mut Report) -> Option<Vec<FleetName>> {
+    values::distinct(node, report, |node, report| {
+        let fleet: FleetName = values::parsed(node, report)?;
+        if named.name() == Some(fleet.as_str()) {
+            let hint = "remove it; after names other fleets".to_owned();
+            node.fault(codes::AFTER_CIRCLE, format!("the fleet {fleet} waits for itself"), Some(hint), report);
+            return None;
+        }
+        Some(fleet)
+    })
 }
 
 fn waves(node: &Node<'_>, report: &mut Report) -> Option<Vec<Wave>> {
-    let nodes = values::some_items(node, report)?;
+    let nodes = values::items(node, report)?;
+    if nodes.is_empty() {
+        let hint = "leave waves out for 5, 25 and 100 per cent, or end with a wave of percent: 100".to_owned();
+        fault(node, "there is no wave, so no device is reached".to_owned(), hint, report);
+        return None;
+    }
     let read: Vec<_> = nodes.iter().map(|node| wave(node, report)).collect();
     let waves = || nodes.iter().zip(&read).filter_map(|(node, wave)| Some((node, wave.as_ref()?)));
-    let fault = |node: &Node<'_>, message: String, report: &mut Report| {
-        report.add(Problem::new(codes::WAVES, node.name.start, node.name.end, message));
-    };
     let mut consistent = true;
     let mut names = BTreeSet::new();
     let mut reached = 0;
@@ -85,9 +91,9 @@ fn waves(node: &Node<'_>, report: &mut Report) -> Option<Vec<Wave>> {
         }
         if let Some(percent) = wave.percent {
             if percent <= reached {
-                let message =
-                    format!("found percent: {percent} after {reached}, expected more (earlier waves count in)");
-                fault(node, message, report);
+                let message = format!("found percent: {percent} after {reached}, expected more");
+                let hint = "earlier waves count in: percent says how much of the fleet all waves so far take";
+                fault(node, message, hint.to_owned(), report);
                 consistent = false;
             }
             reached = reached.max(percent);
@@ -97,11 +103,17 @@ fn waves(node: &Node<'_>, report: &mut Report) -> Option<Vec<Wave>> {
     if let (Some(last), Some(Some(wave))) = (nodes.last(), read.last())
         && !matches!(wave.members(), Some(WaveMembers::Percent(100)))
     {
-        fault(last, "the last wave must have percent: 100, or devices are left out".to_owned(), report);
+        let hint = "end with a wave such as {name: rest, percent: 100}".to_owned();
+        fault(last, "the last wave must have percent: 100, or devices are left out".to_owned(), hint, report);
         consistent = false;
     }
     let waves: Option<Vec<_>> = read.into_iter().collect();
     waves.filter(|_| consistent)
+}
+
+/// Reports waves that leave devices out.
+fn fault(node: &Node<'_>, message: String, hint: String, report: &mut Report) {
+    report.add(Problem::new(codes::WAVES, node.name.start, node.name.end, message).hint(hint));
 }
 
 fn wave(node: &Node<'_>, report: &mut Report) -> Option<Wave> {
@@ -116,8 +128,23 @@ fn wave(node: &Node<'_>, report: &mut Report) -> Option<Wave> {
         Some(selector)
     });
     let percent = fields.optional("percent", values::integer_in(1..=100));
-    let one = fields.exactly_one(&["select", "percent"]);
-    let limit = fields.not_yet("limit");
+    let one = match fields.lacks("select") && fields.lacks("percent") {
+        true => {
+            let hint = "add percent: NUMBER (earlier waves count in), or select: with labels".to_owned();
+            let message = "the wave names no devices, expected select or percent".to_owned();
+            fault(node, message, hint, fields.report);
+            None
+        }
+        false => fields.exactly_one(&["select", "percent"]),
+    };
+    let by_percent = fields.lacks("select") && !fields.lacks("percent");
+    let limit = fields.optional("limit", |node, report| {
+        if by_percent {
+            node.contradiction("limit is for a wave with select; percent says itself how many".to_owned(), report);
+            return None;
+        }
+        some_percent(node, report)
+    });
     let soak = fields.or("soak", Wave::default_soak(), values::duration);
     let gate = fields.or("gate", Gate::default(), |node, report| {
         values::word(
@@ -127,7 +154,7 @@ fn wave(node: &Node<'_>, report: &mut Report) -> Option<Wave> {
         )
     });
     let max_failure_rate = fields.optional("maxFailureRate", values::percent);
-    let windows = fields.not_yet_list("windows");
+    let windows = fields.or("windows", Vec::new(), windows);
     fields.finish();
     one?;
     Some(Wave {

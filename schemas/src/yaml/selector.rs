@@ -6,7 +6,6 @@ use super::fields::Fields;
 use super::problem::Report;
 use super::tree::Node;
 use super::values::{self, Meaning};
-use crate::codes;
 use crate::manifest::{LabelSelector, Operator, Requirement};
 
 /// A label selector.
@@ -21,10 +20,7 @@ pub(crate) fn selector(node: &Node<'_>, report: &mut Report) -> Option<LabelSele
 
 fn requirement(node: &Node<'_>, report: &mut Report) -> Option<Requirement> {
     let mut fields = Fields::of(node, report)?;
-    let key = fields.required("key", |node, report| {
-        let key = values::text(node, report)?;
-        values::label_key(&key).map_err(|message| node.fault(codes::WRONG_VALUE, message, None, report)).ok()
-    });
+    let key = fields.required("key", values::key_of_label);
     let operator = fields.required("operator", |node, report| {
         let known = [
             ("In", Meaning::Is(Operator::In)),

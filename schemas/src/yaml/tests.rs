@@ -99,8 +99,12 @@ fn by_serde(kind: Kind, text: &str) -> AnyManifest {
 
 /// Parses hostile text in the time that hostile text may take, and returns the codes.
 fn hostile(text: impl AsRef<[u8]>) -> Vec<Code> {
+    hostile_at("fleets/edge.yaml", text)
+}
+
+fn hostile_at(path: &str, text: impl AsRef<[u8]>) -> Vec<Code> {
     let begun = Instant::now();
-    let problems = parse("fleets/edge.yaml", text.as_ref()).expect_err("hostile text");
+    let problems = parse(path, text.as_ref()).expect_err("hostile text");
     // Unoptimised code is given a hundred times as long, on a machine that may be busy; what grows faster than the text
     // takes longer still.
     let limit = Duration::from_millis(if cfg!(debug_assertions) { 10_000 } else { 100 });
@@ -148,6 +152,15 @@ fn many_problems_are_cut_off_and_counted() {
     let line: String = (0..40_000).map(|n| format!("f{n}: 1, ")).collect();
     assert_eq!(hostile(format!("{head}  {{{line}}}\n")).len(), super::MAX_PROBLEMS + 1);
     assert_eq!(hostile(format!("{head}{}", "  a: 1\n".repeat(40_000))).len(), super::MAX_PROBLEMS + 1);
+}
+
+#[test]
+fn windows_of_unknown_zones_are_refused_quickly() {
+    let head = "apiVersion: bellwether/v1\nkind: Rollout\nmetadata: {name: edge}\nspec:\n  windows:\n";
+    let window = "  - {start: \"02:00\", duration: 1h, timezone: Europa/Frankfurt}\n";
+    let codes = hostile_at("rollouts/edge.yaml", format!("{head}{}", window.repeat(10_000)));
+    assert_eq!(codes.first(), Some(&codes::TIME_ZONE_UNKNOWN));
+    assert_eq!((codes.len(), codes.last()), (super::MAX_PROBLEMS + 1, Some(&codes::TOO_LARGE)));
 }
 
 #[test]

@@ -307,6 +307,12 @@ pub(crate) fn label_key(key: &str) -> Result<String, String> {
     Err(format!("{key:?} is no key of a label: 1 to 63 letters, digits, -, _ and ., perhaps after a domain and /"))
 }
 
+/// The key of a label, as a value.
+pub(crate) fn key_of_label(node: &Node<'_>, report: &mut Report) -> Option<String> {
+    let key = text(node, report)?;
+    label_key(&key).map_err(|message| node.fault(codes::WRONG_VALUE, message, None, report)).ok()
+}
+
 /// The value of a label.
 pub(crate) fn label_value(node: &Node<'_>, report: &mut Report) -> Option<String> {
     let value = text(node, report)?;
