@@ -1,7 +1,9 @@
 //! `bellwether validate`: every manifest, every problem, with its place; and whether the manifests fit together.
 
+mod commits;
 mod entries;
 mod files;
+mod order;
 mod rendering;
 mod trust;
 mod unsigned;
@@ -58,7 +60,9 @@ pub(crate) fn run(args: &ValidateArgs, output: Output) -> Result<(), Failure> {
         ));
     }
     check.references()?;
+    check.order();
     check.entries();
+    check.commits()?;
     let devices = devices::known(check.manifests.values());
     check.overlaps(&devices);
     check.renders(&devices)?;
@@ -120,41 +124,43 @@ impl Check {
                         self.contents(path, template, &mut found)?;
                     }
                 }
-                AnyManifest::Rollout(rollout) => self.fleet(path, &rollout.metadata.name, &mut found),
+                AnyManifest::Rollout(rollout) => {
+                    self.fleet(path, "name", &rollout.metadata.name, &mut found);
+                    rollout.spec.after.iter().for_each(|fleet| self.fleet(path, "after", fleet, &mut found));
+                }
+                AnyManifest::Expedite(expedite) => self.fleet(path, "fleet", &expedite.spec.fleet, &mut found),
                 AnyManifest::Approval(approval) => {
-                    self.fleet(path, &approval.spec.fleet, &mut found);
+                    self.fleet(path, "fleet", &approval.spec.fleet, &mut found);
                     let rollout = self.rollout(&approval.spec.fleet);
                     for wave in &approval.spec.open {
                         if !rollout.waves.iter().any(|known| known.name == *wave) {
                             let known: Vec<_> = rollout.waves.iter().map(|known| known.name.as_str()).collect();
                             let message = format!("the rollout of {} has no wave {wave}", approval.spec.fleet);
-                            found.push(
-                                self.dangling(path, wave.as_str(), message)
-                                    .hint(format!("its waves: {}", known.join(", "))),
-                            );
+                            let problem = Diagnostic::error(codes::DANGLING_REFERENCE, path, message);
+                            let problem = self.place_behind(problem, path, "open", wave.as_str());
+                            found.push(problem.hint(format!("its waves: {}", known.join(", "))));
                         }
                     }
                 }
                 AnyManifest::Hold(hold) => {
                     if let Some(HoldScope::Fleets(fleets)) = hold.spec.scope() {
-                        fleets.iter().for_each(|fleet| self.fleet(path, fleet, &mut found));
+                        fleets.iter().for_each(|fleet| self.fleet(path, "fleets", fleet, &mut found));
                     }
                 }
-                AnyManifest::Enrollment(_)
-                | AnyManifest::TrustPolicy(_)
-                | AnyManifest::Expedite(_)
-                | AnyManifest::Resume(_) => {}
+                AnyManifest::Enrollment(_) | AnyManifest::TrustPolicy(_) | AnyManifest::Resume(_) => {}
             }
         }
         self.problems.extend(found);
         Ok(())
     }
 
-    fn fleet(&self, path: &str, fleet: &FleetName, found: &mut Vec<Diagnostic>) {
+    /// A fleet that the field `key` names.
+    fn fleet(&self, path: &str, key: &str, fleet: &FleetName, found: &mut Vec<Diagnostic>) {
         if !self.has_fleet(fleet) {
             let known: Vec<_> =
                 self.texts.keys().filter_map(|path| path.strip_prefix("fleets/")?.strip_suffix(".yaml")).collect();
-            let problem = self.dangling(path, fleet.as_str(), format!("there is no fleet {fleet}"));
+            let problem = Diagnostic::error(codes::DANGLING_REFERENCE, path, format!("there is no fleet {fleet}"));
+            let problem = self.place_behind(problem, path, key, fleet.as_str());
             found.push(problem.hint(format!("the fleets that are there: {}", known.join(", "))));
         }
     }
@@ -211,25 +217,52 @@ impl Check {
     /// The problem at the first place where the value stands by itself; manifests name a thing once.
     fn place(&self, problem: Diagnostic, path: &str, value: &str) -> Diagnostic {
         let text = self.texts.get(path).map(|text| String::from_utf8_lossy(text)).unwrap_or_default();
-        let is_edge = |c: Option<char>| c.is_none_or(|c| !(c.is_alphanumeric() || matches!(c, '-' | '/' | '.' | '_')));
-        let stands_alone =
-            |at: &usize| is_edge(text[..*at].chars().next_back()) && is_edge(text[at + value.len()..].chars().next());
-        match text.match_indices(value).map(|(at, _)| at).find(stands_alone) {
-            Some(at) => problem.at(&text, at, at + value.len()),
-            None => problem,
-        }
+        place_from(problem, &text, 0, value)
+    }
+
+    /// The same behind the field `key`, for what may stand elsewhere, too.
+    fn place_behind(&self, problem: Diagnostic, path: &str, key: &str, value: &str) -> Diagnostic {
+        let text = self.texts.get(path).map(|text| String::from_utf8_lossy(text)).unwrap_or_default();
+        let from = standing_alone(&text, 0, key).map_or(0, |at| at + key.len());
+        place_from(problem, &text, from, value)
+    }
+
+    /// Fleets that wait for each other in a circle.
+    fn order(&mut self) {
+        let circles = order::circles(&self.manifests).into_iter().filter_map(|circle| {
+            let (first, second) = (circle.first()?, circle.get(1)?);
+            let (path, names) = (format!("rollouts/{first}.yaml"), circle.iter().map(|fleet| fleet.as_str()));
+            let way = names.collect::<Vec<_>>().join(" → ");
+            let problem =
+                Diagnostic::error(codes::AFTER_CIRCLE, &path, format!("the fleets wait for each other: {way}"));
+            let problem = problem.hint(format!("remove {second} from after here, or another step of the circle"));
+            Some(self.place_behind(problem, &path, "after", second.as_str()))
+        });
+        let circles: Vec<_> = circles.collect();
+        self.problems.extend(circles);
     }
 
     /// Entries of Enrollments that would not be taken as they are written.
     fn entries(&mut self) {
-        let found =
-            entries::named_twice(&self.manifests).into_iter().chain(entries::changed(&self.root, &self.manifests));
-        let placed: Vec<_> = found
-            .map(|(problem, about)| {
-                let path = problem.file.clone();
-                self.place(problem, &path, &about)
-            })
-            .collect();
+        let twice = entries::named_twice(&self.manifests);
+        let changed = entries::changed(&self.root, &self.manifests);
+        self.tell(twice.into_iter().chain(changed).collect());
+    }
+
+    /// Commits that decide nothing, because they are no landings.
+    fn commits(&mut self) -> Result<(), Failure> {
+        let found = commits::not_landed(&self.root, &self.manifests)?;
+        self.tell(found);
+        Ok(())
+    }
+
+    /// Each problem, at the place of what it is about.
+    fn tell(&mut self, found: Vec<entries::About>) {
+        let placed = found.into_iter().map(|(problem, about)| {
+            let path = problem.file.clone();
+            self.place(problem, &path, &about)
+        });
+        let placed: Vec<_> = placed.collect();
         self.problems.extend(placed);
     }
 
@@ -318,6 +351,22 @@ fn in_repository(root: &Path, path: &Path) -> Result<PathBuf, Failure> {
         let message = format!("{} is not in the repository {}", path.display(), shown(root).display());
         Failure::new(codes::USAGE, message).hint("Name a file or folder in it, such as fleets/edge.yaml.")
     })
+}
+
+/// The problem at the first place from `from` on where the value stands by itself.
+fn place_from(problem: Diagnostic, text: &str, from: usize, value: &str) -> Diagnostic {
+    match standing_alone(text, from, value) {
+        Some(at) => problem.at(text, at, at + value.len()),
+        None => problem,
+    }
+}
+
+/// The first place from `from` on where a word is not a part of another.
+fn standing_alone(text: &str, from: usize, word: &str) -> Option<usize> {
+    let is_edge = |c: Option<char>| c.is_none_or(|c| !(c.is_alphanumeric() || matches!(c, '-' | '/' | '.' | '_')));
+    let stands_alone =
+        |at: &usize| is_edge(text[..*at].chars().next_back()) && is_edge(text[at + word.len()..].chars().next());
+    text[from..].match_indices(word).map(|(at, _)| from + at).find(stands_alone)
 }
 
 fn is_plain_file(root: &Path, path: &str) -> bool {

@@ -12,6 +12,7 @@ mod keys;
 mod land;
 mod mistakes;
 mod own_template;
+mod rollouts;
 mod signing;
 mod team;
 mod tokens;
