@@ -1,15 +1,13 @@
 //! `bellwether approve`: opens the gate of a wave.
 
-use bellwether_schemas::api::RolloutView;
 use bellwether_schemas::manifest::{AnyManifest, Gate, Kind, Rollout};
-use bellwether_schemas::{CommitId, FleetName, WaveName, codes, yaml};
+use bellwether_schemas::{FleetName, WaveName, codes, yaml};
 use clap::Args;
 
-use crate::decision::{self, DecisionOptions};
+use crate::decision::{self, DecisionOptions, TargetOptions};
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::repo::WorkingCopy;
-use crate::server::ServerOptions;
 use crate::token_edit::quoted;
 
 const EXAMPLES: &str = "Examples:
@@ -26,11 +24,8 @@ pub(crate) struct ApproveArgs {
     fleet: FleetName,
     /// The wave whose gate opens
     wave: WaveName,
-    /// The commit that is approved
-    #[arg(long, value_name = "COMMIT")]
-    commit_id: Option<String>,
     #[command(flatten)]
-    server: ServerOptions,
+    target: TargetOptions,
     /// Why, for whoever reads it later
     #[arg(long)]
     reason: String,
@@ -41,10 +36,9 @@ pub(crate) struct ApproveArgs {
 pub(crate) fn run(args: &ApproveArgs, output: Output) -> Result<(), Failure> {
     let copy = WorkingCopy::discover(&args.decision.repo)?;
     let gate = gate(&copy, &args.fleet, &args.wave)?;
-    let commit = approved_commit(args, &copy)?;
+    let commit = args.target.commit(&copy, &args.fleet)?;
     let name = decision::name(&args.decision, &[&commit.short(), args.fleet.as_str(), args.wave.as_str()]);
-    let mut text = decision::header(Kind::Approval, &name);
-    text.push_str(&format!("  fleet: {}\n  commit: \"{commit}\"\n", quoted(args.fleet.as_str())));
+    let mut text = decision::header(Kind::Approval, &name) + &decision::target(&args.fleet, &commit);
     text.push_str(&decision::list("open", [args.wave.to_string()]));
     text.push_str(&format!("  reason: {}\n", quoted(&args.reason)));
     let edit = decision::new_manifest(&copy, Kind::Approval, &name, text)?;
@@ -59,23 +53,6 @@ pub(crate) fn run(args: &ApproveArgs, output: Output) -> Result<(), Failure> {
         output::note(format!("Note: the wave {wave} has no gate and opens by itself; {remedy}."));
     }
     Ok(())
-}
-
-fn approved_commit(args: &ApproveArgs, copy: &WorkingCopy) -> Result<CommitId, Failure> {
-    if let Some(commit) = &args.commit_id {
-        // A whole id may name a commit that this clone does not have yet.
-        return commit.parse().or_else(|_| copy.resolve("--commit-id", commit));
-    }
-    if let Some(server) = args.server.connect_if_given()? {
-        let rollouts: Vec<RolloutView> = server.get("rollouts")?;
-        let rollout = rollouts.into_iter().find(|rollout| rollout.fleet == args.fleet);
-        return rollout.map(|rollout| rollout.commit).ok_or_else(|| {
-            let message = format!("{} has no rollout of the fleet {}", server.address(), args.fleet);
-            Failure::finding(codes::NO_SUCH_OBJECT, message)
-        });
-    }
-    let head = copy.head()?.ok_or_else(|| Failure::new(codes::NO_SUCH_OBJECT, "the working copy has no commit yet"))?;
-    Ok(CommitId::from_bytes(head.as_slice()).expect("a git id has 20 or 32 bytes"))
 }
 
 /// The gate of a wave that is there, as far as its Rollout can be read.

@@ -1,16 +1,18 @@
-//! What `approve`, `hold` and `device resume` share: a decision is a file of its own, written and, if asked, committed.
+//! What `approve`, `hold`, `rollout` and `device resume` share: a decision is a file of its own, written and, if asked, committed.
 
 use std::path::PathBuf;
 
+use bellwether_schemas::api::RolloutView;
 use bellwether_schemas::manifest::{AnyManifest, Kind};
 use bellwether_schemas::name::ManifestName;
-use bellwether_schemas::{FleetName, codes, yaml};
+use bellwether_schemas::{CommitId, FleetName, codes, yaml};
 use clap::Args;
 
 use crate::committed;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::repo::{Edit, WorkingCopy};
+use crate::server::ServerOptions;
 use crate::sign::{SignOptions, Signer};
 use crate::token_edit::quoted;
 
@@ -27,6 +29,37 @@ pub(crate) struct DecisionOptions {
     pub(crate) change: ChangeOptions,
 }
 
+/// Options of every subcommand that decides about a rollout: which commit is meant.
+#[derive(Debug, Args)]
+pub(crate) struct TargetOptions {
+    /// The commit that is meant
+    #[arg(long, value_name = "COMMIT")]
+    commit_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+}
+
+impl TargetOptions {
+    /// The commit that was named; what the fleet rolls out, where a reconciler can be asked; else the newest one.
+    pub(crate) fn commit(&self, copy: &WorkingCopy, fleet: &FleetName) -> Result<CommitId, Failure> {
+        if let Some(commit) = &self.commit_id {
+            // A whole id may name a commit that this clone does not have yet.
+            return commit.parse().or_else(|_| copy.resolve("--commit-id", commit));
+        }
+        if let Some(server) = self.server.connect_if_given()? {
+            let rollouts: Vec<RolloutView> = server.get("rollouts")?;
+            let rollout = rollouts.into_iter().find(|rollout| rollout.fleet == *fleet);
+            return rollout.map(|rollout| rollout.commit).ok_or_else(|| {
+                let message = format!("{} has no rollout of the fleet {fleet}", server.address());
+                Failure::finding(codes::NO_SUCH_OBJECT, message)
+            });
+        }
+        let head =
+            copy.head()?.ok_or_else(|| Failure::new(codes::NO_SUCH_OBJECT, "the working copy has no commit yet"))?;
+        Ok(CommitId::from_bytes(head.as_slice()).expect("a git id has 20 or 32 bytes"))
+    }
+}
+
 /// Options of every subcommand that changes manifests, and may commit that.
 #[derive(Debug, Args)]
 pub(crate) struct ChangeOptions {
@@ -40,6 +73,11 @@ pub(crate) struct ChangeOptions {
 /// The head of a manifest of `kind`, up to `spec:`.
 pub(crate) fn header(kind: Kind, name: &ManifestName) -> String {
     format!("apiVersion: bellwether/v1\nkind: {kind}\nmetadata:\n  name: {}\nspec:\n", quoted(name.as_str()))
+}
+
+/// The fields that say which rollout a decision is about.
+pub(crate) fn target(fleet: &FleetName, commit: &CommitId) -> String {
+    format!("  fleet: {}\n  commit: \"{commit}\"\n", quoted(fleet.as_str()))
 }
 
 /// A field with a list of texts.

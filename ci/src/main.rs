@@ -23,6 +23,7 @@ mod land;
 mod output;
 mod render;
 mod repo;
+mod rollout;
 mod select;
 mod server;
 mod sign;
@@ -88,6 +89,9 @@ enum Command {
     Approve(approve::ApproveArgs),
     /// Stop offers, or let them go on
     Hold(hold::HoldArgs),
+    /// Decide about a rollout that halted, failed on devices, or cannot wait
+    #[command(subcommand)]
+    Rollout(rollout::RolloutCommand),
     /// Decide about single devices
     #[command(subcommand)]
     Device(device::DeviceCommand),
@@ -142,6 +146,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Token(command) => token::run(command, cli.output),
         Command::Approve(args) => approve::run(args, cli.output),
         Command::Hold(args) => hold::run(args, cli.output),
+        Command::Rollout(command) => rollout::run(command, cli.output),
         Command::Device(command) => device::run(command, cli.output),
         Command::Get(args) => get::run(args, cli.output),
         Command::Why(args) => why::run(args, cli.output),

@@ -67,7 +67,7 @@ pub(super) fn run(args: &RevokeArgs, output: Output) -> Result<(), Failure> {
 }
 
 /// A name that is misspelt would shut nobody out, and look as if it did.
-pub(super) fn require_known(copy: &WorkingCopy, device: &DeviceName, server: &ServerOptions) -> Result<(), Failure> {
+pub(crate) fn require_known(copy: &WorkingCopy, device: &DeviceName, server: &ServerOptions) -> Result<(), Failure> {
     let by_manifests = known(copy)?;
     let made = device.as_str().rsplit_once('-').filter(|(_, digits)| {
         digits.len() == 16 && digits.bytes().all(|c| c.is_ascii_digit() || matches!(c, b'a'..=b'f'))

@@ -126,9 +126,10 @@ impl Document {
         self.remove_lines(start, item.range.end)
     }
 
-    /// Removes an entry of a map that has others.
+    /// Removes an entry of a map. One that has no others becomes `{}`.
     pub(crate) fn remove_entry(&mut self, path: &[Step<'_>], key: &str) -> Result<(), String> {
-        let Value::Map { flow, entries } = &self.at(path)?.value else {
+        let node = self.at(path)?;
+        let Value::Map { flow, entries } = &node.value else {
             return Err(format!("{}: expected fields", shown(path)));
         };
         let at = entries.iter().position(|entry| entry.key == key);
@@ -138,6 +139,9 @@ impl Document {
             return self.remove_in_flow(&ranges, at);
         }
         let (start, end) = (entries[at].start, entries[at].node.range.end);
+        if entries.len() == 1 {
+            return self.splice(start..end, "{}");
+        }
         self.remove_lines(start, end)
     }
 
@@ -324,6 +328,18 @@ spec:
         let keys = [people[0], people[1], Key("ada"), Key("ssh")];
         assert_eq!(change(|text| text.remove_item(&keys, 1)), "-        - two\n");
         assert_eq!(change(|text| text.remove_item(&keys, 0)), "-        - one   # laptop\n");
+    }
+
+    #[test]
+    fn a_map_without_its_last_entry_is_written_as_empty() {
+        let without = |text: &str| edited(text, |text| text.remove_entry(&[Key("a")], "b"));
+        assert_eq!(without("a: {b: {c: 1}}  # all\n").as_deref(), Ok("a: {}  # all\n"));
+        assert_eq!(without("a:\n  b: {c: 1}\nd: 1\n").as_deref(), Ok("a:\n  {}\nd: 1\n"));
+        assert_eq!(
+            without("a:\n  # before\n  b:\n    c: 1  # of c\n# after\n").as_deref(),
+            Ok("a:\n  # before\n  {}  # of c\n# after\n")
+        );
+        assert_eq!(without("a: {d: 1}\n"), Err("a: there is no b".to_owned()));
     }
 
     #[test]

@@ -101,6 +101,56 @@ fn a_device_is_revoked_and_let_in_again_and_its_manifest_stays_as_it_was() {
 }
 
 #[test]
+fn a_device_is_pinned_to_a_commit_and_follows_its_fleet_again() {
+    let sandbox = Sandbox::with_repository();
+    sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-7", "--commit"]);
+    let pin = |device: &str, more: &[&str]| {
+        sandbox.bellwether(&[&["device", "pin", device, "--reason", "a fair"], more].concat())
+    };
+    let commits = sandbox.git(&["log", "--format=%H"]);
+    let [newest, first] = commits.lines().collect::<Vec<_>>()[..] else { panic!("{commits}") };
+    let path = "devices/kiosk-7.yaml";
+    assert_eq!(pin("kiosk-7", &["--commit"]).code, Some(0));
+    assert!(
+        sandbox.read(path).ends_with(&format!("spec:\n  pin: {{commit: \"{newest}\"}}\n")),
+        "{}",
+        sandbox.read(path)
+    );
+    assert!(pin("kiosk-7", &[newest]).err.contains("BW-0734"), "it is pinned to it already");
+    let ran = pin("kiosk-7", &[first, "--commit"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(sandbox.read(path).contains(first) && !sandbox.read(path).contains(newest), "{}", sandbox.read(path));
+    assert_eq!(sandbox.git(&["log", "-1", "--format=%B"]).trim(), format!("Pin kiosk-7 to {}\n\na fair", &first[..7]));
+    assert_eq!(sandbox.bellwether(&["validate"]).code, Some(0));
+    let ran = pin("kiosk-7", &["--unpin", "--commit"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(sandbox.read(path).ends_with("spec:\n  {}\n"), "{}", sandbox.read(path));
+    assert_eq!(sandbox.git(&["log", "-1", "--format=%s"]).trim(), "Unpin kiosk-7");
+
+    let text = "apiVersion: bellwether/v1\nkind: Device\nmetadata: {name: kiosk-8}\nspec:\n  # Of the fair.\n  pin:\n    \
+                commit: COMMIT  # before the fair\n  labels: {site: kiel}\n";
+    sandbox.write("devices/kiosk-8.yaml", &text.replace("COMMIT", first));
+    assert_eq!(pin("kiosk-8", &["HEAD~2"]).code, Some(0));
+    let third = sandbox.git(&["rev-parse", "HEAD~2"]);
+    assert_eq!(sandbox.read("devices/kiosk-8.yaml"), text.replace("COMMIT", &format!("\"{}\"", third.trim())));
+    assert_eq!(pin("kiosk-8", &["--unpin"]).code, Some(0));
+    let left = "spec:\n  # Of the fair.\n  labels: {site: kiel}\n";
+    assert!(sandbox.read("devices/kiosk-8.yaml").ends_with(left), "{}", sandbox.read("devices/kiosk-8.yaml"));
+
+    for (device, more, code, says) in [
+        ("kiosk-8", &["--unpin"][..], 1, "devices/kiosk-8.yaml has no pin"),
+        ("kiosk-9", &["--unpin"], 1, "there is no devices/kiosk-9.yaml"),
+        ("kiosk-9", &[], 1, "know no device kiosk-9"),
+        ("kiosk-8", &["nowhere"], 1, "nowhere names no commit"),
+        ("kiosk-8", &["HEAD", "--unpin"], 2, "cannot be used with"),
+    ] {
+        let ran = pin(device, more);
+        assert!(ran.code == Some(code) && ran.err.contains(says), "{device} {more:?}: {}", ran.err);
+    }
+    assert_eq!(pin("kiosk-9", &["--unlisted"]).code, Some(0));
+}
+
+#[test]
 fn validate_tells_of_entries_that_would_not_be_taken() {
     let sandbox = Sandbox::with_repository();
     let entries = format!("  approved:\n    - {{id: k1, fingerprint: {FINGERPRINT}, device: kiosk-1}}\n");

@@ -124,3 +124,68 @@ fn a_commit_that_did_not_land_decides_nothing() {
         ran.out
     );
 }
+
+#[test]
+fn what_is_decided_about_a_rollout_is_a_signed_file_that_validate_accepts() {
+    let sandbox = Sandbox::with_repository();
+    sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-7", "--commit"]);
+    let head = sandbox.git(&["rev-parse", "HEAD"]);
+    let (commit, short) = (head.trim(), &head[..7]);
+    let decide = |arguments: &[&str], path: &str, lines: &str, title: &str| {
+        let arguments = [&["rollout"], arguments, &["--commit-id", commit, "--reason", "x: y", "--commit"]].concat();
+        let ran = sandbox.bellwether(&arguments);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        let expected = format!("spec:\n  fleet: edge\n  commit: \"{commit}\"\n{lines}  reason: \"x: y\"\n");
+        let text = sandbox.read(path);
+        assert!(text.ends_with(&expected), "expected {expected} in {text}");
+        assert_eq!(sandbox.git(&["show", "--format=%s", "--name-only"]), format!("{title}\n\n{path}\n"));
+        sandbox.git(&["verify-commit", "HEAD"]);
+        assert_eq!(problems(&sandbox), Vec::<String>::new());
+        let again = sandbox.bellwether(&arguments);
+        assert!(again.code == Some(1) && again.err.contains("BW-0734"), "never overwritten: {}", again.err);
+    };
+    decide(
+        &["resume", "edge", "--failures", "3"],
+        &format!("approvals/{short}-edge-resume-3.yaml"),
+        "  resume:\n    failures: 3\n",
+        &format!("Resume edge at {short} after 3 failures"),
+    );
+    decide(
+        &["retry", "edge", "kiosk-7", "factory-0123456789abcdef"],
+        &format!("approvals/{short}-edge-retry-kiosk-7.yaml"),
+        "  retry:\n    devices:\n      - kiosk-7\n      - factory-0123456789abcdef\n",
+        &format!("Retry 2 devices of edge at {short}"),
+    );
+    decide(
+        &["expedite", "edge", "--skip", "waves,soak", "--skip", "windows"],
+        &format!("expedites/{short}-edge.yaml"),
+        "  skip:\n    - waves\n    - soak\n    - windows\n",
+        &format!("Expedite edge at {short}: skip waves, soak, windows"),
+    );
+}
+
+#[test]
+fn what_would_decide_nothing_is_refused() {
+    let sandbox = Sandbox::with_repository();
+    let refused = |arguments: &[&str], code: i32, says: &[&str]| {
+        let ran = sandbox.bellwether(&[&["rollout"], arguments, &["--reason", "x"]].concat());
+        assert_eq!(ran.code, Some(code), "{arguments:?}: {}{}", ran.out, ran.err);
+        for text in says {
+            assert!(ran.err.contains(text), "{arguments:?}: expected {text:?} in {}", ran.err);
+        }
+    };
+    refused(&["resume", "edge"], 2, &["BW-0720", "--failures <NUMBER>"]);
+    refused(&["resume", "edge", "--failures", "0"], 2, &["BW-0720", "--failures <NUMBER>"]);
+    refused(&["resume", "egde", "--failures", "1"], 1, &["BW-0733", "no fleet egde"]);
+    refused(&["resume", "edge", "--failures", "1", "--commit-id", "nowhere"], 1, &["BW-0733", "names no commit"]);
+    refused(&["retry", "edge"], 2, &["BW-0720", "<DEVICES>"]);
+    refused(&["retry", "edge", "kiosk-7"], 1, &["BW-0733", "know no device kiosk-7"]);
+    refused(&["retry", "edge", "kiosk-7", "kiosk-7", "--unlisted"], 2, &["BW-0720", "kiosk-7 is there twice"]);
+    refused(&["expedite", "edge"], 2, &["BW-0720", "--skip <STEP>"]);
+    refused(&["expedite", "edge", "--skip", "budgets"], 2, &["BW-0720", "waves, soak, gates, windows"]);
+    refused(&["expedite", "edge", "--skip", "soak,soak"], 2, &["BW-0720", "soak is there twice"]);
+    assert_eq!(sandbox.git(&["status", "--short"]), "");
+    let once_more = ["rollout", "retry", "edge", "kiosk-7", "--unlisted", "--reason", "x"];
+    assert_eq!(sandbox.bellwether(&once_more).code, Some(0));
+    assert_eq!(sandbox.bellwether(&[&once_more[..], &["--name", "again"]].concat()).code, Some(0));
+}
