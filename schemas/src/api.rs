@@ -206,10 +206,14 @@ pub struct RolloutView {
 pub enum RolloutState {
     /// It goes on.
     Progressing,
-    /// It waits for people (gate, hold).
+    /// It waits for people (gate, hold), for a window or for another fleet.
     Waiting,
     /// It stopped by itself.
     Halted,
+    /// It stopped by itself, and devices go back.
+    Reverting,
+    /// It stopped by itself, and every device went back.
+    Rejected,
     /// Every wave completed.
     Complete,
 }

@@ -42,18 +42,25 @@ fn a_halted_rollout_is_ended_by_a_revert_and_by_nothing_less() {
     let said = device_advice(&failed).expect("advice");
     assert!(said.text.contains("the rollout begins again with that commit"), "{}", said.text);
 
-    // Resuming it as it is, is not there yet; the manifest is refused and changes nothing.
-    let resume = format!(
-        "apiVersion: bellwether/v1\nkind: Approval\nmetadata:\n  name: go\nspec:\n  fleet: edge\n  commit: {broken}\n  \
-         resume: {{failures: 1}}\n  reason: go on\n"
-    );
-    site.engineer.write("approvals/go.yaml", &resume);
-    site.engineer.write("README.md", "a commit that changes nothing for the fleet\n");
-    let landed = site.land("Resume as it is");
-    site.wait_head(&landed);
-    let invalid: serde_json::Value = site.get("invalid").expect("the API answers");
-    assert!(invalid[0]["path"] == "approvals/go.yaml" && invalid.to_string().contains("BW-0107"), "{invalid}");
-    assert_eq!(site.rollout().state, RolloutState::Halted);
+    // Resumed as it is: its only canary failed, and a first wave without a healthy device is not passed.
+    let approve = |name: &str, what: &str| {
+        let approval = format!(
+            "apiVersion: bellwether/v1\nkind: Approval\nmetadata:\n  name: {name}\nspec:\n  fleet: edge\n  commit: {broken}\n  \
+             {what}\n  reason: see whether it was the disk\n"
+        );
+        site.engineer.write(&format!("approvals/{name}.yaml"), &approval);
+        site.land(&format!("Decide {name}"));
+    };
+    approve("go", "resume: {failures: 1}");
+    let resumed = site.wait_rollout("it goes on", |rollout| rollout.state == RolloutState::Progressing);
+    assert!(matches!(resumed.reason, Some(WaitingOn::TooFewHealthy { .. })), "{resumed:?}");
+    // Tried again it fails again: that is one more than was acknowledged, or the same one; it is not tried a third time.
+    let version = site.view("edge-1").offered;
+    approve("again", "retry: {devices: [edge-1]}");
+    site.wait_devices("it is tried again, and fails again", |views| {
+        waits(views, "edge-1", |reason| matches!(reason, WaitingOn::Failed { version: failed, .. } if Some(*failed) != version))
+    });
+    assert_eq!(message(&site, "edge-2"), "message 1 for edge-2\n", "nobody else was offered it");
 
     site.engineer.git(&["revert", "--no-edit", "--gpg-sign", &broken.to_string()]);
     site.engineer.push();
@@ -72,22 +79,76 @@ fn a_halted_rollout_is_ended_by_a_revert_and_by_nothing_less() {
 }
 
 #[test]
-fn a_window_is_refused_and_the_rollout_before_it_counts() {
+fn a_window_that_is_refused_leaves_the_rollout_before_it_and_one_that_is_closed_holds_offers() {
     let site = SiteBuilder::new(PART, 2).start();
     site.wait_up_to_date(&site.introduction);
-    let windows = "  windows: [{days: [mon], start: \"02:00\", duration: 1s, timezone: UTC}]\n";
-    site.engineer.write("rollouts/edge.yaml", &format!("{ROLLOUT}{windows}"));
+    let windows = |timezone: &str| {
+        let in_twelve_hours = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(12);
+        let start = in_twelve_hours.strftime("%H:%M");
+        format!("  windows: [{{start: \"{start}\", duration: 1h, timezone: {timezone}}}]\n")
+    };
+    site.engineer.write("rollouts/edge.yaml", &format!("{ROLLOUT}{}", windows("Europe/Atlantis")));
     site.land("Change at night alone");
-    let said = site.wait("it is refused", || {
+    site.wait("it is refused", || {
         let invalid = site.get::<serde_json::Value>("invalid")?.to_string();
-        invalid.contains("rollouts/edge.yaml").then_some(invalid)
+        (invalid.contains("rollouts/edge.yaml") && invalid.contains("BW-0122")).then_some(())
     });
-    assert!(said.contains("BW-0107") && said.contains("windows") && said.contains("not supported yet"), "{said}");
     site.engineer.replace("fleets/edge.yaml", "message 1", "message 2");
     let landed = site.land("Say message 2");
     site.wait_up_to_date(&landed);
-    let waves: Vec<String> = site.rollout().waves.iter().map(|wave| wave.name.to_string()).collect();
-    assert_eq!(waves, ["canary", "broad"], "as it was before, and at once: no window holds it");
+
+    site.engineer.write("rollouts/edge.yaml", &format!("{ROLLOUT}{}", windows("UTC")));
+    site.land("Change at night alone, and in a time zone that there is");
+    site.engineer.replace("fleets/edge.yaml", "message 2", "message 3");
+    let landed = site.land("Say message 3");
+    let waiting = site.wait_rollout("it waits for its window", |rollout| {
+        rollout.commit == landed && matches!(rollout.reason, Some(WaitingOn::Window { opens: Some(_), .. }))
+    });
+    assert_eq!(waiting.state, RolloutState::Waiting);
+    assert!(waiting.why.starts_with("Its next window opens at "), "{}", waiting.why);
+    assert_eq!(message(&site, "edge-1"), "message 2 for edge-1\n");
+
+    // An emergency does not wait.
+    let expedite = format!(
+        "apiVersion: bellwether/v1\nkind: Expedite\nmetadata:\n  name: fire\nspec:\n  fleet: edge\n  commit: {landed}\n  \
+         skip: [windows]\n  reason: it burns\n"
+    );
+    site.engineer.write("expedites/fire.yaml", &expedite);
+    site.land("Do not wait for the night");
+    site.wait_up_to_date(&landed);
+}
+
+#[test]
+fn a_rejected_commit_goes_back_and_who_is_off_shows_reverting_and_blocks_nothing() {
+    let together = ROLLOUT.split("  waves:").next().expect("text").to_owned()
+        + "  onFailure: revert\n  waves:\n    - {name: both, percent: 100, soak: 10m}\n";
+    let mut site = SiteBuilder::new(PART, 2).start();
+    site.wait_up_to_date(&site.introduction);
+    site.engineer.write("rollouts/edge.yaml", &together);
+    site.land("Go back by itself");
+    site.engineer.replace("fleets/edge.yaml", "message 1", "message 2");
+    let broken = site.land("Say message 2");
+    site.wait_rollout("both are healthy", |rollout| rollout.commit == broken && rollout.waves[0].healthy == 2);
+    // In the soak one is switched off, and on the other the probe fails.
+    site.device_mut("edge-2").kill();
+    std::fs::remove_file(site.device("edge-1").root().join(&MESSAGE[1..])).expect("it is there");
+    let rejected = site.wait_rollout("it is given up", |rollout| rollout.state == RolloutState::Reverting);
+    assert!(matches!(rejected.reason, Some(WaitingOn::Rejected { .. })), "{rejected:?}");
+    site.wait_devices("edge-1 went back", |views| {
+        waits(views, "edge-1", |reason| matches!(reason, WaitingOn::Failed { .. }))
+    });
+    assert_eq!(message(&site, "edge-1"), "message 1 for edge-1\n");
+    let off = site.wait_summary("edge-2", Summary::Stale);
+    assert_eq!(off.status.updated.status, Updated::Reverting, "{off:?}");
+    assert!(off.why.contains("is rejected, and it goes back to"), "{}", off.why);
+
+    // Nothing waits for it: what mends begins at once.
+    site.engineer.replace("fleets/edge.yaml", "message 2", "message 3");
+    let mended = site.land("Say message 3");
+    site.wait_devices("edge-1 gets it", |views| {
+        views.iter().any(|view| view.name.as_str() == "edge-1" && view.status.updated.status == Updated::UpToDate)
+    });
+    assert_eq!((site.rollout().commit, message(&site, "edge-1").as_str()), (mended, "message 3 for edge-1\n"));
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl Screen {
             let word = format!("{:?}", rollout.state);
             let state = match rollout.state {
                 RolloutState::Complete => paint.green(&word),
-                RolloutState::Halted => paint.red(&word),
+                RolloutState::Halted | RolloutState::Reverting | RolloutState::Rejected => paint.red(&word),
                 RolloutState::Progressing | RolloutState::Waiting => paint.yellow(&word),
             };
             let about = format!("{} v{}: ", rollout.fleet, rollout.landing);

@@ -210,6 +210,35 @@ pub fn render(
 
 type Targets = Vec<(TargetRef, Content)>;
 
+/// The first artifact of a template that no member can have, by its name, and why: it is the same for all of them.
+pub fn lacking(template: &TemplateAt, contents: &mut Contents<'_>) -> Option<(String, String)> {
+    template.fleet.template.artifacts.iter().find_map(|artifact| {
+        let path = artifact.source.path.as_ref()?;
+        let why = match template.sources.get(path) {
+            None => format!("{path} is not in the repository"),
+            Some(entry) => {
+                let checked = contents.target(&entry.id).map_err(RenderError::from);
+                checked.and_then(|found| check_artifact("source", artifact, path, found)).err()?.to_string()
+            }
+        };
+        Some((artifact.name.to_string(), why))
+    })
+}
+
+fn check_artifact(place: &str, artifact: &Artifact, path: &str, found: TargetRef) -> Result<(), RenderError> {
+    let expected = TargetRef { sha256: artifact.sha256, length: artifact.length };
+    let words = |target: TargetRef| format!("{} bytes with SHA-256 {}", target.length, target.sha256);
+    match found == expected {
+        true => Ok(()),
+        false => Err(RenderError::ArtifactMismatch {
+            place: place.to_owned(),
+            path: path.to_owned(),
+            found: words(found),
+            expected: words(expected),
+        }),
+    }
+}
+
 /// The template engine with one device's values.
 struct Engine<'a> {
     environment: Environment<'static>,
@@ -339,16 +368,7 @@ impl<'a> Engine<'a> {
         };
         let blob = self.blob(&place_of_source, path)?;
         let source = contents.target(&blob)?;
-        let expected = TargetRef { sha256: artifact.sha256, length: artifact.length };
-        if source != expected {
-            let words = |target: TargetRef| format!("{} bytes with SHA-256 {}", target.length, target.sha256);
-            return Err(RenderError::ArtifactMismatch {
-                place: place_of_source,
-                path: path.clone(),
-                found: words(source),
-                expected: words(expected),
-            });
-        }
+        check_artifact(&place_of_source, artifact, path, source)?;
         targets.push((source, Content::Blob(blob)));
         Ok(SpecArtifact {
             name: artifact.name.clone(),

@@ -53,6 +53,7 @@ fn updated(known: &Known<'_>) -> Updated {
         // What it said before its records were lost says nothing about it now.
         Some(WaitingOn::AwaitingReconnect) => Updated::Unknown,
         _ if report.phase == Phase::RollingBack => Updated::Reverting,
+        Some(WaitingOn::Reverting { .. }) => Updated::Reverting,
         Some(WaitingOn::Failed { .. }) => Updated::Failed,
         _ if is_changing(report, is_stopped(known.reason)) => Updated::Updating,
         _ if known.target.is_some() && running == known.target => Updated::UpToDate,
@@ -111,6 +112,14 @@ fn is_stopped(reason: Option<&WaitingOn>) -> bool {
             | WaitingOn::Soak { .. }
             | WaitingOn::TooFewHealthy { .. }
             | WaitingOn::Gate { .. }
+            | WaitingOn::After { .. }
+            | WaitingOn::Artifact { .. }
+            | WaitingOn::Window { .. }
+            | WaitingOn::Budget { .. }
+            | WaitingOn::MaxInFlight { .. }
+            | WaitingOn::Rejected { .. }
+            | WaitingOn::Reverting { .. }
+            | WaitingOn::Pinned { .. }
             | WaitingOn::InFlight { .. }
             | WaitingOn::Stale { .. }
             | WaitingOn::Reconnects { .. }

@@ -308,7 +308,7 @@ mod words {
         match state {
             RolloutState::Complete => "good",
             RolloutState::Progressing | RolloutState::Waiting => "wait",
-            RolloutState::Halted => "bad",
+            RolloutState::Halted | RolloutState::Reverting | RolloutState::Rejected => "bad",
         }
     }
 

@@ -11,10 +11,11 @@ use bellwether_core::offer::Track;
 use bellwether_core::plan::Landing;
 use bellwether_core::render::{Contents, RenderError, Rendered, render};
 use bellwether_schemas::api::{MissingCommit, WaitingOn};
+use bellwether_schemas::manifest::Labels;
 use bellwether_schemas::report::{Claim, Phase, Report, Reported};
 use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::targets::{SignedOffer, Supersedes};
-use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Sha256Digest, Version, codes};
+use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Seconds, Sha256Digest, Version, codes};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::repository::Repository;
@@ -94,8 +95,8 @@ pub struct Device {
     pub placement: Placement,
     /// Whether it takes part, and what its next offer gives up.
     pub standing: Standing,
-    /// Why it is not at its target; none when it is.
-    pub reason: Option<WaitingOn>,
+    /// Its labels, as plans share them.
+    pub labels: Arc<Labels>,
     /// Every offer it ever had.
     offered: BTreeMap<(CommitId, u32), OfferedRow>,
     /// The offer in metadata of ours that it presented.
@@ -121,7 +122,7 @@ impl Device {
             facts: Facts::default(),
             placement: Placement::default(),
             standing: Standing::Normal { supersedes: None },
-            reason: None,
+            labels: Arc::default(),
             offered: BTreeMap::new(),
             presented: None,
             furthest: None,
@@ -240,10 +241,12 @@ impl Device {
         None
     }
 
-    /// Finds labels and fleet at the head.
-    pub fn place(&mut self, declared: &Declared) {
+    /// Finds labels and fleet at the head. Whether any of it is another than before.
+    pub fn place(&mut self, declared: &Declared) -> bool {
         let facts = declared.inventory().facts(&self.row.name, &self.row.enrollment, &self.row.entry);
-        if facts != self.facts {
+        let mut changed = facts != self.facts;
+        if changed {
+            self.labels = Arc::new(facts.labels.clone());
             self.facts = facts;
             self.digests.clear();
         }
@@ -260,7 +263,9 @@ impl Device {
             self.placement = placement;
             // One landing can be the template commit of several fleets.
             self.digests.clear();
+            changed = true;
         }
+        changed
     }
 
     /// The digest that a template renders to for this device, or why it cannot be rendered.
@@ -430,7 +435,7 @@ impl Device {
                 supersedes: None,
                 not_before: None,
                 not_after: None,
-                soak: bellwether_schemas::Seconds::ZERO,
+                soak: Seconds::ZERO,
             },
             offered_at: offered.offered_at,
             acknowledged_at: Some(offered.offered_at),

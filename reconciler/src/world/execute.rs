@@ -1,6 +1,6 @@
 //! Carries out what a plan decided: offers become signed targets. No choice is made here.
 
-use bellwether_core::plan::{Action, Decision};
+use bellwether_core::plan::{Action, Span};
 use bellwether_core::render::Rendered;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::targets::{Binding, SignedOffer};
@@ -24,20 +24,18 @@ pub struct Publication {
 }
 
 impl World {
-    pub(super) fn execute(&mut self, fleet: &FleetName, name: &DeviceName, decision: &Decision, now: Timestamp) {
+    pub(super) fn execute(&mut self, fleet: &FleetName, name: &DeviceName, action: Action, now: Timestamp) {
         let Some(device) = self.devices.get_mut(name) else { return };
-        device.reason.clone_from(&decision.reason);
-        match decision.action {
-            Action::None => {}
-            Action::Offer { version, template, digest, soak } => {
+        match action {
+            Action::Offer { version, template, digest, window: Span { from, until }, soak } => {
                 let signed = SignedOffer {
                     fleet: fleet.clone(),
                     version,
                     template: template.commit,
                     digest,
                     supersedes: device.supersedes(version, &self.repository),
-                    not_before: None,
-                    not_after: None,
+                    not_before: from,
+                    not_after: until,
                     soak,
                 };
                 self.offer(name, signed, now);
@@ -164,6 +162,7 @@ impl World {
                 device.published(version, now);
                 self.unsaved.insert(name.clone());
                 self.backlog.done(&name);
+                self.due(&name);
                 names.push(name);
             }
         }

@@ -6,7 +6,9 @@ mod alarms;
 mod backlog;
 mod device;
 mod execute;
+mod fleet;
 mod gone;
+mod local;
 mod observe;
 mod planning;
 mod records;
@@ -19,7 +21,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bellwether_core::admission::VoidTokens;
 use bellwether_core::classify::Alarms;
 use bellwether_core::declare::EntryKey;
-use bellwether_core::plan::RolloutRecord;
 use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Seconds, codes};
 use jiff::Timestamp;
@@ -27,7 +28,9 @@ use jiff::Timestamp;
 use backlog::Backlog;
 pub use device::{Device, Placement};
 pub use execute::Publication;
+use fleet::FleetState;
 use gone::Gone;
+pub use local::{LocalHold, LocalHolds};
 pub use observe::{Answer, PresentedOffer};
 use records::Unwritten;
 
@@ -88,23 +91,8 @@ pub struct World {
     alarms: Alarms,
     /// Devices that have removed everything.
     gone: Gone,
-}
-
-/// A fleet, as far as it was planned.
-#[derive(Default)]
-struct FleetState {
-    record: Option<RolloutRecord>,
-    /// Whether there is a record, and it cannot be read.
-    lost: bool,
-    /// The number of the record.
-    sequence: u64,
-    plan: Option<bellwether_core::plan::FleetPlan>,
-    members: BTreeSet<DeviceName>,
-    /// Whether something happened that its plan may depend on.
-    due: bool,
-    /// Whether it could not be planned last time: a Hold or a halt may be unseen, so nobody begins.
-    unplanned: bool,
-    wake_at: Option<Timestamp>,
+    /// What holds offers without git.
+    local: LocalHolds,
 }
 
 /// Commits that devices name and the history does not have: each is fetched for once before anybody is paused.
@@ -132,7 +120,7 @@ impl World {
         let (mut fleets, mut unreadable) = (BTreeMap::<FleetName, FleetState>::new(), Vec::new());
         for RolloutRow { fleet, sequence, record } in loaded.rollouts {
             let state = match serde_json::from_value(record) {
-                Ok(record) => FleetState { record: Some(record), sequence, ..FleetState::default() },
+                Ok(record) => FleetState::loaded(record, sequence),
                 Err(why) => {
                     unreadable.push((fleet.clone(), why));
                     FleetState { lost: true, sequence, ..FleetState::default() }
@@ -164,6 +152,7 @@ impl World {
             pauses_moved: true,
             alarms: Alarms::default(),
             gone: Gone::default(),
+            local: LocalHolds::default(),
         };
         world.place_all();
         for (fleet, why) in unreadable {
@@ -247,6 +236,10 @@ impl World {
         let wanted = std::mem::take(&mut self.lookups.wanted);
         self.lookups.done.extend(wanted);
         self.judge_all();
+        // What could not be read may be there now.
+        for fleet in self.fleets.values_mut().filter(|fleet| fleet.unplanned) {
+            fleet.wake_at = Some(Timestamp::MIN);
+        }
         // Devices may name what they like: what none names any more is forgotten.
         let missing: BTreeSet<CommitId> = self.devices.values().filter_map(Device::missing_commit).collect();
         self.lookups.done.retain(|commit| missing.contains(commit));
@@ -259,8 +252,10 @@ impl World {
 
     /// When the world changes by itself next.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        let fleets = self.fleets.values().filter_map(|fleet| fleet.wake_at);
-        fleets.chain(self.records.due_at()).chain(self.backlog.retry_at()).chain(self.repository.freezes_at()).min()
+        let fleets = self.fleets.values();
+        let at_once = |fleet: &FleetState| (fleet.due && !fleet.unplanned).then_some(Timestamp::MIN);
+        let fleets = fleets.flat_map(|fleet| [fleet.wake_at, fleet.notes_due, at_once(fleet)]);
+        fleets.flatten().chain(self.records.due_at()).chain(self.backlog.retry_at()).chain(self.repository.freezes_at()).min()
     }
 
     fn place_all(&mut self) {
@@ -270,7 +265,7 @@ impl World {
         }
         self.judge_all();
         for fleet in self.fleets.values_mut() {
-            fleet.due = true;
+            fleet.anew = true;
         }
     }
 
@@ -279,19 +274,17 @@ impl World {
         let Some(device) = self.devices.get_mut(name) else { return };
         self.touched.insert(name.clone());
         let before = device.placement.fleet().cloned();
-        if let Some(declared) = self.repository.declared() {
-            device.place(declared);
-        }
+        let changed = self.repository.declared().is_some_and(|declared| device.place(declared));
         let after = device.placement.fleet().cloned();
         if before != after
             && let Some(fleet) = before.and_then(|fleet| self.fleets.get_mut(&fleet))
         {
             fleet.members.remove(name);
-            fleet.due = true;
+            fleet.anew = true;
         }
         if let Some(fleet) = after {
             let fleet = self.fleets.entry(fleet).or_default();
-            fleet.due |= fleet.members.insert(name.clone());
+            fleet.anew |= fleet.members.insert(name.clone()) || changed;
         }
     }
 

@@ -203,6 +203,8 @@ impl World {
             self.unsaved.insert(name.clone());
             self.judge(name);
             self.due(name);
+        } else {
+            self.heard(name, now);
         }
     }
 
@@ -249,10 +251,21 @@ impl World {
         }
     }
 
-    fn due(&mut self, name: &DeviceName) {
+    /// Has the fleet of a device planned with what is known of it now.
+    pub(super) fn due(&mut self, name: &DeviceName) {
         let fleet = self.devices.get(name).and_then(|device| device.placement.fleet());
         if let Some(fleet) = fleet.and_then(|fleet| self.fleets.get_mut(fleet)) {
-            fleet.due = true;
+            fleet.look_at(name);
+        }
+    }
+
+    /// A device was heard of, and said nothing new.
+    fn heard(&mut self, name: &DeviceName, now: Timestamp) {
+        let fleet = self.devices.get(name).and_then(|device| device.placement.fleet());
+        if let Some(fleet) = fleet.and_then(|fleet| self.fleets.get_mut(fleet))
+            && let Some(planner) = &mut fleet.planner
+        {
+            fleet.due |= planner.heard(name, now);
         }
     }
 
@@ -274,6 +287,7 @@ impl World {
             if let Some(offer) = device.row.offer.as_mut().filter(waits) {
                 offer.acknowledged_at = Some(now);
                 self.unsaved.insert(name.clone());
+                self.due(name);
             }
         }
     }
@@ -282,7 +296,7 @@ impl World {
     pub fn answer(&self, name: &DeviceName) -> Answer {
         let Some(device) = self.devices.get(name) else { return Answer::new() };
         let mut directives = Answer::new();
-        if let Some(WaitingOn::Paused { code, why, commit }) = &device.reason {
+        if let Some(WaitingOn::Paused { code, why, commit }) = &device.row.paused {
             directives.push(Directive::Paused { code: code.clone(), reason: why.clone(), commit: *commit });
             return directives;
         }

@@ -1,18 +1,22 @@
 //! Asks the planner, fleet by fleet, and takes its decisions into the world. Nothing here chooses anything.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bellwether_core::admission::Domain;
+use bellwether_core::declare::{Inventory, TemplateAt};
 use bellwether_core::objects::ObjectError;
 use bellwether_core::plan::{
-    FleetInput, FleetPlan, HoldNote, Landing, Member, Observed, Offer, Timing as Limits, plan_fleet,
+    Changed, Good, HoldNote, Landing, Member, Observed, Offer, Pinned, Plan, Planner, Terms, Timing as Limits, Unmet, rolls,
 };
+use bellwether_core::render::Contents;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::Report;
-use bellwether_schemas::{DeviceName, FleetName};
+use bellwether_schemas::{CommitId, DeviceName, FleetName};
 use jiff::{SignedDuration, Timestamp};
 
-use super::records::{due, next_sequence};
+use super::backlog::Backlog;
+use super::records::{LEISURE, next_sequence};
 use super::{Device, Placement, World};
 use crate::repository::Repository;
 use crate::store::{OfferRow, RolloutRow};
@@ -27,8 +31,8 @@ impl World {
         self.tell_of_missing_commits(now);
         let Some(head) = self.repository.head() else {
             // Nothing is accepted, but a branch that was set back pauses those that are ahead of it.
-            let touched = std::mem::take(&mut self.touched);
-            return self.explain(&touched);
+            self.touched.clear();
+            return;
         };
         let declared = self.repository.declared().expect("there is a head, so something is declared");
         let gone: Vec<FleetName> =
@@ -39,19 +43,43 @@ impl World {
             self.records.remove(&fleet);
             self.change.removed.insert(fleet);
         }
-        let names: Vec<FleetName> = declared.fleets().keys().cloned().collect();
-        for name in names {
-            let state = self.fleets.entry(name.clone()).or_default();
-            if state.due || state.plan.is_none() || state.wake_at.is_some_and(|at| at <= now) {
-                match self.plan_one(&name, head, now) {
-                    Ok(plan) => self.take_plan(&name, plan, now),
-                    Err(why) => self.plan_later(&name, &why, now),
-                }
-            }
+        let mut names: Vec<FleetName> = declared.fleets().keys().cloned().collect();
+        // A fleet that completes may be what others wait for.
+        while !names.is_empty() {
+            let completed: Vec<FleetName> = names.into_iter().filter(|name| self.plan_if_due(name, head, now)).collect();
+            names = self.waiting_for(&completed);
         }
         let touched = std::mem::take(&mut self.touched);
-        self.explain(&touched);
         self.withdraw_the_unfounded(&touched, now);
+    }
+
+    /// The fleets whose rollouts wait for one of these; they are planned anew.
+    fn waiting_for(&mut self, completed: &[FleetName]) -> Vec<FleetName> {
+        let is_awaited = |unmet: &Unmet| matches!(unmet, Unmet::After(fleet) if completed.contains(fleet));
+        let waits = |planner: &Planner| planner.terms().unmet.iter().any(is_awaited);
+        let waiting = self.fleets.iter_mut().filter(|(_, fleet)| fleet.planner.as_ref().is_some_and(waits));
+        waiting
+            .map(|(name, fleet)| {
+                fleet.anew = true;
+                name.clone()
+            })
+            .collect()
+    }
+
+    /// Plans a fleet if something happened that its plan may depend on. Whether its target became stable by that.
+    fn plan_if_due(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> bool {
+        let state = self.fleets.entry(name.clone()).or_default();
+        let before = state.rollout().and_then(|record| record.stable);
+        if state.is_due(now) {
+            let planned = if state.is_anew() { self.plan_anew(name, head, now) } else { Ok(self.plan_on(name, head, now)) };
+            match planned {
+                Ok(plan) => self.take_plan(name, plan, now),
+                Err(why) => self.plan_later(name, &why, now),
+            }
+        }
+        self.store_notes(name, now);
+        let after = self.fleets[name].rollout().and_then(|record| record.stable);
+        before != after
     }
 
     /// Withdraws offers that were not begun and that nothing stands behind: a device that no fleet selects keeps what it
@@ -98,9 +126,7 @@ impl World {
                 let is_pause = |reason: Option<&WaitingOn>| matches!(reason, Some(WaitingOn::Paused { .. }));
                 self.pauses_moved |= is_pause(before.as_ref()) || is_pause(device.row.paused.as_ref());
                 self.unsaved.insert(name.clone());
-                if let Some(fleet) = device.placement.fleet().cloned().and_then(|fleet| self.fleets.get_mut(&fleet)) {
-                    fleet.due = true;
-                }
+                self.due(&name);
                 self.tell_of_pause(&name, before.as_ref(), now);
             }
         }
@@ -111,106 +137,207 @@ impl World {
         tracing::warn!(fleet = %name, error = why as &dyn std::error::Error, "the fleet cannot be planned, and is tried again");
         let state = self.fleets.get_mut(name).expect("the fleet that was to be planned");
         state.wake_at = Some(now.checked_add(PLAN_AGAIN).unwrap_or(Timestamp::MAX));
-        (state.due, state.unplanned) = (false, true);
+        (state.due, state.anew, state.unplanned) = (false, true, true);
     }
 
-    fn plan_one(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> Result<FleetPlan, ObjectError> {
-        let declared = self.repository.declared().expect("a fleet is planned only when there is a head");
-        let line = &declared.fleets()[name];
-        let (target, rollout, judged) = (line.target.clone(), line.rollout.clone(), line.judged.clone());
-        let holds: Vec<HoldNote> = declared
-            .holds(name)
-            .map(|(path, reason)| HoldNote { path: path.to_owned(), reason: reason.to_owned() })
-            .collect();
-        let history = self.repository.history().expect("what is declared has a history");
-        let approved = declared.approved(name, |commit| history.number_of(commit));
-        let state = &self.fleets[name];
-        let stable = state.record.as_ref().and_then(|record| record.stable);
-        // A number alone would name another landing where the history was replaced.
-        let stable = stable.filter(|landing| history.number_of(&landing.commit) == Some(landing.number));
-        let stable = stable.and_then(|landing| declared.template_in_force(name, landing.number)).cloned();
-
-        let objects = self.repository.objects();
-        let members: Vec<DeviceName> = state.members.iter().cloned().collect();
-        let mut inputs = Vec::with_capacity(members.len());
-        for member in &members {
-            let device = self.devices.get_mut(member).expect("a member is a known device");
-            let target = device.digest_of(&target, &objects, &mut self.blobs)?;
-            let stable =
-                stable.as_ref().map(|stable| device.digest_of(stable, &objects, &mut self.blobs)).transpose()?;
-            let row = &device.row;
-            // A device that git did not know there is placed by the labels it has now.
-            let placing = judged.placing_labels(member, &row.enrollment, &row.entry);
-            let wave_labels = placing.unwrap_or_else(|| device.facts.labels.clone());
-            let next_version = device.next_version(head, &self.repository);
-            let mut observed = observed(device, &self.repository);
-            if self.backlog.contains(member)
-                && let Some(offer) = &mut observed.offer
-            {
-                // It cannot be seen yet, so its time does not run.
-                offer.offered_at = now;
+    /// Plans a fleet with what changed about its members.
+    fn plan_on(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> Plan {
+        let timing = self.limits(now);
+        let state = self.fleets.get_mut(name).expect("the fleet that is to be planned");
+        let planner = state.planner.as_mut().expect("it was planned before");
+        for member in std::mem::take(&mut state.fresh) {
+            if let Some(device) = self.devices.get(&member) {
+                let revision = device.next_version(head, &self.repository).map(|version| version.revision);
+                planner.observe(&member, revision, observed(device, &self.repository, &self.backlog));
             }
-            inputs.push(Member { device: member.clone(), wave_labels, target, stable, next_version, observed });
         }
-        Ok(plan_fleet(&FleetInput {
-            fleet: name,
-            target: target.landing,
-            rollout: &rollout,
-            members: &inputs,
-            holds: &holds,
-            approved: &approved,
-            record: self.fleets[name].record.as_ref(),
-            records_lost: self.fleets[name].lost || self.void.covers(target.landing.number),
-            condition: self.repository.condition(),
-            limits: Limits { now, stale_after: self.timing.stale_after, serving_since: self.timing.serving_since },
-        }))
+        planner.plan(timing)
     }
 
-    fn take_plan(&mut self, name: &FleetName, plan: FleetPlan, now: Timestamp) {
-        for (device, decision) in &plan.decisions {
-            self.execute(name, device, decision, now);
+    /// Plans all of a fleet.
+    fn plan_anew(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> Result<Plan, ObjectError> {
+        let timing = self.limits(now);
+        let terms = self.terms(name, head)?;
+        let templates = self.templates(name, terms.target);
+        let state = &self.fleets[name];
+        let members: Vec<DeviceName> = state.members.iter().cloned().collect();
+        let mut rendered = Vec::with_capacity(members.len());
+        for member in &members {
+            rendered.push(self.member(name, member, &templates)?);
+        }
+        let state = self.fleets.get_mut(name).expect("the fleet that is to be planned");
+        state.fresh.clear();
+        match &mut state.planner {
+            Some(planner) => Ok(planner.replan(terms, rendered, timing)),
+            None => {
+                let (planner, plan) = Planner::begin(terms, rendered, state.loaded.take(), timing);
+                state.planner = Some(planner);
+                Ok(plan)
+            }
+        }
+    }
+
+    /// What git and people say about a fleet.
+    fn terms(&mut self, name: &FleetName, head: Landing) -> Result<Terms, ObjectError> {
+        let objects = self.repository.objects();
+        let declared = self.repository.declared().expect("a fleet is planned only when there is a head");
+        let history = self.repository.history().expect("what is declared has a history");
+        let number_of = |commit: &CommitId| history.number_of(commit);
+        let (line, state) = (&declared.fleets()[name], &self.fleets[name]);
+        let record = state.rollout();
+        let stable = record.and_then(|record| declared.template_in_force(name, record.stable?.number));
+        let newest = &line.target;
+        let expedited = || !declared.decisions(newest, number_of).expedited.is_empty();
+        let waits_for_nothing = stable.is_some_and(|stable| stable.inputs == newest.inputs) || expedited();
+        let target = rolls(record, newest.landing, waits_for_nothing);
+        let template = declared.template_in_force(name, target.number).unwrap_or(newest);
+        let rollout = match record.filter(|record| record.target.commit == target.commit) {
+            Some(record) => Arc::new(record.rollout.clone()),
+            None => line.rollout.clone(),
+        };
+        let completed = |fleet: &FleetName| self.fleets.get(fleet)?.rollout()?.stable;
+        let holds = declared.holds(name).map(|(path, reason)| HoldNote { path: path.to_owned(), reason: reason.to_owned() });
+        let holds = self.local_hold(name).into_iter().chain(holds).collect();
+        let unmet = declared.unmet(template, &rollout, completed, &mut Contents::new(&objects, &mut self.blobs));
+        Ok(Terms {
+            fleet: name.clone(),
+            target: template.landing,
+            head,
+            holds,
+            decisions: declared.decisions(template, number_of),
+            unmet,
+            rollout,
+            records_lost: state.lost || self.void.covers(template.landing.number),
+            condition: self.repository.condition().clone(),
+        })
+    }
+
+    /// The templates that the members of a fleet may run, and the devices that place them.
+    fn templates(&self, name: &FleetName, target: Landing) -> Templates {
+        let declared = self.repository.declared().expect("a fleet is planned only when there is a head");
+        let history = self.repository.history().expect("what is declared has a history");
+        let line = &declared.fleets()[name];
+        // A number alone would name another landing where the history was replaced.
+        let in_force = |landing: Landing| {
+            let is_known = history.number_of(&landing.commit) == Some(landing.number);
+            declared.template_in_force(name, landing.number).filter(|_| is_known).cloned()
+        };
+        let stable = self.fleets[name].rollout().and_then(|record| record.stable);
+        Templates {
+            target: in_force(target).unwrap_or_else(|| line.target.clone()),
+            stable: stable.and_then(in_force),
+            judged: line.judged.clone(),
+        }
+    }
+
+    fn member(&mut self, fleet: &FleetName, name: &DeviceName, templates: &Templates) -> Result<Member, ObjectError> {
+        let objects = self.repository.objects();
+        let declared = self.repository.declared().expect("a fleet is planned only when there is a head");
+        let history = self.repository.history().expect("what is declared has a history");
+        let device = self.devices.get_mut(name).expect("a member is a known device");
+        let target = device.digest_of(&templates.target, &objects, &mut self.blobs)?;
+        let stable = templates.stable.as_ref();
+        let stable = stable.map(|stable| device.digest_of(stable, &objects, &mut self.blobs)).transpose()?;
+        let planner = self.fleets[fleet].planner.as_ref();
+        let known = planner.and_then(|planner| planner.note(name));
+        let noted = known.or_else(|| self.fleets[fleet].loaded.as_ref()?.members.get(name));
+        let good = noted.and_then(|note| note.good.as_deref());
+        let good = good.and_then(|good| declared.template_in_force(fleet, good.template.number));
+        let good = good.map(|good| device.digest_of(good, &objects, &mut self.blobs)).transpose()?;
+        let pin = declared.pin(name).map(|commit| {
+            let number = history.number_of(&commit).ok_or("the commit is not in the accepted history".to_owned());
+            let template = number.and_then(|number| {
+                declared.template_in_force(fleet, number).ok_or_else(|| format!("there was no fleet {fleet} then"))
+            });
+            (commit, template)
+        });
+        let pin = match pin {
+            None => None,
+            Some((commit, Err(why))) => Some(Pinned { commit, spec: Err(why) }),
+            Some((commit, Ok(template))) => {
+                let digest = device.digest_of(template, &objects, &mut self.blobs)?;
+                let spec = digest.map(|digest| Good { template: template.landing, digest });
+                Some(Pinned { commit, spec })
+            }
+        };
+        let row = &device.row;
+        // A device that git did not know there is placed by the labels it has now.
+        let placing = templates.judged.placing_labels(name, &row.enrollment, &row.entry);
+        let wave_labels = placing.filter(|labels| *labels != *device.labels).map_or_else(|| device.labels.clone(), Arc::new);
+        let head = declared.head();
+        Ok(Member {
+            device: name.clone(),
+            labels: device.labels.clone(),
+            wave_labels,
+            target,
+            stable,
+            good: good.and_then(Result::ok),
+            pin,
+            revision: device.next_version(head, &self.repository).map(|version| version.revision),
+            observed: observed(device, &self.repository, &self.backlog),
+        })
+    }
+
+    fn limits(&self, now: Timestamp) -> Limits {
+        Limits {
+            now,
+            stale_after: self.timing.stale_after,
+            // Who lost the session is back within one more heartbeat.
+            reconnect_grace: self.timing.heartbeat,
+            serving_since: self.timing.serving_since,
+            heard_before: self.heard_before,
+        }
+    }
+
+    fn take_plan(&mut self, name: &FleetName, plan: Plan, now: Timestamp) {
+        for (device, action) in plan.actions {
+            self.execute(name, &device, action, now);
+            if let Some(state) = self.fleets.get_mut(name) {
+                // What became of it is known with the next plan.
+                state.fresh.insert(device);
+            }
         }
         let state = self.fleets.get_mut(name).expect("a planned fleet has a state");
-        if plan.changed {
-            state.sequence = next_sequence(state.sequence, now);
-            let record = serde_json::to_value(&plan.record).expect("a record has string keys");
-            let row = RolloutRow { fleet: name.clone(), sequence: state.sequence, record };
-            // A fleet that is back before its removal was stored is not removed.
-            self.change.removed.remove(name);
-            self.records.add(row.clone(), due(state.record.as_ref(), &plan, now));
-            self.change.records.insert(name.clone(), row);
-        }
-        state.record = Some(plan.record.clone());
         state.wake_at = plan.wake_at;
-        (state.due, state.unplanned, state.lost) = (false, false, false);
-        state.plan = Some(plan);
+        (state.due, state.anew, state.unplanned, state.lost) = (false, false, false, false);
+        state.notes_due = match plan.changed {
+            Changed::Nothing => state.notes_due,
+            Changed::Members => state.notes_due.or(Some(now.saturating_add(LEISURE).unwrap_or(Timestamp::MAX))),
+            Changed::Rollout => Some(now),
+        };
     }
 
-    /// Gives the devices that are in no plan their reason.
-    fn explain(&mut self, touched: &BTreeSet<DeviceName>) {
-        let is_declared = self.repository.declared().is_some();
-        for name in touched {
-            let device = self.devices.get_mut(name).expect("only known devices are touched");
-            let excluded = device.row.paused.clone();
-            match (&device.placement, excluded) {
-                (_, Some(reason)) => device.reason = Some(reason),
-                (_, None) if !is_declared => device.reason = None,
-                (Placement::Orphaned, None) => device.reason = Some(WaitingOn::Orphaned),
-                (Placement::Overlap(fleets), None) => {
-                    device.reason = Some(WaitingOn::Overlap { fleets: fleets.clone() });
-                }
-                (Placement::Member(_), None) => {}
-            }
-        }
+    /// Has the record of a fleet stored, if it must be by now.
+    fn store_notes(&mut self, name: &FleetName, now: Timestamp) {
+        let Some(state) = self.fleets.get_mut(name).filter(|state| state.notes_due.is_some_and(|at| at <= now)) else {
+            return;
+        };
+        let Some(planner) = &state.planner else { return };
+        state.notes_due = None;
+        state.sequence = next_sequence(state.sequence, now);
+        let record = serde_json::to_value(planner.record()).expect("a record has string keys");
+        let row = RolloutRow { fleet: name.clone(), sequence: state.sequence, record };
+        // A fleet that is back before its removal was stored is not removed.
+        self.change.removed.remove(name);
+        self.records.add(row.clone(), now);
+        self.change.records.insert(name.clone(), row);
     }
 
     /// The fleets that exist at the head.
-    pub(super) fn planned(&self) -> impl Iterator<Item = (&FleetName, &FleetPlan, &BTreeSet<DeviceName>)> {
-        self.fleets.iter().filter_map(|(name, state)| Some((name, state.plan.as_ref()?, &state.members)))
+    pub(super) fn planned(&self) -> impl Iterator<Item = (&FleetName, &Planner, &BTreeSet<DeviceName>)> {
+        self.fleets.iter().filter_map(|(name, state)| Some((name, state.planner.as_ref()?, &state.members)))
     }
 }
 
-fn observed(device: &Device, repository: &Repository) -> Observed {
+/// The templates that the members of a fleet may run.
+struct Templates {
+    target: Arc<TemplateAt>,
+    stable: Option<Arc<TemplateAt>>,
+    /// The devices, with the labels that place them into waves.
+    judged: Arc<Inventory>,
+}
+
+fn observed(device: &Device, repository: &Repository, backlog: &Backlog) -> Observed {
     let report = device.report();
     let failure = report.and_then(|report| report.failure.clone());
     let failed_at = failure.as_ref().and_then(|failure| repository.history()?.number_of(&failure.version?.commit));
@@ -218,23 +345,26 @@ fn observed(device: &Device, repository: &Repository) -> Observed {
         enrolled_at: device.row.enrolled_at,
         last_seen: device.row.last_seen,
         running: report.and_then(|report| report.running),
-        applying: report.and_then(|report| report.applying),
-        changing: report.and_then(Report::changing),
+        applying: report.and_then(|report| report.applying).map(Box::new),
+        changing: report.and_then(Report::changing).is_some(),
         health: report.map(|report| report.health).unwrap_or_default(),
-        failure,
+        failure: failure.map(Box::new),
         failed_at,
-        offer: device.standing_offer(repository).map(offer),
+        offer: device.standing_offer(repository).map(|row| offer(row, !backlog.contains(device.name()))),
         last_progress: device.row.last_progress,
-        paused: device.row.paused.clone(),
+        paused: device.row.paused.clone().map(Box::new),
     }
 }
 
-fn offer(row: &OfferRow) -> Offer {
+fn offer(row: &OfferRow, is_visible: bool) -> Offer {
     Offer {
         version: row.signed.version,
         template: row.signed.template,
         digest: row.signed.digest,
         offered_at: row.offered_at,
+        is_visible,
+        not_before: row.signed.not_before,
+        not_after: row.signed.not_after,
         acknowledged_at: row.acknowledged_at,
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use bellwether_core::plan::{Action, FleetPlan, RolloutRecord};
 use bellwether_schemas::FleetName;
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,8 +10,8 @@ use super::World;
 use crate::publish::{FleetRecord, FleetType};
 use crate::store::RolloutRow;
 
-/// How long a record that allows nothing new may wait.
-const LEISURE: SignedDuration = SignedDuration::from_secs(10);
+/// How long what is noted of members may wait: devices tell it again when it is lost.
+pub(super) const LEISURE: SignedDuration = SignedDuration::from_secs(10);
 
 /// Records that are not written yet.
 #[derive(Debug, Default)]
@@ -43,17 +42,6 @@ impl Unwritten {
 /// records are lost.
 pub(super) fn next_sequence(before: u64, now: Timestamp) -> u64 {
     before.saturating_add(1).max(u64::try_from(now.as_second()).unwrap_or(0))
-}
-
-/// Until when a plan's record must be in the store: at once where it allows offers, or where it stands otherwise than before.
-pub(super) fn due(before: Option<&RolloutRecord>, plan: &FleetPlan, now: Timestamp) -> Timestamp {
-    let offers = plan.decisions.values().any(|decision| matches!(decision.action, Action::Offer { .. }));
-    let same = before.is_some_and(|before| {
-        let after = &plan.record;
-        (before.target, before.stable, before.rebuilt) == (after.target, after.stable, after.rebuilt)
-            && (&before.waves, &before.halted, &before.rollout) == (&after.waves, &after.halted, &after.rollout)
-    });
-    if same && !offers { now.saturating_add(LEISURE).unwrap_or(Timestamp::MAX) } else { now }
 }
 
 impl World {

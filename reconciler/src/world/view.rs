@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use bellwether_core::plan::{condition_sentence, sentence};
+use bellwether_core::plan::{Planner, Reasons, condition_sentence, sentence};
 use bellwether_core::status::{Known, status};
-use bellwether_schemas::FleetName;
+use bellwether_schemas::{DeviceName, FleetName};
 use bellwether_schemas::api::{
     Conflict, DeviceView, FleetView, InvalidView, RepositoryView, RolloutState, RolloutView, WaitingOn,
 };
 use jiff::Timestamp;
 
-use super::{Device, World};
+use super::{Device, Placement, World};
 use crate::serve::Views;
 
 impl World {
@@ -34,7 +34,7 @@ impl World {
             }),
             fleets: self.fleet_views(),
             rollouts: self.rollout_views(),
-            devices: self.devices.values().map(|device| self.device_view(device, now)).collect(),
+            devices: self.device_views(now),
             commits: self.repository.landings().cloned().collect(),
             invalid: self.invalid_views(),
         }
@@ -48,11 +48,11 @@ impl World {
             found.map(|(_, problems)| problems.iter().map(ToString::to_string).collect()).unwrap_or_default()
         };
         self.planned()
-            .filter_map(|(name, plan, members)| {
+            .filter_map(|(name, planner, members)| {
                 let line = declared.fleets().get(name)?;
                 // By what runs, as each device's own status has it: a paused device may well run its target.
                 let at_target = |device: &&Device| {
-                    let target = device.known_digest(&plan.record.target.commit);
+                    let target = device.known_digest(&planner.rollout().target.commit);
                     target.is_some() && target == device.running().map(|claim| claim.digest)
                 };
                 let members = members.iter().filter_map(|member| self.devices.get(member));
@@ -62,7 +62,7 @@ impl World {
                     name: name.clone(),
                     template: line.target.landing.commit,
                     landing: line.target.landing.number,
-                    stable: plan.record.stable.map(|stable| stable.commit),
+                    stable: planner.rollout().stable.map(|stable| stable.commit),
                     devices: members.len() as u64,
                     up_to_date: members.iter().filter(|device| at_target(device)).count() as u64,
                     invalid: invalid(name),
@@ -72,27 +72,38 @@ impl World {
     }
 
     fn rollout_views(&self) -> Vec<RolloutView> {
-        self.planned()
-            .map(|(name, plan, _)| RolloutView {
-                fleet: name.clone(),
-                commit: plan.record.target.commit,
-                landing: plan.record.target.number,
-                state: plan.view.state,
-                waves: plan.view.waves.clone(),
-                reason: plan.view.reason.clone(),
-                why: match (&plan.view.reason, plan.view.state) {
-                    (Some(reason), _) => sentence(reason),
-                    (None, RolloutState::Complete) if plan.view.waves.iter().all(|wave| wave.members == 0) => {
-                        "No device had to change.".to_owned()
-                    }
-                    (None, RolloutState::Complete) => "Every wave completed.".to_owned(),
-                    (None, _) => "It goes on.".to_owned(),
-                },
-            })
-            .collect()
+        self.planned().map(|(name, planner, _)| rollout_view(name, planner)).collect()
     }
 
-    fn device_view(&self, device: &Device, now: Timestamp) -> DeviceView {
+    fn device_views(&self, now: Timestamp) -> Vec<DeviceView> {
+        let reasons: BTreeMap<&FleetName, Reasons<'_>> =
+            self.planned().map(|(name, planner, _)| (name, planner.reasons())).collect();
+        let reason = |device: &Device| {
+            let fleet = device.placement.fleet().and_then(|fleet| reasons.get(fleet));
+            self.reason(device, |name| fleet.and_then(|reasons| reasons.of(name)))
+        };
+        self.devices.values().map(|device| self.device_view(device, reason(device), now)).collect()
+    }
+
+    /// Why a device is not at its target; `planned` says why its fleet's plan has it so.
+    fn reason(&self, device: &Device, planned: impl Fn(&DeviceName) -> Option<WaitingOn>) -> Option<WaitingOn> {
+        match (&device.placement, &device.row.paused) {
+            (_, Some(paused)) => Some(paused.clone()),
+            (_, None) if self.repository.declared().is_none() => None,
+            (Placement::Orphaned, None) => Some(WaitingOn::Orphaned),
+            (Placement::Overlap(fleets), None) => Some(WaitingOn::Overlap { fleets: fleets.clone() }),
+            (Placement::Member(_), None) => planned(device.name()),
+        }
+    }
+
+    /// Why one device is not at its target; none when it is.
+    pub fn reason_of(&self, name: &DeviceName) -> Option<WaitingOn> {
+        let device = self.devices.get(name)?;
+        let planner = device.placement.fleet().and_then(|fleet| self.fleets.get(fleet)?.planner.as_ref());
+        self.reason(device, |name| planner.and_then(|planner| planner.reasons().of(name)))
+    }
+
+    fn device_view(&self, device: &Device, reason: Option<WaitingOn>, now: Timestamp) -> DeviceView {
         // A start is no device's silence: all have the time to report first, but those that were silent before others were.
         let too_long =
             |since: Timestamp, until: Timestamp| until.duration_since(since) > self.timing.stale_after.signed();
@@ -101,7 +112,7 @@ impl World {
             was_silent || too_long(seen.max(self.timing.serving_since), now)
         };
         let stale = device.row.last_seen.is_none_or(silent);
-        let target = device.placement.fleet().and_then(|fleet| self.fleets.get(fleet)?.record.as_ref());
+        let target = device.placement.fleet().and_then(|fleet| self.fleets.get(fleet)?.rollout());
         let target = target.and_then(|record| device.known_digest(&record.target.commit));
         let offered = device.row.offer.as_ref();
         let known = Known {
@@ -109,10 +120,10 @@ impl World {
             stale,
             target,
             offered: offered.map(|offer| offer.signed.digest),
-            reason: device.reason.as_ref(),
-            decommissioned: matches!(device.reason, Some(WaitingOn::Decommissioned { .. })),
+            reason: reason.as_ref(),
+            decommissioned: matches!(reason, Some(WaitingOn::Decommissioned { .. })),
         };
-        let conflict = matches!(device.reason, Some(WaitingOn::Paused { .. })).then(|| device.missing());
+        let conflict = matches!(reason, Some(WaitingOn::Paused { .. })).then(|| device.missing());
         DeviceView {
             name: device.row.name.clone(),
             enrollment: device.row.enrollment.clone(),
@@ -124,8 +135,8 @@ impl World {
             offered: offered.map(|offer| offer.signed.version),
             target,
             status: status(&known),
-            reason: device.reason.clone(),
-            why: device.reason.as_ref().map_or_else(|| "It is at its target.".to_owned(), sentence),
+            why: reason.as_ref().map_or_else(|| "It is at its target.".to_owned(), sentence),
+            reason,
             conflict: conflict
                 .filter(|missing| !missing.is_empty())
                 .map(|missing| Conflict { missing: missing.to_vec() }),
@@ -145,5 +156,26 @@ impl World {
             }
         }
         found.into_iter().map(|(path, problems)| InvalidView { path, problems }).collect()
+    }
+}
+
+fn rollout_view(name: &FleetName, planner: &Planner) -> RolloutView {
+    let (shown, target) = (planner.show(&planner.reasons()), planner.rollout().target);
+    let why = match (&shown.reason, shown.state) {
+        (Some(reason), _) => sentence(reason),
+        (None, RolloutState::Complete) if shown.waves.iter().all(|wave| wave.members == 0) => {
+            "No device had to change.".to_owned()
+        }
+        (None, RolloutState::Complete) => "Every wave completed.".to_owned(),
+        (None, _) => "It goes on.".to_owned(),
+    };
+    RolloutView {
+        fleet: name.clone(),
+        commit: target.commit,
+        landing: target.number,
+        state: shown.state,
+        waves: shown.waves,
+        reason: shown.reason,
+        why,
     }
 }

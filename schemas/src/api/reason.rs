@@ -1,10 +1,12 @@
 //! Why something is not as it shall be, with its data.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::id::CommitId;
-use crate::name::{FleetName, WaveName};
+use crate::name::{DeviceName, FleetName, WaveName};
 use crate::quantity::Seconds;
 use crate::report::Failure;
 use crate::version::Version;
@@ -48,6 +50,47 @@ pub enum WaitingOn {
         /// The template commit to approve.
         commit: CommitId,
     },
+    /// A fleet must complete the same commit first.
+    After {
+        /// That fleet.
+        fleet: FleetName,
+        /// The template commit.
+        commit: CommitId,
+    },
+    /// A file that every device of the fleet needs cannot be had, so that the rollout does not start.
+    Artifact {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// It is not the time: applying begins only inside a window.
+    Window {
+        /// When the next one opens; absent where none ever does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opens: Option<Timestamp>,
+        /// Why none ever does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
+    /// As many devices are unavailable as the budget allows.
+    Budget {
+        /// What the devices of the group have in common: labels with their values; nothing for the whole fleet.
+        group: BTreeMap<String, String>,
+        /// How many may be unavailable.
+        limit: u64,
+        /// How many are.
+        unavailable: u64,
+        /// Some of those who are, by name.
+        holders: Vec<DeviceName>,
+    },
+    /// As many devices are on the way as `maxInFlight` allows.
+    MaxInFlight {
+        /// How many may be.
+        limit: u64,
+        /// How many are.
+        in_flight: u64,
+    },
     /// It was offered its target and is on the way.
     InFlight {
         /// The version it was offered.
@@ -71,6 +114,33 @@ pub enum WaitingOn {
         offered: u64,
         /// The template commit.
         commit: CommitId,
+    },
+    /// The rollout stopped by itself, and its commit is given up: it is offered to nobody before the template changes, or a
+    /// signed Approval resumes it.
+    Rejected {
+        /// The wave that failed.
+        wave: WaveName,
+        /// Failed devices in it.
+        failures: u64,
+        /// Devices that were offered in it.
+        offered: u64,
+        /// The template commit.
+        commit: CommitId,
+    },
+    /// Its target is given up, and it goes back to what was healthy on it before.
+    Reverting {
+        /// The template commit that is given up.
+        commit: CommitId,
+        /// The template commit that it goes back to.
+        to: CommitId,
+    },
+    /// A pin keeps it at another commit than its fleet's.
+    Pinned {
+        /// The commit that the pin names.
+        commit: CommitId,
+        /// Why it cannot be brought there; absent where it is there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
     /// A signed Hold stops offers.
     Held {

@@ -33,4 +33,25 @@ codes! { ROLLOUT:
     DEVICE_UNHEALTHY = "BW-0410", "what a device runs does not pass its probes",
         "The device runs its target, and its probes fail since; in a wave that rolls out it counts as failed. It keeps what it runs: going back by itself is for what it has just applied.",
         "On the device, bellwether-agent status names the probe. Mend what it runs into, or the content, and push: it takes the next offer at once.";
+    COMMIT_REJECTED = "BW-0411", "the commit is rejected, and its devices go back",
+        "Too many devices failed, and the Rollout has onFailure: revert. Every device that was offered the commit gets what was healthy on it before; a device that is off gets it when it reports, and nothing waits for that.",
+        "Look at the failed devices (bellwether why DEVICE), mend the template and push. If the cause was outside and is gone: bellwether rollout resume FLEET.";
+    AFTER_FLEET = "BW-0412", "a rollout waits for another fleet",
+        "The Rollout lists the fleet under after, and that has not completed the same commit.",
+        "See what the other fleet waits for (bellwether get rollouts). A fleet that is gone never completes: take it out of after, which counts from the next commit on.";
+    ARTIFACT_LACKING = "BW-0413", "a file that the fleet needs cannot be had",
+        "The rollout starts only when every file of the template is stored and is what the manifest says it is.",
+        "Commit the file, or correct its path, sha256 or length; bellwether validate shows the place.";
+    WINDOW_CLOSED = "BW-0414", "a device waits for its window",
+        "The Rollout has windows, and it is none of those times where the device is. Offers go out up to an hour before, so that what is applied then is there by then.",
+        "Wait for it. A window that never opens names a time zone or a label that is not there. For an emergency: bellwether rollout expedite FLEET --skip windows.";
+    BUDGET_SPENT = "BW-0415", "a device waits for a place in its budget",
+        "As many devices of its group are unavailable as the Rollout's budget allows: on their way, silent, or not passing their probes.",
+        "Bring the devices back that are named. One that is silent for longer than lostAfter is not waited for.";
+    MAX_IN_FLIGHT = "BW-0416", "a device waits for others that are on the way",
+        "As many devices were offered something and are not done as maxInFlight allows.",
+        "Nothing: it goes on as they come to an end, at the latest after deviceTimeout.";
+    DEVICE_PINNED = "BW-0417", "a pin keeps a device at a commit",
+        "The Device manifest has a pin. The device takes no part in the rollouts of its fleet.",
+        "When its reason is gone: bellwether device pin DEVICE --unpin.";
 }

@@ -106,7 +106,7 @@ pub struct Expedite {
 }
 
 /// A step that an Expedite skips.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum SkipStep {
     /// Waves after the canary.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bellwether_schemas::manifest::{ApprovalMode, ApprovedKey, Device, Enrollment, Labels, Token, Vars};
-use bellwether_schemas::{DeviceName, EnrollmentName, EntryId};
+use bellwether_schemas::{CommitId, DeviceName, EnrollmentName, EntryId};
 
 use crate::admission::{self, Admissions, Open, Proof};
 
@@ -70,6 +70,11 @@ impl Inventory {
             vars.clone_from(&manifest.vars);
         }
         Facts { labels, vars }
+    }
+
+    /// The commit at whose template a pin keeps a device.
+    pub(super) fn pin(&self, device: &DeviceName) -> Option<CommitId> {
+        self.devices.get(device)?.pin.as_ref().map(|pin| pin.commit)
     }
 
     /// Whether git says anything about the device by name.

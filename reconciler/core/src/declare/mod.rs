@@ -6,6 +6,7 @@
 mod inputs;
 mod inventory;
 mod problems;
+mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -14,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bellwether_schemas::diagnostic::Diagnostic;
-use bellwether_schemas::manifest::{AnyManifest, Approval, Fleet, Hold, Kind, Resume, Rollout};
-use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Sha256Digest, WaveName, codes, yaml};
+use bellwether_schemas::manifest::{AnyManifest, Fleet, Hold, Kind, Resume, Rollout};
+use bellwether_schemas::{DeviceName, FleetName, ObjectId, Sha256Digest, codes, yaml};
 
 use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
 use crate::plan::Landing;
@@ -228,24 +229,6 @@ impl Declared {
         })
     }
 
-    /// The waves of a fleet's target whose gates are open by signed Approvals: those that name a landing at which the
-    /// fleet's inputs are those of the target.
-    pub fn approved(&self, fleet: &FleetName, number_of: impl Fn(&CommitId) -> Option<u64>) -> BTreeSet<WaveName> {
-        let Some(line) = self.fleets.get(fleet) else { return BTreeSet::new() };
-        self.decisions(Kind::Approval)
-            .filter_map(|(_, manifest)| match manifest {
-                AnyManifest::Approval(approval) if approval.spec.fleet == *fleet => Some(&approval.spec),
-                _ => None,
-            })
-            .filter(|approval: &&Approval| {
-                number_of(&approval.commit)
-                    .and_then(|number| self.template_in_force(fleet, number))
-                    .is_some_and(|template| template.inputs == line.target.inputs)
-            })
-            .flat_map(|approval| approval.open.iter().cloned())
-            .collect()
-    }
-
     /// The Resumes that count.
     pub fn resumes(&self) -> impl Iterator<Item = ResumeAt<'_>> {
         self.folder(Kind::Resume).filter_map(|(_, slot)| {
@@ -259,7 +242,7 @@ impl Declared {
 
     /// Every Hold, by path.
     pub fn all_holds(&self) -> impl Iterator<Item = (&str, &Hold)> {
-        self.decisions(Kind::Hold).filter_map(|(path, manifest)| match manifest {
+        self.decisions_of(Kind::Hold).filter_map(|(path, manifest)| match manifest {
             AnyManifest::Hold(hold) => Some((path, &hold.spec)),
             _ => None,
         })
@@ -270,7 +253,7 @@ impl Declared {
         self.slots.iter().filter_map(|(path, slot)| Some((path.as_str(), &*slot.manifest.as_ref()?.manifest)))
     }
 
-    fn decisions(&self, kind: Kind) -> impl Iterator<Item = (&str, &AnyManifest)> {
+    fn decisions_of(&self, kind: Kind) -> impl Iterator<Item = (&str, &AnyManifest)> {
         self.folder(kind).filter_map(|(path, slot)| Some((path, &*slot.manifest.as_ref()?.manifest)))
     }
 

@@ -37,8 +37,34 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
             format!("bellwether hold --name {} --release --commit && git push", hold_name(hold)),
         )),
         WaitingOn::Halted { commit, .. } => Some(Advice::run(
-            "Mend what failed and push: the rollout begins again with that commit. To go back to what ran before:",
+            "Mend what failed and push: the rollout begins again with that commit. If the cause was outside and is gone, \
+             bellwether rollout resume goes on. To go back to what ran before:",
             format!("git revert --no-edit {commit} && git push"),
+        )),
+        WaitingOn::Rejected { .. } => Some(Advice::words(
+            "Mend what failed and push: the rollout begins with that commit. If the cause was outside and is gone, \
+             bellwether rollout resume brings this one back.",
+        )),
+        WaitingOn::After { fleet, .. } => Some(Advice::words(format!(
+            "See what fleet {fleet} waits for (bellwether get rollouts). If it is gone for good, take it out of after in the \
+             Rollout: that counts from the next commit on."
+        ))),
+        WaitingOn::Artifact { .. } => Some(Advice::run(
+            "Commit the file, or correct what the manifest says of it, and push. The place:",
+            "bellwether validate".to_owned(),
+        )),
+        WaitingOn::Window { opens: None, .. } => Some(Advice::words(
+            "Correct the label or the windows, and push; a change of windows counts from the next commit on.",
+        )),
+        WaitingOn::Budget { .. } => Some(Advice::words(
+            "Bring the devices that are named back: see what each waits for with bellwether why.",
+        )),
+        WaitingOn::Pinned { why: None, .. } => Some(Advice::run(
+            "When the pin's reason is gone:",
+            format!("bellwether device pin {} --unpin --commit && git push", device?),
+        )),
+        WaitingOn::Pinned { why: Some(_), .. } => Some(Advice::words(
+            "Pin it to a commit of the accepted history in which its fleet exists and renders for it.",
         )),
         WaitingOn::Failed { .. } => {
             Some(Advice::words("Mend what failed and push: the rollout begins again with that commit."))
@@ -100,6 +126,9 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
         WaitingOn::Wave { .. }
         | WaitingOn::Soak { .. }
         | WaitingOn::InFlight { .. }
+        | WaitingOn::MaxInFlight { .. }
+        | WaitingOn::Window { opens: Some(_), .. }
+        | WaitingOn::Reverting { .. }
         | WaitingOn::Lookup { .. }
         | WaitingOn::AwaitingReconnect
         | WaitingOn::Reconnects { .. } => None,

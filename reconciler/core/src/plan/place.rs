@@ -4,63 +4,102 @@ use bellwether_schemas::manifest::WaveMembers;
 use bellwether_schemas::{CommitId, DeviceName, FleetName, Percent};
 use sha2::{Digest as _, Sha256};
 
-use super::standing::{Contact, Row, Sheet};
+use super::planner::Planner;
+use super::standing::Row;
+use super::timing::Contact;
 
 /// Who would be in each wave that is not open yet, were it to open now.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Placement {
     /// How many waves were open.
     first: usize,
-    /// Rows by wave, from the first that is not open.
-    waves: Vec<Vec<usize>>,
-    /// The wave of each row that is in none yet.
-    of_row: Vec<Option<usize>>,
+    /// Rows by wave, from the first that is not open, in the order in which they are taken.
+    waves: Vec<Vec<u32>>,
+    /// The wave of each row that is in none yet; empty where no wave is left.
+    of_row: Vec<Option<u16>>,
 }
 
 impl Placement {
     /// The rows that the wave at `place` takes; it must not be open yet.
-    pub(super) fn rows(&self, place: usize) -> &[usize] {
+    pub(super) fn rows(&self, place: usize) -> &[u32] {
         place.checked_sub(self.first).and_then(|i| self.waves.get(i)).map_or(&[], Vec::as_slice)
     }
 
     /// The wave that row `i` would be in.
     pub(super) fn wave_of(&self, i: usize) -> Option<usize> {
-        self.of_row[i]
+        self.of_row.get(i).copied().flatten().map(usize::from)
     }
 }
 
-/// Places every member that is in no wave. Paused members are in no denominator, and are not placed.
-pub(super) fn place(sheet: &Sheet<'_>) -> Placement {
-    let first = sheet.open_waves();
-    let mut of_row: Vec<Option<usize>> = vec![None; sheet.rows.len()];
-    if sheet.record.is_complete() || first == sheet.all_waves() {
-        return Placement { first, waves: Vec::new(), of_row };
+/// Places every member that is in no wave. Paused and pinned members are in no denominator, and are not placed.
+pub(super) fn place(planner: &Planner) -> Placement {
+    let (first, all) = (planner.open_waves(), planner.all_waves());
+    if planner.record.is_complete() || first == all {
+        return Placement { first, ..Placement::default() };
     }
-    let counted = sheet.rows.iter().filter(|row| !row.is_paused());
+    let counted = planner.rows.iter().filter(|row| !row.is_apart());
     let fleet = counted.clone().count();
     let mut placed = counted.filter(|row| row.note.wave.is_some()).count();
-    let order = order(sheet);
-    let last = sheet.all_waves() - 1;
+    let order = in_order(planner);
+    let mut of_row = vec![None; planner.rows.len()];
+    let last = all - 1;
     let mut waves = Vec::new();
-    for place in first..=last {
-        let free = order.iter().copied().filter(|i| of_row[*i].is_none());
-        let takes: Vec<usize> = match sheet.wave(place).members() {
-            Some(WaveMembers::Select(_)) => free.filter(|i| sheet.rows[*i].note.select == Some(place)).collect(),
+    for place in first..all {
+        let free = order.iter().copied().filter(|i| of_row[index(*i)].is_none());
+        let row = |i: &u32| &planner.rows[index(*i)];
+        let wave = planner.wave(place);
+        let takes: Vec<u32> = match wave.members() {
+            Some(WaveMembers::Select(_)) => {
+                let selected = free.filter(|i| row(i).note.select == Some(place));
+                selected.take(planner.select_limit(place, fleet)).collect()
+            }
             Some(WaveMembers::Percent(percent)) => {
                 // A joiner belongs to the first wave that selects it, else to the last.
-                let free = free.filter(|i| !sheet.rows[*i].note.joined || place == last);
-                let wanted = up_to(percent, fleet).saturating_sub(placed);
-                if place == 0 { first_wave(sheet, free.collect(), wanted) } else { free.take(wanted).collect() }
+                let free = free.filter(|i| !row(i).note.joined || place == last);
+                free.take(up_to(percent, fleet).saturating_sub(placed)).collect()
             }
             // Validation refuses a wave that says neither or both; such a wave takes nobody, and is not passed.
             None => Vec::new(),
         };
         for i in &takes {
-            of_row[*i] = Some(place);
+            of_row[index(*i)] = u16::try_from(place).ok();
         }
         placed += takes.len();
         waves.push(takes);
     }
     Placement { first, waves, of_row }
+}
+
+/// The rows that are in no wave yet, in the order in which waves take them. Where nobody remembers who was taken, those that
+/// tried the target come first, so that it reaches nobody whom it had not reached.
+pub(super) fn in_order(planner: &Planner) -> Vec<u32> {
+    let is_free = |row: &Row| row.note.wave.is_none() && !row.is_apart();
+    let free = planner.sorted.iter().copied().filter(|i| is_free(&planner.rows[index(*i)]));
+    if !planner.record.rebuilt {
+        return free.collect();
+    }
+    let is_tried = |i: &u32| {
+        let row = &planner.rows[index(*i)];
+        row.is_at_target() || row.note.failed.is_some()
+    };
+    let (mut tried, untried): (Vec<u32>, Vec<u32>) = free.partition(is_tried);
+    tried.extend(untried);
+    tried
+}
+
+/// The first live row that the first wave would take if none of those it takes is live: it is never without one, as long as
+/// there is one at all.
+pub(super) fn live_stand_in(planner: &Planner, placement: &Placement) -> Option<u32> {
+    let live = |i: &u32| planner.rows[index(*i)].contact == Contact::Live;
+    let is_percent = matches!(planner.wave(0).members(), Some(WaveMembers::Percent(_)));
+    if placement.rows(0).iter().any(live) {
+        return None;
+    }
+    let fits = |i: &u32| {
+        let note = &planner.rows[index(*i)].note;
+        if is_percent { !note.joined || planner.all_waves() == 1 } else { note.select == Some(0) }
+    };
+    in_order(planner).into_iter().find(|i| live(i) && fits(i))
 }
 
 /// How many members the waves so far shall hold.
@@ -69,32 +108,14 @@ fn up_to(percent: u8, fleet: usize) -> usize {
     usize::try_from(Percent::whole(percent).ceil_of(fleet)).expect("at most the fleet")
 }
 
-/// The first wave is never without a live device, as long as there is one at all.
-fn first_wave(sheet: &Sheet<'_>, free: Vec<usize>, wanted: usize) -> Vec<usize> {
-    let (taken, rest) = free.split_at(wanted.min(free.len()));
-    let live = |i: &usize| sheet.rows[*i].contact == Contact::Live;
-    let mut taken = taken.to_vec();
-    if !taken.iter().any(live) {
-        taken.extend(rest.iter().copied().find(|i| live(i)));
-    }
-    taken
+/// A row by the number that lists of rows keep.
+pub(super) fn index(row: u32) -> usize {
+    usize::try_from(row).expect("rows are counted in 32 bits")
 }
 
-/// The rows that are in no wave yet, in the order in which percent waves take them. Where nobody remembers who was taken, those
-/// that tried the target come first, so that it reaches nobody whom it had not reached.
-fn order(sheet: &Sheet<'_>) -> Vec<usize> {
-    let is_untried = |row: &Row<'_>| sheet.record.rebuilt && !row.is_at_target() && row.note.failed.is_none();
-    let by = sheet.record.stable.unwrap_or(sheet.record.target).commit;
-    let free = sheet.rows.iter().enumerate().filter(|(_, row)| row.note.wave.is_none() && !row.is_paused());
-    let mut keyed: Vec<(bool, [u8; 32], usize)> = free
-        .map(|(i, row): (usize, &Row<'_>)| (is_untried(row), key(sheet.input.fleet, &by, &row.member.device), i))
-        .collect();
-    keyed.sort_unstable();
-    keyed.into_iter().map(|(_, _, i)| i).collect()
-}
-
-/// A device's place in the order: bytes compare alike on every machine.
-pub(super) fn key(fleet: &FleetName, commit: &CommitId, device: &DeviceName) -> [u8; 32] {
+/// A device's place in the order: the first bytes of a hash, which compare alike on every machine.
+pub(super) fn order(fleet: &FleetName, commit: &CommitId, device: &DeviceName) -> u64 {
     let hash = Sha256::new().chain_update(fleet.as_str()).chain_update([0]).chain_update(commit.as_bytes());
-    hash.chain_update([0]).chain_update(device.as_str()).finalize().into()
+    let hash: [u8; 32] = hash.chain_update([0]).chain_update(device.as_str()).finalize().into();
+    u64::from_be_bytes(hash[..8].try_into().expect("eight bytes"))
 }

@@ -1,235 +1,329 @@
-//! Waves open, complete, soak and advance; too many failures halt.
+//! Waves open, complete, soak and advance; too many failures halt, or give the target up.
 
 use bellwether_schemas::Percent;
 use bellwether_schemas::api::WaitingOn;
-use bellwether_schemas::manifest::{Gate, WaveMembers};
+use bellwether_schemas::manifest::{Gate, OnFailure, SkipStep, Wave, WaveMembers};
+use jiff::Timestamp;
 
-use super::place::{self, Placement};
+use super::Unmet;
+use super::place::{index, live_stand_in};
+use super::planner::Planner;
 use super::record::{HaltRecord, WaveRecord};
-use super::standing::{Contact, Row, Sheet, Standing};
+use super::tally::Tally;
+use super::timing::Contact;
 
-/// How the members of one wave stand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) members: u64,
-    /// Members that were offered the target, or need no offer; those that are offered it by this very plan included.
-    pub(super) offered: u64,
-    pub(super) healthy: u64,
-    pub(super) failed: u64,
-    /// Of them, those that only fell silent.
-    pub(super) silent: u64,
-    /// Members that hold the wave's completion.
-    pub(super) pending: u64,
-}
+impl Planner {
+    pub(super) fn wave(&self, place: usize) -> &Wave {
+        &self.record.rollout.waves[place]
+    }
 
-/// The tallies of every wave, in order; those of waves that are not open count devices that follow an abandoned version.
-pub(super) fn tallies(sheet: &Sheet<'_>) -> Vec<Tally> {
-    let mut tallies = vec![Tally::default(); sheet.all_waves()];
-    let stopped = sheet.stop().is_some();
-    for row in &sheet.rows {
-        if let Some(tally) = row.note.wave.and_then(|place| tallies.get_mut(place)) {
-            tally.add(row, stopped);
+    /// How many waves the Rollout has.
+    pub(super) fn all_waves(&self) -> usize {
+        self.record.rollout.waves.len()
+    }
+
+    /// How many waves are open.
+    pub(super) fn open_waves(&self) -> usize {
+        self.record.waves.len()
+    }
+
+    pub(super) fn has_advanced(&self, place: usize) -> bool {
+        self.record.waves.get(place).is_some_and(|wave| wave.advanced_at.is_some())
+    }
+
+    /// Whether a signed Expedite skips a step.
+    pub(super) fn skips(&self, step: SkipStep) -> bool {
+        self.terms.decisions.expedited.contains(&step)
+    }
+
+    /// When the soak of a wave that is complete ends. Only time in which devices could report counts.
+    pub(super) fn soaks_until(&self, place: usize) -> Option<Timestamp> {
+        let completed = self.record.waves.get(place)?.completed_at?;
+        if self.skips(SkipStep::Soak) {
+            return Some(completed);
         }
+        let until = self.record.gaps.after(completed, self.wave(place).soak);
+        let was_down = completed < self.timing.serving_since;
+        Some(if was_down { until.max(self.timing.grace_end()) } else { until })
     }
-    for (_, note) in &sheet.departed {
-        if let Some(tally) = note.wave.and_then(|place| tallies.get_mut(place)) {
-            tally.members += 1;
-            tally.offered += u64::from(note.offered || note.failed.is_some());
-            tally.failed += u64::from(note.failed.is_some());
-            tally.silent += u64::from(note.failed.as_ref().is_some_and(|failed| failed.silent));
-        }
-    }
-    tallies
-}
 
-impl Tally {
-    fn add(&mut self, row: &Row<'_>, stopped: bool) {
-        let failed = matches!(row.standing, Standing::Failed | Standing::RenderError);
-        let offered = match row.standing {
-            Standing::Healthy | Standing::Failed | Standing::RenderError => true,
-            Standing::Pending => row.note.offered || row.is_at_target() || (row.contact == Contact::Live && !stopped),
-            Standing::Out => row.is_at_target() && !row.is_paused(),
-        };
-        self.members += 1;
-        self.offered += u64::from(offered);
-        self.healthy += u64::from(row.standing == Standing::Healthy);
-        self.failed += u64::from(failed);
-        self.silent += u64::from(row.note.failed.as_ref().is_some_and(|note| failed && note.silent));
-        self.pending += u64::from(row.standing == Standing::Pending && !row.note.late);
+    /// Why nobody is offered the target.
+    pub(super) fn stop(&self) -> Option<WaitingOn> {
+        self.held().or_else(|| self.halted())
     }
-}
 
-/// Moves the waves as far as they go.
-pub(super) fn progress(sheet: &mut Sheet<'_>) {
-    if sheet.record.is_complete() {
-        return;
+    pub(super) fn held(&self) -> Option<WaitingOn> {
+        let hold = self.terms.holds.first()?;
+        Some(WaitingOn::Held { hold: hold.path.clone(), reason: hold.reason.clone() })
     }
-    let placement = place::place(sheet);
-    admit_late(sheet);
-    loop {
-        halt(sheet);
-        advance(sheet);
-        sheet.blocked = blocked(sheet, &placement);
-        if sheet.blocked.is_some() {
+
+    pub(super) fn halted(&self) -> Option<WaitingOn> {
+        let HaltRecord { wave, failures, offered, reverts, .. } = self.record.halted.as_ref()?;
+        let (wave, failures, offered, commit) = (wave.clone(), *failures, *offered, self.record.target.commit);
+        Some(match reverts {
+            true => WaitingOn::Rejected { wave, failures, offered, commit },
+            false => WaitingOn::Halted { wave, failures, offered, commit },
+        })
+    }
+
+    /// How many devices a wave that selects by label takes at most.
+    pub(super) fn select_limit(&self, place: usize, fleet: usize) -> usize {
+        let Some(limit) = self.wave(place).limit else { return usize::MAX };
+        let fleet = u64::try_from(fleet).expect("a count fits into 64 bits");
+        usize::try_from(limit.floor_of(fleet).max(1)).expect("at most the fleet")
+    }
+
+    /// Moves the waves as far as they go.
+    pub(super) fn progress(&mut self) {
+        if self.record.is_complete() {
             return;
         }
-        if sheet.open_waves() == sheet.all_waves() {
-            return complete(sheet);
-        }
-        open(sheet, &placement);
-        admit_late(sheet);
-    }
-}
-
-/// Members that came after their wave opened are in it, and do not hold its completion.
-fn admit_late(sheet: &mut Sheet<'_>) {
-    let (open, all) = (sheet.open_waves(), sheet.all_waves());
-    for row in sheet.rows.iter_mut().filter(|row| row.note.wave.is_none() && !row.is_paused()) {
-        let selected = row.note.select.filter(|place| *place < open);
-        let wave = selected.or((open == all).then(|| all.saturating_sub(1)));
-        row.note.late = wave.is_some();
-        row.note.wave = wave;
-    }
-}
-
-/// Halts when a wave has too many failures; ends a halt that was made of silence alone.
-fn halt(sheet: &mut Sheet<'_>) {
-    let tallies = tallies(sheet);
-    let exceeded = tallies.iter().enumerate().find(|(place, tally)| is_exceeded(sheet, *place, tally));
-    let Some((place, tally)) = exceeded else {
-        sheet.record.halted.take_if(|halt| halt.silence);
-        return;
-    };
-    let wave = sheet.wave(place).name.clone();
-    let silence = tally.silent == tally.failed;
-    let known = sheet.record.halted.as_ref().filter(|halt| halt.wave == wave && halt.failures >= tally.failed);
-    if known.is_none_or(|halt| halt.silence && !silence) {
-        let silence = silence && sheet.record.halted.as_ref().is_none_or(|halt| halt.silence);
-        sheet.record.halted = Some(HaltRecord { wave, failures: tally.failed, offered: tally.offered, silence });
-    }
-}
-
-/// Whether a wave has more failures than it may. One failure is enough in the first wave, unless it says otherwise.
-fn is_exceeded(sheet: &Sheet<'_>, place: usize, tally: &Tally) -> bool {
-    let rollout = &sheet.record.rollout;
-    let default = if place == 0 { Percent::ZERO } else { rollout.max_failure_rate };
-    let limit = sheet.wave(place).max_failure_rate.unwrap_or(default);
-    let enough = place == 0 || tally.failed >= u64::from(rollout.min_failures);
-    enough && limit.is_exceeded_by(tally.failed, tally.offered)
-}
-
-/// Completes and advances the newest wave when its time has come. Completion is not undone by a member that comes back
-/// later, or devices that come and go could hold a wave for ever.
-fn advance(sheet: &mut Sheet<'_>) {
-    let Some(place) = sheet.open_waves().checked_sub(1).filter(|place| !sheet.has_advanced(*place)) else { return };
-    let tally = tallies(sheet)[place];
-    let now = sheet.input.limits.now;
-    let well = tally.healthy >= needed(sheet, place) && sheet.record.halted.is_none();
-    let wave = &mut sheet.record.waves[place];
-    wave.completed_at = wave.completed_at.or((tally.pending == 0).then_some(now)).filter(|_| well);
-    let advanced = sheet.soaks_until(place).filter(|until| now >= *until).map(|_| now);
-    sheet.record.waves[place].advanced_at = advanced;
-    if place == 0 && advanced.is_some() && sheet.all_waves() > 1 {
-        for row in sheet.rows.iter_mut().filter(|row| row.note.follows && row.note.wave.is_none()) {
-            row.note.wave = Some(1);
+        loop {
+            self.halt();
+            self.advance();
+            self.blocked = self.blocked_by();
+            if self.blocked.is_some() {
+                return;
+            }
+            if self.open_waves() == self.all_waves() {
+                return self.complete();
+            }
+            self.open();
+            self.admit_late();
         }
     }
+
+    /// Members that came after their wave opened are in it, and do not hold its completion.
+    pub(super) fn admit_late(&mut self) {
+        if self.record.is_complete() || self.open_waves() == 0 {
+            return;
+        }
+        for i in 0..self.rows.len() {
+            self.admit_if_late(i);
+        }
+    }
+
+    /// The same for one of them.
+    pub(super) fn admit_if_late(&mut self, i: usize) {
+        let (open, all) = (self.open_waves(), self.all_waves());
+        let row = &self.rows[i];
+        if open == 0 || self.record.is_complete() || row.note.wave.is_some() || row.is_apart() {
+            return;
+        }
+        let has_room = |place: &usize| {
+            let members = self.tallies[*place].members;
+            usize::try_from(members).is_ok_and(|members| members < self.select_limit(*place, self.rows.len()))
+        };
+        let selected = row.note.select.filter(|place| *place < open).filter(has_room);
+        if let Some(wave) = selected.or((open == all).then(|| all.saturating_sub(1))) {
+            self.change(i, |row| (row.note.late, row.note.wave) = (true, Some(wave)));
+            self.placement = None;
+        }
+    }
+
+    /// Halts when a wave has too many failures; ends a halt that was made of silence alone, or that a signed Approval resumes.
+    fn halt(&mut self) {
+        let mut acknowledged = self.terms.decisions.acknowledged;
+        let mut found = None;
+        for place in 0..self.all_waves() {
+            let tally = self.tallies[place];
+            let known = tally.failed.min(acknowledged);
+            acknowledged -= known;
+            if found.is_none() && self.is_exceeded(place, &tally, known) {
+                found = Some((place, tally, self.is_exceeded(place, &without_silence(&tally), known)));
+            }
+        }
+        let Some((place, tally, is_real)) = found else {
+            let resumed = self.terms.decisions.acknowledged;
+            self.record.halted.take_if(|halt| halt.silence || resumed > halt.acknowledged);
+            return;
+        };
+        let (wave, failures, offered) = (self.wave(place).name.clone(), tally.failed, tally.offered);
+        let before = self.record.halted.as_ref();
+        let known = before.filter(|halt| halt.wave == wave && halt.failures >= failures);
+        if known.is_none_or(|halt| halt.silence && is_real) {
+            let silence = !is_real && before.is_none_or(|halt| halt.silence);
+            let reverts = !silence && self.record.rollout.on_failure == OnFailure::Revert;
+            let at = before.map_or(self.timing.now, |halt| halt.at);
+            let acknowledged = self.terms.decisions.acknowledged;
+            self.record.halted = Some(HaltRecord { wave, failures, offered, at, silence, reverts, acknowledged });
+        }
+    }
+
+    /// Whether a wave has more failures than it may, beyond those that are acknowledged. One is enough in the first wave,
+    /// unless it says otherwise. What could not be rendered is known of all members, what failed of those that were offered it.
+    fn is_exceeded(&self, place: usize, tally: &Tally, acknowledged: u64) -> bool {
+        let rollout = &self.record.rollout;
+        let default = if place == 0 { Percent::ZERO } else { rollout.max_failure_rate };
+        let limit = self.wave(place).max_failure_rate.unwrap_or(default);
+        let failed = tally.failed.saturating_sub(acknowledged);
+        let attempts = failed.saturating_sub(tally.unrendered);
+        let enough = place == 0 || failed >= u64::from(rollout.min_failures);
+        enough
+            && (limit.is_exceeded_by(attempts, tally.offered.saturating_sub(tally.unrendered))
+                || tally.unrendered > 0 && limit.is_exceeded_by(failed, tally.members))
+    }
+
+    /// Completes and advances the newest wave when its time has come. Completion is not undone by a member that comes back
+    /// later, or devices that come and go could hold a wave for ever.
+    fn advance(&mut self) {
+        let Some(place) = self.open_waves().checked_sub(1).filter(|place| !self.has_advanced(*place)) else { return };
+        let tally = self.tallies[place];
+        let now = self.timing.now;
+        let hurries = self.skips(SkipStep::Waves);
+        let is_last = place + 1 == self.all_waves();
+        // Who was left behind by an emergency fix holds its end.
+        let pending = if is_last { self.tallies.iter().map(|tally| tally.pending).sum() } else { tally.pending };
+        let done = pending == 0 || (hurries && !is_last);
+        // Soon after a start nobody may have reported again: what has soaked is not lost, and nothing advances by it.
+        let is_early = now < self.timing.grace_end() && self.record.waves[place].completed_at.is_some();
+        let well = (tally.healthy >= self.needed(place) || is_early) && self.record.halted.is_none();
+        let wave = &mut self.record.waves[place];
+        wave.completed_at = wave.completed_at.or(done.then_some(now)).filter(|_| well);
+        let advanced = self.soaks_until(place).filter(|until| now >= *until).map(|_| now);
+        self.record.waves[place].advanced_at = advanced;
+        if place == 0 && advanced.is_some() && self.all_waves() > 1 {
+            for i in 0..self.rows.len() {
+                let note = &self.rows[i].note;
+                if note.follows && note.wave.is_none() {
+                    self.change(i, |row| row.note.wave = Some(1));
+                }
+            }
+            self.placement = None;
+        }
+    }
+
+    /// How many healthy devices a wave needs. The first wave and one that names its devices never pass without any.
+    fn needed(&self, place: usize) -> u64 {
+        let least = u64::from(place == 0 || self.is_select(place));
+        if place > 0 && self.skips(SkipStep::Waves) && place + 1 < self.all_waves() {
+            return 0;
+        }
+        u64::from(self.record.rollout.min_healthy).max(least)
+    }
+
+    fn is_select(&self, place: usize) -> bool {
+        !matches!(self.wave(place).members(), Some(WaveMembers::Percent(_)))
+    }
+
+    /// Why the next wave (or, after the last one, the end of the rollout) must wait; `None` when it need not.
+    fn blocked_by(&mut self) -> Option<WaitingOn> {
+        if let Some(place) = self.open_waves().checked_sub(1).filter(|place| !self.has_advanced(*place)) {
+            return Some(self.unfinished(place));
+        }
+        if self.record.halted.is_some() {
+            return self.stop();
+        }
+        let place = self.open_waves();
+        // Nothing is decided by the few that reported first.
+        if self.awaits_reconnect() {
+            return Some(WaitingOn::Reconnects { until: self.timing.grace_end() });
+        }
+        if place == self.all_waves() {
+            return None;
+        }
+        if let Some(unmet) = self.terms.unmet.first().filter(|_| place == 0) {
+            return Some(match unmet {
+                Unmet::After(fleet) => WaitingOn::After { fleet: fleet.clone(), commit: self.record.target.commit },
+                Unmet::Artifact { name, why } => WaitingOn::Artifact { name: name.clone(), why: why.clone() },
+            });
+        }
+        if self.is_skipped(place) {
+            return None;
+        }
+        if let Some(stop) = self.stop() {
+            return Some(stop);
+        }
+        if self.is_gate_closed(place) {
+            let wave = self.wave(place).name.clone();
+            return Some(WaitingOn::Gate { wave, commit: self.record.target.commit });
+        }
+        let must = place == 0 || self.is_select(place);
+        self.place_now();
+        let placement = self.placement.as_ref().expect("it was made just now");
+        let live = |i: &u32| self.rows[index(*i)].contact == Contact::Live;
+        let lives = placement.rows(place).iter().any(live) || (place == 0 && live_stand_in(self, placement).is_some());
+        (must && !lives).then(|| WaitingOn::EmptyWave { wave: self.wave(place).name.clone() })
+    }
+
+    /// A later percent wave that adds nobody is skipped, and its gate with it; not where devices may be unknown. An emergency
+    /// fix goes from the first wave to the last.
+    fn is_skipped(&mut self, place: usize) -> bool {
+        if place == 0 {
+            return false;
+        }
+        if self.skips(SkipStep::Waves) && place + 1 < self.all_waves() {
+            return true;
+        }
+        let follows = self.tallies[place].members > 0;
+        let adds_nobody = !follows && self.place_now().rows(place).is_empty();
+        let keeps_gate = self.record.rebuilt && self.is_gate_closed(place);
+        !self.is_select(place) && adds_nobody && !keeps_gate
+    }
+
+    fn is_gate_closed(&self, place: usize) -> bool {
+        let wave = self.wave(place);
+        let is_open = self.terms.decisions.opened.contains(&wave.name) || self.skips(SkipStep::Gates);
+        wave.gate == Gate::Manual && !is_open
+    }
+
+    /// What an open wave waits for.
+    fn unfinished(&self, place: usize) -> WaitingOn {
+        let wave = self.wave(place);
+        let name = wave.name.clone();
+        if let Some(until) = self.soaks_until(place) {
+            return WaitingOn::Soak { wave: name, until };
+        }
+        let tally = self.tallies[place];
+        if self.record.halted.is_some() || tally.pending > 0 {
+            let next = self.record.rollout.waves.get(place + 1).unwrap_or(wave);
+            return WaitingOn::Wave { wave: next.name.clone(), after: name };
+        }
+        match tally.healthy + tally.failed {
+            0 => WaitingOn::EmptyWave { wave: name },
+            _ => WaitingOn::TooFewHealthy { wave: name, healthy: tally.healthy, needed: self.needed(place) },
+        }
+    }
+
+    /// Opens the next wave: it takes its members once, and they are recorded.
+    fn open(&mut self) {
+        let place = self.open_waves();
+        let skipped = self.is_skipped(place);
+        let hurried = skipped && self.skips(SkipStep::Waves);
+        let placement = self.take_placement();
+        let stand_in = (place == 0).then(|| live_stand_in(self, &placement)).flatten();
+        let taken = placement.rows(place).iter().filter(|_| !hurried).copied().chain(stand_in);
+        for i in taken {
+            // Who followed an abandoned version is in a wave already.
+            self.change(index(i), |row| row.note.wave = row.note.wave.or(Some(place)));
+        }
+        let skipped = skipped.then_some(self.timing.now);
+        self.record.waves.push(WaveRecord {
+            name: self.wave(place).name.clone(),
+            opened_at: self.timing.now,
+            completed_at: skipped,
+            advanced_at: skipped,
+        });
+    }
+
+    /// Every wave advanced: the target is stable.
+    fn complete(&mut self) {
+        self.record.stable = Some(self.record.target);
+        for (_, note) in std::mem::take(&mut self.departed) {
+            self.uncount_departed(&note);
+        }
+        for row in &mut self.rows {
+            let note = &mut row.note;
+            note.before = note.before.filter(|_| note.target.is_none());
+            note.good = note.good.take().filter(|_| !note.healthy);
+            (note.joined, note.follows) = (false, false);
+            row.stable = row.target();
+        }
+        self.members_changed = true;
+    }
 }
 
-/// How many healthy devices a wave needs. The first wave and one that names its devices never pass without any.
-fn needed(sheet: &Sheet<'_>, place: usize) -> u64 {
-    let least = u64::from(place == 0 || is_select(sheet, place));
-    u64::from(sheet.record.rollout.min_healthy).max(least)
-}
-
-fn is_select(sheet: &Sheet<'_>, place: usize) -> bool {
-    !matches!(sheet.wave(place).members(), Some(WaveMembers::Percent(_)))
-}
-
-/// Why the next wave (or, after the last one, the end of the rollout) must wait; `None` when it need not.
-fn blocked(sheet: &Sheet<'_>, placement: &Placement) -> Option<WaitingOn> {
-    if let Some(place) = sheet.open_waves().checked_sub(1).filter(|place| !sheet.has_advanced(*place)) {
-        return Some(unfinished(sheet, place));
-    }
-    if sheet.record.halted.is_some() {
-        return sheet.stop();
-    }
-    let place = sheet.open_waves();
-    // Nothing is decided by the few that reported first.
-    if sheet.awaits_reconnect() {
-        return Some(WaitingOn::Reconnects { until: sheet.input.limits.grace_end() });
-    }
-    if place == sheet.all_waves() || is_skipped(sheet, placement, place) {
-        return None;
-    }
-    if let Some(stop) = sheet.stop() {
-        return Some(stop);
-    }
-    let wave = sheet.wave(place);
-    if is_gate_closed(sheet, place) {
-        return Some(WaitingOn::Gate { wave: wave.name.clone(), commit: sheet.record.target.commit });
-    }
-    let live = |i: &usize| sheet.rows[*i].contact == Contact::Live;
-    let must = place == 0 || is_select(sheet, place);
-    let empty = must && !placement.rows(place).iter().any(live);
-    empty.then(|| WaitingOn::EmptyWave { wave: wave.name.clone() })
-}
-
-/// A later percent wave that adds nobody is skipped, and its gate with it; not where devices may be unknown.
-fn is_skipped(sheet: &Sheet<'_>, placement: &Placement, place: usize) -> bool {
-    let follows = |row: &Row<'_>| row.note.wave == Some(place);
-    let adds_nobody = placement.rows(place).is_empty() && !sheet.rows.iter().any(follows);
-    let keeps_gate = sheet.record.rebuilt && is_gate_closed(sheet, place);
-    place > 0 && !is_select(sheet, place) && adds_nobody && !keeps_gate
-}
-
-fn is_gate_closed(sheet: &Sheet<'_>, place: usize) -> bool {
-    let wave = sheet.wave(place);
-    wave.gate == Gate::Manual && !sheet.input.approved.contains(&wave.name)
-}
-
-/// What an open wave waits for.
-fn unfinished(sheet: &Sheet<'_>, place: usize) -> WaitingOn {
-    let wave = sheet.wave(place);
-    let name = wave.name.clone();
-    if let Some(until) = sheet.soaks_until(place) {
-        return WaitingOn::Soak { wave: name, until };
-    }
-    let tally = tallies(sheet)[place];
-    if sheet.record.halted.is_some() || tally.pending > 0 {
-        let next = sheet.record.rollout.waves.get(place + 1).unwrap_or(wave);
-        return WaitingOn::Wave { wave: next.name.clone(), after: name };
-    }
-    match tally.healthy + tally.failed {
-        0 => WaitingOn::EmptyWave { wave: name },
-        _ => WaitingOn::TooFewHealthy { wave: name, healthy: tally.healthy, needed: needed(sheet, place) },
-    }
-}
-
-/// Opens the next wave: it takes its members once, and they are recorded.
-fn open(sheet: &mut Sheet<'_>, placement: &Placement) {
-    let place = sheet.open_waves();
-    let skipped = is_skipped(sheet, placement, place).then_some(sheet.input.limits.now);
-    for i in placement.rows(place) {
-        // Who followed an abandoned version is in a wave already.
-        let note = &mut sheet.rows[*i].note;
-        note.wave = note.wave.or(Some(place));
-    }
-    sheet.record.waves.push(WaveRecord {
-        name: sheet.wave(place).name.clone(),
-        opened_at: sheet.input.limits.now,
-        completed_at: skipped,
-        advanced_at: skipped,
-    });
-}
-
-/// Every wave advanced: the target is stable.
-fn complete(sheet: &mut Sheet<'_>) {
-    sheet.record.stable = Some(sheet.record.target);
-    sheet.departed.clear();
-    for row in &mut sheet.rows {
-        let note = &mut row.note;
-        note.before = note.before.filter(|_| note.target.is_none());
-        (note.joined, note.follows) = (false, false);
-    }
+/// A tally without those that only fell silent.
+fn without_silence(tally: &Tally) -> Tally {
+    Tally { failed: tally.failed - tally.silent, ..*tally }
 }

@@ -11,7 +11,7 @@ use bellwether_schemas::{DeviceName, Sha256Digest, Version, WaveName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Landing;
+use super::{Gaps, Landing};
 
 /// The rollout of one fleet, as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,15 +33,92 @@ pub struct RolloutRecord {
     /// The halt that is in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halted: Option<HaltRecord>,
+    /// When nobody could report, since this rollout began.
+    #[serde(default, skip_serializing_if = "Gaps::is_empty")]
+    pub gaps: Gaps,
     /// What is recorded of each member, and of members of open waves that left the fleet since.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub members: BTreeMap<DeviceName, MemberRecord>,
+    #[serde(default, skip_serializing_if = "Members::is_empty")]
+    pub members: Members,
+}
+
+/// What is recorded of members, in the order of their names, each once.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "BTreeMap<DeviceName, MemberRecord>", into = "BTreeMap<DeviceName, MemberRecord>")]
+pub struct Members(Vec<(DeviceName, MemberRecord)>);
+
+impl Members {
+    /// Takes them in any order; of a name that is there twice, the last counts.
+    pub(super) fn of(mut members: Vec<(DeviceName, MemberRecord)>) -> Self {
+        let in_order = members.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        if !in_order {
+            members = members.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect();
+        }
+        Self(members)
+    }
+
+    /// What is recorded of a device.
+    pub fn get(&self, device: &DeviceName) -> Option<&MemberRecord> {
+        let place = self.0.binary_search_by(|(name, _)| name.cmp(device)).ok()?;
+        Some(&self.0[place].1)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&DeviceName, &MemberRecord)> {
+        self.0.iter().map(|(device, note)| (device, note))
+    }
+
+    /// Whether nothing is recorded of anybody.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn into_vec(self) -> Vec<(DeviceName, MemberRecord)> {
+        self.0
+    }
+}
+
+impl From<BTreeMap<DeviceName, MemberRecord>> for Members {
+    fn from(members: BTreeMap<DeviceName, MemberRecord>) -> Self {
+        Self(members.into_iter().collect())
+    }
+}
+
+impl From<Members> for BTreeMap<DeviceName, MemberRecord> {
+    fn from(members: Members) -> Self {
+        members.0.into_iter().collect()
+    }
+}
+
+impl std::ops::Index<&DeviceName> for Members {
+    type Output = MemberRecord;
+    fn index(&self, device: &DeviceName) -> &MemberRecord {
+        self.get(device).expect("something is recorded of the device")
+    }
 }
 
 impl RolloutRecord {
     /// Whether the target is stable: every wave advanced, or there was nothing to roll out.
     pub fn is_complete(&self) -> bool {
         self.stable == Some(self.target)
+    }
+
+    /// The same, without the members.
+    pub(super) fn without_members(&self) -> Self {
+        Self {
+            target: self.target,
+            stable: self.stable,
+            rollout: self.rollout.clone(),
+            rebuilt: self.rebuilt,
+            waves: self.waves.clone(),
+            halted: self.halted.clone(),
+            gaps: self.gaps.clone(),
+            members: Members::default(),
+        }
+    }
+
+    /// Whether the target is given up: devices that were offered it go back.
+    pub fn is_rejected(&self) -> bool {
+        self.halted.as_ref().is_some_and(|halt| halt.reverts)
     }
 }
 
@@ -61,7 +138,8 @@ pub struct WaveRecord {
     pub advanced_at: Option<Timestamp>,
 }
 
-/// A halt: it stops offers to the whole fleet until the target changes, or until the silence that made it ends.
+/// A halt: it stops offers to the whole fleet until the target changes, a signed Approval resumes it, or the silence that made it
+/// ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HaltRecord {
@@ -71,9 +149,18 @@ pub struct HaltRecord {
     pub failures: u64,
     /// Devices that were offered in it when it halted.
     pub offered: u64,
-    /// Whether every failure was a device that fell silent.
+    /// When it stopped.
+    #[serde(default)]
+    pub at: Timestamp,
+    /// Whether there were too many only together with devices that fell silent.
     #[serde(default, skip_serializing_if = "is_false")]
     pub silence: bool,
+    /// Whether the target is given up, and devices go back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub reverts: bool,
+    /// How many failures were acknowledged when it stopped.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub acknowledged: u64,
 }
 
 /// What is recorded of a member.
@@ -107,9 +194,42 @@ pub struct MemberRecord {
     /// Its attempt at the target failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<FailureNote>,
+    /// How often an attempt at the target failed and it was offered that again by itself.
+    #[serde(default, skip_serializing_if = "is_zero_u32")]
+    pub retried: u32,
+    /// The version that failed on it last without that counting: it tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excused: Option<Box<Version>>,
+    /// It left stable, and what brings that back is the target: nothing but a budget holds it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub returns: bool,
+    /// It was healthy on the target, and did not fail since.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub healthy: bool,
+    /// What was healthy on it last before the target, where that is not stable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good: Option<Box<Good>>,
 }
 
+/// A version that was healthy on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Good {
+    /// The template commit it was rendered from.
+    pub template: Landing,
+    /// Its digest.
+    pub digest: Sha256Digest,
+}
+
+/// What judging a member can change of its note.
+pub(super) type Mark = (Option<(Version, bool)>, Option<Version>, u32, bool);
+
 impl MemberRecord {
+    pub(super) fn mark(&self) -> Mark {
+        let failed = self.failed.as_ref().map(|failed| (failed.version, failed.silent));
+        (failed, self.excused.as_deref().copied(), self.retried, self.healthy)
+    }
+
     /// Its digest under stable.
     pub(super) fn stable(&self) -> Option<Sha256Digest> {
         self.before.or(self.target)
@@ -129,4 +249,12 @@ pub struct FailureNote {
 
 fn is_false(value: &bool) -> bool {
     !*value
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+fn is_zero_u32(value: &u32) -> bool {
+    *value == 0
 }

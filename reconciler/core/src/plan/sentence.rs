@@ -1,5 +1,8 @@
 //! Reasons in plain English, and their codes.
 
+use std::collections::BTreeMap;
+
+use bellwether_schemas::DeviceName;
 use bellwether_schemas::api::{ClaimKind, Condition, MissingCommit, Stand, WaitingOn};
 use jiff::Timestamp;
 
@@ -19,6 +22,29 @@ pub fn sentence(reason: &WaitingOn) -> String {
         }
         WaitingOn::Gate { wave, commit } => {
             format!("Wave {wave} waits for a signed Approval of commit {}.", commit.short())
+        }
+        WaitingOn::After { fleet, commit } => {
+            format!("Waits until fleet {fleet} has completed commit {}, or one after it.", commit.short())
+        }
+        WaitingOn::Artifact { name, why } => format!("The rollout does not start: {name} cannot be had: {why}."),
+        WaitingOn::Window { opens: Some(opens), .. } => format!("Its next window opens at {}.", moment(opens)),
+        WaitingOn::Window { opens: None, why } => {
+            why.clone().unwrap_or_else(|| "None of its windows ever opens.".to_owned())
+        }
+        WaitingOn::Budget { group, limit, unavailable, holders } => budget_sentence(group, *limit, *unavailable, holders),
+        WaitingOn::MaxInFlight { limit, in_flight } => {
+            format!("{in_flight} devices are on the way, and maxInFlight allows {limit}.")
+        }
+        WaitingOn::Rejected { wave, failures, offered, commit } => format!(
+            "{} is rejected: {failures} of {offered} offered devices failed in wave {wave}.",
+            commit.short()
+        ),
+        WaitingOn::Reverting { commit, to } => {
+            format!("{} is rejected, and it goes back to {}.", commit.short(), to.short())
+        }
+        WaitingOn::Pinned { commit, why: None } => format!("A pin keeps it at {}.", commit.short()),
+        WaitingOn::Pinned { commit, why: Some(why) } => {
+            format!("It is pinned to {}, and cannot be brought there: {why}.", commit.short())
         }
         WaitingOn::InFlight { version, since } => {
             format!("{version} was offered at {}, and is on the way.", moment(since))
@@ -63,6 +89,15 @@ pub fn sentence(reason: &WaitingOn) -> String {
         WaitingOn::Decommissioned { at } => format!("It removed everything, and is refused since {}.", moment(at)),
         WaitingOn::Revoked { why, .. } => format!("Its certificate does not count: {why}."),
     }
+}
+
+fn budget_sentence(group: &BTreeMap<String, String>, limit: u64, unavailable: u64, holders: &[DeviceName]) -> String {
+    let group: Vec<String> = group.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let of = if group.is_empty() { "the fleet".to_owned() } else { group.join(", ") };
+    let named: Vec<&str> = holders.iter().map(DeviceName::as_str).collect();
+    let unnamed = unavailable.saturating_sub(u64::try_from(holders.len()).unwrap_or(u64::MAX));
+    let more = if unnamed > 0 { format!(" and {unnamed} more") } else { String::new() };
+    format!("{unavailable} devices of {of} are unavailable, and the budget allows {limit}: {}{more}.", named.join(", "))
 }
 
 /// What a device does with a commit that is missing, and how that stands to the history; it follows the commit.

@@ -57,9 +57,9 @@ impl Gaps {
         from <= until && self.0.iter().any(|gap| gap.from <= until && from < gap.until)
     }
 
-    /// Drops the gaps that were over at `t`.
-    pub fn forget_before(&mut self, t: Timestamp) {
-        self.0.retain(|gap| t < gap.until);
+    /// Whether the newest ends at `until`.
+    pub fn reaches(&self, until: Timestamp) -> bool {
+        self.0.last().is_some_and(|gap| gap.until == until)
     }
 }
 
@@ -160,17 +160,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_is_forgotten() {
-        let mut left = gaps(&[(10, 20), (30, 40), (50, 60)]);
-        left.forget_before(at(20));
-        assert_eq!(left, gaps(&[(30, 40), (50, 60)]));
-        left.forget_before(at(39));
-        assert_eq!(left, gaps(&[(30, 40), (50, 60)]), "it is not over yet");
-        left.forget_before(at(60));
-        assert!(left.is_empty());
-    }
-
-    #[test]
     fn a_list_from_a_disk_is_put_in_order() {
         let text = serde_json::to_string(&gaps(&[(10, 20), (30, 40)])).expect("JSON");
         assert_eq!(
@@ -213,11 +202,10 @@ mod tests {
             all in prop::collection::vec((0..300_i64, -3..30_i64), 0..40),
             since in -20..350_i64,
             span in 0..100_u32,
-            forgotten in 0..350_i64,
         ) {
             let all: Vec<(i64, i64)> = all.into_iter().map(|(from, length)| (from, from + length)).collect();
             let down = |second: i64| all.iter().any(|(from, until)| *from <= second && second < *until);
-            let mut gaps = gaps(&all);
+            let gaps = gaps(&all);
             prop_assert!(gaps.0.len() <= Gaps::MAX);
             prop_assert!(gaps.0.iter().all(|gap| gap.from < gap.until));
             prop_assert!(gaps.0.windows(2).all(|pair| pair[0].until < pair[1].from));
@@ -232,11 +220,6 @@ mod tests {
             } else {
                 prop_assert!(gaps.after(at(since), Seconds::new(span)) >= end);
                 prop_assert!(gaps.overlaps(at(since), at(until)) || !overlaps);
-            }
-            let kept = gaps.clone();
-            gaps.forget_before(at(forgotten));
-            if forgotten <= since {
-                prop_assert_eq!(gaps.after(at(since), Seconds::new(span)), kept.after(at(since), Seconds::new(span)));
             }
         }
     }

@@ -1,30 +1,19 @@
-//! How each member stands to the target: the working sheet of one plan.
+//! How a member stands to the target.
 
 use bellwether_schemas::api::WaitingOn;
-use bellwether_schemas::manifest::Wave;
 use bellwether_schemas::report::{Failure, FailureKind, Health};
-use bellwether_schemas::{DeviceName, Seconds, Sha256Digest, Version};
+use bellwether_schemas::{DeviceName, Sha256Digest, Version, codes};
 use jiff::Timestamp;
 
 use super::record::{FailureNote, MemberRecord, RolloutRecord, WaveRecord};
-use super::{FleetInput, Member, Observed, Offer, Timing};
-
-/// Whether a device is heard of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Contact {
-    /// It reported within `staleAfter`.
-    Live,
-    /// It is silent, and it is too early to judge that: the reconciler just started, or the device just enrolled. What
-    /// it said before the start is no news: it shows neither health nor failure.
-    Silent,
-    /// It is silent for too long.
-    Stale,
-}
+use super::tally::Count;
+use super::timing::{Contact, Timing, silent_since};
+use super::{Observed, Offer, Pinned, Terms};
 
 /// How a member stands to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Paused, or away: it neither holds a wave nor counts.
+    /// Paused, pinned or away: it neither holds a wave nor counts.
     Out,
     /// Not done yet.
     Pending,
@@ -37,51 +26,50 @@ pub(super) enum Standing {
 }
 
 /// A member with what is recorded of it.
-pub(super) struct Row<'a> {
-    pub(super) member: &'a Member,
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) device: DeviceName,
+    /// Its place in the order in which percent waves, budgets and `maxInFlight` take devices.
+    pub(super) order: u64,
+    pub(super) target: Result<Sha256Digest, Box<str>>,
+    /// The digest rendered from stable.
+    pub(super) stable: Option<Sha256Digest>,
+    /// The digest rendered from what was healthy on it last.
+    pub(super) good: Option<Box<Sha256Digest>>,
+    pub(super) pin: Option<Box<Pinned>>,
+    pub(super) revision: Option<u32>,
+    pub(super) observed: Observed,
     pub(super) note: MemberRecord,
     pub(super) contact: Contact,
     pub(super) standing: Standing,
+    /// The wave it is counted in, and as what.
+    pub(super) counted: Option<(usize, Count)>,
+    /// The budget groups that it is in.
+    pub(super) groups: Box<[u32]>,
+    /// The time zone of its windows.
+    pub(super) zone: u32,
+    /// The group for whose next free place it waits.
+    pub(super) waits_at: Option<u32>,
+    /// Whether it holds a place of its budgets, and of `maxInFlight`.
+    pub(super) holds: bool,
+    pub(super) flies: bool,
+    /// When it has to be looked at again.
+    pub(super) due: Timestamp,
 }
 
-/// Everything that one plan works on. The record's members are in `rows` and `departed` meanwhile.
-pub(super) struct Sheet<'a> {
-    pub(super) input: &'a FleetInput<'a>,
-    pub(super) record: RolloutRecord,
-    pub(super) rows: Vec<Row<'a>>,
-    pub(super) departed: Vec<(DeviceName, MemberRecord)>,
-    /// Whether members are recorded that are no members now: they left, or are not known of yet.
-    pub(super) unknown: bool,
-    /// Why the next wave is not open, once the waves have progressed.
-    pub(super) blocked: Option<WaitingOn>,
-}
-
-/// `t + span`; the end of time where that is beyond it.
-pub(super) fn after(t: Timestamp, span: Seconds) -> Timestamp {
-    t.checked_add(span.signed()).unwrap_or(Timestamp::MAX)
-}
-
-impl Timing {
-    /// Until then silence is not judged.
-    pub(super) fn grace_end(&self) -> Timestamp {
-        after(self.serving_since, self.stale_after)
-    }
-
-    pub(super) fn contact(&self, observed: &Observed) -> Contact {
-        let silent_since = observed.last_seen.unwrap_or(observed.enrolled_at);
-        match self.now < after(silent_since, self.stale_after) {
-            true if observed.last_seen.is_some() => Contact::Live,
-            true => Contact::Silent,
-            false if self.now < self.grace_end() => Contact::Silent,
-            false => Contact::Stale,
-        }
-    }
+/// How an attempt ended that did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// It failed.
+    Failed,
+    /// It says nothing about the version: it is offered again, and not counted.
+    Inconclusive,
 }
 
 impl Observed {
     /// The failure that its last attempt at `offer` ended with.
     pub(super) fn failure_of(&self, offer: &Offer) -> Option<&Failure> {
-        self.failure.as_ref().filter(|f| f.version == Some(offer.version) && f.kind != FailureKind::Transient)
+        self.failure.as_deref().filter(|f| f.version == Some(offer.version) && f.kind != FailureKind::Transient)
     }
 
     /// Whether its attempt at what it is offered ended badly, and it is back at something else.
@@ -98,7 +86,11 @@ impl Observed {
 
     /// Whether it passed the point of no return with `offer`.
     pub(super) fn has_begun(&self, offer: &Offer) -> bool {
-        offer.acknowledged_at.is_some() || self.changing == Some(offer.version)
+        offer.acknowledged_at.is_some() || self.is_changing(offer.version)
+    }
+
+    fn is_changing(&self, version: Version) -> bool {
+        self.changing && self.applying.as_ref().is_some_and(|claim| claim.version == version)
     }
 
     pub(super) fn runs(&self, digest: Sha256Digest) -> bool {
@@ -106,92 +98,116 @@ impl Observed {
     }
 }
 
-impl Row<'_> {
+impl Row {
     pub(super) fn is_paused(&self) -> bool {
-        self.member.observed.paused.is_some()
+        self.observed.paused.is_some()
+    }
+
+    /// Whether it takes no part in waves: paused, or kept at something by a pin.
+    pub(super) fn is_apart(&self) -> bool {
+        self.is_paused() || self.pin.is_some()
+    }
+
+    /// Whether it is gone for good: it counts nowhere.
+    pub(super) fn is_gone(&self) -> bool {
+        self.observed.paused.as_ref().is_some_and(|reason| reason.is_gone())
     }
 
     /// Whether it is expected back: records were lost, and devices had no time yet to report.
     pub(super) fn is_awaited(&self, timing: &Timing) -> bool {
-        self.member.observed.paused == Some(WaitingOn::AwaitingReconnect) && timing.now < timing.grace_end()
+        self.observed.paused.as_deref() == Some(&WaitingOn::AwaitingReconnect) && timing.now < timing.grace_end()
     }
 
     pub(super) fn target(&self) -> Option<Sha256Digest> {
-        self.member.target.as_ref().ok().copied()
+        self.target.as_ref().ok().copied()
     }
 
     pub(super) fn is_at_target(&self) -> bool {
-        self.target().is_some_and(|digest| self.member.observed.runs(digest))
+        self.target().is_some_and(|digest| self.observed.runs(digest))
     }
 
     /// The offer of the target that was made to it in this rollout, whatever became of it.
     pub(super) fn own_offer(&self) -> Option<&Offer> {
-        let offer = self.member.observed.offer.as_ref().filter(|_| self.note.offered);
+        let offer = self.observed.offer.as_ref().filter(|_| self.note.offered);
         offer.filter(|offer| Some(offer.digest) == self.target())
     }
 
     /// Since when its `deviceTimeout` runs, as long as it does: while it is on its way to the target, and while it runs
     /// the target and does not say how that is.
-    fn runs_since(&self, waves: &[WaveRecord]) -> Option<Timestamp> {
-        let observed = &self.member.observed;
-        let offered = self.own_offer().map(|offer| offer.offered_at);
+    pub(super) fn runs_since(&self, waves: &[WaveRecord]) -> Option<Timestamp> {
+        let observed = &self.observed;
+        let offer = self.own_offer().filter(|offer| offer.is_visible);
+        let offered = offer.map(|offer| offer.not_before.map_or(offer.offered_at, |at| at.max(offer.offered_at)));
         let begun = match (self.is_at_target(), observed.health) {
             (false, _) => offered,
             // It may have come by the target without an offer of this rollout.
             (true, Health::Unknown) => offered.or_else(|| Some(waves.get(self.note.wave?)?.opened_at)),
             (true, Health::Healthy | Health::Unhealthy) => None,
         };
-        let begun = begun.filter(|_| self.note.failed.is_none())?;
+        let begun = begun.filter(|_| self.note.failed.is_none() && self.pin.is_none())?;
         Some(observed.last_progress.map_or(begun, |progress| progress.max(begun)))
     }
 
-    /// Brings `note.failed` up to date, and says how the member stands.
-    fn judge(&mut self, rules: &Rules<'_>) -> Standing {
-        let observed = &self.member.observed;
-        let note = |version: Version, silent| Some(FailureNote { version, silent });
-        let is_due = self.runs_since(rules.waves).is_some_and(|since| rules.is_due(since));
+    /// Whether it is unavailable, for budgets: from its offer until it is healthy, silent, or ill. A device that is silent for
+    /// longer than `lostAfter` is given up.
+    pub(super) fn is_unavailable(&self, rules: &Rules<'_>, flies: bool) -> bool {
+        let observed = &self.observed;
+        if self.is_gone() {
+            return false;
+        }
+        if self.contact == Contact::Stale {
+            return rules.timing.now < super::timing::after(silent_since(observed), rules.record.rollout.lost_after);
+        }
+        let is_settling = |offer: &Offer| observed.runs(offer.digest) && observed.health == Health::Unknown;
+        observed.health == Health::Unhealthy || flies || observed.offer.as_ref().is_some_and(is_settling)
+    }
+
+    /// Whether it was offered something and did not come to an end with it.
+    pub(super) fn is_on_the_way(&self) -> bool {
+        self.observed.outstanding().is_some() || self.observed.applying.is_some()
+    }
+
+    /// Brings its note up to date, and says how it stands.
+    pub(super) fn judge(&mut self, rules: &Rules<'_>) -> Standing {
+        let standing = self.standing_now(rules);
+        match standing {
+            Standing::Healthy => self.note.healthy = true,
+            Standing::Failed | Standing::RenderError => self.note.healthy = false,
+            Standing::Out | Standing::Pending => {}
+        }
+        standing
+    }
+
+    fn standing_now(&mut self, rules: &Rules<'_>) -> Standing {
         if self.is_paused() {
-            let awaited = observed.paused == Some(WaitingOn::AwaitingReconnect);
-            return match self.is_awaited(&rules.timing) {
+            let awaited = self.observed.paused.as_deref() == Some(&WaitingOn::AwaitingReconnect);
+            return match self.is_awaited(rules.timing) {
                 // That records were lost mends nothing: what failed, or fell silent, counts until it says otherwise.
                 _ if awaited && self.note.failed.is_some() => Standing::Failed,
                 true => Standing::Pending,
                 false => Standing::Out,
             };
         }
-        if self.member.target.is_err() {
+        if self.pin.is_some() {
+            return Standing::Out;
+        }
+        if self.target.is_err() {
             return Standing::RenderError;
         }
-        if let Some(running) = observed.running.filter(|running| Some(running.digest) == self.target()) {
-            match (self.contact, observed.health) {
-                (Contact::Stale, _) if self.fell_silent_in(rules.first_soak()) => {
-                    self.note.failed = self.note.failed.take().or(note(running.version, true));
-                }
-                // What is stored of a device that did not report since the start is no health.
-                (Contact::Stale | Contact::Silent, _) => {}
-                // A healthy return leaves the failed set.
-                (Contact::Live, Health::Healthy) => {
-                    self.note.failed = None;
+        self.forgive(rules);
+        if self.note.failed.is_none() {
+            self.note.failed = self.failed_before(rules);
+        }
+        match self.observed.running.filter(|running| Some(running.digest) == self.target()) {
+            Some(running) => {
+                if self.judge_running(running.version, rules) {
                     return Standing::Healthy;
                 }
-                (Contact::Live, Health::Unhealthy) => self.note.failed = note(running.version, false),
-                (Contact::Live, Health::Unknown) if is_due => self.note.failed = note(running.version, false),
-                (Contact::Live, Health::Unknown) => {}
             }
-        } else if let Some(offer) = self.own_offer().copied() {
-            let begun = observed.has_begun(&offer);
-            if observed.failure_of(&offer).is_some() {
-                self.note.failed = note(offer.version, false);
-            } else if is_due {
-                // Silence before the point of no return is no failure: the offer is withdrawn instead.
-                match self.contact {
-                    Contact::Live => self.note.failed = note(offer.version, false),
-                    _ if begun => self.note.failed = note(offer.version, true),
-                    _ => {}
+            None => {
+                if self.judge_offer(rules) {
+                    return Standing::Pending;
                 }
-            }
-            if self.note.failed.is_none() && begun {
-                return Standing::Pending;
             }
         }
         match self.contact {
@@ -201,115 +217,128 @@ impl Row<'_> {
         }
     }
 
+    /// A failure that a signed Approval lets it try again after counts no more.
+    fn forgive(&mut self, rules: &Rules<'_>) {
+        let forgiven = self.note.failed.as_ref().filter(|note| rules.forgives(&self.device, note.version));
+        if let Some(FailureNote { version, .. }) = forgiven.filter(|_| !self.is_at_target()) {
+            self.note.excused = Some(Box::new(*version));
+            self.note.failed = None;
+        }
+    }
+
+    /// The failure at this very content, since it landed, that a device tells of, where the record does not: records may be
+    /// older than what devices say. What failed on a device is not tried again before somebody lands it again, or lets it try.
+    fn failed_before(&self, rules: &Rules<'_>) -> Option<FailureNote> {
+        let observed = &self.observed;
+        let failure = observed.failure.as_ref().filter(|failure| failure.kind != FailureKind::Transient)?;
+        let since = observed.failed_at.is_some_and(|number| number >= rules.record.target.number);
+        let target = self.target().filter(|target| since && failure.digest == Some(*target))?;
+        let version = failure.version?;
+        let excused = rules.forgives(&self.device, version) || self.note.excused.as_deref() == Some(&version);
+        // What it was offered in this rollout is judged by that.
+        let is_own = self.own_offer().is_some();
+        (!observed.runs(target) && !excused && !is_own).then_some(FailureNote { version, silent: false })
+    }
+
+    /// Judges a member that runs the target; whether it is healthy.
+    fn judge_running(&mut self, version: Version, rules: &Rules<'_>) -> bool {
+        let is_due = self.runs_since(&rules.record.waves).is_some_and(|since| rules.is_due(since));
+        let note = |silent| Some(FailureNote { version, silent });
+        match (self.contact, self.observed.health) {
+            (Contact::Stale, _) if self.fell_silent_in(rules.first_soak()) => {
+                self.note.failed = self.note.failed.take().or(note(true));
+            }
+            // What is stored of a device that did not report since the start is no health.
+            (Contact::Stale | Contact::Silent, _) => {}
+            // A healthy return leaves the failed set.
+            (Contact::Live, Health::Healthy) => {
+                self.note.failed = None;
+                return true;
+            }
+            (Contact::Live, Health::Unhealthy) => self.note.failed = note(false),
+            (Contact::Live, Health::Unknown) if is_due => self.note.failed = note(false),
+            (Contact::Live, Health::Unknown) => {}
+        }
+        false
+    }
+
+    /// Judges a member by its offer of the target; whether it is sure to be under way.
+    fn judge_offer(&mut self, rules: &Rules<'_>) -> bool {
+        let Some(offer) = self.own_offer().copied() else { return false };
+        let begun = self.observed.has_begun(&offer);
+        let is_due = self.runs_since(&rules.record.waves).is_some_and(|since| rules.is_due(since));
+        let note = |silent| Some(FailureNote { version: offer.version, silent });
+        let ended = self.observed.failure_of(&offer).map(|failure| rules.verdict(failure, &offer));
+        if self.is_excused(&offer) || self.note.failed.is_some() {
+        } else if rules.forgives(&self.device, offer.version) && (ended.is_some() || is_due) {
+            self.excuse(&offer);
+        } else if ended == Some(Verdict::Inconclusive) {
+            self.excuse(&offer);
+        } else if ended == Some(Verdict::Failed) && self.note.retried < rules.record.rollout.retries {
+            self.note.retried += 1;
+            self.excuse(&offer);
+        } else if ended == Some(Verdict::Failed) {
+            self.note.failed = note(false);
+        } else if is_due {
+            // Silence before the point of no return is no failure: the offer is withdrawn instead.
+            match self.contact {
+                Contact::Live => self.note.failed = note(false),
+                _ if begun => self.note.failed = note(true),
+                _ => {}
+            }
+        }
+        self.note.failed.is_none() && begun && ended.is_none()
+    }
+
+    fn excuse(&mut self, offer: &Offer) {
+        self.note.excused = Some(Box::new(offer.version));
+    }
+
+    /// Whether the offer came to an end that does not count: then another one is made.
+    pub(super) fn is_excused(&self, offer: &Offer) -> bool {
+        self.note.excused.as_deref() == Some(&offer.version)
+    }
+
     /// Whether it was heard of in the first wave, and no more before that wave advanced.
     fn fell_silent_in(&self, first_soak: Option<&WaveRecord>) -> bool {
-        let seen_in = |wave: &WaveRecord| self.member.observed.last_seen.is_some_and(|seen| seen >= wave.opened_at);
+        let seen_in = |wave: &WaveRecord| self.observed.last_seen.is_some_and(|seen| seen >= wave.opened_at);
         self.note.wave == Some(0) && first_soak.is_some_and(seen_in)
     }
 }
 
-/// What failures are judged by.
-struct Rules<'a> {
-    timing: Timing,
-    timeout: Seconds,
-    /// The waves that are open.
-    waves: &'a [WaveRecord],
+/// What members are judged by.
+pub(super) struct Rules<'a> {
+    pub(super) timing: &'a Timing,
+    pub(super) terms: &'a Terms,
+    pub(super) record: &'a RolloutRecord,
 }
 
 impl Rules<'_> {
-    /// Whether what runs since then has run out of time.
+    /// Whether what runs since then has run out of time. Only time in which it could report counts.
     fn is_due(&self, since: Timestamp) -> bool {
-        self.timing.now >= self.timing.grace_end() && self.timing.now >= after(since, self.timeout)
+        self.timing.now >= self.times_out_at(since)
+    }
+
+    pub(super) fn times_out_at(&self, since: Timestamp) -> Timestamp {
+        self.record.gaps.after(since, self.record.rollout.device_timeout).max(self.timing.grace_end())
     }
 
     /// The first wave, while it has not advanced.
     fn first_soak(&self) -> Option<&WaveRecord> {
-        self.waves.first().filter(|wave| wave.advanced_at.is_none())
-    }
-}
-
-impl<'a> Sheet<'a> {
-    /// Says of each member how it stands.
-    pub(super) fn judge(&mut self) {
-        let rules =
-            Rules { timing: self.input.limits, timeout: self.record.rollout.device_timeout, waves: &self.record.waves };
-        for row in &mut self.rows {
-            row.standing = row.judge(&rules);
-        }
+        self.record.waves.first().filter(|wave| wave.advanced_at.is_none())
     }
 
-    /// Whether records were lost, and devices had no time yet to report: some may even be unknown.
-    pub(super) fn awaits_reconnect(&self) -> bool {
-        let limits = &self.input.limits;
-        let is_awaited = |row: &Row<'_>| row.is_awaited(limits);
-        limits.now < limits.grace_end() && (self.record.rebuilt || self.unknown || self.rows.iter().any(is_awaited))
+    /// Whether a signed Approval lets the device try again what failed with this version: that landed before it.
+    fn forgives(&self, device: &DeviceName, version: Version) -> bool {
+        self.terms.decisions.retried.get(device).is_some_and(|approved| version.landing < *approved)
     }
 
-    pub(super) fn wave(&self, place: usize) -> &Wave {
-        &self.record.rollout.waves[place]
-    }
-
-    /// How many waves the Rollout has.
-    pub(super) fn all_waves(&self) -> usize {
-        self.record.rollout.waves.len()
-    }
-
-    /// How many waves are open.
-    pub(super) fn open_waves(&self) -> usize {
-        self.record.waves.len()
-    }
-
-    pub(super) fn has_advanced(&self, place: usize) -> bool {
-        self.record.waves.get(place).is_some_and(|wave| wave.advanced_at.is_some())
-    }
-
-    /// When the soak of a wave that is complete ends. Only time in which devices could report counts, so that a start
-    /// begins it anew.
-    pub(super) fn soaks_until(&self, place: usize) -> Option<Timestamp> {
-        let completed = self.record.waves.get(place)?.completed_at?;
-        Some(after(completed.max(self.input.limits.serving_since), self.wave(place).soak))
-    }
-
-    /// Why nobody is offered anything.
-    pub(super) fn stop(&self) -> Option<WaitingOn> {
-        if let Some(hold) = self.input.holds.first() {
-            return Some(WaitingOn::Held { hold: hold.path.clone(), reason: hold.reason.clone() });
-        }
-        self.record.halted.as_ref().map(|halt| WaitingOn::Halted {
-            wave: halt.wave.clone(),
-            failures: halt.failures,
-            offered: halt.offered,
-            commit: self.record.target.commit,
-        })
-    }
-
-    /// Whether a member may have the target, were it live and nothing stopped.
-    pub(super) fn admits(&self, note: &MemberRecord) -> bool {
-        let open = |place| place < self.open_waves() || (note.follows && self.has_advanced(0));
-        self.record.is_complete() || note.wave.is_some_and(open)
-    }
-
-    pub(super) fn into_record(self) -> RolloutRecord {
-        let rows = self.rows.into_iter().map(|row| (row.member.device.clone(), row.note));
-        let members = rows.chain(self.departed).collect();
-        RolloutRecord { members, ..self.record }
-    }
-
-    /// The next time at which silence, a timeout or a soak can change the plan.
-    pub(super) fn wake_at(&self) -> Option<Timestamp> {
-        let limits = self.input.limits;
-        let soaks = (0..self.open_waves()).filter(|place| !self.has_advanced(*place));
-        let soaks = soaks.filter_map(|place| self.soaks_until(place));
-        let rows = self.rows.iter().filter(|row| !row.is_paused()).flat_map(|row| {
-            let observed = &row.member.observed;
-            let is_done = row.is_at_target() && row.standing != Standing::Pending;
-            let settled = is_done && (row.note.wave != Some(0) || self.has_advanced(0));
-            let silence = after(observed.last_seen.unwrap_or(observed.enrolled_at), limits.stale_after);
-            let timeout = row.runs_since(&self.record.waves).map(|at| after(at, self.record.rollout.device_timeout));
-            let waits = row.contact == Contact::Silent || timeout.is_some();
-            [(!settled).then_some(silence), timeout, waits.then(|| limits.grace_end())].into_iter().flatten()
-        });
-        let awaited = self.awaits_reconnect().then(|| limits.grace_end());
-        soaks.chain(rows).chain(awaited).filter(|at| *at > limits.now).min()
+    /// What a failure says about the version. Who could not reach a reconciler that was not there has shown nothing, nor who
+    /// came too late for its window.
+    fn verdict(&self, failure: &Failure, offer: &Offer) -> Verdict {
+        let was_down = |since: Timestamp| self.record.gaps.overlaps(since, self.timing.now);
+        let is = |code: codes::Code| failure.code == code.as_str();
+        let lost = is(codes::CONNECTIVITY_LOST) && offer.acknowledged_at.is_some_and(was_down);
+        if lost || is(codes::WINDOW_PASSED) { Verdict::Inconclusive } else { Verdict::Failed }
     }
 }

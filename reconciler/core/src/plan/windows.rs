@@ -15,7 +15,7 @@ use jiff::civil::Date;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
-use super::standing::after;
+use super::timing::after;
 
 /// What the windows of a device say at a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]

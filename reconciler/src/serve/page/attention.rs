@@ -94,7 +94,15 @@ fn rollouts(views: &Views) -> impl Iterator<Item = Attention<'_>> {
     views.rollouts.iter().filter(is_own).filter_map(|rollout| {
         let (class, state) = match rollout.state {
             RolloutState::Halted => ("bad", "halted"),
-            RolloutState::Waiting => ("wait", "waits for people"),
+            RolloutState::Reverting => ("bad", "rejected, devices go back"),
+            RolloutState::Rejected => ("bad", "rejected"),
+            RolloutState::Waiting => match rollout.reason {
+                Some(WaitingOn::Window { opens: Some(_), .. }) => return None,
+                Some(WaitingOn::Window { opens: None, .. }) => ("wait", "waits for a window that never opens"),
+                Some(WaitingOn::After { .. }) => ("wait", "waits for another fleet"),
+                Some(WaitingOn::Artifact { .. }) => ("bad", "cannot start"),
+                _ => ("wait", "waits for people"),
+            },
             RolloutState::Progressing => match rollout.reason {
                 Some(WaitingOn::EmptyWave { .. } | WaitingOn::TooFewHealthy { .. }) => ("wait", "waits for devices"),
                 _ => return None,
@@ -178,7 +186,17 @@ fn own_trouble(reason: &WaitingOn) -> Option<&'static str> {
         WaitingOn::Orphaned => Some("in no fleet"),
         WaitingOn::Overlap { .. } => Some("in several fleets"),
         WaitingOn::Stale { .. } => Some("silent"),
+        WaitingOn::Pinned { why: Some(_), .. } => Some("pinned to what it cannot have"),
+        WaitingOn::Window { opens: None, .. } => Some("without a window"),
         WaitingOn::Wave { .. }
+        | WaitingOn::After { .. }
+        | WaitingOn::Artifact { .. }
+        | WaitingOn::Window { opens: Some(_), .. }
+        | WaitingOn::Budget { .. }
+        | WaitingOn::MaxInFlight { .. }
+        | WaitingOn::Rejected { .. }
+        | WaitingOn::Reverting { .. }
+        | WaitingOn::Pinned { why: None, .. }
         | WaitingOn::EmptyWave { .. }
         | WaitingOn::Soak { .. }
         | WaitingOn::TooFewHealthy { .. }

@@ -64,7 +64,7 @@ fn removed(report: &Report) -> Report {
 async fn from_the_commit_on_it_is_out_of_every_fleet_and_refused_once_it_has_removed_everything() {
     let mut git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
     let (mut site, running) = leaving(&mut git).await;
-    assert_eq!(site.device("edge-1").reason, Some(WaitingOn::Decommissioning));
+    assert_eq!(site.reason("edge-1"), Some(WaitingOn::Decommissioning));
     assert_eq!((site.device("edge-1").placement.fleet(), site.offer("edge-1")), (None, None));
     assert_eq!(summary(&site, "edge-1"), Summary::Online, "it is there, and has not done it");
     assert_eq!(told(&mut site), Some(true));
@@ -75,7 +75,7 @@ async fn from_the_commit_on_it_is_out_of_every_fleet_and_refused_once_it_has_rem
     assert_eq!(admitted(&mut site, "edge-1"), Admission::Full, "nothing counts before it is recorded");
     let records = record(&mut site).await;
     assert_eq!(records.len(), 1);
-    assert!(matches!(site.device("edge-1").reason, Some(WaitingOn::Decommissioned { .. })));
+    assert!(matches!(site.reason("edge-1"), Some(WaitingOn::Decommissioned { .. })));
     assert_eq!(summary(&site, "edge-1"), Summary::Decommissioned);
     let refused = admitted(&mut site, "edge-1");
     assert!(matches!(refused, Admission::Refused { code, .. } if code == codes::DEVICE_DECOMMISSIONED), "{refused:?}");
@@ -109,7 +109,7 @@ async fn it_wins_over_a_pause_and_a_word_of_the_device_alone_ends_nothing() {
     git.land(&[("devices/edge-1.yaml", LEAVES)]);
     site.fetch(&git);
     site.pass(&[("edge-1", readable(ahead.clone()))]).await.expect("stored");
-    assert_eq!(site.device("edge-1").reason, Some(WaitingOn::Decommissioning));
+    assert_eq!(site.reason("edge-1"), Some(WaitingOn::Decommissioning));
     assert_eq!(told(&mut site), Some(true));
     site.pass(&[("edge-1", readable(removed(&ahead)))]).await.expect("stored");
     assert_eq!(record(&mut site).await.len(), 1);
@@ -125,11 +125,11 @@ async fn taken_back_it_takes_part_again_unless_it_has_removed_everything() {
     git.land(&[("devices/edge-1.yaml", "{labels: {a: b}}")]);
     site.fetch(&git);
     site.pass(&[]).await.expect("stored");
-    assert_eq!(site.device("edge-1").reason, Some(WaitingOn::Decommissioning));
+    assert_eq!(site.reason("edge-1"), Some(WaitingOn::Decommissioning));
     git.land(&[("devices/edge-1.yaml", "{decommission: false}")]);
     site.fetch(&git);
     site.pass(&[("edge-1", readable(running.clone()))]).await.expect("stored");
-    assert_eq!((site.device("edge-1").reason.clone(), told(&mut site)), (None, Some(false)));
+    assert_eq!((site.reason("edge-1"), told(&mut site)), (None, Some(false)));
     assert!(site.device("edge-1").placement.fleet().is_some());
 
     git.land(&[("devices/edge-1.yaml", LEAVES)]);

@@ -1,9 +1,9 @@
 //! Offers: what still stands behind them, when their time runs, and which are remembered.
 
-use bellwether_core::plan::RolloutRecord;
 use bellwether_schemas::report::Directive;
 
 use super::*;
+use crate::world::FleetState;
 
 fn applying(offer: &bellwether_schemas::targets::SignedOffer, report: Report) -> Reported {
     readable(Report { applying: Some(claim(offer)), phase: Phase::Applying, ..report })
@@ -69,8 +69,8 @@ async fn the_time_of_an_offer_runs_from_when_it_can_be_seen() {
     let git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
     let mut site = Site::open(&git, Loaded::default()).await;
     let failed = |site: &Site| {
-        let record = site.world.fleets.values().next().and_then(|fleet| fleet.record.as_ref());
-        record.is_some_and(|record: &RolloutRecord| record.halted.is_some())
+        let record = site.world.fleets.values().next().and_then(FleetState::rollout);
+        record.is_some_and(|record: &bellwether_core::plan::RolloutRecord| record.halted.is_some())
     };
     site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
     let offer = site.offer("edge-1").expect("an offer");

@@ -43,16 +43,16 @@ async fn what_a_device_of_its_own_shall_run_is_offered_to_it_alone_and_rolls_out
     let failed = Report { failure: Some(failure), phase: Phase::RolledBack, ..runs(&first) };
     site.pass(&[("edge-1", readable(failed.clone()))]).await.expect("stored");
     assert!(
-        matches!(site.device("edge-1").reason, Some(WaitingOn::Failed { .. })),
+        matches!(site.reason("edge-1"), Some(WaitingOn::Failed { .. })),
         "{:?}",
-        site.device("edge-1").reason
+        site.reason("edge-1")
     );
     assert_eq!(site.offer("edge-1").map(|offer| offer.version), Some(first.version));
 
     // A start finds all of it.
     let mut again = Site::open(&git, site.stored().await).await;
     again.pass(&[("edge-1", readable(failed))]).await.expect("stored");
-    assert!(matches!(again.device("edge-1").reason, Some(WaitingOn::Failed { .. })));
+    assert!(matches!(again.reason("edge-1"), Some(WaitingOn::Failed { .. })));
 }
 
 #[tokio::test]
@@ -76,12 +76,12 @@ async fn a_fleet_that_selects_it_wins_and_the_page_says_so() {
     git.land(&[(DEVICE, &own("own", "mine"))]);
     site.fetch(&git);
     site.pass(&[("edge-1", readable(runs(&first)))]).await.expect("stored");
-    assert_eq!((site.device("edge-1").reason.clone(), told(&site)), (None, None), "it is where it shall be");
+    assert_eq!((site.reason("edge-1"), told(&site)), (None, None), "it is where it shall be");
 
     // Without a template it is like any device that no fleet selects.
     git.land(&[(DEVICE, "{labels: {role: own}}")]);
     site.fetch(&git);
     site.pass(&[("edge-1", readable(runs(&first)))]).await.expect("stored");
-    assert_eq!(site.device("edge-1").reason, Some(WaitingOn::Orphaned));
+    assert_eq!(site.reason("edge-1"), Some(WaitingOn::Orphaned));
     assert!(site.world.views("url", true, site.now).fleets.iter().all(|fleet| fleet.name.as_str() == "edge"));
 }

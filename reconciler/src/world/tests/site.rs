@@ -2,6 +2,7 @@
 
 use bellwether_core::admission::Identity;
 use bellwether_core::verify::Introduction;
+use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::{Claim, Health, Phase, Report, Reported};
 use bellwether_schemas::targets::SignedOffer;
 use bellwether_schemas::{DeviceName, Seconds};
@@ -66,6 +67,10 @@ impl Site {
 
     pub(super) fn device(&self, name: &str) -> &Device {
         &self.world.devices()[&name.parse::<DeviceName>().expect("a name")]
+    }
+
+    pub(super) fn reason(&self, name: &str) -> Option<WaitingOn> {
+        self.world.reason_of(&name.parse().expect("a name"))
     }
 
     pub(super) fn offer(&self, name: &str) -> Option<SignedOffer> {

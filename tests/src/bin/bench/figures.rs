@@ -25,6 +25,22 @@ pub(crate) fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e5).round() / 1e2
 }
 
+/// Seconds, with three digits.
+pub(crate) fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e3).round() / 1e3
+}
+
+/// Microseconds, with two digits.
+pub(crate) fn micros(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e8).round() / 1e2
+}
+
+/// How time grows with size: the exponent that leads from one time to the other. 1 is in proportion, 0 is not at all.
+pub(crate) fn slope(sizes: (usize, usize), times: (Duration, Duration)) -> f64 {
+    let grown = (times.1.as_secs_f64() / times.0.as_secs_f64()).ln();
+    (grown / (sizes.1 as f64 / sizes.0 as f64).ln() * 1e2).round() / 1e2
+}
+
 /// MiB, with two digits.
 pub(crate) fn mib(kib: u64) -> f64 {
     (kib as f64 / 1024.0 * 1e2).round() / 1e2

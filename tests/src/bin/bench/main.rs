@@ -2,6 +2,7 @@
 
 mod agent;
 mod figures;
+mod plan;
 mod publish;
 mod push;
 mod tick;
@@ -61,6 +62,8 @@ enum Bench {
     Publish(publish::Options),
     /// From the start of `git push` to the device's healthy report, with the parts that nobody can avoid
     PushToApplied(push::Options),
+    /// Plan a fleet anew and report by report
+    Plan(plan::Options),
     /// Resident memory of an idle agent with an open session, and the size of its binary
     Agent(agent::Options),
 }
@@ -97,6 +100,7 @@ fn measure(cli: &Cli) -> anyhow::Result<()> {
         Bench::Clone(options) => verify::clone(options),
         Bench::Publish(options) => print(cli.output, &publish::run(options, dir.path())?),
         Bench::PushToApplied(options) => print(cli.output, &push::run(options, dir.path())?),
+        Bench::Plan(options) => print(cli.output, &plan::run(options)?),
         Bench::Agent(options) => print(cli.output, &agent::run(options, dir.path())?),
     }
 }

@@ -1,6 +1,9 @@
 //! Approvals, Holds and Resumes.
 
-use bellwether_schemas::CommitId;
+use std::collections::HashMap;
+
+use bellwether_schemas::manifest::{Rollout, SkipStep};
+use bellwether_schemas::{CommitId, FleetName};
 
 use super::*;
 
@@ -10,8 +13,12 @@ fn approve(story: &mut Story, path: &str, fleet: &str, commit: &CommitId) {
     story.say(&format!("approvals/{path}.yaml"), &spec).land();
 }
 
+fn decided(story: &Story) -> crate::plan::Decisions {
+    story.declared.decisions(&story.fleet("gateways").target, |commit| story.history.number_of(commit))
+}
+
 fn is_open(story: &Story) -> bool {
-    let open = story.declared.approved(&name("gateways"), |commit| story.history.number_of(commit));
+    let open = decided(story).opened;
     assert!(open.iter().all(|wave| wave.as_str() == "broad"), "{open:?}");
     !open.is_empty()
 }
@@ -38,6 +45,54 @@ fn an_approval_opens_gates_for_the_inputs_at_its_commit() {
     assert!(is_open(&story), "equal inputs are the same target");
     story.remove("approvals/template.yaml").land();
     assert!(!is_open(&story), "taken back");
+}
+
+#[test]
+fn an_approval_acknowledges_failures_and_lets_devices_try_again() {
+    let mut story = begin();
+    let commit = story.head();
+    let mut say = |path: &str, what: &str| {
+        let spec = format!("{{fleet: gateways, commit: {commit}, {what}, reason: the disk was full}}");
+        story.say(&format!("approvals/{path}.yaml"), &spec).land();
+        decided(&story)
+    };
+    assert_eq!(say("some", "resume: {failures: 3}").acknowledged, 3);
+    assert_eq!(say("more", "resume: {failures: 17}").acknowledged, 17);
+    assert_eq!(say("fewer", "resume: {failures: 2}").acknowledged, 17, "what was acknowledged stays so");
+    let first = say("again", "retry: {devices: [kiosk-1, kiosk-2]}");
+    let second = say("once-more", "retry: {devices: [kiosk-2]}");
+    let (one, two) = (name("kiosk-1"), name("kiosk-2"));
+    assert_eq!(second.retried[&one], first.retried[&one]);
+    assert_eq!(second.retried[&two], first.retried[&two] + 1, "the newest landing counts");
+}
+
+#[test]
+fn an_expedite_skips_what_it_names_for_the_inputs_at_its_commit() {
+    let mut story = begin();
+    let commit = story.head();
+    let spec = format!("{{fleet: gateways, commit: {commit}, skip: [waves, soak], reason: it burns}}");
+    story.say("expedites/fire.yaml", &spec).land();
+    assert_eq!(decided(&story).expedited, [SkipStep::Waves, SkipStep::Soak].into());
+    story.put("files/motd", "second").land();
+    assert!(decided(&story).expedited.is_empty(), "it is for another template");
+}
+
+#[test]
+fn a_rollout_needs_what_it_is_after_to_have_completed_the_same_commit() {
+    let mut story = begin();
+    let after = |fleet: &str| Rollout { after: vec![name(fleet)], ..Rollout::default() };
+    let unmet = |story: &Story, fleet: &str, stable: Option<u64>| {
+        let template = story.fleet("gateways").target.clone();
+        let stable = |_: &FleetName| stable.map(|number| crate::plan::Landing { commit: story.head(), number });
+        let mut known = HashMap::new();
+        let mut contents = crate::render::Contents::new(&story.repository.objects, &mut known);
+        !story.declared.unmet(&template, &after(fleet), stable, &mut contents).is_empty()
+    };
+    story.put("files/motd", "second").land();
+    let second = story.template_commit("gateways");
+    assert!(unmet(&story, "gateways", None) && unmet(&story, "gateways", Some(second - 1)));
+    assert!(!unmet(&story, "gateways", Some(second)) && !unmet(&story, "gateways", Some(second + 1)));
+    assert!(unmet(&story, "nobody", Some(second)), "a fleet that is not there never completes");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 
 fn awaited(sim: &mut Sim, names: &[&str]) {
     for name in names {
-        sim.device(name).observed.paused = Some(WaitingOn::AwaitingReconnect);
+        sim.device(name).observed.paused = Some(Box::new(WaitingOn::AwaitingReconnect));
     }
 }
 
@@ -55,7 +55,7 @@ fn a_halt_that_silence_made_does_not_end_with_the_records() {
     let record = sim.record.clone();
     restarted(&mut sim, record);
     awaited(&mut sim, &["a", "b", "c", "d"]);
-    let is_offer = |plan: &FleetPlan| plan.decisions.values().any(|it| matches!(it.action, Action::Offer { .. }));
+    let is_offer = |plan: &FleetPlan| plan.decisions.values().any(|it| matches!(it.action, Some(Action::Offer { .. })));
     for _ in 0..3 {
         let plan = sim.plan();
         assert!(plan.view.state == RolloutState::Halted && !is_offer(&plan), "{:?}", plan.view);
@@ -118,13 +118,13 @@ fn a_fleet_of_which_one_device_is_known_passes_no_gate() {
         let plan = sim.plan();
         for name in ["c", "d"] {
             let action = plan.decisions[&name.parse().unwrap()].action;
-            assert!(!matches!(action, Action::Offer { .. }), "{name} waits for the gate");
+            assert!(!matches!(action, Some(Action::Offer { .. })), "{name} waits for the gate");
         }
         sim.approved = vec!["rest"];
         sim.pass(STALE_AFTER);
         sim.set_online(&["a", "b", "c", "d"], true);
         let plan = sim.plan();
-        assert!(matches!(plan.decisions[&"c".parse().unwrap()].action, Action::Offer { .. }), "{:?}", plan.view);
+        assert!(matches!(plan.decisions[&"c".parse().unwrap()].action, Some(Action::Offer { .. })), "{:?}", plan.view);
     }
 }
 
@@ -152,7 +152,7 @@ fn without_records_a_percent_wave_takes_those_first_that_tried_the_target() {
     sim.pass(STALE_AFTER);
     sim.set_online(&names.iter().map(String::as_str).collect::<Vec<_>>(), true);
     let plan = sim.plan();
-    let is_offer = |name: &String| matches!(plan.decisions[&name.parse().unwrap()].action, Action::Offer { .. });
+    let is_offer = |name: &String| matches!(plan.decisions[&name.parse().unwrap()].action, Some(Action::Offer { .. }));
     assert!(!names.iter().any(is_offer), "it reaches nobody whom it had not reached");
     assert_eq!((plan.view.waves[0].members, plan.view.waves[0].failed), (6, 1));
 }
@@ -171,7 +171,8 @@ fn without_records_a_failed_content_is_not_tried_again_and_the_rollout_halts_aga
     }
     let begun = sim.record.clone().map(|record| RolloutRecord {
         waves: Vec::new(),
-        members: BTreeMap::new(),
+        members: BTreeMap::new().into(),
+        gaps: super::super::Gaps::default(),
         halted: None,
         ..record
     });
@@ -186,7 +187,7 @@ fn without_records_a_failed_content_is_not_tried_again_and_the_rollout_halts_aga
         sim.pass(STALE_AFTER);
         sim.set_online(&["a", "b", "c", "d"], true);
         let plan = sim.plan();
-        let is_offer = |plan: &FleetPlan| matches!(plan.decisions[&"a".parse().unwrap()].action, Action::Offer { .. });
+        let is_offer = |plan: &FleetPlan| matches!(plan.decisions[&"a".parse().unwrap()].action, Some(Action::Offer { .. }));
         assert!(!is_offer(&early) && !is_offer(&plan));
         assert_eq!(plan.view.state, RolloutState::Halted);
     }
@@ -196,13 +197,13 @@ fn without_records_a_failed_content_is_not_tried_again_and_the_rollout_halts_aga
     again.commit(3, "two");
     again.pass(STALE_AFTER);
     let plan = again.plan();
-    assert!(matches!(plan.decisions[&"a".parse().unwrap()].action, Action::Offer { .. }), "{:?}", plan.view);
+    assert!(matches!(plan.decisions[&"a".parse().unwrap()].action, Some(Action::Offer { .. })), "{:?}", plan.view);
     // Other content is tried, also of a rollout that begins as late as that.
     restarted(&mut sim, None);
     sim.records_lost = true;
     sim.plan();
     sim.commit(3, "three");
     let plan = sim.plan();
-    assert!(matches!(plan.decisions[&"a".parse().unwrap()].action, Action::Offer { .. }));
+    assert!(matches!(plan.decisions[&"a".parse().unwrap()].action, Some(Action::Offer { .. })));
     assert!(!sim.record.as_ref().unwrap().rebuilt);
 }

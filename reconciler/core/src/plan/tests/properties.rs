@@ -92,13 +92,13 @@ impl Sim {
                 self.approved.clear();
                 self.commit(self.target + 1, &format!("content {content}"));
             }
-            Event::Restart => self.serving_since = self.now,
+            Event::Restart => self.down(0),
             Event::Unwell(i) | Event::Offline(i) | Event::Online(i) | Event::Pause(i, _) => {
                 if self.devices.contains_key(&name(i)) {
                     match *event {
                         Event::Unwell(_) => self.device(&name(i)).observed.health = Health::Unhealthy,
                         Event::Pause(_, on) => {
-                            self.device(&name(i)).observed.paused = on.then_some(WaitingOn::AwaitingReconnect);
+                            self.device(&name(i)).observed.paused = on.then(|| Box::new(WaitingOn::AwaitingReconnect));
                         }
                         _ => self.set_online(&[&name(i)], matches!(event, Event::Online(_))),
                     }
@@ -119,7 +119,7 @@ fn check(sim: &Sim, plan: &FleetPlan, waves_before: usize) {
         let paused = device.observed.paused.is_some();
         let well = at_target && device.observed.health != Health::Unhealthy;
         assert_eq!(decision.reason.is_none(), well && !paused, "{name}: {decision:?}");
-        if let Action::Offer { template, digest: offered, .. } = decision.action {
+        if let Some(Action::Offer { template, digest: offered, .. }) = decision.action {
             let fresh =
                 device.observed.last_seen.is_some_and(|seen| sim.now < seen + Seconds::new(STALE_AFTER).signed());
             assert!(fresh && !paused && sim.holds.is_empty() && !halted, "{name} must not be offered anything");

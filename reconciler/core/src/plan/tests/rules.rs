@@ -28,8 +28,9 @@ fn an_offer_carries_version_template_digest_and_soak() {
     let plan = sim.plan();
     let version = Version { landing: 1, commit: landing(1).commit, revision: 0 };
     let digest = sim.digest(1, "c1");
-    let offer = Action::Offer { version, template: landing(1), digest, soak: Seconds::minutes(5) };
-    assert_eq!(plan.decisions[&"c1".parse().unwrap()].action, offer);
+    let (window, soak) = (Span::default(), Seconds::minutes(5));
+    let offer = Action::Offer { version, template: landing(1), digest, window, soak };
+    assert_eq!(plan.decisions[&"c1".parse().unwrap()].action, Some(offer));
     assert_eq!(*why(&plan, "c1"), WaitingOn::InFlight { version, since: sim.now });
 }
 
@@ -40,7 +41,7 @@ fn a_device_that_is_changing_what_it_must_give_up_is_awaited_and_holds_its_wave(
     let lost = Version { landing: 9, commit: landing(9).commit, revision: 0 };
     let claim = Claim { version: lost, template: lost.commit, digest: Sha256Digest::of(b"lost") };
     sim.device("c1").changes = true;
-    sim.device("c1").observed.applying = Some(claim);
+    sim.device("c1").observed.applying = Some(Box::new(claim));
     let plan = sim.plan();
     assert_eq!(offered(&plan), ["c2"]);
     assert!(matches!(why(&plan, "c1"), WaitingOn::InFlight { version, .. } if *version == lost), "{plan:#?}");
@@ -103,7 +104,7 @@ fn percent_waves_take_the_lowest_hashes_of_fleet_stable_and_device() {
     sim.commit(2, "two");
     let (fleet, stable) = ("edge".parse().unwrap(), landing(1).commit);
     let mut names: Vec<&str> = FIVE.iter().map(|(name, _)| *name).collect();
-    names.sort_by_key(|name| super::super::place::key(&fleet, &stable, &name.parse().unwrap()));
+    names.sort_by_key(|name| super::super::place::order(&fleet, &stable, &name.parse().unwrap()));
     let mut first = names[..2].to_vec();
     first.sort_unstable();
     assert_eq!(offered(&sim.plan()), first);
@@ -111,11 +112,11 @@ fn percent_waves_take_the_lowest_hashes_of_fleet_stable_and_device() {
 
 #[test]
 fn the_order_of_hashes_never_changes() {
-    let key = super::super::place::key(&"edge".parse().unwrap(), &landing(1).commit, &"d1".parse().unwrap());
+    let order = super::super::place::order(&"edge".parse().unwrap(), &landing(1).commit, &"d1".parse().unwrap());
     let mut text = b"edge\0".to_vec();
     text.extend(landing(1).commit.as_bytes());
     text.extend(b"\0d1");
-    assert_eq!(key, *Sha256Digest::of(&text).as_bytes());
+    assert_eq!(order.to_be_bytes(), Sha256Digest::of(&text).as_bytes()[..8]);
 }
 
 #[test]
@@ -245,7 +246,7 @@ fn a_joiner_gets_stable_until_its_wave_opens() {
     sim.plan();
     sim.enroll("new", "rest");
     let plan = sim.plan();
-    let Action::Offer { template, digest, .. } = plan.decisions[&"new".parse().unwrap()].action else {
+    let Some(Action::Offer { template, digest, .. }) = plan.decisions[&"new".parse().unwrap()].action else {
         panic!("no offer")
     };
     assert_eq!((template, digest), (landing(1), sim.digest(1, "new")));
@@ -292,7 +293,7 @@ fn a_device_that_never_reported_is_not_offered() {
 #[test]
 fn a_paused_device_is_left_alone_and_counts_nowhere() {
     let mut sim = Sim::settled(canary_then_rest(), &FIVE);
-    sim.device("c2").observed.paused = Some(WaitingOn::AwaitingReconnect);
+    sim.device("c2").observed.paused = Some(Box::new(WaitingOn::AwaitingReconnect));
     sim.commit(2, "two");
     let plan = sim.plan();
     assert_eq!((offered(&plan), why(&plan, "c2")), (vec!["c1"], &WaitingOn::AwaitingReconnect));
@@ -327,7 +328,7 @@ fn while_the_branch_is_rewound_nothing_is_offered_and_nothing_recorded() {
     sim.condition = Condition::Rewound { accepted: landing(2).commit, landing: 2, tip: landing(1).commit, reset: None };
     let plan = sim.plan();
     assert_eq!((reasons(&plan), offered(&plan).len()), (vec!["Repository".to_owned(); 5], 0));
-    assert_eq!((sim.record.clone(), plan.changed), (before, false));
+    assert_eq!((sim.record.clone(), plan.changed), (before, Changed::Nothing));
     sim.condition = Condition::Unreachable { why: "no route".to_owned() };
     assert_eq!(offered(&sim.plan()), ["c1", "c2"]);
 }

@@ -57,7 +57,7 @@ fn a_change_of_labels_alone_is_a_rollout_like_any_other() {
     sim.commit(5, "place {ring}");
     let plan = sim.plan();
     assert_eq!(kind(Some(why(&plan, "r2"))), "Wave");
-    assert_eq!(plan.decisions[&"r2".parse().unwrap()].action, Action::None, "that would be the new label, untested");
+    assert_eq!(plan.decisions[&"r2".parse().unwrap()].action, None, "that would be the new label, untested");
 }
 
 #[test]
@@ -148,10 +148,10 @@ fn nothing_is_stable_vacuously() {
     let plan = sim.plan();
     assert_eq!(plan.record.stable, Some(landing(1)));
     assert!(
-        matches!(plan.decisions[&"n1".parse().unwrap()].action, Action::Offer { template, .. } if template == landing(1))
+        matches!(plan.decisions[&"n1".parse().unwrap()].action, Some(Action::Offer { template, .. }) if template == landing(1))
     );
     assert!(
-        matches!(plan.decisions[&"n2".parse().unwrap()].action, Action::Offer { template, .. } if template == landing(2))
+        matches!(plan.decisions[&"n2".parse().unwrap()].action, Some(Action::Offer { template, .. }) if template == landing(2))
     );
 }
 

@@ -1,0 +1,67 @@
+//! What people decided about the rollout of a template, and what that needs before it starts.
+
+use bellwether_schemas::manifest::{AnyManifest, Kind, Rollout};
+use bellwether_schemas::{CommitId, DeviceName, FleetName};
+
+use super::{Declared, TemplateAt};
+use crate::plan::{Decisions, Landing, Unmet};
+use crate::render::{Contents, lacking};
+
+impl Declared {
+    /// What signed Approvals and Expedites say about a template: those that name a landing at which the fleet's inputs are
+    /// those of the template.
+    pub fn decisions(&self, template: &TemplateAt, number_of: impl Fn(&CommitId) -> Option<u64>) -> Decisions {
+        let mut decisions = Decisions::default();
+        let is_it = |fleet: &FleetName, commit: &CommitId| {
+            let there = number_of(commit).and_then(|number| self.template_in_force(fleet, number));
+            *fleet == template.name && there.is_some_and(|there| there.inputs == template.inputs)
+        };
+        for (_, slot) in self.folder(Kind::Approval) {
+            let Some(counting) = &slot.manifest else { continue };
+            let AnyManifest::Approval(approval) = &*counting.manifest else { continue };
+            let approval = &approval.spec;
+            if !is_it(&approval.fleet, &approval.commit) {
+                continue;
+            }
+            decisions.opened.extend(approval.open.iter().cloned());
+            let resumed = approval.resume.map_or(0, |resume| u64::from(resume.failures));
+            decisions.acknowledged = decisions.acknowledged.max(resumed);
+            for device in approval.retry.iter().flat_map(|retry| &retry.devices) {
+                let since = decisions.retried.entry(device.clone()).or_default();
+                *since = counting.since.max(*since);
+            }
+        }
+        for (_, manifest) in self.decisions_of(Kind::Expedite) {
+            if let AnyManifest::Expedite(expedite) = manifest
+                && is_it(&expedite.spec.fleet, &expedite.spec.commit)
+            {
+                decisions.expedited.extend(expedite.spec.skip.iter().copied());
+            }
+        }
+        decisions
+    }
+
+    /// What the rollout of a template needs before it starts, and what of it is not there. `stable` says what has completed.
+    pub fn unmet(
+        &self,
+        template: &TemplateAt,
+        rollout: &Rollout,
+        stable: impl Fn(&FleetName) -> Option<Landing>,
+        contents: &mut Contents<'_>,
+    ) -> Vec<Unmet> {
+        let is_unmet = |fleet: &&FleetName| {
+            let there = self.template_in_force(fleet, template.landing.number);
+            let needed = there.or_else(|| self.fleets.get(*fleet).map(|line| &line.target));
+            let has = stable(fleet).map(|stable| stable.number);
+            needed.is_none_or(|needed| has.is_none_or(|has| has < needed.landing.number))
+        };
+        let fleets = rollout.after.iter().filter(is_unmet).cloned().map(Unmet::After);
+        let files = lacking(template, contents).map(|(name, why)| Unmet::Artifact { name, why });
+        files.into_iter().chain(fleets).collect()
+    }
+
+    /// The commit at whose template a pin keeps a device.
+    pub fn pin(&self, device: &DeviceName) -> Option<CommitId> {
+        self.inventory.pin(device)
+    }
+}
