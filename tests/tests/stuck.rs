@@ -58,7 +58,11 @@ fn a_halted_rollout_is_ended_by_a_revert_and_by_nothing_less() {
     let version = site.view("edge-1").offered;
     approve("again", "retry: {devices: [edge-1]}");
     site.wait_devices("it is tried again, and fails again", |views| {
-        waits(views, "edge-1", |reason| matches!(reason, WaitingOn::Failed { version: failed, .. } if Some(*failed) != version))
+        waits(
+            views,
+            "edge-1",
+            |reason| matches!(reason, WaitingOn::Failed { version: failed, .. } if Some(*failed) != version),
+        )
     });
     assert_eq!(message(&site, "edge-2"), "message 1 for edge-2\n", "nobody else was offered it");
 

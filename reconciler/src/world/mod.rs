@@ -255,7 +255,12 @@ impl World {
         let fleets = self.fleets.values();
         let at_once = |fleet: &FleetState| (fleet.due && !fleet.unplanned).then_some(Timestamp::MIN);
         let fleets = fleets.flat_map(|fleet| [fleet.wake_at, fleet.notes_due, at_once(fleet)]);
-        fleets.flatten().chain(self.records.due_at()).chain(self.backlog.retry_at()).chain(self.repository.freezes_at()).min()
+        fleets
+            .flatten()
+            .chain(self.records.due_at())
+            .chain(self.backlog.retry_at())
+            .chain(self.repository.freezes_at())
+            .min()
     }
 
     fn place_all(&mut self) {

@@ -7,7 +7,8 @@ use bellwether_core::admission::Domain;
 use bellwether_core::declare::{Inventory, TemplateAt};
 use bellwether_core::objects::ObjectError;
 use bellwether_core::plan::{
-    Changed, Good, HoldNote, Landing, Member, Observed, Offer, Pinned, Plan, Planner, Terms, Timing as Limits, Unmet, rolls,
+    Changed, Good, HoldNote, Landing, Member, Observed, Offer, Pinned, Plan, Planner, Terms, Timing as Limits, Unmet,
+    rolls,
 };
 use bellwether_core::render::Contents;
 use bellwether_schemas::api::WaitingOn;
@@ -46,7 +47,8 @@ impl World {
         let mut names: Vec<FleetName> = declared.fleets().keys().cloned().collect();
         // A fleet that completes may be what others wait for.
         while !names.is_empty() {
-            let completed: Vec<FleetName> = names.into_iter().filter(|name| self.plan_if_due(name, head, now)).collect();
+            let completed: Vec<FleetName> =
+                names.into_iter().filter(|name| self.plan_if_due(name, head, now)).collect();
             names = self.waiting_for(&completed);
         }
         let touched = std::mem::take(&mut self.touched);
@@ -71,7 +73,8 @@ impl World {
         let state = self.fleets.entry(name.clone()).or_default();
         let before = state.rollout().and_then(|record| record.stable);
         if state.is_due(now) {
-            let planned = if state.is_anew() { self.plan_anew(name, head, now) } else { Ok(self.plan_on(name, head, now)) };
+            let planned =
+                if state.is_anew() { self.plan_anew(name, head, now) } else { Ok(self.plan_on(name, head, now)) };
             match planned {
                 Ok(plan) => self.take_plan(name, plan, now),
                 Err(why) => self.plan_later(name, &why, now),
@@ -196,7 +199,8 @@ impl World {
             None => line.rollout.clone(),
         };
         let completed = |fleet: &FleetName| self.fleets.get(fleet)?.rollout()?.stable;
-        let holds = declared.holds(name).map(|(path, reason)| HoldNote { path: path.to_owned(), reason: reason.to_owned() });
+        let holds =
+            declared.holds(name).map(|(path, reason)| HoldNote { path: path.to_owned(), reason: reason.to_owned() });
         let holds = self.local_hold(name).into_iter().chain(holds).collect();
         let unmet = declared.unmet(template, &rollout, completed, &mut Contents::new(&objects, &mut self.blobs));
         Ok(Terms {
@@ -263,7 +267,8 @@ impl World {
         let row = &device.row;
         // A device that git did not know there is placed by the labels it has now.
         let placing = templates.judged.placing_labels(name, &row.enrollment, &row.entry);
-        let wave_labels = placing.filter(|labels| *labels != *device.labels).map_or_else(|| device.labels.clone(), Arc::new);
+        let wave_labels =
+            placing.filter(|labels| *labels != *device.labels).map_or_else(|| device.labels.clone(), Arc::new);
         let head = declared.head();
         Ok(Member {
             device: name.clone(),

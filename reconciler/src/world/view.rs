@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use bellwether_core::plan::{Planner, Reasons, condition_sentence, sentence};
 use bellwether_core::status::{Known, status};
-use bellwether_schemas::{DeviceName, FleetName};
 use bellwether_schemas::api::{
     Conflict, DeviceView, FleetView, InvalidView, RepositoryView, RolloutState, RolloutView, WaitingOn,
 };
+use bellwether_schemas::{DeviceName, FleetName};
 use jiff::Timestamp;
 
 use super::{Device, Placement, World};

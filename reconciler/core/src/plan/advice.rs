@@ -56,9 +56,9 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
         WaitingOn::Window { opens: None, .. } => Some(Advice::words(
             "Correct the label or the windows, and push; a change of windows counts from the next commit on.",
         )),
-        WaitingOn::Budget { .. } => Some(Advice::words(
-            "Bring the devices that are named back: see what each waits for with bellwether why.",
-        )),
+        WaitingOn::Budget { .. } => {
+            Some(Advice::words("Bring the devices that are named back: see what each waits for with bellwether why."))
+        }
         WaitingOn::Pinned { why: None, .. } => Some(Advice::run(
             "When the pin's reason is gone:",
             format!("bellwether device pin {} --unpin --commit && git push", device?),

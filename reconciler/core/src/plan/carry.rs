@@ -3,8 +3,8 @@
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use bellwether_schemas::manifest::{Labels, OnNewer, Rollout, WaveMembers};
 use bellwether_schemas::DeviceName;
+use bellwether_schemas::manifest::{Labels, OnNewer, Rollout, WaveMembers};
 
 use super::place::order;
 use super::record::{Good, MemberRecord, Members, RolloutRecord};
@@ -71,12 +71,13 @@ pub(super) fn carry(
     let goes_on = turn == Turn::Continue && !record.is_complete();
     let is_early = timing.now < timing.grace_end();
     let left = met.departed.len();
-    let departed = met.departed.into_iter().filter_map(|(device, note)| match (goes_on && note.wave.is_some(), is_early) {
-        (true, _) => Some((device, note)),
-        (false, true) if turn == Turn::Continue => Some((device, note)),
-        (false, true) => Some((device, MemberRecord::default())),
-        (false, false) => None,
-    });
+    let departed =
+        met.departed.into_iter().filter_map(|(device, note)| match (goes_on && note.wave.is_some(), is_early) {
+            (true, _) => Some((device, note)),
+            (false, true) if turn == Turn::Continue => Some((device, note)),
+            (false, true) => Some((device, MemberRecord::default())),
+            (false, false) => None,
+        });
     let departed: Vec<_> = departed.collect();
     members_changed |= departed.len() != left || turn != Turn::Continue;
     Carried { record, rows: met.rows, labels: met.labels, departed, members_changed }
@@ -107,7 +108,11 @@ fn meet(terms: &Terms, members: impl IntoIterator<Item = Member>, notes: Members
         let note = notes.next_if(|(device, _)| *device == member.device).map(|(_, note)| note);
         met.known.push(note.is_some());
         let Member { device, labels, wave_labels, target, stable, good, pin, revision, observed } = member;
-        debug_assert!(met.rows.last().is_none_or(|row: &Row| row.device < device), "members come in order: {}", terms.fleet);
+        debug_assert!(
+            met.rows.last().is_none_or(|row: &Row| row.device < device),
+            "members come in order: {}",
+            terms.fleet
+        );
         met.labels.push(labels);
         met.wave_labels.push(wave_labels);
         met.rows.push(Row {

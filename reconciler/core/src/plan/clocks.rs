@@ -93,9 +93,7 @@ impl Clock {
             Opening::Closed { opens } => {
                 let soon = opens.checked_sub(LEAD.signed()).unwrap_or(Timestamp::MIN);
                 match schedule.at(opens) {
-                    Opening::Open { until, .. } if soon <= now => {
-                        (Opening::Open { since: opens, until }, Some(until))
-                    }
+                    Opening::Open { until, .. } if soon <= now => (Opening::Open { since: opens, until }, Some(until)),
                     _ => (Opening::Closed { opens }, Some(soon.max(now)).filter(|at| *at > now)),
                 }
             }

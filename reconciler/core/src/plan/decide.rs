@@ -94,7 +94,8 @@ impl Planner {
             return (Want::Withdraw, offered);
         }
         let unbegun = observed.outstanding().filter(|offer| !observed.has_begun(offer));
-        let ended = observed.offer.as_ref().filter(|offer| row.is_excused(offer) && observed.failure_of(offer).is_some());
+        let ended =
+            observed.offer.as_ref().filter(|offer| row.is_excused(offer) && observed.failure_of(offer).is_some());
         // An offer that nothing stands behind any more; what leads to stable may stay.
         let aim = goal.map_or(Aim::Stable, |goal| goal.aim);
         let leads_to_stable = |digest| Some(digest) == self.stable_of(row) && !self.stops(aim) && aim != Aim::Pin;

@@ -243,11 +243,8 @@ impl Planner {
         }
         let stage = self.stage();
         let moved = Stage { completed_at: None, ..before } != Stage { completed_at: None, ..stage };
-        let mut actions = if all || moved || windows_moved {
-            self.decide(0..self.rows.len())
-        } else {
-            self.decide(rows.into_iter())
-        };
+        let mut actions =
+            if all || moved || windows_moved { self.decide(0..self.rows.len()) } else { self.decide(rows.into_iter()) };
         actions.sort_unstable_by_key(|(i, _)| *i);
         let changed = match (before == stage, std::mem::take(&mut self.members_changed)) {
             _ if self.frozen.is_some() => Changed::Nothing,
@@ -400,9 +397,12 @@ impl Planner {
         let rules = Rules { timing: &self.timing, terms: &self.terms, record: &self.record };
         let row = &self.rows[i];
         // Whatever else it was offered and began: it is where it shall be.
-        let is_there = row.observed.applying.is_none() && self.goal(row).is_some_and(|goal| row.observed.runs(goal.digest));
-        let flies = !is_there && !row.is_paused() && row.is_on_the_way() && row.note.failed.is_none();
-        let holds = row.is_unavailable(&rules, flies);
+        let is_there =
+            row.observed.applying.is_none() && self.goal(row).is_some_and(|goal| row.observed.runs(goal.digest));
+        let moves = !is_there && row.is_on_the_way();
+        let flies = moves && !row.is_paused() && row.note.failed.is_none();
+        // Who is paused, or out of time, begins nothing, but is still at what it began.
+        let holds = row.is_unavailable(&rules, flies || (moves && row.has_begun()));
         let due = self.due(row);
         let row = &mut self.rows[i];
         self.slots.hold(number(i), row, flies, holds);

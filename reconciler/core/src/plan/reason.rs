@@ -130,15 +130,15 @@ impl Reasons<'_> {
             Some(Opening::Never { why }) => return Some(WaitingOn::Window { opens: None, why: Some(why) }),
             Some(Opening::Always | Opening::Open { .. }) | None => {}
         }
-        let full = row.waits_at.filter(|_| row.waits_at != Some(IN_FLIGHT));
-        match full.or_else(|| self.planner.slots.full_for(row, goal.hastens)).or(row.waits_at)? {
+        match self.planner.slots.full_for(row, goal.hastens)? {
             IN_FLIGHT => {
                 let (limit, in_flight) = self.planner.slots.in_flight();
                 Some(WaitingOn::MaxInFlight { limit, in_flight })
             }
             group => {
                 let Told { budget, values, limit, held, named } = self.planner.slots.told(group, &self.planner.rows);
-                let by = budget.and_then(|place| self.planner.record.rollout.budget.get(place)).map(|budget| &budget.by);
+                let by =
+                    budget.and_then(|place| self.planner.record.rollout.budget.get(place)).map(|budget| &budget.by);
                 Some(WaitingOn::Budget {
                     group: by.into_iter().flatten().cloned().zip(values.iter().cloned()).collect(),
                     limit,
@@ -176,7 +176,10 @@ impl Reasons<'_> {
         };
         let Some(goal) = planner.goal(row) else {
             let offer = row.observed.offer.as_ref().filter(|offer| offer.digest == good.digest)?;
-            return Some(WaitingOn::Failed { version: offer.version, failure: row.observed.failure_of(offer).cloned() });
+            return Some(WaitingOn::Failed {
+                version: offer.version,
+                failure: row.observed.failure_of(offer).cloned(),
+            });
         };
         let stopped = || planner.stops(Aim::Pin).then(|| planner.stop()).flatten();
         self.of_offered(row).or_else(stopped).or_else(|| self.of_goal(row, &goal))

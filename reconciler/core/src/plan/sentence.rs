@@ -31,14 +31,15 @@ pub fn sentence(reason: &WaitingOn) -> String {
         WaitingOn::Window { opens: None, why } => {
             why.clone().unwrap_or_else(|| "None of its windows ever opens.".to_owned())
         }
-        WaitingOn::Budget { group, limit, unavailable, holders } => budget_sentence(group, *limit, *unavailable, holders),
+        WaitingOn::Budget { group, limit, unavailable, holders } => {
+            budget_sentence(group, *limit, *unavailable, holders)
+        }
         WaitingOn::MaxInFlight { limit, in_flight } => {
             format!("{in_flight} devices are on the way, and maxInFlight allows {limit}.")
         }
-        WaitingOn::Rejected { wave, failures, offered, commit } => format!(
-            "{} is rejected: {failures} of {offered} offered devices failed in wave {wave}.",
-            commit.short()
-        ),
+        WaitingOn::Rejected { wave, failures, offered, commit } => {
+            format!("{} is rejected: {failures} of {offered} offered devices failed in wave {wave}.", commit.short())
+        }
         WaitingOn::Reverting { commit, to } => {
             format!("{} is rejected, and it goes back to {}.", commit.short(), to.short())
         }

@@ -104,7 +104,7 @@ impl Slots {
         };
         let in_flight = (!row.flies && !hastens).then_some(IN_FLIGHT);
         let budgets = row.groups.iter().copied().filter(|_| !row.holds);
-        in_flight.into_iter().chain(budgets).find(is_full)
+        budgets.chain(in_flight).find(is_full)
     }
 
     /// Lets a row wait at a group.
@@ -143,12 +143,6 @@ impl Slots {
         let group = &self.groups[index(group)];
         let named = group.holders.iter().take(NAMED).map(|i| rows[index(*i)].device.clone()).collect();
         Told { budget: group.budget, values: &group.values, limit: group.limit, held: group.holders.len(), named }
-    }
-
-    /// Every group: its limit, and who holds a place of it.
-    #[cfg(test)]
-    pub(super) fn all(&self) -> impl Iterator<Item = (u64, &BTreeSet<u32>)> {
-        self.groups.iter().map(|group| (group.limit, &group.holders))
     }
 }
 

@@ -162,6 +162,12 @@ impl Row {
         observed.health == Health::Unhealthy || flies || observed.offer.as_ref().is_some_and(is_settling)
     }
 
+    /// Whether it passed the point of no return with what it has still to end.
+    pub(super) fn has_begun(&self) -> bool {
+        let begun = |offer: &Offer| self.observed.has_begun(offer);
+        self.observed.changing || self.observed.outstanding().is_some_and(begun)
+    }
+
     /// Whether it was offered something and did not come to an end with it.
     pub(super) fn is_on_the_way(&self) -> bool {
         self.observed.outstanding().is_some() || self.observed.applying.is_some()
@@ -266,13 +272,16 @@ impl Row {
     fn judge_offer(&mut self, rules: &Rules<'_>) -> bool {
         let Some(offer) = self.own_offer().copied() else { return false };
         let begun = self.observed.has_begun(&offer);
-        let is_due = self.runs_since(&rules.record.waves).is_some_and(|since| rules.is_due(since));
+        // What was not begun has the time of its window at most, and is offered again in the next.
+        let has_time = |since| begun || offer.not_after.is_none_or(|closes| rules.times_out_at(since) <= closes);
+        let since = self.runs_since(&rules.record.waves).filter(|since| has_time(*since));
+        let is_due = since.is_some_and(|since| rules.is_due(since));
         let note = |silent| Some(FailureNote { version: offer.version, silent });
         let ended = self.observed.failure_of(&offer).map(|failure| rules.verdict(failure, &offer));
-        if self.is_excused(&offer) || self.note.failed.is_some() {
-        } else if rules.forgives(&self.device, offer.version) && (ended.is_some() || is_due) {
-            self.excuse(&offer);
-        } else if ended == Some(Verdict::Inconclusive) {
+        let is_settled = self.is_excused(&offer) || self.note.failed.is_some();
+        let is_forgiven = rules.forgives(&self.device, offer.version) && (ended.is_some() || is_due);
+        if is_settled {
+        } else if is_forgiven || ended == Some(Verdict::Inconclusive) {
             self.excuse(&offer);
         } else if ended == Some(Verdict::Failed) && self.note.retried < rules.record.rollout.retries {
             self.note.retried += 1;

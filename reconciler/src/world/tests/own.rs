@@ -42,11 +42,7 @@ async fn what_a_device_of_its_own_shall_run_is_offered_to_it_alone_and_rolls_out
     };
     let failed = Report { failure: Some(failure), phase: Phase::RolledBack, ..runs(&first) };
     site.pass(&[("edge-1", readable(failed.clone()))]).await.expect("stored");
-    assert!(
-        matches!(site.reason("edge-1"), Some(WaitingOn::Failed { .. })),
-        "{:?}",
-        site.reason("edge-1")
-    );
+    assert!(matches!(site.reason("edge-1"), Some(WaitingOn::Failed { .. })), "{:?}", site.reason("edge-1"));
     assert_eq!(site.offer("edge-1").map(|offer| offer.version), Some(first.version));
 
     // A start finds all of it.

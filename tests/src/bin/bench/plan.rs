@@ -12,7 +12,7 @@ use bellwether_schemas::{DeviceName, Percent, Seconds, Sha256Digest, Version};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::figures::{micros, mib, seconds, slope};
+use crate::figures::{mib, micros, seconds, slope};
 
 /// Devices of one site: budgets are by site.
 const SITE: usize = 100;
@@ -106,7 +106,10 @@ impl Fleet {
         let site = |number| Arc::new(Labels::from([("site".to_owned(), format!("site-{number}"))]));
         let mut rollout = Rollout {
             max_in_flight: Some(Percent::whole(5)),
-            budget: vec![Budget { by: vec!["site".to_owned()], max_unavailable: MaxUnavailable::Share(Percent::whole(20)) }],
+            budget: vec![Budget {
+                by: vec!["site".to_owned()],
+                max_unavailable: MaxUnavailable::Share(Percent::whole(20)),
+            }],
             ..Rollout::default()
         };
         rollout.waves.iter_mut().for_each(|wave| wave.soak = Seconds::ZERO);
@@ -203,16 +206,19 @@ impl Fleet {
             Action::Withdraw => None,
             Action::Offer { version, template, digest, window, .. } => {
                 let place = self.names.binary_search(&device).expect("a device of the fleet");
-                Some((place, Offer {
-                    version,
-                    template: template.commit,
-                    digest,
-                    offered_at: self.now,
-                    is_visible: true,
-                    not_before: window.from,
-                    not_after: window.until,
-                    acknowledged_at: None,
-                }))
+                Some((
+                    place,
+                    Offer {
+                        version,
+                        template: template.commit,
+                        digest,
+                        offered_at: self.now,
+                        is_visible: true,
+                        not_before: window.from,
+                        not_after: window.until,
+                        acknowledged_at: None,
+                    },
+                ))
             }
         };
         plan.actions.into_iter().filter_map(offer).collect()

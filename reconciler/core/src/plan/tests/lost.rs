@@ -187,7 +187,8 @@ fn without_records_a_failed_content_is_not_tried_again_and_the_rollout_halts_aga
         sim.pass(STALE_AFTER);
         sim.set_online(&["a", "b", "c", "d"], true);
         let plan = sim.plan();
-        let is_offer = |plan: &FleetPlan| matches!(plan.decisions[&"a".parse().unwrap()].action, Some(Action::Offer { .. }));
+        let is_offer =
+            |plan: &FleetPlan| matches!(plan.decisions[&"a".parse().unwrap()].action, Some(Action::Offer { .. }));
         assert!(!is_offer(&early) && !is_offer(&plan));
         assert_eq!(plan.view.state, RolloutState::Halted);
     }

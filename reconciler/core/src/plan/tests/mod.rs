@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod decisions;
 mod failures;
+mod limits;
 mod lost;
 mod properties;
 mod rules;
@@ -20,8 +22,8 @@ use bellwether_schemas::{Percent, Seconds, Sha256Digest, Version};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Action, Changed, Decisions, HoldNote, Landing, Member, Observed, Offer, Pinned, Planner, RolloutRecord, RolloutStanding,
-    Span, Terms, Timing, Unmet,
+    Action, Changed, Decisions, HoldNote, Landing, Member, Observed, Offer, Pinned, Planner, RolloutRecord,
+    RolloutStanding, Span, Terms, Timing, Unmet,
 };
 use sim::{FleetPlan, Sim};
 
@@ -72,7 +74,11 @@ fn withdrawn(plan: &FleetPlan) -> Vec<&str> {
 }
 
 fn with_action(plan: &FleetPlan, wanted: impl Fn(&Action) -> bool) -> Vec<&str> {
-    plan.decisions.iter().filter(|(_, d)| d.action.as_ref().is_some_and(&wanted)).map(|(name, _)| name.as_str()).collect()
+    plan.decisions
+        .iter()
+        .filter(|(_, d)| d.action.as_ref().is_some_and(&wanted))
+        .map(|(name, _)| name.as_str())
+        .collect()
 }
 
 /// The reason of a member.

@@ -165,7 +165,8 @@ impl Sim {
 
     pub(super) fn members(&self) -> Vec<Member> {
         let stable = self.record.as_ref().and_then(|record| record.stable);
-        let good_of = |name: &str| Some(self.record.as_ref()?.members.get(&name.parse().unwrap())?.good.as_deref().copied()?);
+        let good_of =
+            |name: &str| self.record.as_ref()?.members.get(&name.parse().unwrap())?.good.as_deref().copied();
         let member = |(name, device): (&String, &Device)| Member {
             device: name.parse().unwrap(),
             labels: Arc::new(device.labels()),
@@ -220,8 +221,10 @@ impl Sim {
     /// Plans with the planner that planned before, which is told what changed.
     pub(super) fn plan_on(&mut self) -> FleetPlan {
         let (terms, members, timing) = (self.terms(), self.members(), self.timing());
-        let known: Vec<Member> =
-            members.iter().map(|member| Member { revision: None, observed: nothing_known(), ..member.clone() }).collect();
+        let known: Vec<Member> = members
+            .iter()
+            .map(|member| Member { revision: None, observed: nothing_known(), ..member.clone() })
+            .collect();
         let plan = match self.planner.take() {
             Some((mut planner, last_terms, last_members))
                 if last_terms == terms && last_members == known && self.record.as_ref() == Some(&planner.record()) =>
@@ -354,6 +357,25 @@ impl Sim {
         }
     }
 
+    /// Everybody who is online reports, and says nothing new.
+    pub(super) fn report_all(&mut self) {
+        let now = self.now;
+        for device in self.devices.values_mut().filter(|device| device.online) {
+            device.observed.last_seen = Some(now);
+        }
+    }
+
+    /// A device goes back from what it had begun, or runs.
+    pub(super) fn fail_anew(&mut self, name: &str) {
+        let at = self.now;
+        let observed = &mut self.device(name).observed;
+        let offer = observed.offer.unwrap();
+        (observed.applying, observed.changing, observed.failed_at) = (None, false, Some(offer.version.landing));
+        let (code, message) = ("BW-0651".to_owned(), "probe web: connection refused".to_owned());
+        let (version, digest, kind) = (Some(offer.version), Some(offer.digest), FailureKind::RolledBack);
+        observed.failure = Some(Box::new(Failure { version, digest, kind, code, message, at }));
+    }
+
     pub(super) fn set_online(&mut self, names: &[&str], online: bool) {
         let now = self.now;
         for name in names {
@@ -370,4 +392,3 @@ impl Sim {
         self.holds = if on { vec![hold] } else { Vec::new() };
     }
 }
-
