@@ -167,14 +167,21 @@ fn rollouts(rollouts: &[RolloutView]) -> Table {
                 (false, false) => "closed",
             };
             let failed = if wave.failed > 0 { format!(", {} failed", wave.failed) } else { String::new() };
-            format!("{} {}/{} {state}{failed}", wave.name, wave.healthy, wave.members)
+            let waits = wave.reason.as_ref().map(|reason| format!(": {}", reason.kind())).unwrap_or_default();
+            format!("{} {}/{} {state}{failed}{waits}", wave.name, wave.healthy, wave.members)
         });
+        let by = rollout.origin.as_ref().map(|landing| format!("\nby {}", landing.signed_by())).unwrap_or_default();
+        let waits = rollout.waits.iter();
+        let since = waits.clone().filter_map(|waits| waits.since).map(|since| format!(" Since {}.", moment(&since)));
+        let ends = waits.filter_map(|waits| waits.ends.as_ref()).map(|ends| format!(" It ends {ends}."));
+        let next = rollout.next.map(|next| format!(" {} waits for it.", next.short()));
+        let why: String = std::iter::once(rollout.why.clone()).chain(since).chain(ends).chain(next).collect();
         table.add_row([
             rollout.fleet.to_string(),
-            format!("v{} ({})", rollout.landing, rollout.commit.short()),
+            format!("v{} ({}){by}", rollout.landing, rollout.commit.short()),
             format!("{:?}", rollout.state),
             waves.collect::<Vec<_>>().join("\n"),
-            printable(&rollout.why),
+            printable(&why),
         ]);
     }
     table

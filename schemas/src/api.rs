@@ -100,6 +100,12 @@ pub struct DeviceView {
     pub reason: Option<WaitingOn>,
     /// The same in a sentence.
     pub why: String,
+    /// Since when it waits for that, by which rule, and what ends it.
+    #[serde(default)]
+    pub waits: Option<Waits>,
+    /// The landing whose template is its target, and who stands for it; null where that is not shown any more.
+    #[serde(default)]
+    pub origin: Option<CommitView>,
     /// What it names and the history lacks, while it is paused for that; else null.
     #[serde(default)]
     pub conflict: Option<Conflict>,
@@ -117,6 +123,18 @@ impl DeviceView {
         let missing = self.conflict.iter().flat_map(|conflict| &conflict.missing);
         missing.map(|missing| missing.commit).chain(paused_for).collect()
     }
+}
+
+/// How something came to wait, and how that ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waits {
+    /// Since when, where that is known.
+    pub since: Option<Timestamp>,
+    /// The rule that says so: a manifest, as it was at the first parent of the landing, and a field.
+    pub rule: Option<String>,
+    /// What ends it, as the end of a sentence.
+    pub ends: Option<String>,
 }
 
 /// What pauses a device that is ahead of the git history, or left it.
@@ -199,6 +217,15 @@ pub struct RolloutView {
     pub reason: Option<WaitingOn>,
     /// The same in a sentence.
     pub why: String,
+    /// Since when it waits for that, by which rule, and what ends it.
+    #[serde(default)]
+    pub waits: Option<Waits>,
+    /// The landing that rolls out, and who stands for it; null where that is not shown any more.
+    #[serde(default)]
+    pub origin: Option<CommitView>,
+    /// A newer template commit, which waits for this one to end.
+    #[serde(default)]
+    pub next: Option<CommitId>,
 }
 
 /// How a rollout stands.
@@ -238,6 +265,9 @@ pub struct WaveView {
     pub failed: u64,
     /// What it waits for.
     pub reason: Option<WaitingOn>,
+    /// The same in a sentence, with what ends it.
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 /// The repository.

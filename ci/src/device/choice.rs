@@ -96,6 +96,8 @@ mod tests {
             reason: code.map(|code| WaitingOn::Paused { code: code.to_string(), why: String::new(), commit: first }),
             why: String::new(),
             conflict: Some(Conflict { missing: missing.iter().map(named).collect() }),
+            waits: None,
+            origin: None,
             last_seen: None,
         }
     }

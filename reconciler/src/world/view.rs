@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use bellwether_core::plan::{Planner, Reasons, condition_sentence, sentence};
+use bellwether_core::plan::{Planner, Reasons, condition_sentence, sentence, waits};
 use bellwether_core::status::{Known, status};
 use bellwether_schemas::api::{
-    Conflict, DeviceView, FleetView, InvalidView, RepositoryView, RolloutState, RolloutView, WaitingOn,
+    CommitView, Conflict, DeviceView, FleetView, InvalidView, RepositoryView, RolloutState, RolloutView, WaitingOn,
 };
-use bellwether_schemas::{DeviceName, FleetName};
+use bellwether_schemas::{CommitId, DeviceName, FleetName};
 use jiff::Timestamp;
 
 use super::{Device, Placement, World};
@@ -72,7 +72,39 @@ impl World {
     }
 
     fn rollout_views(&self) -> Vec<RolloutView> {
-        self.planned().map(|(name, planner, _)| rollout_view(name, planner)).collect()
+        self.planned().map(|(name, planner, _)| self.rollout_view(name, planner)).collect()
+    }
+
+    /// A landing, and who stands for it, while it is among those that are shown.
+    fn origin(&self, commit: &CommitId) -> Option<CommitView> {
+        self.repository.landings().find(|landing| landing.commit == *commit).cloned()
+    }
+
+    fn rollout_view(&self, name: &FleetName, planner: &Planner) -> RolloutView {
+        let (shown, record) = (planner.show(&planner.reasons()), planner.rollout());
+        let target = record.target;
+        let why = match (&shown.reason, shown.state) {
+            (Some(reason), _) => sentence(reason),
+            (None, RolloutState::Complete) if shown.waves.iter().all(|wave| wave.members == 0) => {
+                "No device had to change.".to_owned()
+            }
+            (None, RolloutState::Complete) => "Every wave completed.".to_owned(),
+            (None, _) => "It goes on.".to_owned(),
+        };
+        let line = self.repository.declared().and_then(|declared| declared.fleets().get(name));
+        let newest = line.map(|line| line.target.landing.commit);
+        RolloutView {
+            fleet: name.clone(),
+            commit: target.commit,
+            landing: target.number,
+            state: shown.state,
+            waves: shown.waves,
+            waits: shown.reason.as_ref().map(|reason| waits(reason, name, record)),
+            origin: self.origin(&target.commit),
+            next: newest.filter(|newest| *newest != target.commit),
+            reason: shown.reason,
+            why,
+        }
     }
 
     fn device_views(&self, now: Timestamp) -> Vec<DeviceView> {
@@ -112,8 +144,8 @@ impl World {
             was_silent || too_long(seen.max(self.timing.serving_since), now)
         };
         let stale = device.row.last_seen.is_none_or(silent);
-        let target = device.placement.fleet().and_then(|fleet| self.fleets.get(fleet)?.rollout());
-        let target = target.and_then(|record| device.known_digest(&record.target.commit));
+        let record = device.placement.fleet().and_then(|fleet| Some((fleet, self.fleets.get(fleet)?.rollout()?)));
+        let target = record.and_then(|(_, record)| device.known_digest(&record.target.commit));
         let offered = device.row.offer.as_ref();
         let known = Known {
             reported: device.row.reported.as_ref(),
@@ -136,6 +168,8 @@ impl World {
             target,
             status: status(&known),
             why: reason.as_ref().map_or_else(|| "It is at its target.".to_owned(), sentence),
+            waits: record.and_then(|(fleet, record)| Some(waits(reason.as_ref()?, fleet, record))),
+            origin: record.and_then(|(_, record)| self.origin(&record.target.commit)),
             reason,
             conflict: conflict
                 .filter(|missing| !missing.is_empty())
@@ -156,26 +190,5 @@ impl World {
             }
         }
         found.into_iter().map(|(path, problems)| InvalidView { path, problems }).collect()
-    }
-}
-
-fn rollout_view(name: &FleetName, planner: &Planner) -> RolloutView {
-    let (shown, target) = (planner.show(&planner.reasons()), planner.rollout().target);
-    let why = match (&shown.reason, shown.state) {
-        (Some(reason), _) => sentence(reason),
-        (None, RolloutState::Complete) if shown.waves.iter().all(|wave| wave.members == 0) => {
-            "No device had to change.".to_owned()
-        }
-        (None, RolloutState::Complete) => "Every wave completed.".to_owned(),
-        (None, _) => "It goes on.".to_owned(),
-    };
-    RolloutView {
-        fleet: name.clone(),
-        commit: target.commit,
-        landing: target.number,
-        state: shown.state,
-        waves: shown.waves,
-        reason: shown.reason,
-        why,
     }
 }

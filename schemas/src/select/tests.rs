@@ -37,6 +37,8 @@ fn paused() -> DeviceView {
         },
         reason: Some(WaitingOn::Paused { code: "BW-0301".into(), why: String::new(), commit: Some(commit) }),
         why: String::new(),
+        waits: None,
+        origin: None,
         conflict: Some(Conflict {
             missing: vec![missing(RUNS, ClaimKind::Running), missing(APPLIES, ClaimKind::Applying)],
         }),

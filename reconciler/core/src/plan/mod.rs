@@ -28,6 +28,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod waits;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +49,7 @@ pub use record::{FailureNote, Good, HaltRecord, MemberRecord, RolloutRecord, Wav
 pub use sentence::{condition_sentence, missing_sentence, moment, sentence};
 pub use served::{Gap, Gaps};
 pub use timing::Timing;
+pub use waits::waits;
 pub use windows::{Opening, Schedule};
 
 /// A landing: a commit on the first-parent line, and its number.

@@ -5,7 +5,9 @@ use bellwether_schemas::api::{Condition, RolloutState, WaitingOn, WaveView};
 use super::RolloutStanding;
 use super::planner::Planner;
 use super::reason::Reasons;
+use super::sentence::sentence;
 use super::standing::Standing;
+use super::waits::waits;
 
 impl Planner {
     /// The rollout as it stands.
@@ -30,6 +32,7 @@ impl Planner {
                 offered: tally.offered,
                 healthy: tally.healthy,
                 failed: tally.failed,
+                why: reason.as_ref().map(|reason| self.told(reason)),
                 reason,
             }
         };
@@ -55,6 +58,13 @@ impl Planner {
             _ => RolloutState::Progressing,
         };
         RolloutStanding { state, waves, reason }
+    }
+
+    /// A reason in a sentence, and what ends it.
+    fn told(&self, reason: &WaitingOn) -> String {
+        let ends = waits(reason, &self.terms.fleet, &self.record).ends;
+        let ends = ends.map(|ends| format!(" It ends {ends}.")).unwrap_or_default();
+        format!("{}{ends}", sentence(reason))
     }
 
     /// Whether a device that the rejected target reached has not said yet that it is back; also one that is off.

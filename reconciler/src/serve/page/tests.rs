@@ -1,7 +1,7 @@
 use axum::body::{Body, to_bytes};
 use bellwether_schemas::api::{
     ClaimKind, Conflict, DeviceStatus, FleetView, InvalidView, MissingCommit, RolloutView, Stand, StatusWord,
-    WaitingOn, WaveView,
+    WaitingOn, Waits, WaveView,
 };
 use bellwether_schemas::{CommitId, Version, codes};
 use tower::ServiceExt as _;
@@ -35,6 +35,8 @@ fn device(name: &str, updated: Updated, why: &str) -> DeviceView {
         reason: (updated != Updated::UpToDate).then_some(WaitingOn::AwaitingReconnect),
         why: why.to_owned(),
         conflict: None,
+        waits: None,
+        origin: None,
         last_seen: Some(at()),
     }
 }
@@ -56,6 +58,7 @@ fn views() -> Views {
         healthy,
         failed,
         reason: None,
+        why: (!open).then(|| "Waits for wave canary.".to_owned()),
     };
     Views {
         ready: true,
@@ -84,6 +87,13 @@ fn views() -> Views {
             waves: vec![wave("canary", true, 1, 1), wave("broad", false, 0, 0)],
             reason: None,
             why: "wave canary soaks until 03:34".into(),
+            waits: Some(Waits {
+                since: Some(at()),
+                rule: Some("rollouts/edge.yaml: waves, canary, soak".into()),
+                ends: Some("at 03:34".into()),
+            }),
+            origin: Some(head.clone()),
+            next: None,
         }],
         devices: vec![
             device("edge-1", Updated::UpToDate, "runs its target"),

@@ -1,0 +1,139 @@
+//! Since when something is waited for, by which rule, and what ends it: what follows from a reason and the record.
+
+use bellwether_schemas::FleetName;
+use bellwether_schemas::api::{WaitingOn, Waits};
+use bellwether_schemas::manifest::Kind;
+use jiff::Timestamp;
+
+use super::RolloutRecord;
+use super::sentence::moment;
+
+/// Since when a device or a wave of a fleet waits as `reason` says, by which rule, and what ends it.
+pub fn waits(reason: &WaitingOn, fleet: &FleetName, record: &RolloutRecord) -> Waits {
+    let rule = rule(reason).map(|field| format!("{}/{fleet}.yaml: {field}", Kind::Rollout.folder()));
+    let rule = match reason {
+        WaitingOn::Held { hold, .. } => Some(hold.clone()),
+        // The fleet of one that a device's own template makes has no Rollout.
+        _ => rule.filter(|_| fleet.device().is_none()),
+    };
+    Waits { since: since(reason, record), rule, ends: ends(reason) }
+}
+
+fn since(reason: &WaitingOn, record: &RolloutRecord) -> Option<Timestamp> {
+    let open = record.waves.iter().rev().find(|wave| wave.advanced_at.is_none());
+    match reason {
+        WaitingOn::Soak { wave, .. } => record.waves.iter().find(|known| known.name == *wave)?.completed_at,
+        WaitingOn::Wave { .. } | WaitingOn::EmptyWave { .. } | WaitingOn::TooFewHealthy { .. } => {
+            open.map(|wave| wave.opened_at)
+        }
+        WaitingOn::Budget { .. } | WaitingOn::MaxInFlight { .. } | WaitingOn::Window { .. } => {
+            record.waves.last().map(|wave| wave.opened_at)
+        }
+        WaitingOn::Gate { .. } => record.waves.last().and_then(|wave| wave.advanced_at),
+        WaitingOn::Halted { .. } | WaitingOn::Rejected { .. } | WaitingOn::Reverting { .. } => {
+            record.halted.as_ref().map(|halt| halt.at)
+        }
+        WaitingOn::InFlight { since, .. } => Some(*since),
+        WaitingOn::Stale { last_seen } => *last_seen,
+        WaitingOn::Failed { failure, .. } => failure.as_ref().map(|failure| failure.at),
+        WaitingOn::Decommissioned { at } => Some(*at),
+        WaitingOn::After { .. }
+        | WaitingOn::Artifact { .. }
+        | WaitingOn::Pinned { .. }
+        | WaitingOn::Held { .. }
+        | WaitingOn::Unhealthy { .. }
+        | WaitingOn::Paused { .. }
+        | WaitingOn::Lookup { .. }
+        | WaitingOn::AwaitingReconnect
+        | WaitingOn::Reconnects { .. }
+        | WaitingOn::RenderError { .. }
+        | WaitingOn::Orphaned
+        | WaitingOn::Overlap { .. }
+        | WaitingOn::Repository { .. }
+        | WaitingOn::Decommissioning
+        | WaitingOn::Revoked { .. } => None,
+    }
+}
+
+/// The field of the Rollout that says so.
+fn rule(reason: &WaitingOn) -> Option<String> {
+    Some(match reason {
+        WaitingOn::Wave { wave, .. } => format!("waves, {wave}"),
+        WaitingOn::EmptyWave { wave } => format!("waves, {wave}, select"),
+        WaitingOn::Soak { wave, .. } => format!("waves, {wave}, soak"),
+        WaitingOn::Gate { wave, .. } => format!("waves, {wave}, gate"),
+        WaitingOn::TooFewHealthy { .. } => "minHealthy".to_owned(),
+        WaitingOn::Halted { wave, .. } => format!("maxFailureRate of wave {wave}"),
+        WaitingOn::Rejected { wave, .. } => format!("maxFailureRate of wave {wave}, onFailure"),
+        WaitingOn::Reverting { .. } => "onFailure".to_owned(),
+        WaitingOn::After { .. } => "after".to_owned(),
+        WaitingOn::Window { .. } => "windows".to_owned(),
+        WaitingOn::Budget { .. } => "budget".to_owned(),
+        WaitingOn::MaxInFlight { .. } => "maxInFlight".to_owned(),
+        WaitingOn::InFlight { .. } => "deviceTimeout".to_owned(),
+        WaitingOn::Failed { .. } => "retries".to_owned(),
+        _ => return None,
+    })
+}
+
+/// What ends it, as the end of a sentence.
+fn ends(reason: &WaitingOn) -> Option<String> {
+    Some(match reason {
+        WaitingOn::Wave { after, .. } => format!("when wave {after} has advanced"),
+        WaitingOn::EmptyWave { .. } => "when a device of it reports".to_owned(),
+        WaitingOn::Soak { until, .. } => format!("at {}, if nothing fails until then", moment(until)),
+        WaitingOn::Gate { .. } => "when a signed Approval opens it".to_owned(),
+        WaitingOn::TooFewHealthy { .. } => "when more devices are healthy, or the template changes".to_owned(),
+        WaitingOn::Halted { .. } => "when the template changes, or a signed Approval resumes it".to_owned(),
+        WaitingOn::Rejected { .. } => "when the template changes, or a signed Approval brings it back".to_owned(),
+        WaitingOn::Reverting { .. } => "when it reports that it is back".to_owned(),
+        WaitingOn::After { fleet, .. } => format!("when {fleet} has completed it"),
+        WaitingOn::Artifact { .. } => "when the file is there and is what the manifest says".to_owned(),
+        WaitingOn::Window { opens, .. } => format!("at {}", moment(opens.as_ref()?)),
+        WaitingOn::Budget { .. } => "when one of those comes back, or is given up after lostAfter".to_owned(),
+        WaitingOn::MaxInFlight { .. } => "when one of those comes to an end".to_owned(),
+        WaitingOn::InFlight { .. } => "when it reports how it went, at the latest after deviceTimeout".to_owned(),
+        WaitingOn::Stale { .. } | WaitingOn::AwaitingReconnect => "when it reports".to_owned(),
+        WaitingOn::Failed { .. } => "when the template changes, or a signed Approval lets it try again".to_owned(),
+        WaitingOn::Unhealthy { .. } => "when its probes pass, or it is offered something else".to_owned(),
+        WaitingOn::Held { .. } => "when the hold is released".to_owned(),
+        WaitingOn::Pinned { .. } => "when the pin is taken away".to_owned(),
+        WaitingOn::Paused { commit: Some(_), .. } => "when the missing commits return, or a signed Resume is over them".to_owned(),
+        WaitingOn::Paused { commit: None, .. } => "when a signed Resume names it".to_owned(),
+        WaitingOn::Reconnects { until } => format!("at {}, or when all have reported", moment(until)),
+        WaitingOn::RenderError { .. } => "when it can be rendered".to_owned(),
+        WaitingOn::Orphaned => "when a fleet selects it".to_owned(),
+        WaitingOn::Overlap { .. } => "when one fleet alone selects it".to_owned(),
+        WaitingOn::Repository { .. } => "when the repository is in order".to_owned(),
+        WaitingOn::Lookup { .. } | WaitingOn::Decommissioning | WaitingOn::Decommissioned { .. } | WaitingOn::Revoked { .. } => {
+            return None;
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_soak_says_since_when_by_which_rule_and_until_when() {
+        let record: RolloutRecord = serde_json::from_value(serde_json::json!({
+            "target": {"commit": format!("{:040x}", 2), "number": 2},
+            "rollout": {},
+            "waves": [{"name": "canary", "openedAt": "2030-01-01T00:00:00Z", "completedAt": "2030-01-01T00:10:00Z"}],
+        }))
+        .expect("a record");
+        let wave = || "canary".parse().expect("a name");
+        let until = "2030-01-01T00:25:00Z".parse().expect("a time");
+        let edge = "edge".parse().expect("a name");
+        let said = waits(&WaitingOn::Soak { wave: wave(), until }, &edge, &record);
+        assert_eq!(said.since, record.waves[0].completed_at);
+        assert_eq!(said.rule.as_deref(), Some("rollouts/edge.yaml: waves, canary, soak"));
+        assert_eq!(said.ends.as_deref(), Some("at 2030-01-01 00:25:00 UTC, if nothing fails until then"));
+        let held = WaitingOn::Held { hold: "holds/stop.yaml".to_owned(), reason: String::new() };
+        assert_eq!(waits(&held, &edge, &record).rule.as_deref(), Some("holds/stop.yaml"));
+        let own = "device.edge-1".parse().expect("a name");
+        let said = waits(&WaitingOn::Wave { wave: wave(), after: wave() }, &own, &record);
+        assert_eq!((said.rule, said.since), (None, Some(record.waves[0].opened_at)), "it has no Rollout");
+    }
+}
