@@ -27,6 +27,7 @@ mod rollout;
 mod select;
 mod server;
 mod sign;
+mod simulate;
 mod template;
 mod token;
 mod token_edit;
@@ -79,6 +80,8 @@ enum Command {
     Land(land::LandArgs),
     /// Print what a device would get, verified and rendered as the reconciler does it
     Render(render::RenderArgs),
+    /// Show what a change of a fleet would do: waves, gates, windows, and what a bad release would harm
+    Simulate(simulate::SimulateArgs),
     /// Make, show and replace the keys that sign what devices get
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -142,6 +145,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Trust(command) => trust::run(command, cli.output),
         Command::Land(args) => land::run(args, cli.output),
         Command::Render(args) => render::run(args, cli.output),
+        Command::Simulate(args) => simulate::run(args, cli.output),
         Command::Keys(command) => keys::run(command, cli.output),
         Command::Token(command) => token::run(command, cli.output),
         Command::Approve(args) => approve::run(args, cli.output),

@@ -75,6 +75,11 @@ impl Paint {
         Self(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
     }
 
+    /// None.
+    pub(crate) fn none() -> Self {
+        Self(false)
+    }
+
     pub(crate) fn red(self, text: &str) -> String {
         self.wrap("31;1", text)
     }

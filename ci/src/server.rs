@@ -36,7 +36,7 @@ impl ServerOptions {
 }
 
 /// Reads the address of a page.
-fn page_address(text: &str) -> Result<url::Url, String> {
+pub(crate) fn page_address(text: &str) -> Result<url::Url, String> {
     let expected = "expected the address of the reconciler's page, such as http://127.0.0.1:8080";
     let url: url::Url = text.parse().map_err(|_| expected.to_owned())?;
     let fits = matches!(url.scheme(), "http" | "https") && url.has_host();

@@ -10,6 +10,7 @@ pub mod fuzz;
 pub mod hostile;
 pub mod https;
 pub mod process;
+pub mod scenario;
 pub mod site;
 
 pub use device::Device;

@@ -52,6 +52,13 @@ fn push_to_applied_prints_its_figures() {
 }
 
 #[test]
+fn simulate_prints_its_figures() {
+    let figures = bench(&["simulate", "--devices", "300", "--days", "6"]);
+    has_numbers(&figures, &["run_ms", "events", "events_per_s"]);
+    assert_eq!((figures["state"].as_str(), figures["healthy"].as_u64()), (Some("Complete"), Some(300)));
+}
+
+#[test]
 fn a_bench_that_does_not_exist_is_a_usage_error() {
     let output = Command::new(env!("CARGO_BIN_EXE_bench")).arg("nothing").output().expect("the bench starts");
     assert_eq!(output.status.code(), Some(2));

@@ -34,6 +34,8 @@ pub struct Machine {
     /// Pulls and downloads that failed in a row, and how the last one did.
     pull_failures: u32,
     hindrance: Option<Problem>,
+    /// When what runs passed its probes last, since the start.
+    looked_at: Option<Timestamp>,
     /// Why what runs does not pass its probes.
     ill: Option<Problem>,
     connected: bool,
@@ -88,6 +90,7 @@ impl Machine {
             pull_wanted: false,
             pull_failures: 0,
             hindrance: None,
+            looked_at: None,
             ill: None,
             connected: false,
             paused: None,

@@ -14,6 +14,7 @@ mod mistakes;
 mod own_template;
 mod rollouts;
 mod signing;
+mod simulate;
 mod team;
 mod tokens;
 mod trust;

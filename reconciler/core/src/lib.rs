@@ -12,6 +12,7 @@ pub mod objects;
 pub mod offer;
 pub mod plan;
 pub mod render;
+pub mod simulate;
 pub mod status;
 #[cfg(test)]
 mod testing;

@@ -72,4 +72,10 @@ codes! { ENVIRONMENT:
     NOT_PAUSED = "BW-0741", "none of the chosen devices is paused by what a Resume can be over",
         "A Resume ends pauses. The devices that were chosen take part, or wait for something else.",
         "See who is paused: bellwether get devices --field-selector status.summary.status=ConflictPaused";
+    NOTHING_TO_SIMULATE = "BW-0760", "there is nothing to simulate",
+        "Both commits give the fleet the same target, or it has no devices: then nothing rolls out.",
+        "Name two landings between which the fleet changes (--from, --to), or ask for the next change, whatever it is: --next.";
+    SIMULATION_UNFINISHED = "BW-0761", "in the simulation the rollout does not end",
+        "Nothing failed too often, and yet the rollout was not complete at the horizon, or nothing could happen any more: windows that never open, a wave without devices, a Hold, too few healthy devices.",
+        "Read what it waits for. If it is only slow, look further: --horizon 365d.";
 }

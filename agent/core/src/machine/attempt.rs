@@ -33,6 +33,7 @@ impl Machine {
 
     pub(super) fn probed(&mut self, probed: Probed, now: Timestamp) -> Vec<Effect> {
         self.busy = false;
+        self.looked_at = probed.result.is_ok().then_some(now);
         let before = (self.phase, self.health);
         self.health = if probed.result.is_ok() { Health::Healthy } else { Health::Unhealthy };
         self.ill = probed.result.as_ref().err().cloned();
@@ -201,10 +202,17 @@ impl Machine {
             // A restart sees for itself before it calls anything final.
             Step::Soaking if self.health == Health::Healthy => {
                 let since = attempt.healthy_since.unwrap_or(now);
-                if now.duration_since(since) < attempt.soak.signed() {
+                let soak = attempt.soak;
+                if now.duration_since(since) < soak.signed() {
                     return Vec::new();
                 }
-                attempt.step = Step::Committing;
+                // What began to fail since the last heartbeat is seen before anything is final.
+                if self.looked_at.is_none_or(|at| at.duration_since(since) < soak.signed()) {
+                    return vec![self.probe(Purpose::Attempt, digest)];
+                }
+                if let Some(attempt) = self.memory.attempt.as_mut() {
+                    attempt.step = Step::Committing;
+                }
                 vec![Effect::Persist, Effect::Commit { digest, keep }]
             }
             Step::Probing | Step::Soaking => vec![self.probe(Purpose::Attempt, digest)],

@@ -269,6 +269,23 @@ fn soak_ends_by_time_and_what_replaces_it_goes_back_to_what_was_final() {
 }
 
 #[test]
+fn what_fails_in_the_last_heartbeat_of_its_soak_is_seen_before_it_is_final() {
+    let mut world = World::new();
+    world.offer(1, "good", 0);
+    world.settle();
+    world.offer(2, "good2", 60);
+    world.settle();
+    world.now = 45;
+    world.tell(Event::Tick);
+    world.settle();
+    world.sick.push(spec("good2").digest());
+    world.now = 60;
+    world.tell(Event::Woke);
+    world.settle();
+    assert_eq!((world.runs(), world.placed), (Some(1), Some(spec("good").digest())));
+}
+
+#[test]
 fn nothing_is_begun_without_the_word_and_a_withdrawn_offer_is_no_error() {
     let mut world = World::new();
     world.settle();

@@ -95,6 +95,11 @@ impl FleetLine {
         members
     }
 
+    /// The Rollout at the head: it judges the next target.
+    pub fn next_rollout(&self) -> &Arc<Rollout> {
+        &self.rollout_at_head
+    }
+
     /// The members that git knows.
     pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
         self.members.keys()

@@ -5,6 +5,7 @@ mod figures;
 mod plan;
 mod publish;
 mod push;
+mod simulate;
 mod tick;
 mod verify;
 
@@ -64,6 +65,8 @@ enum Bench {
     PushToApplied(push::Options),
     /// Plan a fleet anew and report by report
     Plan(plan::Options),
+    /// A rollout to a great fleet on a virtual clock, by the real planner and the devices' real state machine
+    Simulate(simulate::Options),
     /// Resident memory of an idle agent with an open session, and the size of its binary
     Agent(agent::Options),
 }
@@ -101,6 +104,7 @@ fn measure(cli: &Cli) -> anyhow::Result<()> {
         Bench::Publish(options) => print(cli.output, &publish::run(options, dir.path())?),
         Bench::PushToApplied(options) => print(cli.output, &push::run(options, dir.path())?),
         Bench::Plan(options) => print(cli.output, &plan::run(options)?),
+        Bench::Simulate(options) => print(cli.output, &simulate::run(options)?),
         Bench::Agent(options) => print(cli.output, &agent::run(options, dir.path())?),
     }
 }

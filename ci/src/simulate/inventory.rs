@@ -1,0 +1,87 @@
+//! The devices of a simulation: made up, from a file, or those that a reconciler knows.
+
+use std::path::Path;
+
+use bellwether_core::simulate::Known;
+use bellwether_schemas::api::DeviceView;
+use bellwether_schemas::codes;
+use bellwether_schemas::manifest::Labels;
+
+use crate::failure::{self, Failure};
+use crate::server::Server;
+
+/// The devices in a file, or of the reconciler whose page is at this address.
+pub(super) fn read(place: &str, ca: Option<&Path>) -> Result<Vec<Known>, Failure> {
+    if place.starts_with("http://") || place.starts_with("https://") {
+        let address = crate::server::page_address(place)
+            .map_err(|why| Failure::new(codes::USAGE, format!("--inventory: {why}")))?;
+        let devices: Vec<DeviceView> = Server::connect(&address, ca)?.get("devices")?;
+        return Ok(devices.into_iter().map(of_view).collect());
+    }
+    let file = Path::new(place);
+    let text = std::fs::read(file).map_err(|e| failure::file("cannot read", file, &e))?;
+    let is_json = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    if is_json { of_json(place, &text) } else { of_csv(place, &text) }
+}
+
+fn of_view(device: DeviceView) -> Known {
+    let DeviceView { name, enrollment, entry, labels, .. } = device;
+    Known { name, entry: Some((enrollment, entry)), labels, like: None }
+}
+
+fn of_json(place: &str, text: &[u8]) -> Result<Vec<Known>, Failure> {
+    let devices: Vec<DeviceView> = serde_json::from_slice(text).map_err(|e| unreadable(place).because(&e))?;
+    Ok(devices.into_iter().map(of_view).collect())
+}
+
+/// A column `name`, and one for each label.
+fn of_csv(place: &str, text: &[u8]) -> Result<Vec<Known>, Failure> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
+    let header = reader.headers().map_err(|e| unreadable(place).because(&e))?.clone();
+    let name_at = header.iter().position(|column| column == "name").ok_or_else(|| {
+        unreadable(place).hint(
+            "The first line of a CSV file names the columns: name, and one for each label, such as name,site,ring",
+        )
+    })?;
+    let mut devices = Vec::new();
+    for (number, record) in reader.records().enumerate() {
+        let record = record.map_err(|e| unreadable(place).because(&e))?;
+        let cells = header.iter().zip(record.iter()).enumerate();
+        let labels: Labels = cells
+            .filter(|(i, (_, value))| *i != name_at && !value.is_empty())
+            .map(|(_, (key, value))| (key.to_owned(), value.to_owned()))
+            .collect();
+        let name = record.get(name_at).unwrap_or_default();
+        let name = name.parse().map_err(|e| {
+            Failure::new(codes::USAGE, format!("--inventory: {place}, line {}: {name:?} is no device name", number + 2))
+                .because(&e)
+        })?;
+        devices.push(Known { name, entry: None, labels, like: None });
+    }
+    Ok(devices)
+}
+
+fn unreadable(place: &str) -> Failure {
+    Failure::new(codes::USAGE, format!("--inventory: {place} is no list of devices")).hint(
+        "Give what bellwether get devices --output json prints, a CSV file with the columns name and labels, or the address \
+         of the reconciler's page.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_csv_file_has_a_column_for_each_label() {
+        let found = of_csv("x.csv", b"site, name ,ring\nkiel,edge-1,canary\nulm,edge-2,\n").expect("devices");
+        let labels: Vec<Vec<_>> =
+            found.iter().map(|one| one.labels.iter().map(|(k, v)| format!("{k}={v}")).collect()).collect();
+        assert_eq!(labels, [vec!["ring=canary", "site=kiel"], vec!["site=ulm"]]);
+        assert_eq!(found[1].name.as_str(), "edge-2");
+        for bad in [&b"site,ring\nkiel,x\n"[..], b"name\nNo Name\n", b"name,site\nedge-1\n"] {
+            assert!(of_csv("x.csv", bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+        assert!(of_json("x.json", b"[{}]").is_err());
+    }
+}

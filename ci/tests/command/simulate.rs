@@ -1,0 +1,123 @@
+//! `simulate`: what a change would do, told from the history alone.
+
+use crate::{Ran, Sandbox};
+
+/// A repository with a canary and nine others, whose newest landing changes the fleet.
+fn fleet() -> Sandbox {
+    let sandbox = Sandbox::with_repository();
+    for i in 0..10 {
+        let ring = if i == 0 { "canary" } else { "rest" };
+        let text = format!(
+            "apiVersion: bellwether/v1\nkind: Device\nmetadata: {{name: edge-{i}}}\nspec: {{labels: {{fleet: edge, ring: {ring}}}}}\n"
+        );
+        sandbox.write(&format!("devices/edge-{i}.yaml"), &text);
+    }
+    sandbox.git(&["add", "."]);
+    sandbox.git(&["commit", "-qm", "Name ten devices"]);
+    sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good morning");
+    sandbox.git(&["commit", "-qam", "Say good morning"]);
+    sandbox
+}
+
+fn simulate(sandbox: &Sandbox, arguments: &[&str]) -> Ran {
+    sandbox.bellwether(&[&["simulate", "--fleet", "edge", "--devices", "20"], arguments].concat())
+}
+
+fn json(ran: &Ran) -> serde_json::Value {
+    serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}{}", ran.out, ran.err))
+}
+
+/// The text without ids of commits, which are others each time.
+fn without_ids(text: &str) -> String {
+    let is_id = |word: &str| word.len() == 7 && word.bytes().all(|c| c.is_ascii_hexdigit());
+    let parts = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+    parts
+        .map(|part| {
+            let word = part.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            if is_id(word) { part.replace(word, "1234567") } else { part.to_owned() }
+        })
+        .collect()
+}
+
+#[test]
+fn a_good_and_a_bad_release_of_a_small_fleet() {
+    let sandbox = fleet();
+    let good = simulate(&sandbox, &[]);
+    assert_eq!(good.code, Some(0), "{}", good.err);
+    assert_eq!(good.out, simulate(&sandbox, &[]).out, "the same again");
+    let bad = simulate(&sandbox, &["--failure-rate", "100%", "--mode", "in-soak", "--seed", "3"]);
+    assert_eq!(bad.code, Some(0), "{}", bad.err);
+    insta::assert_snapshot!(without_ids(&format!("{}\n\n{}", good.out, bad.out)));
+}
+
+#[test]
+fn programs_get_json_and_pages_a_picture() {
+    let sandbox = fleet();
+    let said = json(&simulate(&sandbox, &["--output", "json"]));
+    assert_eq!((said["outcome"]["state"].as_str(), said["scene"]["devices"].as_u64()), (Some("Complete"), Some(20)));
+    let waves: Vec<_> =
+        said["outcome"]["waves"].as_array().expect("waves").iter().map(|wave| wave["members"].as_u64()).collect();
+    assert_eq!(waves, [Some(2), Some(18)], "a tenth are canaries");
+    let swept = json(&simulate(&sandbox, &["--sweep", "4", "--output", "json"]));
+    let rates = swept["sweep"].as_array().expect("rates");
+    assert_eq!((rates.len(), &rates[9]["halted"], &rates[9]["beyondFirstWave"]), (10, &4.into(), &0.into()));
+    let text = simulate(&sandbox, &["--sweep", "4"]);
+    assert!(text.out.contains("Of 4 runs in which it fails on 100% of the devices, 4 halt, 0 reach"), "{}", text.out);
+
+    assert_eq!(simulate(&sandbox, &["--svg", "x.svg"]).code, Some(0));
+    let picture = sandbox.read("x.svg");
+    let mut open = Vec::new();
+    for tag in picture.split('<').skip(1).map(|part| part.split_once('>').expect("a tag ends").0) {
+        match tag.strip_prefix('/') {
+            Some(name) => assert_eq!(open.pop(), Some(name), "{picture}"),
+            None if tag.ends_with('/') => {}
+            None => open.push(tag.split_whitespace().next().expect("a name")),
+        }
+    }
+    assert!(open.is_empty() && picture.starts_with("<svg ") && picture.contains(">canary</text>"), "{picture}");
+}
+
+#[test]
+fn devices_come_from_a_list() {
+    let sandbox = fleet();
+    sandbox.write("list.csv", "name,ring,fleet\nedge-0,,\nedge-1,,\nother-1,canary,edge\nelsewhere,canary,lab\n");
+    let ran = sandbox.bellwether(&["simulate", "--fleet", "edge", "--inventory", "list.csv", "--output", "json"]);
+    let waves = &json(&ran)["outcome"]["waves"];
+    let members = [0, 1].map(|i| waves[i]["members"].as_u64());
+    assert_eq!(members, [Some(2), Some(1)], "git knows two, the list says what the third is");
+}
+
+#[test]
+fn what_cannot_be_simulated_is_told_with_what_to_do() {
+    let sandbox = fleet();
+    let refused = |arguments: &[&str], exit: i32, expected: &[&str]| {
+        let ran = sandbox.bellwether(&[&["simulate"], arguments].concat());
+        assert_eq!(ran.code, Some(exit), "{arguments:?}: {}{}", ran.out, ran.err);
+        for text in expected {
+            assert!(ran.err.contains(text), "{arguments:?}: expected {text:?} in {}", ran.err);
+        }
+    };
+    refused(&["--fleet", "nowhere"], 1, &["BW-0733", "no fleet nowhere"]);
+    refused(&["--fleet", "edge", "--from", "HEAD", "--to", "HEAD~1"], 2, &["BW-0720", "--from"]);
+    refused(&["--fleet", "edge", "--from", "HEAD"], 2, &["BW-0720", "not before"]);
+    refused(&["--fleet", "edge", "--to", "HEAD~2"], 1, &["BW-0760", "--next"]);
+    refused(&["--fleet", "edge", "--site-outage", "site=kiel"], 2, &["SELECTOR@BEGINS+LASTS"]);
+    refused(&["--fleet", "edge", "--inventory", "nowhere.csv"], 2, &["BW-0722"]);
+    sandbox.write("list.csv", "name\nelsewhere\n");
+    refused(&["--fleet", "edge", "--inventory", "list.csv"], 1, &["BW-0760", "selects no device"]);
+
+    sandbox.replace("rollouts/edge.yaml", "  deviceTimeout: 30m", "  deviceTimeout: 31m");
+    sandbox.git(&["commit", "-qam", "Wait longer"]);
+    refused(&["--fleet", "edge"], 1, &["BW-0760", "nothing rolls out", "--next"]);
+    let next = simulate(&sandbox, &["--next", "--output", "json"]);
+    assert_eq!(
+        json(&next)["scene"]["rollout"]["deviceTimeout"],
+        "31m",
+        "the Rollout at the head judges the next change"
+    );
+    let never =
+        "  windows: [{days: [mon], start: \"02:00\", duration: 1h, timezone: \"label:tz\"}]\n  deviceTimeout: 31m";
+    sandbox.replace("rollouts/edge.yaml", "  deviceTimeout: 31m", never);
+    sandbox.git(&["commit", "-qam", "Go by the label tz"]);
+    refused(&["--fleet", "edge", "--next"], 1, &["BW-0761"]);
+}
