@@ -12,10 +12,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 mod certs;
+mod hold;
 mod init;
 mod installer;
 mod state;
 use certs::{Certs, StillNeeded};
+use hold::Hold;
 use init::{Init, InitError};
 use installer::Installer;
 use state::{Backup, Restore};
@@ -43,6 +45,8 @@ enum Command {
     Init(Box<Init>),
     /// Runs the reconciler until SIGINT or SIGTERM.
     Run(Run),
+    /// Stops offers at once, without git; `--release` ends that.
+    Hold(Hold),
     /// Shows and renews the listeners' certificate and the authority of devices.
     Certs(Certs),
     /// Copies the state into a new folder, also while the reconciler runs.
@@ -89,6 +93,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
             match cli.command {
                 Command::Init(init) => init.run().await,
                 Command::Run(run) => run.run().await,
+                Command::Hold(hold) => hold.run(),
                 Command::Certs(certs) => certs.run().await,
                 Command::Backup(backup) => backup.run().await,
                 Command::Restore(restore) => restore.run().await,

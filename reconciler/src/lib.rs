@@ -1,6 +1,7 @@
 //! The reconciler: watches a signed git repository, and publishes to each device what it shall run.
 
 pub mod begin;
+pub mod brake;
 pub mod cli;
 pub mod config;
 mod folder;

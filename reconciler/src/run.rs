@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::begin::{Ground, begin};
+use crate::brake::Brake;
 use crate::config::{Config, ConfigError};
+use crate::folder::FolderWatch;
 use crate::git::{self, FetchError, Mirror};
 use crate::installer::Source;
 use crate::keys::{KeyError, OnlineKeys};
@@ -51,6 +53,8 @@ pub enum RunError {
     Lock(#[from] StateLockError),
     #[error("the store cannot be used")]
     Objects(#[from] ObjectsError),
+    #[error("the folder of local holds in the store cannot be used")]
+    Brake(#[source] std::io::Error),
     #[error(transparent)]
     Unfinished(#[from] UnfinishedError),
     #[error("database and store do not belong together")]
@@ -85,7 +89,7 @@ impl RunError {
             Self::Conflict(_) | Self::Head(_) => codes::DATABASE_FAILED,
             Self::Recover(RecoverError::Publish(error)) => error.code(),
             Self::Recover(RecoverError::Store(_) | RecoverError::Plan(_)) => codes::DATABASE_FAILED,
-            Self::Objects(_) => codes::OBJECT_STORE_FAILED,
+            Self::Objects(_) | Self::Brake(_) => codes::OBJECT_STORE_FAILED,
             Self::Unfinished(error) => error.code(),
             Self::Instance(error) => error.code(),
             Self::Keys(error) => error.code(),
@@ -116,6 +120,8 @@ struct Inputs {
     enrolled: mpsc::Receiver<Enrolled>,
     fetched: mpsc::Receiver<Fetched>,
     fetch_now: mpsc::Sender<()>,
+    brake: Brake,
+    braked: FolderWatch,
 }
 
 impl Reconciler {
@@ -148,8 +154,11 @@ impl Reconciler {
         let repository = Repository::new(SharedObjects::new(mirror.objects()?), config.introduction(), &config.branch);
         let timing = Timing { heartbeat: config.heartbeat, stale_after: config.stale_after(), serving_since: now };
         let url = mirror.shown();
+        let brake = Brake::of_store(&config.store).map_err(RunError::Brake)?;
+        let braked = FolderWatch::new(brake.dir());
         let ground = Ground { store: &store, publisher: &publisher, domain: &domain, instance: &instance };
         let mut world = begin(&ground, repository, timing).await?;
+        world.take_local_holds(brake.read());
         let admitted = world.admissions();
         let (admissions, admissions_seen) = watch::channel(admitted);
         publisher.void_within(config.introduction().commit).await?;
@@ -203,7 +212,7 @@ impl Reconciler {
         let mirrored = mirror.tip()?.map(|tip| (tip, world.repository.objects()));
         let fetched = fetcher(mirror, config, asked, shutdown.clone());
         let outlets = Outlets { store, publisher, sessions, views, admissions, void, unsettled_until, domain, url };
-        let inputs = Inputs { incoming, enrolled, fetched, fetch_now };
+        let inputs = Inputs { incoming, enrolled, fetched, fetch_now, brake, braked };
         Ok(Self { bound, world, outlets, inputs, mirrored, shutdown, lock })
     }
 
@@ -233,6 +242,7 @@ impl Reconciler {
                     inbox.reports.push(observation(incoming));
                 }
                 // After a failed pass what was due may be due still: it waits for the next try like everything else.
+                () = self.inputs.braked.changed() => self.world.take_local_holds(self.inputs.brake.read()),
                 () = sleep_until(self.world.wake_at()), if !failed => {}
                 () = tokio::time::sleep(RETRY), if failed => {}
                 () = shown.due() => {

@@ -199,3 +199,22 @@ fn a_device_that_was_off_while_its_version_was_reverted_comes_back_to_what_count
     });
     assert_eq!(message(&site, "edge-1"), "message 1 for edge-1\n");
 }
+
+#[test]
+fn a_local_brake_stops_offers_at_once_and_releases_them() {
+    let site = SiteBuilder::new(PART, 2).start();
+    site.wait_up_to_date(&site.introduction);
+    let (done, said) = site.reconciler(&["hold", "edge", "--reason", "look first"]);
+    assert!(done && said.contains("edge is held since ") && said.contains(": look first"), "{said}");
+    site.engineer.replace("fleets/edge.yaml", "message 1", "message 2");
+    let landed = site.land("Say message 2");
+    let held = site.wait_rollout("it is held", |rollout| {
+        rollout.commit == landed && matches!(rollout.reason, Some(WaitingOn::Held { .. }))
+    });
+    assert_eq!(command_for(&held), "bellwether-reconciler hold --release");
+    assert_eq!(held.why, "Held by bellwether-reconciler hold: look first");
+    assert_eq!(message(&site, "edge-1"), "message 1 for edge-1\n");
+    let (done, said) = site.reconciler(&["hold", "--release"]);
+    assert!(done && said.contains("nothing is held locally"), "{said}");
+    site.wait_up_to_date(&landed);
+}

@@ -8,7 +8,6 @@ mod device;
 mod execute;
 mod fleet;
 mod gone;
-mod local;
 mod observe;
 mod planning;
 mod records;
@@ -30,10 +29,10 @@ pub use device::{Device, Placement};
 pub use execute::Publication;
 use fleet::FleetState;
 use gone::Gone;
-pub use local::{LocalHold, LocalHolds};
 pub use observe::{Answer, PresentedOffer};
 use records::Unwritten;
 
+use crate::brake::LocalHolds;
 use crate::publish::{DecommissionRecord, Expected};
 use crate::repository::Repository;
 use crate::store::{EventRow, HeadRow, LandingRow, Loaded, OfferedRow, PlanChange, PlanId, RolloutRow};
@@ -243,6 +242,15 @@ impl World {
         // Devices may name what they like: what none names any more is forgotten.
         let missing: BTreeSet<CommitId> = self.devices.values().filter_map(Device::missing_commit).collect();
         self.lookups.done.retain(|commit| missing.contains(commit));
+    }
+
+    /// Takes what holds offers without git.
+    pub fn take_local_holds(&mut self, local: LocalHolds) {
+        if self.local != local {
+            tracing::info!(holds = ?local.holds, "the local holds are others now");
+            self.local = local;
+            self.fleets.values_mut().for_each(|fleet| fleet.anew = true);
+        }
     }
 
     /// The accepted head or the condition moved: devices are placed and judged anew, and every fleet is planned.

@@ -7,7 +7,7 @@ use bellwether_core::admission::Domain;
 use bellwether_core::declare::{Inventory, TemplateAt};
 use bellwether_core::objects::ObjectError;
 use bellwether_core::plan::{
-    Changed, Good, HoldNote, Landing, Member, Observed, Offer, Pinned, Plan, Planner, Terms, Timing as Limits, Unmet,
+    BRAKE, Changed, Good, HoldNote, Landing, Member, Observed, Offer, Pinned, Plan, Planner, Terms, Timing as Limits, Unmet,
     rolls,
 };
 use bellwether_core::render::Contents;
@@ -201,7 +201,8 @@ impl World {
         let completed = |fleet: &FleetName| self.fleets.get(fleet)?.rollout()?.stable;
         let holds =
             declared.holds(name).map(|(path, reason)| HoldNote { path: path.to_owned(), reason: reason.to_owned() });
-        let holds = self.local_hold(name).into_iter().chain(holds).collect();
+        let local = self.local.of(name).map(|hold| HoldNote { path: BRAKE.to_owned(), reason: hold.reason.clone() });
+        let holds = local.into_iter().chain(holds).collect();
         let unmet = declared.unmet(template, &rollout, completed, &mut Contents::new(&objects, &mut self.blobs));
         Ok(Terms {
             fleet: name.clone(),

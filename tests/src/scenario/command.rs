@@ -1,6 +1,6 @@
 //! The commands of scenarios.
 
-use bellwether_reconciler::world::LocalHold;
+use bellwether_reconciler::brake::LocalHold;
 use bellwether_schemas::report::Claim;
 use bellwether_schemas::{CommitId, Sha256Digest, Version};
 

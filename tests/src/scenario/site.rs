@@ -6,7 +6,7 @@ use std::mem;
 use bellwether_core::admission::Identity;
 use bellwether_reconciler::repository::SharedObjects;
 use bellwether_reconciler::serve::Views;
-use bellwether_reconciler::world::LocalHolds;
+use bellwether_reconciler::brake::LocalHolds;
 use bellwether_schemas::manifest::Labels;
 use bellwether_schemas::{DeviceName, FleetName, Seconds};
 use jiff::{SignedDuration, Timestamp};

@@ -6,6 +6,8 @@ use bellwether_schemas::api::{Condition, DeviceView, WaitingOn};
 use bellwether_schemas::codes::{self, Code};
 use bellwether_schemas::{CommitId, DeviceName, FleetName};
 
+use super::BRAKE;
+
 /// What a person can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advice {
@@ -31,6 +33,10 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
         WaitingOn::Gate { wave, commit } => Some(Advice::run(
             "Look at the waves before. If they are well, open the gate:",
             format!("bellwether approve {} {wave} --commit-id {commit} --reason \"…\" --commit && git push", fleet?),
+        )),
+        WaitingOn::Held { hold, .. } if hold == BRAKE => Some(Advice::run(
+            "Whoever runs the reconciler holds it, beside git. When its reason is gone, there:",
+            format!("{BRAKE} --release"),
         )),
         WaitingOn::Held { hold, .. } => Some(Advice::run(
             "When its reason is gone, release the hold:",
@@ -220,6 +226,8 @@ mod tests {
         );
         let held = WaitingOn::Held { hold: "holds/stop.yaml".to_owned(), reason: String::new() };
         assert!(command(&held).is_some_and(|c| c.contains("--name stop --release")));
+        let braked = WaitingOn::Held { hold: BRAKE.to_owned(), reason: String::new() };
+        assert_eq!(command(&braked).as_deref(), Some("bellwether-reconciler hold --release"));
         let missing = WaitingOn::Paused { code: String::new(), why: String::new(), commit: Some(commit) };
         assert!(command(&missing).is_some_and(|c| c.contains(&format!("--over {id}"))));
         let altered = WaitingOn::Paused { code: String::new(), why: String::new(), commit: None };

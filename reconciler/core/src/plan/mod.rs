@@ -62,6 +62,9 @@ pub struct Landing {
     pub number: u64,
 }
 
+/// What holds where it is no manifest: the operator's brake.
+pub const BRAKE: &str = "bellwether-reconciler hold";
+
 /// A Hold that covers the fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HoldNote {
