@@ -7,8 +7,8 @@ use bellwether_core::admission::Domain;
 use bellwether_core::declare::{Inventory, TemplateAt};
 use bellwether_core::objects::ObjectError;
 use bellwether_core::plan::{
-    BRAKE, Changed, Good, HoldNote, Landing, Member, Observed, Offer, Pinned, Plan, Planner, Terms, Timing as Limits, Unmet,
-    rolls,
+    BRAKE, Changed, Good, HoldNote, Landing, Member, Observed, Offer, Pinned, Plan, Planner, Terms, Timing as Limits,
+    Unmet, rolls,
 };
 use bellwether_core::render::Contents;
 use bellwether_schemas::api::WaitingOn;

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use bellwether_core::declare::Declared;
 use bellwether_core::plan::RolloutRecord;
 use bellwether_reconciler::serve::Views;
-use bellwether_reconciler::store::{PlanChange, RolloutRow};
+use bellwether_reconciler::store::{EventRow, PlanChange};
 use bellwether_reconciler::world::{Device, World};
+use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::manifest::{Budget, Gate, SkipStep};
-use bellwether_schemas::report::{FailureKind, Health};
+use bellwether_schemas::report::{FailureKind, Health, Report};
 use bellwether_schemas::{DeviceName, FleetName};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::server::Database;
 
@@ -22,23 +23,18 @@ pub(super) struct Checks {
     held: BTreeMap<DeviceName, bool>,
     /// Devices that were on the way.
     flew: BTreeMap<DeviceName, bool>,
+    /// After which silence a device is offline, and from when on that is known.
+    pub(super) silence: SignedDuration,
+    pub(super) knows_from: Timestamp,
 }
 
 impl Checks {
-    pub(super) fn before(&mut self, world: &World, database: &Database) {
-        let limits = |row: &RolloutRow| {
-            let rollout = row.record.get("rollout");
-            rollout.is_some_and(|rollout| {
-                rollout.get("maxInFlight").is_some() || rollout["budget"].as_array().is_some_and(|b| !b.is_empty())
-            })
-        };
-        if !database.rollouts.values().any(limits) {
-            return;
-        }
+    pub(super) fn before(&mut self, world: &World, now: Timestamp) {
         let on_the_way = world.devices().values().map(|device| (device.name().clone(), is_on_the_way(device)));
         self.flew = on_the_way.collect();
-        let held = world.devices().values().map(|device| (device.name().clone(), is_unavailable(device)));
-        self.held = held.collect();
+        let held = world.devices().values().map(|device| (device.name().clone(), self.is_unavailable(device, now)));
+        let held = held.collect();
+        self.held = held;
     }
 
     /// Checks what a pass decided.
@@ -53,12 +49,9 @@ impl Checks {
         for (fleet, row) in &database.rollouts {
             let record: RolloutRecord =
                 serde_json::from_value(row.record.clone()).map_err(|error| error.to_string())?;
-            let offered: Vec<&Device> = change
-                .offers
-                .iter()
-                .filter(|offer| offer.fleet == *fleet)
-                .filter_map(|offer| world.devices().get(&offer.device))
-                .collect();
+            let of_fleet = |event: &&EventRow| event.kind == "offered" && event.fleet.as_ref() == Some(fleet);
+            let offered = change.events.iter().filter(of_fleet).filter_map(|event| event.device.as_ref());
+            let offered: Vec<&Device> = offered.filter_map(|name| world.devices().get(name)).collect();
             if offered.is_empty() || declared.fleets().get(fleet).is_none() {
                 continue;
             }
@@ -68,10 +61,18 @@ impl Checks {
             checked.windows()?;
             checked.in_flight(&self.flew)?;
             for budget in &record.rollout.budget {
-                checked.budget(budget, &self.held)?;
+                checked.budget(budget, self)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether it is known to be unavailable: on the way, ill, or offline.
+    fn is_unavailable(&self, device: &Device, now: Timestamp) -> bool {
+        let is_ill = |report: &Report| report.running.is_some() && report.health == Health::Unhealthy;
+        let seen = device.row.last_seen.unwrap_or(device.row.enrolled_at);
+        let is_offline = now >= self.knows_from && now.duration_since(seen) >= self.silence;
+        is_offline || device.row.last_seen.is_some() && is_on_the_way(device) || device.report().is_some_and(is_ill)
     }
 
     /// Every device that is not at its target has a reason.
@@ -189,15 +190,23 @@ impl<'a> Checked<'a> {
         Ok(())
     }
 
+    /// Whether it is offline for so long that it counts in no budget.
+    fn is_lost(&self, device: &Device) -> bool {
+        let seen = device.row.last_seen.unwrap_or(device.row.enrolled_at);
+        self.now.duration_since(seen) >= self.record.rollout.lost_after.signed()
+    }
+
     fn in_flight(&self, flew: &BTreeMap<DeviceName, bool>) -> Result<(), String> {
         let Some(share) = self.record.rollout.max_in_flight else { return Ok(()) };
         let members = self.members().filter(|device| !device.row.paused.as_ref().is_some_and(|it| it.is_gone()));
         let size = u64::try_from(members.count()).unwrap_or(u64::MAX);
         let limit = share.floor_of(size).max(1);
-        let flying = self.members().filter(|device| device.row.paused.is_none() && is_on_the_way(device)).count();
+        let is_done = |device: &Device| matches!(self.world.reason_of(device.name()), Some(WaitingOn::Failed { .. }));
+        let flies = |device: &&Device| device.row.paused.is_none() && is_on_the_way(device) && !is_done(device);
+        let flying = self.members().filter(flies).count();
         let returns = |device: &Device| self.record.members.get(device.name()).is_some_and(|note| note.returns);
-        let new =
-            self.of_target().find(|device| !flew.get(device.name()).is_some_and(|flew| *flew) && !returns(device));
+        let flew = |device: &Device| flew.get(device.name()).is_some_and(|flew| *flew);
+        let new = self.of_target().find(|device| is_well(device) && !flew(device) && !returns(device));
         match new {
             Some(device) if u64::try_from(flying).is_ok_and(|flying| flying > limit) => Err(format!(
                 "{} is offered the target with {flying} on the way, and maxInFlight allows {limit}",
@@ -207,15 +216,17 @@ impl<'a> Checked<'a> {
         }
     }
 
-    fn budget(&self, budget: &Budget, held: &BTreeMap<DeviceName, bool>) -> Result<(), String> {
+    fn budget(&self, budget: &Budget, checks: &Checks) -> Result<(), String> {
         let group = |device: &Device| {
             let value = |key: &String| device.labels.get(key).cloned().unwrap_or_default();
             budget.by.iter().map(value).collect::<Vec<_>>()
         };
-        for device in self.offered.iter().filter(|device| !held.get(device.name()).is_some_and(|held| *held)) {
+        let held = |device: &Device| checks.held.get(device.name()).is_some_and(|held| *held);
+        for device in self.offered.iter().filter(|device| is_well(device) && !held(device)) {
             let of_group: Vec<&Device> = self.members().filter(|other| group(other) == group(device)).collect();
             let limit = budget.max_unavailable.of(u64::try_from(of_group.len()).unwrap_or(u64::MAX));
-            let out = of_group.iter().filter(|other| is_unavailable(other)).count();
+            let lost = |other: &Device| self.is_lost(other);
+            let out = of_group.iter().filter(|other| checks.is_unavailable(other, self.now) && !lost(other)).count();
             if u64::try_from(out).is_ok_and(|out| out > limit) {
                 return Err(format!(
                     "{} is offered something with {out} devices of {:?} unavailable, and the budget allows {limit}",
@@ -241,8 +252,7 @@ fn is_on_the_way(device: &Device) -> bool {
         || report.is_some_and(|report| report.applying.is_some())
 }
 
-/// Whether it is known to be unavailable: on the way, or ill.
-fn is_unavailable(device: &Device) -> bool {
-    is_on_the_way(device)
-        || device.report().is_some_and(|report| report.running.is_some() && report.health == Health::Unhealthy)
+/// Whether it runs something and that is well. Who is not takes a place before anything is decided, and may be offered something.
+fn is_well(device: &Device) -> bool {
+    device.report().is_some_and(|report| report.running.is_some() && report.health != Health::Unhealthy)
 }

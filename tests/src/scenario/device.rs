@@ -128,16 +128,6 @@ impl Device {
         (self.health, self.phase, self.work) = (Health::Healthy, Phase::Committed, None);
     }
 
-    /// What it runs.
-    pub(super) fn running(&self) -> Option<Claim> {
-        self.running
-    }
-
-    /// Whether it is busy.
-    pub(super) fn is_busy(&self) -> bool {
-        self.work.is_some()
-    }
-
     /// What happened on it since this was asked last.
     pub(super) fn news(&mut self) -> Option<String> {
         self.news.take()

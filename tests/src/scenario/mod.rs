@@ -38,6 +38,7 @@ pub fn run(script: &Script) -> Result<Script, String> {
             Ok(()) => {}
             // What is known to be wrong is shown.
             Err(why) if is_known => {
+                site.log.flush(&site.clock, &site.git);
                 step.output.extend(site.log.take());
                 step.output.push(format!("!! {}", show::retell(&why, &site.clock, &site.git)));
             }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use bellwether_core::admission::Identity;
+use bellwether_reconciler::brake::LocalHolds;
 use bellwether_reconciler::repository::SharedObjects;
 use bellwether_reconciler::serve::Views;
-use bellwether_reconciler::brake::LocalHolds;
 use bellwether_schemas::manifest::Labels;
 use bellwether_schemas::{DeviceName, FleetName, Seconds};
 use jiff::{SignedDuration, Timestamp};
@@ -101,6 +101,8 @@ impl Site {
         let mut server = Server::start(&settings, (&mut self.database, &self.store), branch, self.clock.now);
         server.world.take_local_holds(self.local.clone());
         self.server = Some(server);
+        self.checks.silence = self.heartbeat.signed() * 3;
+        self.checks.knows_from = self.clock.now + self.heartbeat.signed() * 4;
         for placed in self.devices.values_mut() {
             placed.device.is_new_session = true;
         }
@@ -204,11 +206,11 @@ impl Site {
         let mut news = arrived.is_empty();
         let mut next = arrived;
         for round in 0.. {
-            self.checks.before(&server.world, &self.database);
+            self.checks.before(&server.world, now);
             let change = server.pass(mem::take(&mut next), (&mut self.database, &mut self.store), now);
-            self.checks.after(&server.world, &self.database, &change, now)?;
             news |= !change.records.is_empty() || !change.devices.is_empty() || !change.events.is_empty();
             self.log.events(&change.events, &server.world);
+            self.checks.after(&server.world, &self.database, &change, now)?;
             if server.world.wake_at().is_none_or(|at| at > now) {
                 let again = server.pass(Vec::new(), (&mut self.database, &mut self.store), now);
                 if let Some(event) = again.events.first() {

@@ -98,14 +98,19 @@ fn ends(reason: &WaitingOn) -> Option<String> {
         WaitingOn::Unhealthy { .. } => "when its probes pass, or it is offered something else".to_owned(),
         WaitingOn::Held { .. } => "when the hold is released".to_owned(),
         WaitingOn::Pinned { .. } => "when the pin is taken away".to_owned(),
-        WaitingOn::Paused { commit: Some(_), .. } => "when the missing commits return, or a signed Resume is over them".to_owned(),
+        WaitingOn::Paused { commit: Some(_), .. } => {
+            "when the missing commits return, or a signed Resume is over them".to_owned()
+        }
         WaitingOn::Paused { commit: None, .. } => "when a signed Resume names it".to_owned(),
         WaitingOn::Reconnects { until } => format!("at {}, or when all have reported", moment(until)),
         WaitingOn::RenderError { .. } => "when it can be rendered".to_owned(),
         WaitingOn::Orphaned => "when a fleet selects it".to_owned(),
         WaitingOn::Overlap { .. } => "when one fleet alone selects it".to_owned(),
         WaitingOn::Repository { .. } => "when the repository is in order".to_owned(),
-        WaitingOn::Lookup { .. } | WaitingOn::Decommissioning | WaitingOn::Decommissioned { .. } | WaitingOn::Revoked { .. } => {
+        WaitingOn::Lookup { .. }
+        | WaitingOn::Decommissioning
+        | WaitingOn::Decommissioned { .. }
+        | WaitingOn::Revoked { .. } => {
             return None;
         }
     })

@@ -12,7 +12,7 @@ use super::device::{Around, Device, Follows};
 use super::faults::{Faults, later};
 use super::log::Log;
 use super::outcome::{MomentKind, Outcome};
-use super::queue::{Happening, Queue};
+use super::queue::{Happening, Queue, Work};
 use super::scene::{Approvals, Scene};
 use super::server::{Answer, Row};
 use crate::plan::{Member, Plan, Planner};
@@ -113,7 +113,8 @@ impl<'a> Run<'a> {
             }
             Happening::Back(i) => {
                 let around = self.around(i);
-                if let Some(follows) = self.devices[index(i)].come_back(&around) {
+                if let Some(mut follows) = self.devices[index(i)].come_back(&around) {
+                    self.look_at_once(i, &mut follows);
                     self.follow(i, follows);
                 }
                 return;
@@ -133,19 +134,37 @@ impl<'a> Run<'a> {
         self.follow(i, follows);
     }
 
+    /// Most who come back find nothing new: that need not be waited for.
+    fn look_at_once(&mut self, i: u32, follows: &mut Follows) {
+        let pulls = |(_, happening): &(Timestamp, Happening)| *happening == Happening::Done(i, Work::Pull);
+        let place = follows.later.iter().position(pulls);
+        let Some(place) = place.filter(|_| self.rows[index(i)].offers_nothing_new()) else { return };
+        follows.later.swap_remove(place);
+        let around = self.around(i);
+        let event = self.devices[index(i)].end_of(Work::Pull, self.rows[index(i)].visible(), &around);
+        let found = self.devices[index(i)].happen(event, &around);
+        follows.later.extend(found.later);
+        follows.report = found.report.or(follows.report.take());
+    }
+
     /// Takes what follows from something that happened to a device.
     fn follow(&mut self, i: u32, follows: Follows) {
         let around = self.around(i);
         follows.later.into_iter().for_each(|(at, happening)| self.queue.add(at, happening));
         let (device, row) = (&self.devices[index(i)], &mut self.rows[index(i)]);
         self.log.take(index(i), device.truth(&around));
-        if std::mem::replace(&mut row.last_seen, device.seen_until()) != device.seen_until() {
-            self.fresh.insert(i);
-        }
-        if let Some(report) = follows.report {
-            row.hear(report, &around);
-            self.fresh.insert(i);
+        let until = device.seen_until();
+        let before = std::mem::replace(&mut row.last_seen, until);
+        let says = follows.report.is_some();
+        let news = follows.report.is_some_and(|report| row.hear(report, &around));
+        if says {
             self.reporters.insert(i);
+        }
+        match before == until {
+            // It is back, or goes later than was thought: all else is as it was.
+            false if !news && before < until => drop(self.planner.heard(&around.device().name, until)),
+            true if !news => {}
+            true | false => drop(self.fresh.insert(i)),
         }
     }
 

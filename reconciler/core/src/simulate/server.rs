@@ -78,8 +78,12 @@ impl Row {
         self.offer.as_ref().filter(|offer| offer.is_visible).map(|offer| offer.signed.clone())
     }
 
-    /// Takes a report.
-    pub(super) fn hear(&mut self, report: Report, around: &Around<'_>) {
+    /// Takes a report; whether it is news, but for its clock.
+    pub(super) fn hear(&mut self, report: Report, around: &Around<'_>) -> bool {
+        self.report.clock = report.clock;
+        if self.report == report {
+            return false;
+        }
         if self.comes_further(&report) {
             self.last_progress = Some(around.now);
         }
@@ -102,6 +106,14 @@ impl Row {
             taken: taken.map(|offer| offer.signed.version.landing),
         };
         self.standing = standing(&classify(&reported, &evidence), &who, std::iter::empty(), false);
+        true
+    }
+
+    /// Whether a device that looks for its offer finds what it runs, so that nothing comes of it.
+    pub(super) fn offers_nothing_new(&self) -> bool {
+        let running = self.report.running.map(|claim| (claim.version, claim.digest));
+        let offer = self.offer.as_ref().filter(|offer| offer.is_visible);
+        offer.is_some_and(|offer| Some((offer.signed.version, offer.signed.digest)) == running)
     }
 
     /// Whether a report shows it further with its offer than any before.

@@ -77,7 +77,8 @@ fn scene<'a>(options: &Options, history: &'a VerifiedHistory) -> anyhow::Result<
         wave.max_failure_rate = Some(Percent::whole(50));
     }
     let head = Landing { commit: *history.head(), number: history.head_number() };
-    let template = Landing { commit: CommitId::from_bytes(&[1; 20]).context("an id")?, number: head.number };
+    let template =
+        Landing { commit: CommitId::from_bytes(&[1; 20]).context("20 bytes make an id")?, number: head.number };
     let (before, target) = (Sha256Digest::of(b"before"), Sha256Digest::of(b"target"));
     let device = |number: u32| {
         let labels: Arc<Labels> = Arc::new([("site".to_owned(), format!("site-{}", number % 100))].into());

@@ -165,8 +165,7 @@ impl Sim {
 
     pub(super) fn members(&self) -> Vec<Member> {
         let stable = self.record.as_ref().and_then(|record| record.stable);
-        let good_of =
-            |name: &str| self.record.as_ref()?.members.get(&name.parse().unwrap())?.good.as_deref().copied();
+        let good_of = |name: &str| self.record.as_ref()?.members.get(&name.parse().unwrap())?.good.as_deref().copied();
         let member = |(name, device): (&String, &Device)| Member {
             device: name.parse().unwrap(),
             labels: Arc::new(device.labels()),
