@@ -54,6 +54,8 @@ pub struct World {
     pub repository: Repository,
     /// When an earlier run last heard of any device.
     heard_before: Option<Timestamp>,
+    /// When it was stored last that any device was heard of.
+    heard_stored: Timestamp,
     /// The newest stored plan.
     pub plan: PlanId,
     /// The accepted head as the database has it.
@@ -131,6 +133,7 @@ impl World {
         let mut world = Self {
             repository,
             heard_before,
+            heard_stored: Timestamp::MIN,
             plan: loaded.plan,
             stored_head: loaded.head,
             unstored: Vec::new(),

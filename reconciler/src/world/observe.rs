@@ -9,13 +9,15 @@ use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::{Directive, Phase, Report, Reported};
 use bellwether_schemas::targets::SignedOffer;
 use bellwether_schemas::{DeviceName, Sha256Digest, codes};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Device, World};
 use crate::publish::PresentedMetadata;
 use crate::repository::Repository;
 use crate::store::{DeviceRow, EventRow, OfferRow};
 
+/// How often it is stored that some device was heard of, where none says anything new.
+const HEARD: SignedDuration = SignedDuration::from_secs(60);
 /// Missing commits that are looked up together.
 pub(super) const MAX_LOOKUPS: usize = 10_000;
 
@@ -205,6 +207,11 @@ impl World {
             self.due(name);
         } else {
             self.heard(name, now);
+            // A start has to know until when devices could report.
+            if now.duration_since(self.heard_stored) >= HEARD {
+                self.heard_stored = now;
+                self.unsaved.insert(name.clone());
+            }
         }
     }
 

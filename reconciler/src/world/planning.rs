@@ -22,6 +22,8 @@ use super::{Device, Placement, World};
 use crate::repository::Repository;
 use crate::store::{OfferRow, RolloutRow};
 
+/// How often a plan may make room for another one of the same fleet in one pass.
+const MORE_PLANS: usize = 2;
 /// When a fleet is planned again that could not be.
 const PLAN_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
@@ -72,13 +74,20 @@ impl World {
     fn plan_if_due(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> bool {
         let state = self.fleets.entry(name.clone()).or_default();
         let before = state.rollout().and_then(|record| record.stable);
-        if state.is_due(now) {
-            let planned =
-                if state.is_anew() { self.plan_anew(name, head, now) } else { Ok(self.plan_on(name, head, now)) };
+        // A plan can make room for another one: a newer commit waited for this rollout to end, or what members were healthy on
+        // has to be rendered.
+        for _ in 0..=MORE_PLANS {
+            let state = &self.fleets[name];
+            if !state.is_due(now) {
+                break;
+            }
+            let (target, anew) = (state.rollout().map(|record| record.target), state.is_anew());
+            let planned = if anew { self.plan_anew(name, head, now) } else { Ok(self.plan_on(name, head, now)) };
             match planned {
                 Ok(plan) => self.take_plan(name, plan, now),
                 Err(why) => self.plan_later(name, &why, now),
             }
+            self.plan_again(name, target);
         }
         self.store_notes(name, now);
         let after = self.fleets[name].rollout().and_then(|record| record.stable);
@@ -133,6 +142,18 @@ impl World {
                 self.tell_of_pause(&name, before.as_ref(), now);
             }
         }
+    }
+
+    /// Has a fleet planned again, if its plan made room for another one; `before` was its target.
+    fn plan_again(&mut self, name: &FleetName, before: Option<Landing>) {
+        let newest = self.repository.declared().and_then(|declared| declared.fleets().get(name));
+        let newest = newest.map(|line| line.target.landing.commit);
+        let Some(state) = self.fleets.get_mut(name) else { return };
+        let Some(planner) = &state.planner else { return };
+        let record = planner.rollout();
+        let waited = newest.is_some_and(|newest| newest != record.target.commit);
+        let ended = record.is_complete() || record.halted.is_some();
+        state.anew |= (waited && ended) || (before != Some(record.target) && planner.lacks_good());
     }
 
     /// Leaves a fleet as it is for now: a file that could not be read this time is no failure of those who need it.

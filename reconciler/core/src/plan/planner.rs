@@ -11,7 +11,7 @@ use super::carry::{Carried, carry};
 use super::clocks::Clocks;
 use super::decide::{Aim, Goal, Want};
 use super::place::{Placement, index, place};
-use super::record::{Good, MemberRecord, Members, RolloutRecord};
+use super::record::{MemberRecord, Members, RolloutRecord};
 use super::slots::{Slots, Turn};
 use super::standing::{Row, Rules, Standing};
 use super::tally::{Count, Tally};
@@ -319,7 +319,7 @@ impl Planner {
         let mut asking: Vec<Turn> = Vec::new();
         for i in rows {
             let turn = self.turn_of(i);
-            self.slots.leave(turn, &mut self.rows[i]);
+            self.slots.leave(&mut self.rows[i]);
             let (want, offered) = self.want(&self.rows[i]);
             match want {
                 Want::Offer(..) => asking.push(turn),
@@ -335,7 +335,7 @@ impl Planner {
             let Some(turn) = next else { break };
             asking.next_if_eq(&turn);
             let i = index(turn.2);
-            self.slots.leave(turn, &mut self.rows[i]);
+            self.slots.leave(&mut self.rows[i]);
             self.ask(turn, &mut actions);
             self.hold(i);
         }
@@ -427,7 +427,8 @@ impl Planner {
         let timeout = runs_since.map(|since| self.rules().times_out_at(since));
         let unbegun = observed.outstanding().filter(|offer| !observed.has_begun(offer));
         let closes = unbegun.and_then(|offer| offer.not_after);
-        let times = [silence, lost, timeout, closes].into_iter().flatten();
+        let awaited = row.is_awaited(&self.timing).then(|| self.timing.grace_end());
+        let times = [silence, lost, timeout, closes, awaited].into_iter().flatten();
         times.filter(|at| *at > self.timing.now).min().unwrap_or(Timestamp::MAX)
     }
 
@@ -452,9 +453,9 @@ impl Planner {
         (wave, row.order, number(i))
     }
 
-    /// What a member was healthy on last, where that is not stable: it has to be rendered again for a plan.
-    pub fn good_of(&self, device: &DeviceName) -> Option<&Good> {
-        self.note(device)?.good.as_deref()
+    /// Whether what members were healthy on last has to be rendered for a plan, and was not.
+    pub fn lacks_good(&self) -> bool {
+        self.rows.iter().any(|row| row.note.good.is_some() && row.good.is_none())
     }
 }
 

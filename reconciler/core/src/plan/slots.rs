@@ -110,12 +110,12 @@ impl Slots {
     /// Lets a row wait at a group.
     pub(super) fn wait(&mut self, group: u32, turn: Turn, row: &mut Row) {
         self.groups[index(group)].waiting.insert(turn);
-        row.waits_at = Some(group);
+        row.waits_at = Some((group, turn));
     }
 
-    /// Takes a row out of the line that it stands in.
-    pub(super) fn leave(&mut self, turn: Turn, row: &mut Row) {
-        if let Some(group) = row.waits_at.take() {
+    /// Takes a row out of the line that it stands in. Its wave may be another by now than when it came.
+    pub(super) fn leave(&mut self, row: &mut Row) {
+        if let Some((group, turn)) = row.waits_at.take() {
             self.groups[index(group)].waiting.remove(&turn);
         }
     }

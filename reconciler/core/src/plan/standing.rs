@@ -6,6 +6,7 @@ use bellwether_schemas::{DeviceName, Sha256Digest, Version, codes};
 use jiff::Timestamp;
 
 use super::record::{FailureNote, MemberRecord, RolloutRecord, WaveRecord};
+use super::slots::Turn;
 use super::tally::Count;
 use super::timing::{Contact, Timing, silent_since};
 use super::{Observed, Offer, Pinned, Terms};
@@ -48,8 +49,8 @@ pub(super) struct Row {
     pub(super) groups: Box<[u32]>,
     /// The time zone of its windows.
     pub(super) zone: u32,
-    /// The group for whose next free place it waits.
-    pub(super) waits_at: Option<u32>,
+    /// The group for whose next free place it waits, and where it stands in line there.
+    pub(super) waits_at: Option<(u32, Turn)>,
     /// Whether it holds a place of its budgets, and of `maxInFlight`.
     pub(super) holds: bool,
     pub(super) flies: bool,

@@ -26,7 +26,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 30)]
     days: u32,
     /// The share of devices that are off at any moment; each comes and goes once a day
-    #[arg(long, default_value = "1%")]
+    #[arg(long, default_value = "0%")]
     offline: Percent,
     /// The chance of each device that the release fails on it
     #[arg(long, default_value = "0%")]
