@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::begin::{Ground, begin};
-use crate::brake::Brake;
+use crate::brake::{Brake, LocalHolds};
 use crate::config::{Config, ConfigError};
 use crate::folder::FolderWatch;
 use crate::git::{self, FetchError, Mirror};
@@ -120,8 +120,8 @@ struct Inputs {
     enrolled: mpsc::Receiver<Enrolled>,
     fetched: mpsc::Receiver<Fetched>,
     fetch_now: mpsc::Sender<()>,
-    brake: Brake,
-    braked: FolderWatch,
+    /// The local holds, whenever they may be others.
+    braked: mpsc::Receiver<LocalHolds>,
 }
 
 impl Reconciler {
@@ -155,7 +155,7 @@ impl Reconciler {
         let timing = Timing { heartbeat: config.heartbeat, stale_after: config.stale_after(), serving_since: now };
         let url = mirror.shown();
         let brake = Brake::of_store(&config.store).map_err(RunError::Brake)?;
-        let braked = FolderWatch::new(brake.dir());
+        let braked = watch_brake(brake.clone(), shutdown.clone());
         let ground = Ground { store: &store, publisher: &publisher, domain: &domain, instance: &instance };
         let mut world = begin(&ground, repository, timing).await?;
         world.take_local_holds(brake.read());
@@ -212,7 +212,7 @@ impl Reconciler {
         let mirrored = mirror.tip()?.map(|tip| (tip, world.repository.objects()));
         let fetched = fetcher(mirror, config, asked, shutdown.clone());
         let outlets = Outlets { store, publisher, sessions, views, admissions, void, unsettled_until, domain, url };
-        let inputs = Inputs { incoming, enrolled, fetched, fetch_now, brake, braked };
+        let inputs = Inputs { incoming, enrolled, fetched, fetch_now, braked };
         Ok(Self { bound, world, outlets, inputs, mirrored, shutdown, lock })
     }
 
@@ -242,7 +242,7 @@ impl Reconciler {
                     inbox.reports.push(observation(incoming));
                 }
                 // After a failed pass what was due may be due still: it waits for the next try like everything else.
-                () = self.inputs.braked.changed() => self.world.take_local_holds(self.inputs.brake.read()),
+                Some(local) = self.inputs.braked.recv() => self.world.take_local_holds(local),
                 () = sleep_until(self.world.wake_at()), if !failed => {}
                 () = tokio::time::sleep(RETRY), if failed => {}
                 () = shown.due() => {
@@ -323,6 +323,24 @@ impl Shown {
         }
         *self = Self { outdated: false, not_before: Some(begin + begin.elapsed() * 10) };
     }
+}
+
+/// Reads the local holds whenever their file may have changed.
+fn watch_brake(brake: Brake, shutdown: CancellationToken) -> mpsc::Receiver<LocalHolds> {
+    let mut watch = FolderWatch::new(brake.dir());
+    let (sender, held) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = watch.changed() => {}
+            }
+            if sender.send(brake.read()).await.is_err() {
+                return;
+            }
+        }
+    });
+    held
 }
 
 /// Fetches whenever the repository changed, the poll is due, or somebody asks; one fetch at a time.

@@ -206,6 +206,7 @@ fn a_local_brake_stops_offers_at_once_and_releases_them() {
     site.wait_up_to_date(&site.introduction);
     let (done, said) = site.reconciler(&["hold", "edge", "--reason", "look first"]);
     assert!(done && said.contains("edge is held since ") && said.contains(": look first"), "{said}");
+    site.wait("it is noticed", || site.reconciler_log().contains("the local holds are others now").then_some(()));
     site.engineer.replace("fleets/edge.yaml", "message 1", "message 2");
     let landed = site.land("Say message 2");
     let held = site.wait_rollout("it is held", |rollout| {
