@@ -73,6 +73,25 @@ fn a_device_that_went_back_and_is_well_gives_its_place_back() {
 }
 
 #[test]
+fn who_is_still_at_what_it_began_holds_its_place_out_of_time_or_paused() {
+    for paused in [false, true] {
+        let mut sim = sites(&[("", 1)]);
+        sim.rollout.waves[0].max_failure_rate = Some(percent_of("100%"));
+        sim.commit(2, "two");
+        let first = offered(&sim.plan())[0].to_owned();
+        sim.begin(&[&first]);
+        if paused {
+            sim.device(&first).observed.paused = Some(Box::new(WaitingOn::Orphaned));
+        } else {
+            sim.pass(1_800);
+        }
+        let plan = sim.plan();
+        assert_eq!(plan.view.waves[0].failed, u64::from(!paused));
+        assert_eq!(offered(&plan), [""; 0], "{first} is not at work");
+    }
+}
+
+#[test]
 fn a_device_needs_a_place_in_every_budget() {
     let mut sim = sites(&[("site", 2), ("", 3)]);
     sim.commit(2, "two");
