@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bellwether_schemas::FleetName;
@@ -82,7 +83,9 @@ impl Brake {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, holds: &LocalHolds) -> io::Result<()> {
-        let mut staged = tempfile::NamedTempFile::new_in(&self.dir)?;
+        // Nothing in it is secret, and what root wrote the reconciler's user must read, or it would hold for ever.
+        let readable = fs::Permissions::from_mode(0o644);
+        let mut staged = tempfile::Builder::new().permissions(readable).tempfile_in(&self.dir)?;
         staged.write_all(&serde_json::to_vec(holds).expect("holds have string keys"))?;
         staged.as_file().sync_all()?;
         staged.persist(self.file()).map_err(|error| error.error)?;
@@ -108,6 +111,8 @@ mod tests {
         let hold = LocalHold { fleet: Some(edge.clone()), since: Timestamp::UNIX_EPOCH, reason: "look".to_owned() };
         brake.write(&LocalHolds { holds: vec![hold.clone()] }).expect("written");
         assert_eq!((brake.read().of(&edge), brake.read().of(&other)), (Some(&hold), None));
+        let mode = fs::metadata(brake.file()).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o444, 0o444, "whoever wrote it, the reconciler reads it");
         fs::write(brake.file(), "torn {").expect("written");
         assert!(brake.read().of(&other).is_some_and(|hold| hold.reason.contains("so it stops every fleet")));
     }
