@@ -23,8 +23,16 @@ fn from_lower_hex(text: &str, into: &mut [u8]) -> bool {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ObjectId {
-    length: u8,
+    length: Length,
     bytes: [u8; 32],
+}
+
+/// How many bytes an id has. An `Option` of an id takes no more room than the id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+enum Length {
+    Sha1 = 20,
+    Sha256 = 32,
 }
 
 /// The id of a commit.
@@ -34,8 +42,8 @@ impl ObjectId {
     /// Makes an id from the raw bytes of a hash; `None` unless they are 20 or 32.
     pub fn from_bytes(raw: &[u8]) -> Option<Self> {
         let length = match raw.len() {
-            20 => 20,
-            32 => 32,
+            20 => Length::Sha1,
+            32 => Length::Sha256,
             _ => return None,
         };
         let mut bytes = [0; 32];
@@ -45,7 +53,7 @@ impl ObjectId {
 
     /// The raw bytes: 20 or 32.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
+        &self.bytes[..usize::from(self.length as u8)]
     }
 
     /// The first seven hexadecimal digits, as git shows a commit where there is little room.

@@ -1,6 +1,5 @@
 //! Takes what was recorded over to the target and the members of now.
 
-use std::iter::Peekable;
 use std::sync::Arc;
 
 use bellwether_schemas::DeviceName;
@@ -8,7 +7,7 @@ use bellwether_schemas::manifest::{Labels, OnNewer, Rollout, WaveMembers};
 
 use super::place::order;
 use super::record::{Good, MemberRecord, Members, RolloutRecord};
-use super::standing::{Row, Standing};
+use super::standing::{Row, Rows};
 use super::timing::Timing;
 use super::{Gap, Gaps, Landing, Member, Terms};
 
@@ -23,10 +22,61 @@ enum Turn {
     Begin { abandons: bool },
 }
 
+/// What there was before.
+pub(super) struct Before {
+    /// Without its members.
+    pub(super) record: Option<RolloutRecord>,
+    /// Its members, in the order of their names.
+    pub(super) known: Vec<Known>,
+}
+
+/// A device of which something is recorded.
+pub(super) enum Known {
+    /// It is as the record has it.
+    Noted(Box<(DeviceName, MemberRecord)>),
+    /// The plan before has a row of it, which is used again.
+    Planned(Box<Row>),
+}
+
+impl From<Option<RolloutRecord>> for Before {
+    fn from(mut record: Option<RolloutRecord>) -> Self {
+        let members = record.as_mut().map(|record| std::mem::take(&mut record.members)).unwrap_or_default();
+        Self { record, known: members.into_vec().into_iter().map(|noted| Known::Noted(Box::new(noted))).collect() }
+    }
+}
+
+impl Known {
+    pub(super) fn device(&self) -> &DeviceName {
+        match self {
+            Self::Noted(noted) => &noted.0,
+            Self::Planned(row) => &row.device,
+        }
+    }
+
+    fn into_noted(self) -> (DeviceName, MemberRecord) {
+        match self {
+            Self::Noted(noted) => *noted,
+            Self::Planned(row) => (row.device, row.note),
+        }
+    }
+
+    /// The row of a member of now, with what is noted of it.
+    fn into_row(self, member: Member, timing: &Timing) -> Box<Row> {
+        match self {
+            Self::Noted(noted) => Box::new(Row::of(member, noted.1, timing)),
+            Self::Planned(mut row) => {
+                let note = std::mem::take(&mut row.note);
+                *row = Row::of(member, note, timing);
+                row
+            }
+        }
+    }
+}
+
 /// What was recorded, on the target and the members of now.
 pub(super) struct Carried {
     pub(super) record: RolloutRecord,
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Rows,
     /// The labels of each row, at the head.
     pub(super) labels: Vec<Arc<Labels>>,
     /// Members of open waves that left the fleet, and those that are not known of yet after a start.
@@ -47,24 +97,25 @@ pub fn rolls(record: Option<&RolloutRecord>, newest: Landing, waits_for_nothing:
 pub(super) fn carry(
     terms: &Terms,
     members: impl IntoIterator<Item = Member>,
-    old: Option<RolloutRecord>,
+    Before { record: old, known }: Before,
     timing: &Timing,
 ) -> Carried {
-    let mut old = old;
-    let notes = old.as_mut().map(|record| std::mem::take(&mut record.members)).unwrap_or_default();
-    let mut met = meet(terms, members, notes, timing);
+    let mut met = meet(members, known, timing);
     let turn = turn(terms, old.as_ref(), &met.rows, &met.known);
     let record = record(terms, old.as_ref(), turn, timing);
     let was_rejected = old.as_ref().is_some_and(RolloutRecord::is_rejected);
     let was = old.as_ref().map(|record| record.target);
     let by = record.stable.unwrap_or(record.target).commit;
-    let mut members_changed = false;
+    let mut members_changed = turn != Turn::Continue;
     for ((row, known), wave_labels) in met.rows.iter_mut().zip(&met.known).zip(&met.wave_labels) {
-        let before = known.then(|| row.note.clone());
-        let change = Change { turn, was, was_rejected, select: || first_select(&record.rollout, wave_labels) };
-        row.note = change.note(row, before.clone(), &record);
         row.order = order(&terms.fleet, &by, &row.device);
-        members_changed |= before.as_ref() != Some(&row.note);
+        if turn == Turn::Continue && *known && row.note.target == row.target() {
+            continue;
+        }
+        let note = std::mem::take(&mut row.note);
+        let change = Change { turn, was, was_rejected, select: || first_select(&record.rollout, wave_labels) };
+        row.note = change.note(row, known.then_some(note), &record);
+        members_changed = true;
     }
     // Who left the fleet still counts in its wave: a failed canary is not mended by moving it away. And whoever is not known of
     // soon after a start may still come.
@@ -79,64 +130,48 @@ pub(super) fn carry(
             (false, false) => None,
         });
     let departed: Vec<_> = departed.collect();
-    members_changed |= departed.len() != left || turn != Turn::Continue;
+    members_changed |= departed.len() != left;
     Carried { record, rows: met.rows, labels: met.labels, departed, members_changed }
 }
 
 /// Members of now and what is recorded of them.
 struct Met {
-    rows: Vec<Row>,
+    rows: Rows,
     /// Whether something was recorded of a row.
     known: Vec<bool>,
     labels: Vec<Arc<Labels>>,
     wave_labels: Vec<Arc<Labels>>,
+    /// Who is no member any more.
     departed: Vec<(DeviceName, MemberRecord)>,
 }
 
 /// Brings both lists together, which are in the order of the names.
-fn meet(terms: &Terms, members: impl IntoIterator<Item = Member>, notes: Members, timing: &Timing) -> Met {
-    let mut notes = notes.into_vec().into_iter().peekable();
-    let mut met =
-        Met { rows: Vec::new(), known: Vec::new(), labels: Vec::new(), wave_labels: Vec::new(), departed: Vec::new() };
+fn meet(members: impl IntoIterator<Item = Member>, known: Vec<Known>, timing: &Timing) -> Met {
+    let members = members.into_iter();
+    let many = members.size_hint().0;
+    let mut met = Met {
+        rows: Vec::with_capacity(many),
+        known: Vec::with_capacity(many),
+        labels: Vec::with_capacity(many),
+        wave_labels: Vec::with_capacity(many),
+        departed: Vec::new(),
+    };
+    let mut known = known.into_iter().peekable();
     for member in members {
-        let earlier = |notes: &mut Peekable<std::vec::IntoIter<(DeviceName, MemberRecord)>>| {
-            notes.next_if(|(device, _)| *device < member.device)
-        };
-        while let Some(departed) = earlier(&mut notes) {
-            met.departed.push(departed);
+        debug_assert!(met.rows.last().is_none_or(|row| row.device < member.device), "members come in order");
+        while let Some(departed) = known.next_if(|known| *known.device() < member.device) {
+            met.departed.push(departed.into_noted());
         }
-        let note = notes.next_if(|(device, _)| *device == member.device).map(|(_, note)| note);
-        met.known.push(note.is_some());
-        let Member { device, labels, wave_labels, target, stable, good, pin, revision, observed } = member;
-        debug_assert!(
-            met.rows.last().is_none_or(|row: &Row| row.device < device),
-            "members come in order: {}",
-            terms.fleet
-        );
-        met.labels.push(labels);
-        met.wave_labels.push(wave_labels);
-        met.rows.push(Row {
-            contact: timing.contact(&observed),
-            device,
-            order: 0,
-            target: target.map_err(String::into_boxed_str),
-            stable: stable.and_then(Result::ok),
-            good: good.map(Box::new),
-            pin: pin.map(Box::new),
-            revision,
-            observed,
-            note: note.unwrap_or_default(),
-            standing: Standing::Out,
-            counted: None,
-            groups: Box::default(),
-            zone: 0,
-            waits_at: None,
-            holds: false,
-            flies: false,
-            due: jiff::Timestamp::MAX,
+        met.labels.push(Arc::clone(&member.labels));
+        met.wave_labels.push(Arc::clone(&member.wave_labels));
+        let known = known.next_if(|known| *known.device() == member.device);
+        met.known.push(known.is_some());
+        met.rows.push(match known {
+            Some(known) => known.into_row(member, timing),
+            None => Box::new(Row::of(member, MemberRecord::default(), timing)),
         });
     }
-    met.departed.extend(notes);
+    met.departed.extend(known.map(Known::into_noted));
     met
 }
 
@@ -168,13 +203,13 @@ fn record(terms: &Terms, old: Option<&RolloutRecord>, turn: Turn, timing: &Timin
     }
 }
 
-fn turn(terms: &Terms, old: Option<&RolloutRecord>, rows: &[Row], known: &[bool]) -> Turn {
+fn turn(terms: &Terms, old: Option<&RolloutRecord>, rows: &Rows, known: &[bool]) -> Turn {
     let Some(record) = old else { return Turn::Begin { abandons: false } };
     if record.target.commit == terms.target.commit {
         return Turn::Continue;
     }
     // A pin is no part of a rollout: what it keeps does not tell whether one changes anything.
-    let rows = || rows.iter().zip(known).filter(|(row, _)| row.pin.is_none());
+    let rows = || rows.iter().map(|row| &**row).zip(known).filter(|(row, _)| row.pin.is_none());
     let is_stable = |(row, known): (&Row, &bool)| match known {
         true => row.note.stable() == row.target(),
         false => row.stable.is_some() && row.stable == row.target(),

@@ -7,7 +7,7 @@ use bellwether_schemas::manifest::{Labels, Rollout, Window, Zone};
 use jiff::Timestamp;
 
 use super::place::index;
-use super::standing::Row;
+use super::standing::Rows;
 use super::windows::{Opening, Schedule};
 
 /// How long before a window opens devices are offered what they apply in it, so that they have it by then.
@@ -34,7 +34,7 @@ struct Clock {
 
 impl Clocks {
     /// The windows of a rollout, and the zone of each row. `labels` are those of the rows.
-    pub(super) fn of<L: AsRef<Labels>>(rollout: &Rollout, rows: &mut [Row], labels: &[L], now: Timestamp) -> Self {
+    pub(super) fn of<L: AsRef<Labels>>(rollout: &Rollout, rows: &mut Rows, labels: &[L], now: Timestamp) -> Self {
         let mut windows: Vec<&[Window]> = vec![&rollout.windows];
         let mut lists = Vec::new();
         for wave in &rollout.waves {

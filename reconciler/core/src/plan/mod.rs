@@ -98,6 +98,13 @@ pub struct Terms {
     pub condition: Condition,
 }
 
+impl Terms {
+    /// Whether nothing is offered and nothing is recorded.
+    pub(crate) fn is_frozen(&self) -> bool {
+        matches!(self.condition, Condition::Rewound { .. })
+    }
+}
+
 /// What signed Approvals and Expedites say about a template commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decisions {

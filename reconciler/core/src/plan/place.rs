@@ -5,6 +5,7 @@ use bellwether_schemas::{CommitId, DeviceName, FleetName, Percent};
 use sha2::{Digest as _, Sha256};
 
 use super::planner::Planner;
+use super::record::MemberRecord;
 use super::standing::Row;
 use super::timing::Contact;
 
@@ -31,31 +32,52 @@ impl Placement {
     }
 }
 
+/// What of a row decides where it is placed.
+struct Candidate {
+    is_apart: bool,
+    is_placed: bool,
+    joined: bool,
+    select: Option<u16>,
+}
+
+impl Candidate {
+    fn of(row: &Row) -> Self {
+        let MemberRecord { wave, joined, select, .. } = row.note;
+        let select = select.and_then(|place| u16::try_from(place).ok());
+        Self { is_apart: row.is_apart(), is_placed: wave.is_some(), joined, select }
+    }
+
+    fn is_free(&self) -> bool {
+        !self.is_placed && !self.is_apart
+    }
+}
+
 /// Places every member that is in no wave. Paused and pinned members are in no denominator, and are not placed.
 pub(super) fn place(planner: &Planner) -> Placement {
     let (first, all) = (planner.open_waves(), planner.all_waves());
     if planner.record.is_complete() || first == all {
         return Placement { first, ..Placement::default() };
     }
-    let counted = planner.rows.iter().filter(|row| !row.is_apart());
-    let fleet = counted.clone().count();
-    let mut placed = counted.filter(|row| row.note.wave.is_some()).count();
-    let order = in_order(planner);
+    // Rows are large, and the order goes through them at random.
+    let candidates: Vec<Candidate> = planner.rows.iter().map(|row| Candidate::of(row)).collect();
+    let candidate = |i: &u32| &candidates[index(*i)];
+    let fleet = candidates.iter().filter(|row| !row.is_apart).count();
+    let mut placed = candidates.iter().filter(|row| !row.is_apart && row.is_placed).count();
+    let order = in_order(planner, |i| candidate(i).is_free());
     let mut of_row = vec![None; planner.rows.len()];
     let last = all - 1;
     let mut waves = Vec::new();
     for place in first..all {
         let free = order.iter().copied().filter(|i| of_row[index(*i)].is_none());
-        let row = |i: &u32| &planner.rows[index(*i)];
         let wave = planner.wave(place);
         let takes: Vec<u32> = match wave.members() {
             Some(WaveMembers::Select(_)) => {
-                let selected = free.filter(|i| row(i).note.select == Some(place));
+                let selected = free.filter(|i| candidate(i).select.is_some_and(|select| usize::from(select) == place));
                 selected.take(planner.select_limit(place, fleet)).collect()
             }
             Some(WaveMembers::Percent(percent)) => {
                 // A joiner belongs to the first wave that selects it, else to the last.
-                let free = free.filter(|i| !row(i).note.joined || place == last);
+                let free = free.filter(|i| !candidate(i).joined || place == last);
                 free.take(up_to(percent, fleet).saturating_sub(placed)).collect()
             }
             // Validation refuses a wave that says neither or both; such a wave takes nobody, and is not passed.
@@ -72,9 +94,8 @@ pub(super) fn place(planner: &Planner) -> Placement {
 
 /// The rows that are in no wave yet, in the order in which waves take them. Where nobody remembers who was taken, those that
 /// tried the target come first, so that it reaches nobody whom it had not reached.
-pub(super) fn in_order(planner: &Planner) -> Vec<u32> {
-    let is_free = |row: &Row| row.note.wave.is_none() && !row.is_apart();
-    let free = planner.sorted.iter().copied().filter(|i| is_free(&planner.rows[index(*i)]));
+fn in_order(planner: &Planner, is_free: impl Fn(&u32) -> bool) -> Vec<u32> {
+    let free = planner.sorted.iter().copied().filter(is_free);
     if !planner.record.rebuilt {
         return free.collect();
     }
@@ -99,7 +120,7 @@ pub(super) fn live_stand_in(planner: &Planner, placement: &Placement) -> Option<
         let note = &planner.rows[index(*i)].note;
         if is_percent { !note.joined || planner.all_waves() == 1 } else { note.select == Some(0) }
     };
-    in_order(planner).into_iter().find(|i| live(i) && fits(i))
+    in_order(planner, |i| Candidate::of(&planner.rows[index(*i)]).is_free()).into_iter().find(|i| live(i) && fits(i))
 }
 
 /// How many members the waves so far shall hold.

@@ -3,17 +3,17 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
-use bellwether_schemas::api::{Condition, WaitingOn};
+use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::{DeviceName, Version};
 use jiff::Timestamp;
 
-use super::carry::{Carried, carry};
+use super::carry::{Before, Carried, Known, carry};
 use super::clocks::Clocks;
 use super::decide::{Aim, Goal, Want};
 use super::place::{Placement, index, place};
 use super::record::{MemberRecord, Members, RolloutRecord};
 use super::slots::{Slots, Turn};
-use super::standing::{Row, Rules, Standing};
+use super::standing::{Row, Rows, Rules, Standing};
 use super::tally::{Count, Tally};
 use super::timing::{Contact, Timing, after, silent_since};
 use super::{Action, Changed, Landing, Member, Observed, Offer, Plan, Span, Terms};
@@ -27,7 +27,7 @@ pub struct Planner {
     pub(super) record: RolloutRecord,
     /// The record as it was, while nothing is recorded.
     frozen: Option<RolloutRecord>,
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Rows,
     /// Rows in the order in which they are taken.
     pub(super) sorted: Vec<u32>,
     pub(super) departed: Vec<(DeviceName, MemberRecord)>,
@@ -67,25 +67,33 @@ impl Planner {
         record: Option<RolloutRecord>,
         timing: Timing,
     ) -> (Self, Plan) {
-        let is_frozen = matches!(terms.condition, Condition::Rewound { .. });
-        let frozen = record.clone().filter(|_| is_frozen);
-        let before = record.as_ref().map(RolloutRecord::without_members);
-        let Carried { record, mut rows, labels, departed, members_changed } = carry(&terms, members, record, &timing);
+        let frozen = record.clone().filter(|_| terms.is_frozen());
+        Self::anew(terms, members, record.into(), frozen, timing)
+    }
+
+    fn anew(
+        terms: Terms,
+        members: impl IntoIterator<Item = Member>,
+        before: Before,
+        frozen: Option<RolloutRecord>,
+        timing: Timing,
+    ) -> (Self, Plan) {
+        let recorded = before.record.as_ref().map(RolloutRecord::without_members);
+        let Carried { record, mut rows, labels, departed, members_changed } = carry(&terms, members, before, &timing);
         let slots = Slots::of(&record.rollout, &mut rows, &labels);
         let clocks = Clocks::of(&record.rollout, &mut rows, &labels, timing.now);
         drop(labels);
-        let mut sorted: Vec<u32> = (0..rows.len()).map(number).collect();
-        sorted.sort_unstable_by_key(|i| (rows[index(*i)].order, *i));
-        let is_awaited = |row: &&Row| row.observed.paused.as_deref() == Some(&WaitingOn::AwaitingReconnect);
+        let mut sorted: Vec<(u64, u32)> = rows.iter().zip(0..).map(|(row, i)| (row.order, i)).collect();
+        sorted.sort_unstable();
         let mut planner = Self {
             tallies: vec![Tally::default(); record.rollout.waves.len()],
-            awaited: rows.iter().filter(is_awaited).count(),
+            awaited: rows.iter().filter(|row| row.observed.is_awaited()).count(),
             terms,
             timing,
             record,
             frozen,
             rows,
-            sorted,
+            sorted: sorted.into_iter().map(|(_, i)| i).collect(),
             departed,
             slots,
             clocks,
@@ -97,7 +105,7 @@ impl Planner {
         };
         planner.count_departed();
         let mut plan = planner.settle(None);
-        if planner.frozen.is_none() && before.is_none_or(|before| before != planner.record) {
+        if planner.frozen.is_none() && recorded.is_none_or(|recorded| recorded != planner.record) {
             plan.changed = Changed::Rollout;
         }
         (planner, plan)
@@ -105,8 +113,9 @@ impl Planner {
 
     /// Plans it anew after its terms or its members changed.
     pub fn replan(&mut self, terms: Terms, members: impl IntoIterator<Item = Member>, timing: Timing) -> Plan {
-        let record = self.take_record();
-        let (planner, plan) = Self::begin(terms, members, Some(record), timing);
+        let frozen = terms.is_frozen().then(|| self.record());
+        let before = self.take();
+        let (planner, plan) = Self::anew(terms, members, before, frozen, timing);
         *self = planner;
         plan
     }
@@ -115,9 +124,8 @@ impl Planner {
     pub fn observe(&mut self, device: &DeviceName, revision: Option<u32>, observed: Observed) {
         let Some(i) = self.row_of(device) else { return };
         let row = &mut self.rows[i];
-        let is_awaited = |observed: &Observed| observed.paused.as_deref() == Some(&WaitingOn::AwaitingReconnect);
-        self.awaited -= usize::from(is_awaited(&row.observed));
-        self.awaited += usize::from(is_awaited(&observed));
+        self.awaited -= usize::from(row.observed.is_awaited());
+        self.awaited += usize::from(observed.is_awaited());
         if row.observed.paused.is_some() != observed.paused.is_some() {
             self.placement = None;
         }
@@ -163,13 +171,17 @@ impl Planner {
         RolloutRecord { members, ..self.record.clone() }
     }
 
-    fn take_record(&mut self) -> RolloutRecord {
+    /// Takes what it knows, for the planner that comes after it.
+    fn take(&mut self) -> Before {
         if let Some(frozen) = self.frozen.take() {
-            return frozen;
+            return Some(frozen).into();
         }
-        let rows = self.rows.drain(..).map(|row| (row.device, row.note));
-        let members = Members::of(rows.chain(self.departed.drain(..)).collect());
-        RolloutRecord { members, ..self.record.clone() }
+        let mut known: Vec<Known> = std::mem::take(&mut self.rows).into_iter().map(Known::Planned).collect();
+        if !self.departed.is_empty() {
+            known.extend(self.departed.drain(..).map(|noted| Known::Noted(Box::new(noted))));
+            known.sort_by(|a, b| a.device().cmp(b.device()));
+        }
+        Before { record: Some(self.record.clone()), known }
     }
 
     /// The record without its members.
@@ -192,7 +204,7 @@ impl Planner {
     }
 
     pub(super) fn is_frozen(&self) -> bool {
-        matches!(self.terms.condition, Condition::Rewound { .. })
+        self.terms.is_frozen()
     }
 
     /// Whether records were lost, and devices had no time yet to report: some may even be unknown.
@@ -238,7 +250,9 @@ impl Planner {
         rows.iter().for_each(|i| self.judge(*i));
         if !self.is_frozen() {
             self.forget_departed();
-            rows.iter().for_each(|i| self.admit_if_late(*i));
+            if self.open_waves() > 0 {
+                rows.iter().for_each(|i| self.admit_if_late(*i));
+            }
             self.progress();
         }
         let stage = self.stage();
@@ -277,12 +291,17 @@ impl Planner {
     /// Counts a row in its wave as what it is now.
     fn count(&mut self, i: usize) {
         let row = &mut self.rows[i];
-        let now = row.note.wave.filter(|wave| *wave < self.tallies.len()).map(|wave| (wave, Count::of(row)));
-        if let Some((wave, count)) = std::mem::replace(&mut row.counted, now) {
-            self.tallies[wave].remove(count);
+        let wave = row.note.wave.filter(|wave| *wave < self.tallies.len()).and_then(|wave| u16::try_from(wave).ok());
+        let now = wave.map(|wave| (wave, Count::of(row)));
+        let before = std::mem::replace(&mut row.counted, now);
+        if before == now {
+            return;
+        }
+        if let Some((wave, count)) = before {
+            self.tallies[usize::from(wave)].remove(count);
         }
         if let Some((wave, count)) = now {
-            self.tallies[wave].add(count);
+            self.tallies[usize::from(wave)].add(count);
         }
     }
 
@@ -319,7 +338,7 @@ impl Planner {
         let mut asking: Vec<Turn> = Vec::new();
         for i in rows {
             let turn = self.turn_of(i);
-            self.slots.leave(&mut self.rows[i]);
+            self.slots.leave(number(i), &mut self.rows[i]);
             let (want, offered) = self.want(&self.rows[i]);
             match want {
                 Want::Offer(..) => asking.push(turn),
@@ -335,7 +354,7 @@ impl Planner {
             let Some(turn) = next else { break };
             asking.next_if_eq(&turn);
             let i = index(turn.2);
-            self.slots.leave(&mut self.rows[i]);
+            self.slots.leave(number(i), &mut self.rows[i]);
             self.ask(turn, &mut actions);
             self.hold(i);
         }

@@ -193,7 +193,7 @@ pub struct MemberRecord {
     pub offered: bool,
     /// Its attempt at the target failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failed: Option<FailureNote>,
+    pub failed: Option<Box<FailureNote>>,
     /// How often an attempt at the target failed and it was offered that again by itself.
     #[serde(default, skip_serializing_if = "is_zero_u32")]
     pub retried: u32,
@@ -245,6 +245,13 @@ pub struct FailureNote {
     /// Whether the device only fell silent.
     #[serde(default, skip_serializing_if = "is_false")]
     pub silent: bool,
+}
+
+impl FailureNote {
+    /// Boxed: few members have one.
+    pub(super) fn new(version: Version, silent: bool) -> Box<Self> {
+        Box::new(Self { version, silent })
+    }
 }
 
 fn is_false(value: &bool) -> bool {

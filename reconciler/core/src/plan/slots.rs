@@ -3,18 +3,21 @@
 //! A member that may be offered something and finds no place waits at the group that has none, in the order of its wave and of
 //! the fleet. When that group has a place again, it is looked at again: so a report costs what it frees, however many wait.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bellwether_schemas::DeviceName;
 use bellwether_schemas::manifest::{Budget, Labels, Rollout};
 
 use super::place::index;
-use super::standing::Row;
+use super::standing::{Row, Rows};
 
 /// The group of `maxInFlight`: the whole fleet.
 pub(super) const IN_FLIGHT: u32 = 0;
 /// Holders that a reason names, at most.
 const NAMED: usize = 5;
+
+/// The groups of budgets, by their place in the Rollout and the values of their labels.
+type Ids<'a> = BTreeMap<(usize, Vec<&'a str>), u32>;
 
 /// Where a row stands in line: its wave, its place in the order of the fleet, and its number.
 pub(super) type Turn = (u16, u64, u32);
@@ -23,6 +26,8 @@ pub(super) type Turn = (u16, u64, u32);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Slots {
     groups: Vec<Group>,
+    /// The sets of budget groups that rows are in, by number; the first is that of who is gone, and empty.
+    sets: Vec<Box<[u32]>>,
     /// Groups that may have a place again for those who wait at them.
     freed: BTreeSet<u32>,
 }
@@ -39,38 +44,54 @@ struct Group {
     waiting: BTreeSet<Turn>,
 }
 
-/// What a group is called by.
-type Key<'a> = (usize, Vec<&'a str>);
-
 impl Slots {
     /// Makes the groups, and puts every row into its own. `labels` are those of the rows.
-    pub(super) fn of<L: AsRef<Labels>>(rollout: &Rollout, rows: &mut [Row], labels: &[L]) -> Self {
-        let mut groups = vec![Group { limit: u64::MAX, ..Group::default() }];
-        let mut known: BTreeMap<Key<'_>, u32> = BTreeMap::new();
+    pub(super) fn of<L: AsRef<Labels>>(rollout: &Rollout, rows: &mut Rows, labels: &[L]) -> Self {
+        let mut slots = Self { groups: vec![Group::default()], sets: vec![Box::default()], freed: BTreeSet::new() };
+        let mut known: HashMap<Vec<&str>, u32> = HashMap::new();
+        let mut ids = Ids::new();
+        let mut values: Vec<&str> = Vec::new();
+        let keys: Vec<&String> = rollout.budget.iter().flat_map(|budget| &budget.by).collect();
         for (row, labels) in rows.iter_mut().zip(labels).filter(|(row, _)| !row.is_gone()) {
-            groups[0].size += 1;
-            let of_budget = |(place, budget): (usize, &Budget)| {
-                let value = |key: &String| labels.as_ref().get(key).map_or("", String::as_str);
-                let values: Vec<&str> = budget.by.iter().map(value).collect();
-                let id = *known.entry((place, values)).or_insert_with_key(|(_, values)| {
-                    let values = values.iter().map(|value| (*value).to_owned()).collect();
-                    groups.push(Group { budget: Some(place), values, ..Group::default() });
-                    u32::try_from(groups.len() - 1).expect("at most one group for each row and budget")
-                });
-                groups[index(id)].size += 1;
-                id
+            values.clear();
+            values.extend(keys.iter().map(|key| labels.as_ref().get(*key).map_or("", String::as_str)));
+            row.groups = match known.get(values.as_slice()) {
+                Some(set) => *set,
+                None => {
+                    let set = slots.set_of(&rollout.budget, &values, &mut ids);
+                    known.insert(values.clone(), set);
+                    set
+                }
             };
-            row.groups = rollout.budget.iter().enumerate().map(of_budget).collect();
-        }
-        if let Some(share) = rollout.max_in_flight {
-            groups[0].limit = share.floor_of(groups[0].size).max(1);
-        }
-        for group in &mut groups {
-            if let Some(budget) = group.budget {
-                group.limit = rollout.budget[budget].max_unavailable.of(group.size);
+            slots.groups[index(IN_FLIGHT)].size += 1;
+            for group in &slots.sets[index(row.groups)] {
+                slots.groups[index(*group)].size += 1;
             }
         }
-        Self { groups, freed: BTreeSet::new() }
+        for group in &mut slots.groups {
+            group.limit = match (group.budget, rollout.max_in_flight) {
+                (Some(budget), _) => rollout.budget[budget].max_unavailable.of(group.size),
+                (None, Some(share)) => share.floor_of(group.size).max(1),
+                (None, None) => u64::MAX,
+            };
+        }
+        slots
+    }
+
+    /// The set of the groups of all budgets, with the values of their labels one after the other.
+    fn set_of<'a>(&mut self, budgets: &[Budget], mut values: &[&'a str], ids: &mut Ids<'a>) -> u32 {
+        let groups = budgets.iter().enumerate().map(|(place, budget)| {
+            let (own, others) = values.split_at(budget.by.len());
+            values = others;
+            *ids.entry((place, own.to_vec())).or_insert_with(|| {
+                let values = own.iter().map(|value| (*value).to_owned()).collect();
+                self.groups.push(Group { budget: Some(place), values, ..Group::default() });
+                u32::try_from(self.groups.len() - 1).expect("at most one group for each row and budget")
+            })
+        });
+        let groups = groups.collect();
+        self.sets.push(groups);
+        u32::try_from(self.sets.len() - 1).expect("at most one set for each row")
     }
 
     /// Brings what a row holds in line with what it is.
@@ -80,11 +101,16 @@ impl Slots {
             row.flies = flies;
         }
         if row.holds != holds {
-            for group in &row.groups {
-                self.set(*group, i, holds);
+            for place in 0..self.of_row(row).len() {
+                self.set(self.of_row(row)[place], i, holds);
             }
             row.holds = holds;
         }
+    }
+
+    /// The budget groups of a row.
+    fn of_row(&self, row: &Row) -> &[u32] {
+        &self.sets[index(row.groups)]
     }
 
     fn set(&mut self, group: u32, i: u32, holds: bool) {
@@ -103,20 +129,20 @@ impl Slots {
             u64::try_from(group.holders.len()).is_ok_and(|held| held >= group.limit)
         };
         let in_flight = (!row.flies && !hastens).then_some(IN_FLIGHT);
-        let budgets = row.groups.iter().copied().filter(|_| !row.holds);
+        let budgets = self.of_row(row).iter().copied().filter(|_| !row.holds);
         budgets.chain(in_flight).find(is_full)
     }
 
     /// Lets a row wait at a group.
     pub(super) fn wait(&mut self, group: u32, turn: Turn, row: &mut Row) {
         self.groups[index(group)].waiting.insert(turn);
-        row.waits_at = Some((group, turn));
+        row.waits_at = Some((group, turn.0));
     }
 
     /// Takes a row out of the line that it stands in. Its wave may be another by now than when it came.
-    pub(super) fn leave(&mut self, row: &mut Row) {
-        if let Some((group, turn)) = row.waits_at.take() {
-            self.groups[index(group)].waiting.remove(&turn);
+    pub(super) fn leave(&mut self, i: u32, row: &mut Row) {
+        if let Some((group, wave)) = row.waits_at.take() {
+            self.groups[index(group)].waiting.remove(&(wave, row.order, i));
         }
     }
 
@@ -139,7 +165,7 @@ impl Slots {
 
     /// The budget of a group, the values of its labels, its limit, and who holds its places: some of their names, and how many
     /// there are.
-    pub(super) fn told<'a>(&'a self, group: u32, rows: &'a [Row]) -> Told<'a> {
+    pub(super) fn told<'a>(&'a self, group: u32, rows: &'a Rows) -> Told<'a> {
         let group = &self.groups[index(group)];
         let named = group.holders.iter().take(NAMED).map(|i| rows[index(*i)].device.clone()).collect();
         Told { budget: group.budget, values: &group.values, limit: group.limit, held: group.holders.len(), named }

@@ -6,10 +6,9 @@ use bellwether_schemas::{DeviceName, Sha256Digest, Version, codes};
 use jiff::Timestamp;
 
 use super::record::{FailureNote, MemberRecord, RolloutRecord, WaveRecord};
-use super::slots::Turn;
 use super::tally::Count;
 use super::timing::{Contact, Timing, silent_since};
-use super::{Observed, Offer, Pinned, Terms};
+use super::{Member, Observed, Offer, Pinned, Terms};
 
 /// How a member stands to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,19 +43,22 @@ pub(super) struct Row {
     pub(super) contact: Contact,
     pub(super) standing: Standing,
     /// The wave it is counted in, and as what.
-    pub(super) counted: Option<(usize, Count)>,
-    /// The budget groups that it is in.
-    pub(super) groups: Box<[u32]>,
+    pub(super) counted: Option<(u16, Count)>,
+    /// The budget groups that it is in, as the number of a set of them.
+    pub(super) groups: u32,
     /// The time zone of its windows.
     pub(super) zone: u32,
-    /// The group for whose next free place it waits, and where it stands in line there.
-    pub(super) waits_at: Option<(u32, Turn)>,
+    /// The group for whose next free place it waits, and the wave by which it stands in line there.
+    pub(super) waits_at: Option<(u32, u16)>,
     /// Whether it holds a place of its budgets, and of `maxInFlight`.
     pub(super) holds: bool,
     pub(super) flies: bool,
     /// When it has to be looked at again.
     pub(super) due: Timestamp,
 }
+
+/// The members of a fleet, in the order of their names. Boxed: they go from one plan to the next without being copied.
+pub(super) type Rows = Vec<Box<Row>>;
 
 /// How an attempt ended that did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,12 +96,42 @@ impl Observed {
         self.changing && self.applying.as_ref().is_some_and(|claim| claim.version == version)
     }
 
+    /// Whether it has not reported since records were lost.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.paused.as_deref() == Some(&WaitingOn::AwaitingReconnect)
+    }
+
     pub(super) fn runs(&self, digest: Sha256Digest) -> bool {
         self.running.is_some_and(|running| running.digest == digest)
     }
 }
 
 impl Row {
+    /// A member, with what is noted of it.
+    pub(super) fn of(member: Member, note: MemberRecord, timing: &Timing) -> Self {
+        let Member { device, target, stable, good, pin, revision, observed, .. } = member;
+        Self {
+            contact: timing.contact(&observed),
+            device,
+            order: 0,
+            target: target.map_err(String::into_boxed_str),
+            stable: stable.and_then(Result::ok),
+            good: good.map(Box::new),
+            pin: pin.map(Box::new),
+            revision,
+            observed,
+            note,
+            standing: Standing::Out,
+            counted: None,
+            groups: 0,
+            zone: 0,
+            waits_at: None,
+            holds: false,
+            flies: false,
+            due: Timestamp::MAX,
+        }
+    }
+
     pub(super) fn is_paused(&self) -> bool {
         self.observed.paused.is_some()
     }
@@ -116,7 +148,7 @@ impl Row {
 
     /// Whether it is expected back: records were lost, and devices had no time yet to report.
     pub(super) fn is_awaited(&self, timing: &Timing) -> bool {
-        self.observed.paused.as_deref() == Some(&WaitingOn::AwaitingReconnect) && timing.now < timing.grace_end()
+        self.observed.is_awaited() && timing.now < timing.grace_end()
     }
 
     pub(super) fn target(&self) -> Option<Sha256Digest> {
@@ -187,7 +219,7 @@ impl Row {
 
     fn standing_now(&mut self, rules: &Rules<'_>) -> Standing {
         if self.is_paused() {
-            let awaited = self.observed.paused.as_deref() == Some(&WaitingOn::AwaitingReconnect);
+            let awaited = self.observed.is_awaited();
             return match self.is_awaited(rules.timing) {
                 // That records were lost mends nothing: what failed, or fell silent, counts until it says otherwise.
                 _ if awaited && self.note.failed.is_some() => Standing::Failed,
@@ -227,15 +259,15 @@ impl Row {
     /// A failure that a signed Approval lets it try again after counts no more.
     fn forgive(&mut self, rules: &Rules<'_>) {
         let forgiven = self.note.failed.as_ref().filter(|note| rules.forgives(&self.device, note.version));
-        if let Some(FailureNote { version, .. }) = forgiven.filter(|_| !self.is_at_target()) {
-            self.note.excused = Some(Box::new(*version));
+        if let Some(version) = forgiven.filter(|_| !self.is_at_target()).map(|note| note.version) {
+            self.note.excused = Some(Box::new(version));
             self.note.failed = None;
         }
     }
 
     /// The failure at this very content, since it landed, that a device tells of, where the record does not: records may be
     /// older than what devices say. What failed on a device is not tried again before somebody lands it again, or lets it try.
-    fn failed_before(&self, rules: &Rules<'_>) -> Option<FailureNote> {
+    fn failed_before(&self, rules: &Rules<'_>) -> Option<Box<FailureNote>> {
         let observed = &self.observed;
         let failure = observed.failure.as_ref().filter(|failure| failure.kind != FailureKind::Transient)?;
         let since = observed.failed_at.is_some_and(|number| number >= rules.record.target.number);
@@ -244,13 +276,13 @@ impl Row {
         let excused = rules.forgives(&self.device, version) || self.note.excused.as_deref() == Some(&version);
         // What it was offered in this rollout is judged by that.
         let is_own = self.own_offer().is_some();
-        (!observed.runs(target) && !excused && !is_own).then_some(FailureNote { version, silent: false })
+        (!observed.runs(target) && !excused && !is_own).then(|| FailureNote::new(version, false))
     }
 
     /// Judges a member that runs the target; whether it is healthy.
     fn judge_running(&mut self, version: Version, rules: &Rules<'_>) -> bool {
         let is_due = self.runs_since(&rules.record.waves).is_some_and(|since| rules.is_due(since));
-        let note = |silent| Some(FailureNote { version, silent });
+        let note = |silent| Some(FailureNote::new(version, silent));
         match (self.contact, self.observed.health) {
             (Contact::Stale, _) if self.fell_silent_in(rules.first_soak()) => {
                 self.note.failed = self.note.failed.take().or(note(true));
@@ -277,7 +309,7 @@ impl Row {
         let has_time = |since| begun || offer.not_after.is_none_or(|closes| rules.times_out_at(since) <= closes);
         let since = self.runs_since(&rules.record.waves).filter(|since| has_time(*since));
         let is_due = since.is_some_and(|since| rules.is_due(since));
-        let note = |silent| Some(FailureNote { version: offer.version, silent });
+        let note = |silent| Some(FailureNote::new(offer.version, silent));
         let ended = self.observed.failure_of(&offer).map(|failure| rules.verdict(failure, &offer));
         let is_settled = self.is_excused(&offer) || self.note.failed.is_some();
         let is_forgiven = rules.forgives(&self.device, offer.version) && (ended.is_some() || is_due);

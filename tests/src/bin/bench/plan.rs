@@ -14,6 +14,8 @@ use serde::Serialize;
 
 use crate::figures::{mib, micros, seconds, slope};
 
+/// Longer than any rollout.
+const YEAR: jiff::SignedDuration = jiff::SignedDuration::from_hours(365 * 24);
 /// Devices of one site: budgets are by site.
 const SITE: usize = 100;
 
@@ -147,10 +149,11 @@ impl Fleet {
 
     /// Every device, running the first commit.
     fn members(&self, target: u64) -> impl Iterator<Item = Member> {
+        let (old, new) = (digest(1), digest(target));
         let offer = Offer {
             version: version(1),
             template: landing(1).commit,
-            digest: digest(1),
+            digest: old,
             offered_at: self.now,
             is_visible: true,
             not_before: None,
@@ -161,8 +164,8 @@ impl Fleet {
             device: name.clone(),
             labels: self.labels[place / SITE].clone(),
             wave_labels: self.labels[place / SITE].clone(),
-            target: Ok(digest(target)),
-            stable: (target > 1).then(|| Ok(digest(1))),
+            target: Ok(new),
+            stable: (target > 1).then_some(Ok(old)),
             good: None,
             pin: None,
             revision: Some(0),
@@ -175,7 +178,7 @@ impl Fleet {
         Observed {
             enrolled_at: Timestamp::UNIX_EPOCH,
             // Heartbeats that say nothing new cost next to nothing, and are left out.
-            last_seen: Some(Timestamp::MAX),
+            last_seen: Some(self.now + YEAR),
             running: Some(Claim { version, template, digest }),
             applying: None,
             changing: false,

@@ -50,7 +50,7 @@ impl FleetPlan {
             let (action, reason) = (actions.get(&row.device).copied(), reasons.of(&row.device));
             (row.device.clone(), Decision { action, reason })
         };
-        let decisions = planner.rows.iter().map(decision).collect();
+        let decisions = planner.rows.iter().map(|row| decision(row)).collect();
         Self { record: planner.record(), decisions, view: planner.show(&reasons), changed, wake_at }
     }
 }
