@@ -185,8 +185,9 @@ const DAYS: usize = 12 + 1 + 9 + 1;
 /// they come again, and an opening from before reaches beyond.
 const UNSETTLED: SignedDuration = SignedDuration::from_hours(2 * 24);
 
-/// How often [`first`] and [`last`] look further.
-const LOOKS: usize = 4;
+/// How often [`first`] and [`last`] look further: over as many clock changes at most, none of which closes anything. Zones that gave up
+/// summer time had four.
+const LOOKS: usize = 12;
 
 /// The runs around a moment, in order. What begins or ends beyond the [`REACH`] may be cut short there.
 fn runs(windows: &[Hours], around: Timestamp) -> Vec<Run> {

@@ -196,6 +196,16 @@ fn what_is_open_however_the_clocks_change_has_bounds_inside_and_far_away() {
     }
 }
 
+/// Chihuahua gave up summer time in October 2022, and Ojinaga followed its neighbours across the river in November.
+#[test]
+fn an_opening_across_many_clock_changes_is_the_same_from_wherever_it_is_seen() {
+    let schedule = schedule(&["mon-sun 00:00 24h America/Ojinaga"]);
+    let whole = open("2021-11-08T07:00:00Z", "2023-11-06T05:00:00Z");
+    for seen in ["2021-11-08T07:00:00Z", "2022-09-18T19:32:03Z", "2023-03-14T08:00:00Z", "2023-11-06T04:59:59Z"] {
+        assert_eq!(schedule.at(moment(seen)), whole, "{seen}");
+    }
+}
+
 #[test]
 fn without_windows_it_is_always_open() {
     let now = moment("2026-06-06T12:00:00Z");
