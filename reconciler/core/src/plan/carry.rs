@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bellwether_schemas::DeviceName;
 use bellwether_schemas::manifest::{Labels, OnNewer, Rollout, WaveMembers};
 
-use super::place::order;
 use super::record::{Good, MemberRecord, Members, RolloutRecord};
 use super::standing::{Row, Rows};
 use super::timing::Timing;
@@ -73,16 +72,26 @@ impl Known {
     }
 }
 
-/// What was recorded, on the target and the members of now.
+/// What was recorded, on the target and the members of now; the notes of members are still to be taken over.
 pub(super) struct Carried {
     pub(super) record: RolloutRecord,
+    pub(super) change: Change,
     pub(super) rows: Rows,
-    /// The labels of each row, at the head.
-    pub(super) labels: Vec<Arc<Labels>>,
+    /// Where each row comes from.
+    pub(super) origins: Vec<Origin>,
     /// Members of open waves that left the fleet, and those that are not known of yet after a start.
     pub(super) departed: Vec<(DeviceName, MemberRecord)>,
     /// Whether something else is recorded of members than before.
     pub(super) members_changed: bool,
+}
+
+/// Where a row comes from.
+pub(super) struct Origin {
+    /// Whether something was recorded of it.
+    pub(super) known: bool,
+    /// Its labels at the head.
+    pub(super) labels: Arc<Labels>,
+    wave_labels: Arc<Labels>,
 }
 
 /// The template commit that rolls out: the newest one, unless the Rollout that runs lets its own end first. A commit that brings
@@ -100,23 +109,11 @@ pub(super) fn carry(
     Before { record: old, known }: Before,
     timing: &Timing,
 ) -> Carried {
-    let mut met = meet(members, known, timing);
-    let turn = turn(terms, old.as_ref(), &met.rows, &met.known);
+    let met = meet(members, known, timing);
+    let turn = turn(terms, old.as_ref(), &met);
     let record = record(terms, old.as_ref(), turn, timing);
     let was_rejected = old.as_ref().is_some_and(RolloutRecord::is_rejected);
     let was = old.as_ref().map(|record| record.target);
-    let by = record.stable.unwrap_or(record.target).commit;
-    let mut members_changed = turn != Turn::Continue;
-    for ((row, known), wave_labels) in met.rows.iter_mut().zip(&met.known).zip(&met.wave_labels) {
-        row.order = order(&terms.fleet, &by, &row.device);
-        if turn == Turn::Continue && *known && row.note.target == row.target() {
-            continue;
-        }
-        let note = std::mem::take(&mut row.note);
-        let change = Change { turn, was, was_rejected, select: || first_select(&record.rollout, wave_labels) };
-        row.note = change.note(row, known.then_some(note), &record);
-        members_changed = true;
-    }
     // Who left the fleet still counts in its wave: a failed canary is not mended by moving it away. And whoever is not known of
     // soon after a start may still come.
     let goes_on = turn == Turn::Continue && !record.is_complete();
@@ -130,17 +127,15 @@ pub(super) fn carry(
             (false, false) => None,
         });
     let departed: Vec<_> = departed.collect();
-    members_changed |= departed.len() != left;
-    Carried { record, rows: met.rows, labels: met.labels, departed, members_changed }
+    let members_changed = turn != Turn::Continue || departed.len() != left;
+    let change = Change { turn, was, was_rejected };
+    Carried { record, change, rows: met.rows, origins: met.origins, departed, members_changed }
 }
 
 /// Members of now and what is recorded of them.
 struct Met {
     rows: Rows,
-    /// Whether something was recorded of a row.
-    known: Vec<bool>,
-    labels: Vec<Arc<Labels>>,
-    wave_labels: Vec<Arc<Labels>>,
+    origins: Vec<Origin>,
     /// Who is no member any more.
     departed: Vec<(DeviceName, MemberRecord)>,
 }
@@ -149,23 +144,16 @@ struct Met {
 fn meet(members: impl IntoIterator<Item = Member>, known: Vec<Known>, timing: &Timing) -> Met {
     let members = members.into_iter();
     let many = members.size_hint().0;
-    let mut met = Met {
-        rows: Vec::with_capacity(many),
-        known: Vec::with_capacity(many),
-        labels: Vec::with_capacity(many),
-        wave_labels: Vec::with_capacity(many),
-        departed: Vec::new(),
-    };
+    let mut met = Met { rows: Vec::with_capacity(many), origins: Vec::with_capacity(many), departed: Vec::new() };
     let mut known = known.into_iter().peekable();
     for member in members {
         debug_assert!(met.rows.last().is_none_or(|row| row.device < member.device), "members come in order");
         while let Some(departed) = known.next_if(|known| *known.device() < member.device) {
             met.departed.push(departed.into_noted());
         }
-        met.labels.push(Arc::clone(&member.labels));
-        met.wave_labels.push(Arc::clone(&member.wave_labels));
         let known = known.next_if(|known| *known.device() == member.device);
-        met.known.push(known.is_some());
+        let (labels, wave_labels) = (Arc::clone(&member.labels), Arc::clone(&member.wave_labels));
+        met.origins.push(Origin { known: known.is_some(), labels, wave_labels });
         met.rows.push(match known {
             Some(known) => known.into_row(member, timing),
             None => Box::new(Row::of(member, MemberRecord::default(), timing)),
@@ -203,14 +191,20 @@ fn record(terms: &Terms, old: Option<&RolloutRecord>, turn: Turn, timing: &Timin
     }
 }
 
-fn turn(terms: &Terms, old: Option<&RolloutRecord>, rows: &Rows, known: &[bool]) -> Turn {
+fn turn(terms: &Terms, old: Option<&RolloutRecord>, met: &Met) -> Turn {
     let Some(record) = old else { return Turn::Begin { abandons: false } };
     if record.target.commit == terms.target.commit {
         return Turn::Continue;
     }
     // A pin is no part of a rollout: what it keeps does not tell whether one changes anything.
-    let rows = || rows.iter().map(|row| &**row).zip(known).filter(|(row, _)| row.pin.is_none());
-    let is_stable = |(row, known): (&Row, &bool)| match known {
+    let rows = || {
+        met.rows
+            .iter()
+            .zip(&met.origins)
+            .filter(|(row, _)| row.pin.is_none())
+            .map(|(row, origin)| (&**row, origin.known))
+    };
+    let is_stable = |(row, known): (&Row, bool)| match known {
         true => row.note.stable() == row.target(),
         false => row.stable.is_some() && row.stable == row.target(),
     };
@@ -218,34 +212,49 @@ fn turn(terms: &Terms, old: Option<&RolloutRecord>, rows: &Rows, known: &[bool])
     if record.stable.is_some() && rows().next().is_some() && rows().all(is_stable) {
         return Turn::Return;
     }
-    let mut old_members = rows().filter(|(_, known)| **known).peekable();
+    let mut old_members = rows().filter(|(_, known)| *known).peekable();
     let unchanged = old_members.peek().is_some() && old_members.all(|(row, _)| row.note.target == row.target());
     let under_way = !record.is_complete();
     if unchanged && under_way { Turn::Continue } else { Turn::Begin { abandons: under_way } }
 }
 
 /// What changes for a member.
-struct Change<F: Fn() -> Option<usize>> {
+pub(super) struct Change {
     turn: Turn,
     /// The target before.
     was: Option<Landing>,
     was_rejected: bool,
-    /// The first wave that selects it.
-    select: F,
 }
 
-impl<F: Fn() -> Option<usize>> Change<F> {
-    fn note(&self, row: &Row, known: Option<MemberRecord>, record: &RolloutRecord) -> MemberRecord {
+impl Change {
+    /// Takes what is noted of a row over to the target. Whether that is something else.
+    pub(super) fn take_over(&self, row: &mut Row, origin: &Origin, record: &RolloutRecord) -> bool {
+        if self.turn == Turn::Continue && origin.known && row.note.target == row.target() {
+            return false;
+        }
+        let note = std::mem::take(&mut row.note);
+        let select = || first_select(&record.rollout, &origin.wave_labels);
+        row.note = self.note(row, origin.known.then_some(note), record, select);
+        true
+    }
+
+    /// `select` is the first wave that selects it.
+    fn note(
+        &self,
+        row: &Row,
+        known: Option<MemberRecord>,
+        record: &RolloutRecord,
+        select: impl Fn() -> Option<usize>,
+    ) -> MemberRecord {
         let target = row.target();
         let same = |note: &MemberRecord| note.target == target;
         let returns = known.is_some() && row.observed.running.is_some() && !row.is_at_target();
         match (self.turn, known) {
-            (Turn::Continue, Some(note)) if same(&note) => note,
             // It came just now, or came again as somebody else (enrolled with other labels).
             (Turn::Continue, _) => MemberRecord {
                 target,
                 before: row.stable.filter(|stable| Some(*stable) != target),
-                select: (self.select)(),
+                select: select(),
                 joined: record.stable.is_some() && !record.is_complete(),
                 ..MemberRecord::default()
             },
@@ -262,7 +271,7 @@ impl<F: Fn() -> Option<usize>> Change<F> {
                 MemberRecord {
                     target,
                     before: stable.filter(|_| record.stable.is_some() && stable != target),
-                    select: (self.select)(),
+                    select: select(),
                     joined: known.is_none() && record.stable.is_some(),
                     follows: known.as_ref().is_some_and(|note| abandons && had(note)),
                     good: known.and_then(|note| self.good(note, record)),

@@ -34,7 +34,12 @@ struct Clock {
 
 impl Clocks {
     /// The windows of a rollout, and the zone of each row. `labels` are those of the rows.
-    pub(super) fn of<L: AsRef<Labels>>(rollout: &Rollout, rows: &mut Rows, labels: &[L], now: Timestamp) -> Self {
+    pub(super) fn of<'a>(
+        rollout: &Rollout,
+        rows: &mut Rows,
+        labels: impl Iterator<Item = &'a Labels>,
+        now: Timestamp,
+    ) -> Self {
         let mut windows: Vec<&[Window]> = vec![&rollout.windows];
         let mut lists = Vec::new();
         for wave in &rollout.waves {
@@ -59,7 +64,7 @@ impl Clocks {
             zone_of(&nobody);
         } else {
             for (row, labels) in rows.iter_mut().zip(labels) {
-                row.zone = zone_of(labels.as_ref());
+                row.zone = zone_of(labels);
             }
         }
         Self { lists, count: windows.len(), clocks }

@@ -134,6 +134,11 @@ pub(super) fn index(row: u32) -> usize {
     usize::try_from(row).expect("rows are counted in 32 bits")
 }
 
+/// The number of a row.
+pub(super) fn number(i: usize) -> u32 {
+    u32::try_from(i).expect("rows are counted in 32 bits")
+}
+
 /// A device's place in the order: the first bytes of a hash, which compare alike on every machine.
 pub(super) fn order(fleet: &FleetName, commit: &CommitId, device: &DeviceName) -> u64 {
     let hash = Sha256::new().chain_update(fleet.as_str()).chain_update([0]).chain_update(commit.as_bytes());

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use super::carry::{Before, Carried, Known, carry};
 use super::clocks::Clocks;
 use super::decide::{Aim, Goal, Want};
-use super::place::{Placement, index, place};
+use super::place::{Placement, index, number, order, place};
 use super::record::{MemberRecord, Members, RolloutRecord};
-use super::slots::{Slots, Turn};
+use super::slots::{Grouping, Slots, Turn};
 use super::standing::{Row, Rows, Rules, Standing};
 use super::tally::{Count, Tally};
 use super::timing::{Contact, Timing, after, silent_since};
@@ -79,28 +79,43 @@ impl Planner {
         timing: Timing,
     ) -> (Self, Plan) {
         let recorded = before.record.as_ref().map(RolloutRecord::without_members);
-        let Carried { record, mut rows, labels, departed, members_changed } = carry(&terms, members, before, &timing);
-        let slots = Slots::of(&record.rollout, &mut rows, &labels);
-        let clocks = Clocks::of(&record.rollout, &mut rows, &labels, timing.now);
-        drop(labels);
-        let mut sorted: Vec<(u64, u32)> = rows.iter().zip(0..).map(|(row, i)| (row.order, i)).collect();
+        let carried = carry(&terms, members, before, &timing);
+        let Carried { record, change, mut rows, origins, departed, mut members_changed } = carried;
+        let by = record.stable.unwrap_or(record.target).commit;
+        let mut tallies = vec![Tally::default(); record.rollout.waves.len()];
+        let mut sorted = Vec::with_capacity(rows.len());
+        let mut awaited = 0;
+        let mut groups = Grouping::of(&record.rollout);
+        let rules = Rules { timing: &timing, terms: &terms, record: &record };
+        // Rows are many and large: each is read once here.
+        for (i, (row, origin)) in rows.iter_mut().zip(&origins).enumerate() {
+            members_changed |= change.take_over(row, origin, &record);
+            row.order = order(&terms.fleet, &by, &row.device);
+            groups.join(row, &origin.labels);
+            awaited += usize::from(row.observed.is_awaited());
+            sorted.push((row.order, number(i)));
+            members_changed |= judge(row, &rules, &mut tallies);
+        }
+        let slots = groups.finish();
+        let clocks = Clocks::of(&record.rollout, &mut rows, origins.iter().map(|origin| &*origin.labels), timing.now);
+        drop(origins);
         sorted.sort_unstable();
         let mut planner = Self {
-            tallies: vec![Tally::default(); record.rollout.waves.len()],
-            awaited: rows.iter().filter(|row| row.observed.is_awaited()).count(),
+            awaited,
             terms,
             timing,
             record,
             frozen,
+            timers: BinaryHeap::with_capacity(rows.len()),
             rows,
             sorted: sorted.into_iter().map(|(_, i)| i).collect(),
             departed,
+            tallies,
             slots,
             clocks,
             placement: None,
             blocked: None,
             fresh: BTreeSet::new(),
-            timers: BinaryHeap::new(),
             members_changed,
         };
         planner.count_departed();
@@ -241,13 +256,15 @@ impl Planner {
         }
     }
 
-    /// Plans: all rows, or those that are to be looked at and whoever is concerned by what comes of them.
+    /// Plans: all rows, which are judged, or those that are to be looked at and whoever is concerned by what comes of them.
     fn settle(&mut self, looked: Option<Looked>) -> Plan {
         let before = self.stage();
         let all = looked.is_none();
         let Looked { rows, windows_moved } = looked.unwrap_or_default();
         let rows: Vec<usize> = if all { (0..self.rows.len()).collect() } else { rows.into_iter().map(index).collect() };
-        rows.iter().for_each(|i| self.judge(*i));
+        if !all {
+            rows.iter().for_each(|i| self.judge(*i));
+        }
         if !self.is_frozen() {
             self.forget_departed();
             if self.open_waves() > 0 {
@@ -270,39 +287,16 @@ impl Planner {
         Plan { actions: named.collect(), changed, wake_at: self.wake_at() }
     }
 
-    /// Says how a row stands now.
     fn judge(&mut self, i: usize) {
         let rules = Rules { timing: &self.timing, terms: &self.terms, record: &self.record };
-        let row = &mut self.rows[i];
-        let noted = row.note.mark();
-        row.contact = self.timing.contact(&row.observed);
-        row.standing = row.judge(&rules);
-        self.members_changed |= row.note.mark() != noted;
-        self.count(i);
+        self.members_changed |= judge(&mut self.rows[i], &rules, &mut self.tallies);
     }
 
     /// Changes what is noted of a row.
     pub(super) fn change(&mut self, i: usize, change: impl FnOnce(&mut Row)) {
         change(&mut self.rows[i]);
         self.members_changed = true;
-        self.count(i);
-    }
-
-    /// Counts a row in its wave as what it is now.
-    fn count(&mut self, i: usize) {
-        let row = &mut self.rows[i];
-        let wave = row.note.wave.filter(|wave| *wave < self.tallies.len()).and_then(|wave| u16::try_from(wave).ok());
-        let now = wave.map(|wave| (wave, Count::of(row)));
-        let before = std::mem::replace(&mut row.counted, now);
-        if before == now {
-            return;
-        }
-        if let Some((wave, count)) = before {
-            self.tallies[usize::from(wave)].remove(count);
-        }
-        if let Some((wave, count)) = now {
-            self.tallies[usize::from(wave)].add(count);
-        }
+        count(&mut self.rows[i], &mut self.tallies);
     }
 
     fn count_departed(&mut self) {
@@ -439,7 +433,7 @@ impl Planner {
         let has_budget = !self.record.rollout.budget.is_empty();
         let is_done = row.is_at_target() && row.standing != Standing::Pending;
         let is_settled = row.is_paused() || (is_done && self.record.is_complete());
-        let silence = self.timing.contact_changes_at(observed).filter(|_| has_budget || !is_settled);
+        let silence = self.timing.contact_changes_at(observed, row.contact).filter(|_| has_budget || !is_settled);
         let lost = after(silent_since(observed), self.record.rollout.lost_after);
         let lost = Some(lost).filter(|_| has_budget && row.contact == Contact::Stale);
         let runs_since = row.runs_since(&self.record.waves).filter(|_| !row.is_paused());
@@ -485,6 +479,27 @@ struct Looked {
     windows_moved: bool,
 }
 
-fn number(i: usize) -> u32 {
-    u32::try_from(i).expect("rows are counted in 32 bits")
+/// Says how a row stands now, and counts it in its wave. Whether what is noted of it changed.
+fn judge(row: &mut Row, rules: &Rules<'_>, tallies: &mut [Tally]) -> bool {
+    let noted = row.note.mark();
+    row.contact = rules.timing.contact(&row.observed);
+    row.standing = row.judge(rules);
+    count(row, tallies);
+    row.note.mark() != noted
+}
+
+/// Counts a row in its wave as what it is now.
+fn count(row: &mut Row, tallies: &mut [Tally]) {
+    let wave = row.note.wave.filter(|wave| *wave < tallies.len()).and_then(|wave| u16::try_from(wave).ok());
+    let now = wave.map(|wave| (wave, Count::of(row)));
+    let before = std::mem::replace(&mut row.counted, now);
+    if before == now {
+        return;
+    }
+    if let Some((wave, count)) = before {
+        tallies[usize::from(wave)].remove(count);
+    }
+    if let Some((wave, count)) = now {
+        tallies[usize::from(wave)].add(count);
+    }
 }

@@ -6,18 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bellwether_schemas::DeviceName;
-use bellwether_schemas::manifest::{Budget, Labels, Rollout};
+use bellwether_schemas::manifest::{Labels, Rollout};
 
-use super::place::index;
+use super::place::{index, number};
 use super::standing::{Row, Rows};
 
 /// The group of `maxInFlight`: the whole fleet.
 pub(super) const IN_FLIGHT: u32 = 0;
 /// Holders that a reason names, at most.
 const NAMED: usize = 5;
-
-/// The groups of budgets, by their place in the Rollout and the values of their labels.
-type Ids<'a> = BTreeMap<(usize, Vec<&'a str>), u32>;
 
 /// Where a row stands in line: its wave, its place in the order of the fleet, and its number.
 pub(super) type Turn = (u16, u64, u32);
@@ -44,56 +41,82 @@ struct Group {
     waiting: BTreeSet<Turn>,
 }
 
-impl Slots {
-    /// Makes the groups, and puts every row into its own. `labels` are those of the rows.
-    pub(super) fn of<L: AsRef<Labels>>(rollout: &Rollout, rows: &mut Rows, labels: &[L]) -> Self {
-        let mut slots = Self { groups: vec![Group::default()], sets: vec![Box::default()], freed: BTreeSet::new() };
-        let mut known: HashMap<Vec<&str>, u32> = HashMap::new();
-        let mut ids = Ids::new();
-        let mut values: Vec<&str> = Vec::new();
-        let keys: Vec<&String> = rollout.budget.iter().flat_map(|budget| &budget.by).collect();
-        for (row, labels) in rows.iter_mut().zip(labels).filter(|(row, _)| !row.is_gone()) {
-            values.clear();
-            values.extend(keys.iter().map(|key| labels.as_ref().get(*key).map_or("", String::as_str)));
-            row.groups = match known.get(values.as_slice()) {
-                Some(set) => *set,
-                None => {
-                    let set = slots.set_of(&rollout.budget, &values, &mut ids);
-                    known.insert(values.clone(), set);
-                    set
-                }
-            };
-            slots.groups[index(IN_FLIGHT)].size += 1;
-            for group in &slots.sets[index(row.groups)] {
-                slots.groups[index(*group)].size += 1;
-            }
+/// Puts rows into their groups.
+pub(super) struct Grouping<'a> {
+    rollout: &'a Rollout,
+    /// The labels that the budgets go by, one after the other.
+    keys: Vec<&'a str>,
+    slots: Slots,
+    /// The sets, by the values of those labels.
+    sets: HashMap<Vec<&'a str>, u32>,
+    /// The groups, by the budget's place in the Rollout and the values of its labels.
+    groups: BTreeMap<(usize, Vec<&'a str>), u32>,
+    values: Vec<&'a str>,
+}
+
+impl<'a> Grouping<'a> {
+    pub(super) fn of(rollout: &'a Rollout) -> Self {
+        Self {
+            rollout,
+            keys: rollout.budget.iter().flat_map(|budget| &budget.by).map(String::as_str).collect(),
+            slots: Slots { groups: vec![Group::default()], sets: vec![Box::default()], freed: BTreeSet::new() },
+            sets: HashMap::new(),
+            groups: BTreeMap::new(),
+            values: Vec::new(),
         }
-        for group in &mut slots.groups {
-            group.limit = match (group.budget, rollout.max_in_flight) {
-                (Some(budget), _) => rollout.budget[budget].max_unavailable.of(group.size),
+    }
+
+    /// Puts a row with these labels into its groups.
+    pub(super) fn join(&mut self, row: &mut Row, labels: &'a Labels) {
+        if row.is_gone() {
+            return;
+        }
+        self.values.clear();
+        self.values.extend(self.keys.iter().map(|key| labels.get(*key).map_or("", String::as_str)));
+        row.groups = match self.sets.get(self.values.as_slice()) {
+            Some(set) => *set,
+            None => self.begin_set(),
+        };
+        self.slots.groups[index(IN_FLIGHT)].size += 1;
+        for group in &self.slots.sets[index(row.groups)] {
+            self.slots.groups[index(*group)].size += 1;
+        }
+    }
+
+    /// A set of the groups of all budgets.
+    fn begin_set(&mut self) -> u32 {
+        let mut values = self.values.as_slice();
+        let mut set = Vec::new();
+        for (place, budget) in self.rollout.budget.iter().enumerate() {
+            let (own, others) = values.split_at(budget.by.len());
+            values = others;
+            let groups = &mut self.slots.groups;
+            set.push(*self.groups.entry((place, own.to_vec())).or_insert_with(|| {
+                let values = own.iter().map(|value| (*value).to_owned()).collect();
+                groups.push(Group { budget: Some(place), values, ..Group::default() });
+                number(groups.len() - 1)
+            }));
+        }
+        self.slots.sets.push(set.into());
+        let set = number(self.slots.sets.len() - 1);
+        self.sets.insert(self.values.clone(), set);
+        set
+    }
+
+    /// The groups, with the limits that follow from how many are in each.
+    pub(super) fn finish(mut self) -> Slots {
+        for group in &mut self.slots.groups {
+            group.limit = match (group.budget, self.rollout.max_in_flight) {
+                (Some(budget), _) => self.rollout.budget[budget].max_unavailable.of(group.size),
                 (None, Some(share)) => share.floor_of(group.size).max(1),
                 (None, None) => u64::MAX,
             };
         }
-        slots
+        self.slots
     }
+}
 
-    /// The set of the groups of all budgets, with the values of their labels one after the other.
-    fn set_of<'a>(&mut self, budgets: &[Budget], mut values: &[&'a str], ids: &mut Ids<'a>) -> u32 {
-        let groups = budgets.iter().enumerate().map(|(place, budget)| {
-            let (own, others) = values.split_at(budget.by.len());
-            values = others;
-            *ids.entry((place, own.to_vec())).or_insert_with(|| {
-                let values = own.iter().map(|value| (*value).to_owned()).collect();
-                self.groups.push(Group { budget: Some(place), values, ..Group::default() });
-                u32::try_from(self.groups.len() - 1).expect("at most one group for each row and budget")
-            })
-        });
-        let groups = groups.collect();
-        self.sets.push(groups);
-        u32::try_from(self.sets.len() - 1).expect("at most one set for each row")
-    }
-
+impl Slots {
     /// Brings what a row holds in line with what it is.
     pub(super) fn hold(&mut self, i: u32, row: &mut Row, flies: bool, holds: bool) {
         if row.flies != flies {

@@ -53,11 +53,11 @@ impl Timing {
     }
 
     /// When the contact to a device changes by its silence.
-    pub(super) fn contact_changes_at(&self, observed: &Observed) -> Option<Timestamp> {
-        let silent = after(silent_since(observed), self.stale_after);
-        match self.contact(observed) {
-            Contact::Live => Some(silent),
-            Contact::Silent => Some(silent.max(self.grace_end())),
+    pub(super) fn contact_changes_at(&self, observed: &Observed, now: Contact) -> Option<Timestamp> {
+        let silent = || after(silent_since(observed), self.stale_after);
+        match now {
+            Contact::Live => Some(silent()),
+            Contact::Silent => Some(silent().max(self.grace_end())),
             Contact::Stale => None,
         }
     }
