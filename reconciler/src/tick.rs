@@ -20,7 +20,7 @@ use crate::git::FetchError;
 use crate::publish::{DeviceTargets, PublishError, Published, Publisher, SLICE};
 use crate::repository::{Moved, SharedObjects};
 use crate::serve::{Sessions, Views};
-use crate::store::{AcceptError, HeadRow, PlanError, Store};
+use crate::store::{AcceptError, HeadRow, PlanError, Store, StoreError};
 use crate::world::{PresentedOffer, Publication, World};
 
 /// What happened and was not taken by a pass yet.
@@ -85,6 +85,9 @@ pub enum TickError {
     /// The accepted head could not be stored.
     #[error("the accepted head could not be stored")]
     Accept(#[from] AcceptError),
+    /// The stored records could not be read.
+    #[error("the records of rollouts could not be read")]
+    Records(#[from] StoreError),
     /// The plan could not be stored.
     #[error("the plan could not be stored")]
     Plan(#[from] PlanError),
@@ -154,6 +157,9 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: &mut Inbox, now: 
     keep_spent(world, outlets).await;
     let departed = record_departures(world, outlets).await;
     announce_admissions(world, outlets);
+    if world.wants_records() {
+        world.recall(outlets.store.load_rollouts().await?);
+    }
     world.plan(&outlets.domain, now);
     let reporters: Vec<DeviceName> = replies.iter().map(|(device, ..)| device.clone()).collect();
     world.acknowledge(&reporters, now);

@@ -102,6 +102,7 @@ fn is_stopped(reason: Option<&WaitingOn>) -> bool {
             | WaitingOn::Decommissioning
             | WaitingOn::Decommissioned { .. }
             | WaitingOn::AwaitingReconnect
+            | WaitingOn::Unsound { .. }
             | WaitingOn::Lookup { .. }
             | WaitingOn::Repository { .. },
         ) => true,

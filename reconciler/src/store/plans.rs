@@ -57,7 +57,11 @@ impl Store {
         newest_plan(self.database()).await.map(PlanId)
     }
 
-    pub(super) async fn load_rollouts(&self) -> Result<Vec<RolloutRow>, StoreError> {
+    /// The stored rollouts.
+    ///
+    /// # Errors
+    /// When the database fails, or holds what is no row.
+    pub async fn load_rollouts(&self) -> Result<Vec<RolloutRow>, StoreError> {
         let rows = query("SELECT * FROM rollouts ORDER BY fleet").fetch_all(self.database()).await;
         rows.map_err(failed("read the rollouts"))?
             .iter()

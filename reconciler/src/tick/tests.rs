@@ -11,6 +11,8 @@ use crate::store::{Instance, Loaded};
 use crate::testing::{BEGUN, Git, Installation, idle, policy};
 use crate::world::Timing;
 
+mod unsound;
+
 /// A loop without its listeners.
 struct Bench {
     installed: Installation,

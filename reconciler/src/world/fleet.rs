@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bellwether_core::plan::{Planner, RolloutRecord};
+use bellwether_core::plan::{MemberRecord, Planner, RolloutRecord, Unsound};
 use bellwether_schemas::DeviceName;
 use jiff::Timestamp;
 
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 pub(super) struct FleetState {
     /// Its planner, once it was planned.
     pub(super) planner: Option<Planner>,
-    /// What an earlier run recorded, until it is planned.
+    /// What was recorded, until it is planned by that: by an earlier run, or before a plan that broke a rule.
     pub(super) loaded: Option<RolloutRecord>,
     /// Whether there is a record, and it cannot be read.
     pub(super) lost: bool,
@@ -26,6 +26,10 @@ pub(super) struct FleetState {
     pub(super) fresh: BTreeSet<DeviceName>,
     /// Whether it could not be planned last time: a Hold or a halt may be unseen, so nobody begins.
     pub(super) unplanned: bool,
+    /// Whether its last plan broke a rule, and the record is to be read again first.
+    pub(super) recall: bool,
+    /// The rule that was told of last.
+    pub(super) refused: Option<Unsound>,
     pub(super) wake_at: Option<Timestamp>,
     /// By when what is noted of its members must be stored, if it is not.
     pub(super) notes_due: Option<Timestamp>,
@@ -42,6 +46,12 @@ impl FleetState {
         self.planner.as_ref().map(Planner::rollout).or(self.loaded.as_ref())
     }
 
+    /// What is noted of a member.
+    pub(super) fn note(&self, device: &DeviceName) -> Option<&MemberRecord> {
+        let planned = self.planner.as_ref().and_then(|planner| planner.note(device));
+        planned.or_else(|| self.loaded.as_ref()?.members.get(device))
+    }
+
     /// Has it planned with what is known of a member now.
     pub(super) fn look_at(&mut self, device: &DeviceName) {
         self.fresh.insert(device.clone());
@@ -51,7 +61,7 @@ impl FleetState {
     /// Whether it is to be planned.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         let woken = self.wake_at.is_some_and(|at| at <= now);
-        woken || (!self.unplanned && (self.due || self.is_anew()))
+        !self.recall && (woken || (!self.unplanned && (self.due || self.is_anew())))
     }
 
     /// Whether all of it is to be planned.

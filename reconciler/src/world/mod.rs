@@ -10,6 +10,7 @@ mod fleet;
 mod gone;
 mod observe;
 mod planning;
+mod recall;
 mod records;
 #[cfg(test)]
 mod tests;

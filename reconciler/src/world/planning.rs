@@ -8,7 +8,7 @@ use bellwether_core::declare::{Inventory, TemplateAt};
 use bellwether_core::objects::ObjectError;
 use bellwether_core::plan::{
     BRAKE, Changed, Good, HoldNote, Landing, Member, Observed, Offer, Pinned, Plan, Planner, Terms, Timing as Limits,
-    Unmet, rolls,
+    Unmet, Unsound, rolls,
 };
 use bellwether_core::render::Contents;
 use bellwether_schemas::api::WaitingOn;
@@ -25,7 +25,7 @@ use crate::store::{OfferRow, RolloutRow};
 /// How often a plan may make room for another one of the same fleet in one pass.
 const MORE_PLANS: usize = 2;
 /// When a fleet is planned again that could not be.
-const PLAN_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+pub(super) const PLAN_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 impl World {
     /// Plans every fleet for which something happened, and records what follows.
@@ -84,7 +84,8 @@ impl World {
             let (target, anew) = (state.rollout().map(|record| record.target), state.is_anew());
             let planned = if anew { self.plan_anew(name, head, now) } else { Ok(self.plan_on(name, head, now)) };
             match planned {
-                Ok(plan) => self.take_plan(name, plan, now),
+                Ok(Ok(plan)) => self.take_plan(name, plan, now),
+                Ok(Err(unsound)) => self.refuse(name, &unsound, now),
                 Err(why) => self.plan_later(name, &why, now),
             }
             self.plan_again(name, target);
@@ -165,7 +166,7 @@ impl World {
     }
 
     /// Plans a fleet with what changed about its members.
-    fn plan_on(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> Plan {
+    fn plan_on(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> Result<Plan, Unsound> {
         let timing = self.limits(now);
         let state = self.fleets.get_mut(name).expect("the fleet that is to be planned");
         let planner = state.planner.as_mut().expect("it was planned before");
@@ -179,7 +180,12 @@ impl World {
     }
 
     /// Plans all of a fleet.
-    fn plan_anew(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> Result<Plan, ObjectError> {
+    fn plan_anew(
+        &mut self,
+        name: &FleetName,
+        head: Landing,
+        now: Timestamp,
+    ) -> Result<Result<Plan, Unsound>, ObjectError> {
         let timing = self.limits(now);
         let terms = self.terms(name, head)?;
         let templates = self.templates(name, terms.target);
@@ -264,10 +270,7 @@ impl World {
         let target = device.digest_of(&templates.target, &objects, &mut self.blobs)?;
         let stable = templates.stable.as_ref();
         let stable = stable.map(|stable| device.digest_of(stable, &objects, &mut self.blobs)).transpose()?;
-        let planner = self.fleets[fleet].planner.as_ref();
-        let known = planner.and_then(|planner| planner.note(name));
-        let noted = known.or_else(|| self.fleets[fleet].loaded.as_ref()?.members.get(name));
-        let good = noted.and_then(|note| note.good.as_deref());
+        let good = self.fleets[fleet].note(name).and_then(|note| note.good.as_deref());
         let good = good.and_then(|good| declared.template_in_force(fleet, good.template.number));
         let good = good.map(|good| device.digest_of(good, &objects, &mut self.blobs)).transpose()?;
         let pin = declared.pin(name).map(|commit| {
@@ -326,7 +329,7 @@ impl World {
         }
         let state = self.fleets.get_mut(name).expect("a planned fleet has a state");
         state.wake_at = plan.wake_at;
-        (state.due, state.anew, state.unplanned, state.lost) = (false, false, false, false);
+        (state.due, state.anew, state.unplanned, state.lost, state.refused) = (false, false, false, false, None);
         state.notes_due = match plan.changed {
             Changed::Nothing => state.notes_due,
             Changed::Members => state.notes_due.or(Some(now.saturating_add(LEISURE).unwrap_or(Timestamp::MAX))),

@@ -91,6 +91,11 @@ pub enum WaitingOn {
         /// How many are.
         in_flight: u64,
     },
+    /// The plan of its fleet breaks a rule that no plan may break, and is not carried out.
+    Unsound {
+        /// What the plan does.
+        breach: String,
+    },
     /// It was offered its target and is on the way.
     InFlight {
         /// The version it was offered.

@@ -54,4 +54,7 @@ codes! { ROLLOUT:
     DEVICE_PINNED = "BW-0417", "a pin keeps a device at a commit",
         "The Device manifest has a pin. The device takes no part in the rollouts of its fleet.",
         "When its reason is gone: bellwether device pin DEVICE --unpin.";
+    PLAN_UNSOUND = "BW-0418", "a plan breaks a rule, and is not carried out",
+        "Every plan is held against the rules that none may break (waves, gates, holds, halts, windows, budgets) before anything of it is done. This one breaks one, by a mistake in Bellwether or a record that somebody changed. The fleet's devices stay as they are, and nobody in it begins anything.",
+        "It is planned again every ten seconds from the stored record, and goes on if that holds. If not, report it with the event and fleets/FLEET.json from the store; a template commit begins a rollout of its own.";
 }

@@ -125,6 +125,10 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
         WaitingOn::Decommissioned { .. } => Some(Advice::words(
             "Nothing. To bring it back: bellwether device decommission DEVICE --undo, a new token, and enroll it again.",
         )),
+        WaitingOn::Unsound { .. } => Some(Advice::words(
+            "Report it, with the reconciler's events and fleets/FLEET.json from the store. It is planned again every ten \
+             seconds; a new template commit begins a rollout of its own.",
+        )),
         WaitingOn::Repository { .. } => Some(Advice::run(
             "Nothing is offered before the repository is in order. What it waits for, and what to do:",
             "bellwether get repository".to_owned(),

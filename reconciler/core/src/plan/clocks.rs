@@ -76,6 +76,18 @@ impl Clocks {
         self.clocks.get(index(zone) * self.count + list).map_or(Opening::Always, |clock| clock.opening.clone())
     }
 
+    /// Whether it is open, or opens soon, reckoned again.
+    pub(super) fn is_open(&self, place: Option<usize>, zone: u32, now: Timestamp) -> bool {
+        let list = place.and_then(|place| self.lists.get(place)).copied().unwrap_or(0);
+        let clock = self.clocks.get(index(zone) * self.count + list);
+        let says = clock.map_or(Opening::Always, |clock| clock.schedule.at(now));
+        match says {
+            Opening::Always | Opening::Open { .. } => true,
+            Opening::Closed { opens } => opens.duration_since(now) <= LEAD.signed(),
+            Opening::Never { .. } => false,
+        }
+    }
+
     /// Moves to another time. Whether any of them says something else then.
     pub(super) fn advance(&mut self, now: Timestamp) -> bool {
         let mut moved = false;

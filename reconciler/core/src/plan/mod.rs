@@ -7,13 +7,15 @@
 //! [`Planner`] plans one fleet. It keeps what it knows of each member, so that a plan costs what changed since the one before;
 //! planning everything again comes to the same. The steps of a plan, in order: [`carry`] takes the record over to the target,
 //! [`standing`] says how a member stands, [`progress`] opens and ends waves, halts and gives up, [`decide`] says what a member
-//! may run, [`slots`] gives out the places that budgets and `maxInFlight` leave, [`reason`] says why a member is not at its
+//! may run, [`slots`] gives out the places that budgets and `maxInFlight` leave, [`lint`] refuses a plan that breaks a rule, [`reason`] says why a member is not at its
 //! target, and [`show`] makes what people see.
 
+mod act;
 mod advice;
 mod carry;
 mod clocks;
 mod decide;
+mod lint;
 mod place;
 mod planner;
 mod progress;
@@ -43,6 +45,7 @@ use serde::{Deserialize, Serialize};
 
 pub use advice::{Advice, advice, condition_advice, device_advice, missing_advice};
 pub use carry::rolls;
+pub use lint::Unsound;
 pub use planner::Planner;
 pub use reason::Reasons;
 pub use record::{FailureNote, Good, HaltRecord, MemberRecord, RolloutRecord, WaveRecord};

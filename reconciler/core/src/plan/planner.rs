@@ -3,20 +3,20 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
+use bellwether_schemas::DeviceName;
 use bellwether_schemas::api::WaitingOn;
-use bellwether_schemas::{DeviceName, Version};
 use jiff::Timestamp;
 
 use super::carry::{Before, Carried, Known, carry};
 use super::clocks::Clocks;
-use super::decide::{Aim, Goal, Want};
+use super::lint::{Unsound, lint};
 use super::place::{Placement, index, number, order, place};
 use super::record::{MemberRecord, Members, RolloutRecord};
-use super::slots::{Grouping, Slots, Turn};
-use super::standing::{Row, Rows, Rules, Standing};
+use super::slots::{Grouping, Slots};
+use super::standing::{Row, Rows, Rules};
 use super::tally::{Count, Tally};
-use super::timing::{Contact, Timing, after, silent_since};
-use super::{Action, Changed, Landing, Member, Observed, Offer, Plan, Span, Terms};
+use super::timing::{Contact, Timing};
+use super::{Changed, Landing, Member, Observed, Plan, Terms};
 
 /// The plan of one fleet, and everything that it follows from.
 #[derive(Debug, Clone)]
@@ -43,30 +43,33 @@ pub struct Planner {
     /// Rows that were observed since the last plan.
     fresh: BTreeSet<u32>,
     /// When rows have to be looked at again; entries that are not a row's `due` are old.
-    timers: BinaryHeap<Reverse<(Timestamp, u32)>>,
+    pub(super) timers: BinaryHeap<Reverse<(Timestamp, u32)>>,
     /// Whether what is noted of members changed since the last plan.
     pub(super) members_changed: bool,
+    /// The rule that its last plan breaks: it plans no more.
+    pub(super) unsound: Option<Unsound>,
 }
 
 /// What of a record decides what members may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stage {
-    waves: usize,
+pub(super) struct Stage {
+    pub(super) waves: usize,
     completed_at: Option<Timestamp>,
     advanced_at: Option<Timestamp>,
     /// Failures, and whether they are silence, and whether the target is given up.
-    halted: Option<(u64, bool, bool)>,
-    stable: Option<Landing>,
+    pub(super) halted: Option<(u64, bool, bool)>,
+    pub(super) stable: Option<Landing>,
 }
 
 impl Planner {
-    /// Plans a fleet anew: with these members, in the order of their names, and what was recorded before.
+    /// Plans a fleet anew: with these members, in the order of their names, and what was recorded before. A plan that breaks a
+    /// rule is none: then this planner only says so, and the fleet must be planned anew by what was recorded before.
     pub fn begin(
         terms: Terms,
         members: impl IntoIterator<Item = Member>,
         record: Option<RolloutRecord>,
         timing: Timing,
-    ) -> (Self, Plan) {
+    ) -> (Self, Result<Plan, Unsound>) {
         let frozen = record.clone().filter(|_| terms.is_frozen());
         Self::anew(terms, members, record.into(), frozen, timing)
     }
@@ -77,7 +80,7 @@ impl Planner {
         before: Before,
         frozen: Option<RolloutRecord>,
         timing: Timing,
-    ) -> (Self, Plan) {
+    ) -> (Self, Result<Plan, Unsound>) {
         let recorded = before.record.as_ref().map(RolloutRecord::without_members);
         let carried = carry(&terms, members, before, &timing);
         let Carried { record, change, mut rows, origins, departed, mut members_changed } = carried;
@@ -117,17 +120,26 @@ impl Planner {
             blocked: None,
             fresh: BTreeSet::new(),
             members_changed,
+            unsound: None,
         };
         planner.count_departed();
-        let mut plan = planner.settle(None);
-        if planner.frozen.is_none() && recorded.is_none_or(|recorded| recorded != planner.record) {
-            plan.changed = Changed::Rollout;
-        }
+        let plan = planner.settle(None).map(|plan| {
+            let is_news = planner.frozen.is_none() && recorded.is_none_or(|recorded| recorded != planner.record);
+            Plan { changed: if is_news { Changed::Rollout } else { plan.changed }, ..plan }
+        });
         (planner, plan)
     }
 
     /// Plans it anew after its terms or its members changed.
-    pub fn replan(&mut self, terms: Terms, members: impl IntoIterator<Item = Member>, timing: Timing) -> Plan {
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn replan(
+        &mut self,
+        terms: Terms,
+        members: impl IntoIterator<Item = Member>,
+        timing: Timing,
+    ) -> Result<Plan, Unsound> {
         let frozen = terms.is_frozen().then(|| self.record());
         let before = self.take();
         let (planner, plan) = Self::anew(terms, members, before, frozen, timing);
@@ -161,7 +173,13 @@ impl Planner {
     }
 
     /// Plans again, after what was observed and the time that passed.
-    pub fn plan(&mut self, timing: Timing) -> Plan {
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn plan(&mut self, timing: Timing) -> Result<Plan, Unsound> {
+        if let Some(unsound) = &self.unsound {
+            return Err(unsound.clone());
+        }
         self.timing = timing;
         let mut looked = std::mem::take(&mut self.fresh);
         while let Some(Reverse((at, i))) = self.timers.peek().copied()
@@ -241,11 +259,11 @@ impl Planner {
         self.placement.take().expect("it was made just now")
     }
 
-    fn rules(&self) -> Rules<'_> {
+    pub(super) fn rules(&self) -> Rules<'_> {
         Rules { timing: &self.timing, terms: &self.terms, record: &self.record }
     }
 
-    fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> Stage {
         let last = self.record.waves.last();
         Stage {
             waves: self.record.waves.len(),
@@ -257,7 +275,7 @@ impl Planner {
     }
 
     /// Plans: all rows, which are judged, or those that are to be looked at and whoever is concerned by what comes of them.
-    fn settle(&mut self, looked: Option<Looked>) -> Plan {
+    fn settle(&mut self, looked: Option<Looked>) -> Result<Plan, Unsound> {
         let before = self.stage();
         let all = looked.is_none();
         let Looked { rows, windows_moved } = looked.unwrap_or_default();
@@ -274,17 +292,20 @@ impl Planner {
         }
         let stage = self.stage();
         let moved = Stage { completed_at: None, ..before } != Stage { completed_at: None, ..stage };
-        let mut actions =
+        let acts =
             if all || moved || windows_moved { self.decide(0..self.rows.len()) } else { self.decide(rows.into_iter()) };
-        actions.sort_unstable_by_key(|(i, _)| *i);
+        if let Err(unsound) = lint(self, &before, &acts) {
+            self.unsound = Some(unsound.clone());
+            return Err(unsound);
+        }
         let changed = match (before == stage, std::mem::take(&mut self.members_changed)) {
             _ if self.frozen.is_some() => Changed::Nothing,
             (false, _) => Changed::Rollout,
             (true, true) => Changed::Members,
             (true, false) => Changed::Nothing,
         };
-        let named = actions.into_iter().map(|(i, action)| (self.rows[index(i)].device.clone(), action));
-        Plan { actions: named.collect(), changed, wake_at: self.wake_at() }
+        let named = acts.actions.into_iter().map(|(i, action)| (self.rows[index(i)].device.clone(), action));
+        Ok(Plan { actions: named.collect(), changed, wake_at: self.wake_at() })
     }
 
     fn judge(&mut self, i: usize) {
@@ -326,125 +347,6 @@ impl Planner {
         }
     }
 
-    /// Decides for these rows, and for those who waited for what they leave.
-    fn decide(&mut self, rows: impl Iterator<Item = usize>) -> Vec<(u32, Action)> {
-        let mut actions = Vec::new();
-        let mut asking: Vec<Turn> = Vec::new();
-        for i in rows {
-            let turn = self.turn_of(i);
-            self.slots.leave(number(i), &mut self.rows[i]);
-            let (want, offered) = self.want(&self.rows[i]);
-            match want {
-                Want::Offer(..) => asking.push(turn),
-                Want::Keep => self.note_offered(i, offered),
-                Want::Withdraw => self.withdraw(i, offered, &mut actions),
-            }
-            self.hold(i);
-        }
-        asking.sort_unstable();
-        let mut asking = asking.into_iter().peekable();
-        loop {
-            let next = [asking.peek().copied(), self.slots.next()].into_iter().flatten().min();
-            let Some(turn) = next else { break };
-            asking.next_if_eq(&turn);
-            let i = index(turn.2);
-            self.slots.leave(number(i), &mut self.rows[i]);
-            self.ask(turn, &mut actions);
-            self.hold(i);
-        }
-        actions
-    }
-
-    /// Offers a row what it may run, if there is a place; else it waits for one.
-    fn ask(&mut self, turn: Turn, actions: &mut Vec<(u32, Action)>) {
-        let i = index(turn.2);
-        let (Want::Offer(goal, span), _) = self.want(&self.rows[i]) else { return };
-        match self.slots.full_for(&self.rows[i], goal.hastens) {
-            None => actions.push((turn.2, self.offer(i, &goal, span))),
-            Some(group) => {
-                let (left, offered) = self.leave(&self.rows[i], Some(goal));
-                match left {
-                    Want::Withdraw => self.withdraw(i, offered, actions),
-                    Want::Keep | Want::Offer(..) => self.note_offered(i, offered),
-                }
-                self.slots.wait(group, turn, &mut self.rows[i]);
-            }
-        }
-    }
-
-    fn offer(&mut self, i: usize, goal: &Goal, window: Span) -> Action {
-        let Landing { commit, number: landing } = self.terms.head;
-        let row = &mut self.rows[i];
-        let revision = row.revision.expect("only who has a next revision is offered anything");
-        let version = Version { landing, commit, revision };
-        row.revision = Some(revision.saturating_add(1));
-        let Goal { template, digest, soak, aim, .. } = *goal;
-        row.observed.offer = Some(Offer {
-            version,
-            template: template.commit,
-            digest,
-            offered_at: self.timing.now,
-            is_visible: false,
-            not_before: window.from,
-            not_after: window.until,
-            acknowledged_at: None,
-        });
-        self.note_offered(i, self.rows[i].note.offered || aim == Aim::Target);
-        Action::Offer { version, template, digest, window, soak }
-    }
-
-    fn withdraw(&mut self, i: usize, offered: bool, actions: &mut Vec<(u32, Action)>) {
-        self.rows[i].observed.offer = None;
-        self.note_offered(i, offered);
-        actions.push((number(i), Action::Withdraw));
-    }
-
-    fn note_offered(&mut self, i: usize, offered: bool) {
-        if self.rows[i].note.offered != offered {
-            self.change(i, |row| row.note.offered = offered);
-        }
-    }
-
-    /// Brings the places that a row holds in line with it, and finds when it has to be looked at again.
-    fn hold(&mut self, i: usize) {
-        let rules = Rules { timing: &self.timing, terms: &self.terms, record: &self.record };
-        let row = &self.rows[i];
-        // Whatever else it was offered and began: it is where it shall be.
-        let is_there =
-            row.observed.applying.is_none() && self.goal(row).is_some_and(|goal| row.observed.runs(goal.digest));
-        let moves = !is_there && row.is_on_the_way();
-        let flies = moves && !row.is_paused() && row.note.failed.is_none();
-        // Who is paused, or out of time, begins nothing, but is still at what it began.
-        let holds = row.is_unavailable(&rules, flies || (moves && row.has_begun()));
-        let due = self.due(row);
-        let row = &mut self.rows[i];
-        self.slots.hold(number(i), row, flies, holds);
-        if row.due != due {
-            row.due = due;
-            if due < Timestamp::MAX {
-                self.timers.push(Reverse((due, number(i))));
-            }
-        }
-    }
-
-    /// The next time at which silence, a timeout or the end of a window can change how a row stands.
-    fn due(&self, row: &Row) -> Timestamp {
-        let observed = &row.observed;
-        let has_budget = !self.record.rollout.budget.is_empty();
-        let is_done = row.is_at_target() && row.standing != Standing::Pending;
-        let is_settled = row.is_paused() || (is_done && self.record.is_complete());
-        let silence = self.timing.contact_changes_at(observed, row.contact).filter(|_| has_budget || !is_settled);
-        let lost = after(silent_since(observed), self.record.rollout.lost_after);
-        let lost = Some(lost).filter(|_| has_budget && row.contact == Contact::Stale);
-        let runs_since = row.runs_since(&self.record.waves).filter(|_| !row.is_paused());
-        let timeout = runs_since.map(|since| self.rules().times_out_at(since));
-        let unbegun = observed.outstanding().filter(|offer| !observed.has_begun(offer));
-        let closes = unbegun.and_then(|offer| offer.not_after);
-        let awaited = row.is_awaited(&self.timing).then(|| self.timing.grace_end());
-        let times = [silence, lost, timeout, closes, awaited].into_iter().flatten();
-        times.filter(|at| *at > self.timing.now).min().unwrap_or(Timestamp::MAX)
-    }
-
     /// The next time at which the plan can change by itself.
     fn wake_at(&mut self) -> Option<Timestamp> {
         while let Some(Reverse((at, i))) = self.timers.peek()
@@ -458,12 +360,6 @@ impl Planner {
         let awaited = self.awaits_reconnect().then(|| self.timing.grace_end());
         let windows = self.clocks.changes_at();
         [rows, soak, awaited, windows].into_iter().flatten().filter(|at| *at > self.timing.now).min()
-    }
-
-    fn turn_of(&self, i: usize) -> Turn {
-        let row = &self.rows[i];
-        let wave = row.note.wave.and_then(|wave| u16::try_from(wave).ok()).unwrap_or(u16::MAX);
-        (wave, row.order, number(i))
     }
 
     /// Whether what members were healthy on last has to be rendered for a plan, and was not.

@@ -49,7 +49,13 @@ impl Planner {
 
     /// Why nobody is offered the target.
     pub(super) fn stop(&self) -> Option<WaitingOn> {
-        self.held().or_else(|| self.halted())
+        self.unsound().or_else(|| self.held()).or_else(|| self.halted())
+    }
+
+    /// That its plan breaks a rule.
+    pub(super) fn unsound(&self) -> Option<WaitingOn> {
+        let breach = self.unsound.as_ref()?.to_string();
+        Some(WaitingOn::Unsound { breach })
     }
 
     pub(super) fn held(&self) -> Option<WaitingOn> {

@@ -58,6 +58,9 @@ impl Reasons<'_> {
             let condition = planner.terms.condition.clone();
             return (!row.is_at_target()).then_some(WaitingOn::Repository { condition });
         }
+        if let Some(unsound) = planner.unsound() {
+            return (!row.is_at_target()).then_some(unsound);
+        }
         if row.pin.is_some() {
             return self.of_pinned(row);
         }

@@ -37,6 +37,9 @@ pub fn sentence(reason: &WaitingOn) -> String {
         WaitingOn::MaxInFlight { limit, in_flight } => {
             format!("{in_flight} devices are on the way, and maxInFlight allows {limit}.")
         }
+        WaitingOn::Unsound { breach } => {
+            format!("The plan of its fleet breaks a rule, and is not carried out: {breach}.")
+        }
         WaitingOn::Rejected { wave, failures, offered, commit } => {
             format!("{} is rejected: {failures} of {offered} offered devices failed in wave {wave}.", commit.short())
         }

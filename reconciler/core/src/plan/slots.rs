@@ -180,6 +180,26 @@ impl Slots {
         self.freed.iter().filter_map(|group| groups[index(*group)].waiting.first().copied()).min()
     }
 
+    /// What has given out more places than it has, of what a row took a place of.
+    pub(super) fn overdrawn(&self, row: &Row, in_budget: bool, in_flight: bool) -> Option<String> {
+        let budgets = self.of_row(row).iter().filter(|_| in_budget);
+        let mut groups = budgets.copied().chain(in_flight.then_some(IN_FLIGHT)).map(|group| &self.groups[index(group)]);
+        let over = groups.find(|group| u64::try_from(group.holders.len()).is_ok_and(|held| held > group.limit))?;
+        Some(over.budget.map_or("maxInFlight".to_owned(), |place| format!("budget {} {:?}", place + 1, over.values)))
+    }
+
+    /// Whether places are held by those rows that say they hold one, and nobody else.
+    pub(super) fn are_held_by(&self, rows: &Rows) -> bool {
+        let mut held = vec![BTreeSet::new(); self.groups.len()];
+        for (i, row) in (0..).zip(rows) {
+            let budgets = self.of_row(row).iter().filter(|_| row.holds);
+            for group in budgets.copied().chain(row.flies.then_some(IN_FLIGHT)) {
+                held[index(group)].insert(i);
+            }
+        }
+        held.iter().zip(&self.groups).all(|(held, group)| *held == group.holders)
+    }
+
     /// How many places `maxInFlight` leaves, and how many are taken.
     pub(super) fn in_flight(&self) -> (u64, u64) {
         let group = &self.groups[index(IN_FLIGHT)];

@@ -41,6 +41,7 @@ fn since(reason: &WaitingOn, record: &RolloutRecord) -> Option<Timestamp> {
         | WaitingOn::Artifact { .. }
         | WaitingOn::Pinned { .. }
         | WaitingOn::Held { .. }
+        | WaitingOn::Unsound { .. }
         | WaitingOn::Unhealthy { .. }
         | WaitingOn::Paused { .. }
         | WaitingOn::Lookup { .. }
@@ -97,6 +98,7 @@ fn ends(reason: &WaitingOn) -> Option<String> {
         WaitingOn::Failed { .. } => "when the template changes, or a signed Approval lets it try again".to_owned(),
         WaitingOn::Unhealthy { .. } => "when its probes pass, or it is offered something else".to_owned(),
         WaitingOn::Held { .. } => "when the hold is released".to_owned(),
+        WaitingOn::Unsound { .. } => "when its plan keeps every rule".to_owned(),
         WaitingOn::Pinned { .. } => "when the pin is taken away".to_owned(),
         WaitingOn::Paused { commit: Some(_), .. } => {
             "when the missing commits return, or a signed Resume is over them".to_owned()

@@ -15,7 +15,7 @@ use super::outcome::{MomentKind, Outcome};
 use super::queue::{Happening, Queue, Work};
 use super::scene::{Approvals, Scene};
 use super::server::{Answer, Row};
-use crate::plan::{Member, Plan, Planner};
+use crate::plan::{Member, Plan, Planner, Unsound};
 
 /// How long a message takes, or a publication.
 const MESSAGE: Seconds = Seconds::new(1);
@@ -188,7 +188,8 @@ impl<'a> Run<'a> {
     }
 
     /// Carries out a plan. No choice is made here.
-    fn take(&mut self, plan: Plan) {
+    fn take(&mut self, plan: Result<Plan, Unsound>) {
+        let plan = plan.expect("the planner keeps its own rules");
         for (name, action) in plan.actions {
             let place = self.scene.devices.binary_search_by(|device| device.name.cmp(&name));
             let i = number(place.expect("plans are about devices of the scene"));

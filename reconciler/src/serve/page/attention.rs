@@ -189,6 +189,7 @@ fn own_trouble(reason: &WaitingOn) -> Option<&'static str> {
         WaitingOn::Pinned { why: Some(_), .. } => Some("pinned to what it cannot have"),
         WaitingOn::Window { opens: None, .. } => Some("without a window"),
         WaitingOn::Wave { .. }
+        | WaitingOn::Unsound { .. }
         | WaitingOn::After { .. }
         | WaitingOn::Artifact { .. }
         | WaitingOn::Window { opens: Some(_), .. }

@@ -74,7 +74,7 @@ fn measure(devices: usize) -> anyhow::Result<Measured> {
     fleet.now += Seconds::new(60).signed();
     let (terms, timing) = (fleet.terms(2), fleet.timing());
     let started = Instant::now();
-    let plan = planner.replan(terms, fleet.members(2), timing);
+    let plan = planner.replan(terms, fleet.members(2), timing)?;
     let full = started.elapsed();
 
     let mut offered = fleet.take(plan);
@@ -83,7 +83,7 @@ fn measure(devices: usize) -> anyhow::Result<Measured> {
         fleet.now += jiff::SignedDuration::from_millis(10);
         for observed in [fleet.begins(offer), fleet.is_healthy(offer)] {
             planner.observe(&fleet.names[place], Some(1), observed);
-            let plan = planner.plan(fleet.timing());
+            let plan = planner.plan(fleet.timing())?;
             offered.extend(fleet.take(plan));
             reports += 1;
         }

@@ -5,6 +5,7 @@
 mod decisions;
 mod failures;
 mod limits;
+mod lint;
 mod lost;
 mod properties;
 mod rules;

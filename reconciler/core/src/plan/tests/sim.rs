@@ -210,9 +210,10 @@ impl Sim {
     /// Plans everything anew.
     pub(super) fn plan_only(&self) -> FleetPlan {
         let (mut planner, plan) = Planner::begin(self.terms(), self.members(), self.record.clone(), self.timing());
+        let plan = plan.expect("sound");
         let plan = FleetPlan::of(&planner, plan.actions, plan.changed, plan.wake_at);
         // It is at rest: what follows from it is known already.
-        let again = planner.plan(self.timing());
+        let again = planner.plan(self.timing()).expect("sound");
         assert_eq!((again.actions, again.changed), (Vec::new(), Changed::Nothing), "planning again does something");
         plan
     }
@@ -236,8 +237,9 @@ impl Sim {
             }
             _ => Planner::begin(terms.clone(), members, self.record.clone(), timing),
         };
-        let shown = FleetPlan::of(&plan.0, plan.1.actions, plan.1.changed, plan.1.wake_at);
-        self.planner = Some((plan.0, terms, known));
+        let (planner, plan) = (plan.0, plan.1.expect("sound"));
+        let shown = FleetPlan::of(&planner, plan.actions, plan.changed, plan.wake_at);
+        self.planner = Some((planner, terms, known));
         shown
     }
 

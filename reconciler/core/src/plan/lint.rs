@@ -1,0 +1,194 @@
+//! Holds each plan against the rules that no plan may break, before anybody acts on it.
+//!
+//! It goes by what git says, what is recorded and what devices report, and asks nothing of how the plan was made: a mistake in
+//! that must not hide here as well. A look costs what the plan does, not the size of the fleet; where debug assertions are on,
+//! everything that is kept from one plan to the next is counted again, too.
+
+use std::collections::BTreeMap;
+
+use bellwether_schemas::manifest::{Gate, SkipStep};
+use bellwether_schemas::{Sha256Digest, WaveName};
+
+use super::act::{Acts, Grant};
+use super::place::index;
+use super::planner::{Planner, Stage};
+use super::standing::Row;
+use super::tally::{Count, Tally};
+use super::timing::Contact;
+use super::{Action, Landing, Span};
+
+/// A rule that a plan breaks: nothing of it may be carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unsound(pub(super) String);
+
+/// Looks at what a plan does, against how things stood before it.
+pub(super) fn lint(planner: &Planner, before: &Stage, acts: &Acts) -> Result<(), Unsound> {
+    if planner.is_frozen() {
+        return holds(acts.actions.is_empty(), || "something is done although the history was rewound".to_owned());
+    }
+    waves(planner, before)?;
+    actions(planner, acts)?;
+    places(planner, &acts.grants)?;
+    if cfg!(debug_assertions) { recount(planner) } else { Ok(()) }
+}
+
+/// Waves open one after the other, when their gates are open and nothing stops them, and stay open.
+fn waves(planner: &Planner, before: &Stage) -> Result<(), Unsound> {
+    let (record, terms) = (&planner.record, &planner.terms);
+    let name = |place: usize| record.waves[place].name.clone();
+    let open = record.waves.len();
+    holds(open >= before.waves, || format!("{} waves were open, and now {open} are", before.waves))?;
+    for (place, wave) in record.waves.iter().enumerate() {
+        let is_its = record.rollout.waves.get(place).is_some_and(|declared| declared.name == wave.name);
+        holds(is_its, || format!("wave {} is not the Rollout's wave {}", wave.name, place + 1))?;
+        let is_in_order = wave.advanced_at.is_none_or(|at| wave.completed_at.is_some_and(|completed| completed <= at));
+        holds(is_in_order, || format!("wave {} went on before it was complete", wave.name))?;
+        holds(place + 1 == open || wave.advanced_at.is_some(), || format!("a wave opens while {} goes on", wave.name))?;
+    }
+    for place in before.waves..open {
+        let wave = &record.rollout.waves[place];
+        // What is skipped takes nobody.
+        if place > 0 && planner.tallies[place].members == 0 {
+            continue;
+        }
+        let stops = || terms.holds.first().map(|hold| hold.path.as_str());
+        holds(stops().is_none(), || format!("wave {} opens in spite of {}", name(place), stops().unwrap_or_default()))?;
+        let stays_halted = before.halted.is_some() && record.halted.is_some();
+        holds(!stays_halted, || format!("wave {} opens in a halt", name(place)))?;
+        let is_open = terms.decisions.opened.contains(&wave.name) || planner.skips(SkipStep::Gates);
+        holds(wave.gate == Gate::Automatic || is_open, || format!("wave {} opens with its gate closed", name(place)))?;
+        holds(place > 0 || planner.tallies[0].members > 0, || format!("wave {} opens without anybody", name(0)))?;
+        holds(place > 0 || terms.unmet.is_empty(), || "it starts without what it needs".to_owned())?;
+    }
+    let is_same = record.stable == before.stable;
+    let has_ended = open == planner.all_waves() && record.waves.iter().all(|wave| wave.advanced_at.is_some());
+    holds(is_same || (record.is_complete() && has_ended), || "something else is stable, and waves go on".to_owned())
+}
+
+/// Nobody is offered what it may not run, or when it may not.
+fn actions(planner: &Planner, acts: &Acts) -> Result<(), Unsound> {
+    let in_order = acts.actions.windows(2).all(|pair| pair[0].0 < pair[1].0);
+    holds(in_order, || "two things are done for one device".to_owned())?;
+    let mut windows = BTreeMap::new();
+    for (i, action) in &acts.actions {
+        let row = &planner.rows[index(*i)];
+        let is_let = match action {
+            Action::Withdraw => Ok(()),
+            Action::Offer { version, template, digest, window, .. } => {
+                let Landing { commit, number } = planner.terms.head;
+                let is_of_head = (version.commit, version.landing) == (commit, number);
+                let is_let = if is_of_head { Ok(()) } else { Err("is offered something that is not of the head") };
+                is_let
+                    .and_then(|()| may_begin(planner, row))
+                    .and_then(|()| may_run(planner, row, *template, *digest))
+                    .and_then(|()| is_time(planner, row, (*digest, *window), &mut windows))
+            }
+        };
+        is_let.map_err(|breach| Unsound(format!("{} {breach}", row.device)))?;
+    }
+    Ok(())
+}
+
+type Breach = &'static str;
+
+/// Whether a device may be offered anything.
+fn may_begin(planner: &Planner, row: &Row) -> Result<(), Breach> {
+    match planner.timing.contact(&row.observed) {
+        _ if row.observed.paused.is_some() => Err("is offered something, and it is paused"),
+        Contact::Silent | Contact::Stale => Err("is offered something, and it is silent"),
+        Contact::Live if !planner.terms.holds.is_empty() => Err("is offered something in spite of a Hold"),
+        Contact::Live => Ok(()),
+    }
+}
+
+/// Whether it may run what it is offered.
+fn may_run(planner: &Planner, row: &Row, template: Landing, digest: Sha256Digest) -> Result<(), Breach> {
+    let record = &planner.record;
+    if let Some(pin) = &row.pin {
+        let is_pinned = pin.spec.as_ref().is_ok_and(|spec| (spec.template, spec.digest) == (template, digest));
+        return if is_pinned { Ok(()) } else { Err("is offered something that its pin does not name") };
+    }
+    let halted = record.halted.as_ref();
+    if halted.is_some_and(|halt| halt.reverts) && row.target() == Some(digest) {
+        return Err("is offered what is rejected");
+    }
+    if template == record.target && row.target() == Some(digest) {
+        let is_open = |wave| wave < record.waves.len() || (row.note.follows && planner.has_advanced(0));
+        return match () {
+            () if halted.is_some() => Err("is offered the target in a halt"),
+            () if row.note.failed.is_some() => Err("is offered what failed on it"),
+            () if record.is_complete() || row.note.wave.is_some_and(is_open) => Ok(()),
+            () => Err("is offered the target, and its wave is not open"),
+        };
+    }
+    let is_stable = Some(template) == record.stable && row.stable == Some(digest);
+    let good = row.note.good.as_deref();
+    let is_good = good.is_some_and(|good| (good.template, good.digest) == (template, digest));
+    match halted {
+        Some(halt) if halt.reverts && (is_stable || is_good) => Ok(()),
+        None if is_stable => Ok(()),
+        Some(halt) if !halt.reverts => Err("is offered something in a halt"),
+        _ => Err("is offered what is neither its target nor its stable version"),
+    }
+}
+
+/// Whether the windows let it begin; what it goes back to needs none.
+fn is_time(
+    planner: &Planner,
+    row: &Row,
+    (digest, span): (Sha256Digest, Span),
+    windows: &mut BTreeMap<(Option<usize>, u32), bool>,
+) -> Result<(), Breach> {
+    let (now, is_target) = (planner.timing.now, row.target() == Some(digest) && row.pin.is_none());
+    let is_free = planner.record.is_rejected() || (is_target && (row.note.returns || planner.skips(SkipStep::Windows)));
+    let wave = row.note.wave.filter(|_| is_target);
+    let mut is_open =
+        || *windows.entry((wave, row.zone)).or_insert_with(|| planner.clocks.is_open(wave, row.zone, now));
+    match () {
+        () if span.until.is_some_and(|until| until <= now) => Err("is offered something for a time that is over"),
+        () if is_free || is_open() => Ok(()),
+        () => Err("is offered something outside its windows"),
+    }
+}
+
+/// No place is given out that is not there.
+fn places(planner: &Planner, grants: &[Grant]) -> Result<(), Unsound> {
+    let hastens = grants.iter().any(|grant| grant.hastens);
+    for grant in grants {
+        let row = &planner.rows[index(grant.row)];
+        let overdrawn = planner.slots.overdrawn(row, grant.in_budget, grant.in_flight && !hastens);
+        holds(overdrawn.is_none(), || {
+            format!("{} is offered something, and {} has no place", row.device, overdrawn.unwrap_or_default())
+        })?;
+    }
+    Ok(())
+}
+
+/// Counts again what is kept from one plan to the next.
+fn recount(planner: &Planner) -> Result<(), Unsound> {
+    let mut tallies = vec![Tally::default(); planner.tallies.len()];
+    let noted = planner.rows.iter().filter_map(|row| Some((row.note.wave?, Count::of(row))));
+    let departed = planner.departed.iter().filter_map(|(_, note)| Some((note.wave?, Count::of_departed(note))));
+    for (wave, count) in noted.chain(departed) {
+        if let Some(tally) = tallies.get_mut(wave) {
+            tally.add(count);
+        }
+    }
+    let name = |place: usize| -> WaveName { planner.record.rollout.waves[place].name.clone() };
+    for (place, (kept, counted)) in planner.tallies.iter().zip(&tallies).enumerate() {
+        holds(kept == counted, || format!("wave {} has {counted:?}, and {kept:?} is kept", name(place)))?;
+    }
+    holds(planner.slots.are_held_by(&planner.rows), || "places are held by others than is kept".to_owned())?;
+    let unbegun = |row: &Row| row.observed.outstanding().is_some_and(|offer| !row.observed.has_begun(offer));
+    let left = planner.rows.iter().find(|row| unbegun(row) && row.observed.paused.is_none());
+    let left = left.filter(|_| !planner.terms.holds.is_empty());
+    match left {
+        Some(row) => Err(Unsound(format!("{} keeps its offer in spite of a Hold", row.device))),
+        None => Ok(()),
+    }
+}
+
+fn holds(holds: bool, breach: impl FnOnce() -> String) -> Result<(), Unsound> {
+    if holds { Ok(()) } else { Err(Unsound(breach())) }
+}
