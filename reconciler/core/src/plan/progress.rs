@@ -186,7 +186,9 @@ impl Planner {
         let well = (tally.healthy >= self.needed(place) || is_early) && self.record.halted.is_none();
         let wave = &mut self.record.waves[place];
         wave.completed_at = wave.completed_at.or(done.then_some(now)).filter(|_| well);
-        let advanced = self.soaks_until(place).filter(|until| now >= *until).map(|_| now);
+        // The last look of the last device may come in the second in which the soak ends, and counts.
+        let soaked = tally.soaking == 0 || self.skips(SkipStep::Soak);
+        let advanced = self.soaks_until(place).filter(|until| now >= *until && soaked).map(|_| now);
         self.record.waves[place].advanced_at = advanced;
         if place == 0 && advanced.is_some() && self.all_waves() > 1 {
             for i in 0..self.rows.len() {

@@ -17,6 +17,8 @@ pub(super) struct Tally {
     pub(super) unrendered: u64,
     /// Members that hold the wave's completion.
     pub(super) pending: u64,
+    /// Of the healthy ones, those whose own soak goes on: they may still go back.
+    pub(super) soaking: u64,
 }
 
 /// What one member counts as.
@@ -28,6 +30,7 @@ pub(super) struct Count {
     silent: bool,
     unrendered: bool,
     pending: bool,
+    soaking: bool,
 }
 
 impl Count {
@@ -45,6 +48,7 @@ impl Count {
             silent: failed && row.note.failed.as_ref().is_some_and(|note| note.silent),
             unrendered: row.standing == Standing::RenderError,
             pending: row.standing == Standing::Pending && !row.note.late,
+            soaking: healthy && row.observed.changing && !row.note.late,
         }
     }
 
@@ -69,7 +73,7 @@ impl Tally {
     }
 
     fn change(&mut self, count: Count, change: impl Fn(&mut u64, u64)) {
-        let Count { offered, healthy, failed, silent, unrendered, pending } = count;
+        let Count { offered, healthy, failed, silent, unrendered, pending, soaking } = count;
         change(&mut self.members, 1);
         change(&mut self.offered, u64::from(offered));
         change(&mut self.healthy, u64::from(healthy));
@@ -77,5 +81,6 @@ impl Tally {
         change(&mut self.silent, u64::from(silent));
         change(&mut self.unrendered, u64::from(unrendered));
         change(&mut self.pending, u64::from(pending));
+        change(&mut self.soaking, u64::from(soaking));
     }
 }

@@ -50,6 +50,7 @@ fn reasons() -> Vec<Option<WaitingOn>> {
         WaitingOn::Window { opens: Some(at), why: None },
         WaitingOn::Budget { group: [].into(), limit: 1, unavailable: 1, holders: Vec::new() },
         WaitingOn::MaxInFlight { limit: 1, in_flight: 1 },
+        WaitingOn::Unsound { breach: String::new() },
         WaitingOn::InFlight { version: version(), since: at },
         WaitingOn::Stale { last_seen: Some(at) },
         WaitingOn::Halted { wave: wave(), failures: 1, offered: 1, commit: commit() },

@@ -1,5 +1,7 @@
 //! Failures, silence and halts.
 
+use bellwether_schemas::manifest::SkipStep;
+
 use super::*;
 
 #[test]
@@ -74,6 +76,25 @@ fn failing_in_soak_counts() {
     sim.fail(&["c1"]);
     sim.device("c1").observed.running = old;
     assert_eq!(sim.plan().view.state, RolloutState::Halted);
+}
+
+#[test]
+fn a_wave_waits_for_the_last_look_of_a_device_whose_own_soak_ends_with_it() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.rollout.waves[0].soak = Seconds::new(60);
+    sim.commit(2, "two");
+    sim.plan();
+    sim.apply(&["c1", "c2"]);
+    sim.device("c2").observed.changing = true;
+    sim.plan();
+    sim.pass(60);
+    let plan = sim.plan();
+    assert!(offered(&plan).is_empty() && kind(plan.view.reason.as_ref()) == "Soak", "{plan:#?}");
+    let mut hastened = sim.clone();
+    hastened.decisions.expedited.insert(SkipStep::Soak);
+    assert_eq!(offered(&hastened.plan()), ["r1", "r2", "r3"], "an emergency fix does not");
+    sim.device("c2").observed.changing = false;
+    assert_eq!(offered(&sim.plan()), ["r1", "r2", "r3"]);
 }
 
 #[test]
