@@ -156,7 +156,9 @@ fn record(terms: &Terms, old: Option<&RolloutRecord>, turn: Turn, timing: &Timin
             let mut record = RolloutRecord { target: terms.target, ..old.clone() };
             // Whoever could not report in that time is not judged by it.
             let is_told = record.gaps.reaches(timing.serving_since);
-            if let Some(heard) = timing.heard_before.filter(|heard| *heard < timing.serving_since && !is_told)
+            // Without a database nothing but the record says when anything happened last.
+            let heard = timing.heard_before.or_else(|| record.last_moment());
+            if let Some(heard) = heard.filter(|heard| *heard < timing.serving_since && !is_told)
                 && !record.is_complete()
             {
                 record.gaps.add(Gap { from: heard, until: timing.serving_since });

@@ -116,6 +116,13 @@ impl RolloutRecord {
         }
     }
 
+    /// The latest moment of which it tells.
+    pub(super) fn last_moment(&self) -> Option<Timestamp> {
+        let of_wave = |wave: &WaveRecord| [Some(wave.opened_at), wave.completed_at, wave.advanced_at];
+        let waves = self.waves.iter().flat_map(of_wave).flatten();
+        waves.chain(self.halted.as_ref().map(|halt| halt.at)).chain(self.gaps.end()).max()
+    }
+
     /// Whether the target is given up: devices that were offered it go back.
     pub fn is_rejected(&self) -> bool {
         self.halted.as_ref().is_some_and(|halt| halt.reverts)

@@ -216,7 +216,7 @@ fn after_a_start_no_silence_is_judged_before_the_devices_had_time_to_report() {
     sim.begin(&["c1"]);
     sim.set_online(&["c1", "c2"], false);
     sim.pass(10_000);
-    sim.serving_since = sim.now;
+    sim.down(0);
     let plan = sim.plan();
     assert_eq!((withdrawn(&plan).len(), plan.view.waves[0].failed), (0, 0));
     assert_eq!(plan.wake_at, Some(sim.now + SignedDuration::from_secs(i64::from(STALE_AFTER))));
