@@ -149,14 +149,14 @@ impl Row {
         Some(observed.last_progress.map_or(begun, |progress| progress.max(begun)))
     }
 
-    /// Whether it is unavailable, for budgets: from its offer until it is healthy, silent, or ill. A device that is silent for
-    /// longer than `lostAfter` is given up.
+    /// Whether it is unavailable, for budgets: on the way, ill, or not heard of. Soon after a start that is everybody who has
+    /// not reported yet: nobody knows whether it is there. A device that is silent for longer than `lostAfter` is given up.
     pub(super) fn is_unavailable(&self, rules: &Rules<'_>, flies: bool) -> bool {
         let observed = &self.observed;
         if self.is_gone() {
             return false;
         }
-        if self.contact == Contact::Stale {
+        if self.contact != Contact::Live {
             return rules.timing.now < super::timing::after(silent_since(observed), rules.record.rollout.lost_after);
         }
         let is_settling = |offer: &Offer| observed.runs(offer.digest) && observed.health == Health::Unknown;

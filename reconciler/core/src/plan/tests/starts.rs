@@ -153,7 +153,11 @@ fn without_a_database_time_counts_from_what_the_record_tells_last() {
     sim.down(3_600);
     sim.heard_before = None;
     let plan = sim.plan();
-    assert_eq!(until(&plan), sim.now + SignedDuration::from_secs(600), "nothing tells of the time after it was complete");
+    assert_eq!(
+        until(&plan),
+        sim.now + SignedDuration::from_secs(600),
+        "nothing tells of the time after it was complete"
+    );
     sim.pass(50);
     assert_eq!(sim.plan().record.gaps, plan.record.gaps, "it is added once");
     sim.commit(3, "two");
