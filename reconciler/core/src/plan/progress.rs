@@ -121,7 +121,7 @@ impl Planner {
         }
     }
 
-    /// Halts when a wave has too many failures; ends a halt that was made of silence alone, or that a signed Approval resumes.
+    /// Halts when a wave has too many failures; ends a halt that was made of silence alone, or that a signed Approval ends.
     fn halt(&mut self) {
         let mut acknowledged = self.terms.decisions.acknowledged;
         let mut found = None;
@@ -135,7 +135,10 @@ impl Planner {
         }
         let Some((place, tally, is_real)) = found else {
             let resumed = self.terms.decisions.acknowledged;
-            self.record.halted.take_if(|halt| halt.silence || resumed > halt.acknowledged);
+            let is_over = |halt: &HaltRecord| halt.silence || resumed > halt.acknowledged || self.is_retried(halt);
+            if self.record.halted.as_ref().is_some_and(is_over) {
+                self.record.halted = None;
+            }
             return;
         };
         let (wave, failures, offered) = (self.wave(place).name.clone(), tally.failed, tally.offered);
@@ -145,9 +148,27 @@ impl Planner {
             let silence = !is_real && before.is_none_or(|halt| halt.silence);
             let reverts = !silence && self.record.rollout.on_failure == OnFailure::Revert;
             let at = before.map_or(self.timing.now, |halt| halt.at);
-            let acknowledged = self.terms.decisions.acknowledged;
-            self.record.halted = Some(HaltRecord { wave, failures, offered, at, silence, reverts, acknowledged });
+            let decisions = &self.terms.decisions;
+            let (acknowledged, retried) = (decisions.acknowledged, decisions.retried.values().copied().max());
+            let retried = retried.unwrap_or(0);
+            self.record.halted =
+                Some(HaltRecord { wave, failures, offered, at, silence, reverts, acknowledged, retried });
         }
+    }
+
+    /// Whether signed Approvals that landed since let so many devices of the wave try again that those that are left would not
+    /// have halted it. What became healthy by itself is no reason to go on.
+    fn is_retried(&self, halt: &HaltRecord) -> bool {
+        let Some(place) = self.record.rollout.waves.iter().position(|wave| wave.name == halt.wave) else {
+            return false;
+        };
+        let decisions = &self.terms.decisions;
+        let newer = decisions.retried.iter().filter(|(_, landed)| **landed > halt.retried);
+        let is_in_wave = |device| self.row_of(device).is_some_and(|i| self.rows[i].note.wave == Some(place));
+        let named = newer.filter(|(device, _)| is_in_wave(*device)).count();
+        let named = u64::try_from(named).expect("a count fits into 64 bits");
+        let tally = Tally { failed: halt.failures, offered: halt.offered, ..self.tallies[place] };
+        named > 0 && !self.is_exceeded(place, &tally, named.saturating_add(decisions.acknowledged))
     }
 
     /// Whether a wave has more failures than it may, beyond those that are acknowledged. One is enough in the first wave,

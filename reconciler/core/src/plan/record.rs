@@ -145,8 +145,8 @@ pub struct WaveRecord {
     pub advanced_at: Option<Timestamp>,
 }
 
-/// A halt: it stops offers to the whole fleet until the target changes, a signed Approval resumes it, or the silence that made it
-/// ends.
+/// A halt: it stops offers to the whole fleet until the target changes, a signed Approval resumes it or lets what failed try
+/// again, or the silence that made it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HaltRecord {
@@ -168,6 +168,9 @@ pub struct HaltRecord {
     /// How many failures were acknowledged when it stopped.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub acknowledged: u64,
+    /// The landing number of the newest Approval that let devices try again when it stopped.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retried: u64,
 }
 
 /// What is recorded of a member.

@@ -84,7 +84,9 @@ fn ends(reason: &WaitingOn) -> Option<String> {
         WaitingOn::Soak { until, .. } => format!("at {}, if nothing fails until then", moment(until)),
         WaitingOn::Gate { .. } => "when a signed Approval opens it".to_owned(),
         WaitingOn::TooFewHealthy { .. } => "when more devices are healthy, or the template changes".to_owned(),
-        WaitingOn::Halted { .. } => "when the template changes, or a signed Approval resumes it".to_owned(),
+        WaitingOn::Halted { .. } => {
+            "when the template changes, or a signed Approval resumes it or lets what failed try again".to_owned()
+        }
         WaitingOn::Rejected { .. } => "when the template changes, or a signed Approval brings it back".to_owned(),
         WaitingOn::Reverting { .. } => "when it reports that it is back".to_owned(),
         WaitingOn::After { fleet, .. } => format!("when {fleet} has completed it"),

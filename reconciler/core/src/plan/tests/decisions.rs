@@ -49,12 +49,41 @@ fn a_retry_is_for_what_failed_before_it() {
     // The Approval landed as v3.
     sim.head = 3;
     sim.decisions.retried = [("c1".parse().unwrap(), 3)].into();
-    assert_eq!(sim.plan().view.waves[0].failed, 0);
-    sim.decisions.acknowledged = 1;
-    assert_eq!(offered(&sim.plan()), ["c1"]);
+    let plan = sim.plan();
+    assert_eq!((plan.view.waves[0].failed, offered(&plan)), (0, vec!["c1"]));
     sim.fail(&["c1"]);
     let plan = sim.plan();
-    assert!(plan.view.waves[0].failed == 1 && !offered(&plan).contains(&"c1"), "not a third time");
+    assert_eq!((plan.view.state, plan.view.waves[0].failed), (RolloutState::Halted, 1));
+    assert_eq!(offered(&plan), [""; 0], "not a third time");
+}
+
+#[test]
+fn a_retry_ends_a_halt_when_no_failure_is_left_that_nobody_decided_about() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.commit(2, "two");
+    sim.plan();
+    sim.fail(&["c1", "c2"]);
+    assert_eq!(sim.plan().view.state, RolloutState::Halted);
+    let approve = |sim: &mut Sim, name: &str| {
+        sim.head += 1;
+        sim.decisions.retried.insert(name.parse().unwrap(), sim.head);
+    };
+    approve(&mut sim, "c1");
+    let plan = sim.plan();
+    assert_eq!((plan.view.state, plan.view.waves[0].failed), (RolloutState::Halted, 1), "c2 is left");
+    let running = Claim { version: landing_version(2), template: landing(2).commit, digest: sim.digest(2, "c2") };
+    let c2 = &mut sim.device("c2").observed;
+    (c2.running, c2.health) = (Some(running), Health::Healthy);
+    let plan = sim.plan();
+    assert_eq!(
+        (plan.view.state, plan.view.waves[0].failed),
+        (RolloutState::Halted, 0),
+        "c2 is well, and nobody decided"
+    );
+    approve(&mut sim, "r1");
+    assert_eq!(sim.plan().view.state, RolloutState::Halted, "r1 is of another wave");
+    approve(&mut sim, "c2");
+    assert_eq!(offered(&sim.plan()), ["c1"]);
 }
 
 #[test]
