@@ -237,7 +237,7 @@ pub enum RolloutState {
     Waiting,
     /// It stopped by itself.
     Halted,
-    /// It stopped by itself, and devices go back.
+    /// Devices go back: it stopped by itself and is rejected, or it brings back what was stable.
     Reverting,
     /// It stopped by itself, and every device went back.
     Rejected,

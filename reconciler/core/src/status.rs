@@ -119,6 +119,7 @@ fn is_stopped(reason: Option<&WaitingOn>) -> bool {
             | WaitingOn::MaxInFlight { .. }
             | WaitingOn::Rejected { .. }
             | WaitingOn::Reverting { .. }
+            | WaitingOn::Returning { .. }
             | WaitingOn::Pinned { .. }
             | WaitingOn::InFlight { .. }
             | WaitingOn::Stale { .. }

@@ -134,6 +134,13 @@ pub enum WaitingOn {
         /// The template commit that it goes back to.
         to: CommitId,
     },
+    /// The rollout brings back what was stable, and devices that left it go back.
+    Returning {
+        /// The template commit that brings it back.
+        commit: CommitId,
+        /// How many have not said yet that they are back.
+        devices: u64,
+    },
     /// A pin keeps it at another commit than its fleet's.
     Pinned {
         /// The commit that the pin names.

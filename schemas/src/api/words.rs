@@ -64,6 +64,7 @@ kinds!(
     Halted,
     Rejected,
     Reverting,
+    Returning,
     Pinned,
     Held,
     Failed,
@@ -105,6 +106,7 @@ impl WaitingOn {
             Self::Overlap { .. } => Some(codes::OVERLAP),
             Self::Paused { code, .. } | Self::Revoked { code, .. } => codes::explain(code).map(|known| known.code),
             Self::Wave { .. }
+            | Self::Returning { .. }
             | Self::Soak { .. }
             | Self::InFlight { .. }
             | Self::Lookup { .. }

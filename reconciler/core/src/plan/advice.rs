@@ -135,6 +135,7 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
         | WaitingOn::MaxInFlight { .. }
         | WaitingOn::Window { opens: Some(_), .. }
         | WaitingOn::Reverting { .. }
+        | WaitingOn::Returning { .. }
         | WaitingOn::Lookup { .. }
         | WaitingOn::AwaitingReconnect
         | WaitingOn::Reconnects { .. } => None,

@@ -205,7 +205,8 @@ impl<F: Fn() -> Option<usize>> Change<F> {
     fn note(&self, row: &Row, known: Option<MemberRecord>, record: &RolloutRecord) -> MemberRecord {
         let target = row.target();
         let same = |note: &MemberRecord| note.target == target;
-        let returns = known.is_some() && row.observed.running.is_some() && !row.is_at_target();
+        let leaves = !row.is_at_target() || row.has_begun();
+        let returns = known.is_some() && row.observed.running.is_some() && leaves;
         match (self.turn, known) {
             (Turn::Continue, Some(note)) if same(&note) => note,
             // It came just now, or came again as somebody else (enrolled with other labels).

@@ -234,7 +234,7 @@ pub struct RolloutStanding {
     pub state: RolloutState,
     /// Its waves, in order.
     pub waves: Vec<WaveView>,
-    /// What it waits for; `None` when it is complete.
+    /// What it waits for; `None` when it is complete, and nobody has to go back.
     pub reason: Option<WaitingOn>,
 }
 

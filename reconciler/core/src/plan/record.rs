@@ -210,7 +210,7 @@ pub struct MemberRecord {
     /// The version that failed on it last without that counting: it tries again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excused: Option<Box<Version>>,
-    /// It left stable, and what brings that back is the target: nothing but a budget holds it.
+    /// It left stable, or was about to, and what brings that back is the target: nothing but a budget holds it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub returns: bool,
     /// It was healthy on the target, and did not fail since.

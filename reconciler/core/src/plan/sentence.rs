@@ -11,6 +11,11 @@ pub fn moment(at: &Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
+/// How many devices, in words.
+pub(super) fn devices(count: u64) -> String {
+    if count == 1 { "1 device".to_owned() } else { format!("{count} devices") }
+}
+
 /// The reason in one sentence.
 pub fn sentence(reason: &WaitingOn) -> String {
     match reason {
@@ -18,7 +23,11 @@ pub fn sentence(reason: &WaitingOn) -> String {
         WaitingOn::EmptyWave { wave } => format!("Waits for wave {wave}, which has no device that reports."),
         WaitingOn::Soak { wave, until } => format!("Wave {wave} must stay healthy until {}.", moment(until)),
         WaitingOn::TooFewHealthy { wave, healthy, needed } => {
-            format!("Wave {wave} has {healthy} healthy devices, and needs {needed} to go on.")
+            let healthy = match healthy {
+                1 => "1 healthy device".to_owned(),
+                healthy => format!("{healthy} healthy devices"),
+            };
+            format!("Wave {wave} has {healthy}, and needs {needed} to go on.")
         }
         WaitingOn::Gate { wave, commit } => {
             format!("Wave {wave} waits for a signed Approval of commit {}.", commit.short())
@@ -35,13 +44,18 @@ pub fn sentence(reason: &WaitingOn) -> String {
             budget_sentence(group, *limit, *unavailable, holders)
         }
         WaitingOn::MaxInFlight { limit, in_flight } => {
-            format!("{in_flight} devices are on the way, and maxInFlight allows {limit}.")
+            let are = if *in_flight == 1 { "is" } else { "are" };
+            format!("{} {are} on the way, and maxInFlight allows {limit}.", devices(*in_flight))
         }
         WaitingOn::Rejected { wave, failures, offered, commit } => {
             format!("{} is rejected: {failures} of {offered} offered devices failed in wave {wave}.", commit.short())
         }
         WaitingOn::Reverting { commit, to } => {
             format!("{} is rejected, and it goes back to {}.", commit.short(), to.short())
+        }
+        WaitingOn::Returning { commit, devices: left } => {
+            let go = if *left == 1 { "goes" } else { "go" };
+            format!("{} brings back what was stable: {} that left it {go} back.", commit.short(), devices(*left))
         }
         WaitingOn::Pinned { commit, why: None } => format!("A pin keeps it at {}.", commit.short()),
         WaitingOn::Pinned { commit, why: Some(why) } => {
@@ -98,7 +112,8 @@ fn budget_sentence(group: &BTreeMap<String, String>, limit: u64, unavailable: u6
     let named: Vec<&str> = holders.iter().map(DeviceName::as_str).collect();
     let unnamed = unavailable.saturating_sub(u64::try_from(holders.len()).unwrap_or(u64::MAX));
     let more = if unnamed > 0 { format!(" and {unnamed} more") } else { String::new() };
-    format!("{unavailable} devices of {of} are unavailable, and the budget allows {limit}: {}{more}.", named.join(", "))
+    let (unavailable, are) = (devices(unavailable), if unavailable == 1 { "is" } else { "are" });
+    format!("{unavailable} of {of} {are} unavailable, and the budget allows {limit}: {}{more}.", named.join(", "))
 }
 
 /// What a device does with a commit that is missing, and how that stands to the history; it follows the commit.

@@ -169,6 +169,14 @@ impl Row {
         self.observed.changing || self.observed.outstanding().is_some_and(begun)
     }
 
+    /// Whether it runs the target, and is about to run nothing else. What it was offered to come back to, while it was at
+    /// something else, it has to take first.
+    pub(super) fn is_back(&self) -> bool {
+        let runs = |version| self.observed.running.is_some_and(|running| running.version == version);
+        let took = |offer: &Offer| Some(offer.digest) != self.target() || runs(offer.version);
+        self.is_at_target() && !self.has_begun() && self.observed.offer.as_ref().is_none_or(took)
+    }
+
     /// Whether it was offered something and did not come to an end with it.
     pub(super) fn is_on_the_way(&self) -> bool {
         self.observed.outstanding().is_some() || self.observed.applying.is_some()
@@ -178,7 +186,8 @@ impl Row {
     pub(super) fn judge(&mut self, rules: &Rules<'_>) -> Standing {
         let standing = self.standing_now(rules);
         match standing {
-            Standing::Healthy => self.note.healthy = true,
+            // Who left what comes back, or is about to, is not healthy on it before it is back.
+            Standing::Healthy => self.note.healthy = !self.note.returns || self.is_back(),
             Standing::Failed | Standing::RenderError => self.note.healthy = false,
             Standing::Out | Standing::Pending => {}
         }

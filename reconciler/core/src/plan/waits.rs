@@ -39,6 +39,7 @@ fn since(reason: &WaitingOn, record: &RolloutRecord) -> Option<Timestamp> {
         WaitingOn::Decommissioned { at } => Some(*at),
         WaitingOn::After { .. }
         | WaitingOn::Artifact { .. }
+        | WaitingOn::Returning { .. }
         | WaitingOn::Pinned { .. }
         | WaitingOn::Held { .. }
         | WaitingOn::Unhealthy { .. }
@@ -89,6 +90,7 @@ fn ends(reason: &WaitingOn) -> Option<String> {
         }
         WaitingOn::Rejected { .. } => "when the template changes, or a signed Approval brings it back".to_owned(),
         WaitingOn::Reverting { .. } => "when it reports that it is back".to_owned(),
+        WaitingOn::Returning { .. } => "when they report that they are back".to_owned(),
         WaitingOn::After { fleet, .. } => format!("when {fleet} has completed it"),
         WaitingOn::Artifact { .. } => "when the file is there and is what the manifest says".to_owned(),
         WaitingOn::Window { opens, .. } => format!("at {}", moment(opens.as_ref()?)),

@@ -55,6 +55,7 @@ fn reasons() -> Vec<Option<WaitingOn>> {
         WaitingOn::Halted { wave: wave(), failures: 1, offered: 1, commit: commit() },
         WaitingOn::Rejected { wave: wave(), failures: 1, offered: 1, commit: commit() },
         WaitingOn::Reverting { commit: commit(), to: commit() },
+        WaitingOn::Returning { commit: commit(), devices: 1 },
         WaitingOn::Pinned { commit: commit(), why: None },
         WaitingOn::Held { hold: "holds/x.yaml".into(), reason: String::new() },
         failed(),
