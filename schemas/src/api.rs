@@ -239,7 +239,7 @@ pub enum RolloutState {
     Halted,
     /// Devices go back: it stopped by itself and is rejected, or it brings back what was stable.
     Reverting,
-    /// It stopped by itself, and every device went back.
+    /// It stopped by itself, and no device is on its way back any more.
     Rejected,
     /// Every wave completed.
     Complete,

@@ -58,11 +58,11 @@ impl Planner {
     }
 
     pub(super) fn halted(&self) -> Option<WaitingOn> {
-        let HaltRecord { wave, failures, offered, reverts, .. } = self.record.halted.as_ref()?;
-        let (wave, failures, offered, commit) = (wave.clone(), *failures, *offered, self.record.target.commit);
+        let HaltRecord { wave, failures, offered, unrendered, reverts, .. } = self.record.halted.clone()?;
+        let commit = self.record.target.commit;
         Some(match reverts {
-            true => WaitingOn::Rejected { wave, failures, offered, commit },
-            false => WaitingOn::Halted { wave, failures, offered, commit },
+            true => WaitingOn::Rejected { wave, failures, offered, unrendered, commit },
+            false => WaitingOn::Halted { wave, failures, offered, unrendered, commit },
         })
     }
 
@@ -141,7 +141,8 @@ impl Planner {
             }
             return;
         };
-        let (wave, failures, offered) = (self.wave(place).name.clone(), tally.failed, tally.offered);
+        let (wave, failures, unrendered) = (self.wave(place).name.clone(), tally.failed, tally.unrendered);
+        let offered = tally.offered - unrendered;
         let before = self.record.halted.as_ref();
         let known = before.filter(|halt| halt.wave == wave && halt.failures >= failures);
         if known.is_none_or(|halt| halt.silence && is_real) {
@@ -152,7 +153,7 @@ impl Planner {
             let (acknowledged, retried) = (decisions.acknowledged, decisions.retried.values().copied().max());
             let retried = retried.unwrap_or(0);
             self.record.halted =
-                Some(HaltRecord { wave, failures, offered, at, silence, reverts, acknowledged, retried });
+                Some(HaltRecord { wave, failures, offered, unrendered, at, silence, reverts, acknowledged, retried });
         }
     }
 
@@ -167,7 +168,8 @@ impl Planner {
         let is_in_wave = |device| self.row_of(device).is_some_and(|i| self.rows[i].note.wave == Some(place));
         let named = newer.filter(|(device, _)| is_in_wave(*device)).count();
         let named = u64::try_from(named).expect("a count fits into 64 bits");
-        let tally = Tally { failed: halt.failures, offered: halt.offered, ..self.tallies[place] };
+        let HaltRecord { failures: failed, offered, unrendered, .. } = *halt;
+        let tally = Tally { failed, offered: offered + unrendered, unrendered, ..self.tallies[place] };
         named > 0 && !self.is_exceeded(place, &tally, named.saturating_add(decisions.acknowledged))
     }
 

@@ -152,10 +152,13 @@ pub struct WaveRecord {
 pub struct HaltRecord {
     /// The wave that failed.
     pub wave: WaveName,
-    /// Failed devices in it.
+    /// Failed devices in it, with those for which nothing could be rendered.
     pub failures: u64,
-    /// Devices that were offered in it when it halted.
+    /// Devices that were offered the target in it when it halted, or need no offer.
     pub offered: u64,
+    /// Devices in it for which nothing could be rendered.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unrendered: u64,
     /// When it stopped.
     #[serde(default)]
     pub at: Timestamp,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bellwether_schemas::DeviceName;
 use bellwether_schemas::api::{ClaimKind, Condition, MissingCommit, Stand, WaitingOn};
+use bellwether_schemas::{DeviceName, WaveName};
 use jiff::Timestamp;
 
 /// A moment as people read it: `2026-01-02 03:04:05 UTC`.
@@ -47,12 +47,18 @@ pub fn sentence(reason: &WaitingOn) -> String {
             let are = if *in_flight == 1 { "is" } else { "are" };
             format!("{} {are} on the way, and maxInFlight allows {limit}.", devices(*in_flight))
         }
-        WaitingOn::Rejected { wave, failures, offered, commit } => {
-            format!("{} is rejected: {failures} of {offered} offered devices failed in wave {wave}.", commit.short())
+        WaitingOn::Rejected { wave, failures, offered, unrendered, commit } => {
+            format!("{} is rejected: {}.", commit.short(), failed(wave, *failures, *offered, *unrendered))
         }
         WaitingOn::Reverting { commit, to } => {
             format!("{} is rejected, and it goes back to {}.", commit.short(), to.short())
         }
+        WaitingOn::BackFailed { commit, version, failure } => format!(
+            "{} is rejected, and going back to {version} failed on it ({}): {}",
+            commit.short(),
+            failure.code,
+            failure.message
+        ),
         WaitingOn::Returning { commit, devices: left } => {
             let go = if *left == 1 { "goes" } else { "go" };
             format!("{} brings back what was stable: {} that left it {go} back.", commit.short(), devices(*left))
@@ -68,11 +74,8 @@ pub fn sentence(reason: &WaitingOn) -> String {
         WaitingOn::Stale { last_seen: Some(last_seen) } => {
             format!("It was last heard of at {}, and gets no offer before it reports.", moment(last_seen))
         }
-        WaitingOn::Halted { wave, failures, offered, commit } => {
-            format!(
-                "The rollout of {} halted: {failures} of {offered} offered devices failed in wave {wave}.",
-                commit.short()
-            )
+        WaitingOn::Halted { wave, failures, offered, unrendered, commit } => {
+            format!("The rollout of {} halted: {}.", commit.short(), failed(wave, *failures, *offered, *unrendered))
         }
         WaitingOn::Held { hold, reason } => format!("Held by {hold}: {reason}"),
         WaitingOn::Failed { version, failure: Some(failure) } => {
@@ -103,6 +106,18 @@ pub fn sentence(reason: &WaitingOn) -> String {
         }
         WaitingOn::Decommissioned { at } => format!("It removed everything, and is refused since {}.", moment(at)),
         WaitingOn::Revoked { why, .. } => format!("Its certificate does not count: {why}."),
+    }
+}
+
+/// What failed in a wave. Who could not be rendered was offered nothing.
+fn failed(wave: &WaveName, failures: u64, offered: u64, unrendered: u64) -> String {
+    let failed = failures.saturating_sub(unrendered);
+    let tried = format!("{failed} of {offered} offered devices failed in wave {wave}");
+    let specs = if unrendered == 1 { "the spec of" } else { "the specs of" };
+    match (failed, unrendered) {
+        (_, 0) => tried,
+        (0, _) => format!("{specs} {} of wave {wave} cannot be rendered", devices(unrendered)),
+        (_, _) => format!("{tried}, and {specs} {unrendered} more cannot be rendered"),
     }
 }
 
@@ -154,6 +169,25 @@ pub fn condition_sentence(condition: &Condition) -> String {
         ),
         Condition::Unreachable { why } => {
             format!("The repository cannot be reached: {why}. The accepted head stays in force.")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_could_not_be_rendered_was_offered_nothing() {
+        let wave = "canary".parse().expect("a name");
+        let cases = [
+            ((2, 5, 0), "2 of 5 offered devices failed in wave canary"),
+            ((1, 0, 1), "the spec of 1 device of wave canary cannot be rendered"),
+            ((9, 3, 9), "the specs of 9 devices of wave canary cannot be rendered"),
+            ((3, 5, 1), "2 of 5 offered devices failed in wave canary, and the spec of 1 more cannot be rendered"),
+        ];
+        for ((failures, offered, unrendered), told) in cases {
+            assert_eq!(failed(&wave, failures, offered, unrendered), told);
         }
     }
 }

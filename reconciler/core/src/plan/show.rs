@@ -29,7 +29,7 @@ impl Planner {
                 open,
                 done,
                 members: tally.members + count(reasons.placed(place)),
-                offered: tally.offered,
+                offered: tally.offered - tally.unrendered,
                 healthy: tally.healthy,
                 failed: tally.failed,
                 why: reason.as_ref().map(|reason| self.told(reason)),

@@ -183,7 +183,7 @@ fn devices(views: &Views) -> impl Iterator<Item = Attention<'_>> {
 fn own_trouble(reason: &WaitingOn) -> Option<&'static str> {
     match reason {
         WaitingOn::Paused { .. } => Some("paused"),
-        WaitingOn::Failed { .. } => Some("failed"),
+        WaitingOn::Failed { .. } | WaitingOn::BackFailed { .. } => Some("failed"),
         WaitingOn::Unhealthy { .. } => Some("unhealthy"),
         WaitingOn::RenderError { .. } => Some("without a spec"),
         WaitingOn::Orphaned => Some("in no fleet"),

@@ -219,7 +219,7 @@ fn a_broken_way_back_is_not_tried_twice() {
         (0, RolloutState::Rejected),
         "there is nothing else to go back to"
     );
-    assert_eq!(kind(Some(why(&plan, "c2"))), "Rejected");
+    assert_eq!(kind(Some(why(&plan, "c2"))), "BackFailed");
 }
 
 #[test]
