@@ -56,12 +56,14 @@ pub(super) fn carry(
     let turn = turn(terms, old.as_ref(), &met.rows, &met.known);
     let record = record(terms, old.as_ref(), turn, timing);
     let was_rejected = old.as_ref().is_some_and(RolloutRecord::is_rejected);
+    let was_complete = old.as_ref().is_some_and(RolloutRecord::is_complete);
     let was = old.as_ref().map(|record| record.target);
     let by = record.stable.unwrap_or(record.target).commit;
     let mut members_changed = false;
     for ((row, known), wave_labels) in met.rows.iter_mut().zip(&met.known).zip(&met.wave_labels) {
         let before = known.then(|| row.note.clone());
-        let change = Change { turn, was, was_rejected, select: || first_select(&record.rollout, wave_labels) };
+        let select = || first_select(&record.rollout, wave_labels);
+        let change = Change { turn, was, was_rejected, was_complete, select };
         row.note = change.note(row, before.clone(), &record);
         row.order = order(&terms.fleet, &by, &row.device);
         members_changed |= before.as_ref() != Some(&row.note);
@@ -197,6 +199,7 @@ struct Change<F: Fn() -> Option<usize>> {
     /// The target before.
     was: Option<Landing>,
     was_rejected: bool,
+    was_complete: bool,
     /// The first wave that selects it.
     select: F,
 }
@@ -205,8 +208,12 @@ impl<F: Fn() -> Option<usize>> Change<F> {
     fn note(&self, row: &Row, known: Option<MemberRecord>, record: &RolloutRecord) -> MemberRecord {
         let target = row.target();
         let same = |note: &MemberRecord| note.target == target;
-        let leaves = !row.is_at_target() || row.has_begun();
-        let returns = known.is_some() && row.observed.running.is_some() && leaves;
+        let runs = |note: &MemberRecord| note.target.is_some_and(|digest| row.observed.runs(digest));
+        let reached = |note: &MemberRecord| note.offered || note.follows || note.failed.is_some() || runs(note);
+        // Who did not come to what is stable yet has not left it.
+        let left = |note: &MemberRecord| note.returns || (!self.was_complete && reached(note));
+        let is_away = !row.is_at_target() || row.has_begun();
+        let returns = is_away && row.observed.running.is_some() && known.as_ref().is_some_and(left);
         match (self.turn, known) {
             (Turn::Continue, Some(note)) if same(&note) => note,
             // It came just now, or came again as somebody else (enrolled with other labels).
@@ -225,8 +232,7 @@ impl<F: Fn() -> Option<usize>> Change<F> {
             (Turn::Begin { abandons }, known) => {
                 let stable = known.as_ref().map_or(row.stable, MemberRecord::stable);
                 // Who went back from what was rejected is at nothing that is abandoned.
-                let runs_it = |note: &MemberRecord| note.target.is_some_and(|digest| row.observed.runs(digest));
-                let had = |note: &MemberRecord| (note.offered || note.follows) && (!self.was_rejected || runs_it(note));
+                let had = |note: &MemberRecord| (note.offered || note.follows) && (!self.was_rejected || runs(note));
                 MemberRecord {
                     target,
                     before: stable.filter(|_| record.stable.is_some() && stable != target),

@@ -209,3 +209,21 @@ fn who_fails_on_the_way_back_holds_no_return_up() {
     let planner = &sim.planner.as_ref().unwrap().0;
     assert_eq!(planner.completion(), "1 device went back, and that failed on 1 device.");
 }
+
+#[test]
+fn who_did_not_come_to_what_is_stable_yet_does_not_go_back_to_it() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.set_online(&["r1"], false);
+    sim.pass(STALE_AFTER);
+    sim.commit(2, "two");
+    for _ in 0..3 {
+        sim.plan();
+        sim.everybody_applies();
+        sim.pass(1);
+    }
+    assert_eq!(sim.plan().view.state, RolloutState::Complete);
+    sim.commit(3, "two");
+    sim.enroll("r9", "rest");
+    let plan = sim.plan();
+    assert_eq!((plan.view.state, plan.view.reason), (RolloutState::Complete, None), "r1 is still at the first");
+}
