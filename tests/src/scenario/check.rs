@@ -122,7 +122,9 @@ impl<'a> Checked<'a> {
         let history = self.world.repository.history();
         let number_of = |commit: &bellwether_schemas::CommitId| history?.number_of(commit);
         let template = self.declared.template_in_force(self.fleet, self.record.target.number);
-        template.is_some_and(|template| self.declared.decisions(template, number_of).expedited.contains(&step))
+        template.is_some_and(|template| {
+            self.declared.decisions(template, &self.record.earlier, number_of).expedited.contains(&step)
+        })
     }
 
     /// Nothing is offered under a Hold, and the target to nobody after a halt.
@@ -153,7 +155,8 @@ impl<'a> Checked<'a> {
         let history = self.world.repository.history();
         let number_of = |commit: &bellwether_schemas::CommitId| history?.number_of(commit);
         let template = self.declared.template_in_force(self.fleet, self.record.target.number);
-        let opened = template.map(|template| self.declared.decisions(template, number_of).opened).unwrap_or_default();
+        let decided = |template| self.declared.decisions(template, &self.record.earlier, number_of);
+        let opened = template.map(|template| decided(template).opened).unwrap_or_default();
         for (wave, record) in self.record.rollout.waves.iter().zip(&self.record.waves) {
             let skipped = record.advanced_at == Some(record.opened_at);
             let is_new = record.opened_at == self.now && !self.record.is_complete();

@@ -33,6 +33,8 @@ pub(super) struct Carried {
     pub(super) departed: Vec<(DeviceName, MemberRecord)>,
     /// Whether something else is recorded of members than before.
     pub(super) members_changed: bool,
+    /// Whether the rollout that was recorded goes on.
+    pub(super) goes_on: bool,
 }
 
 /// The template commit that rolls out: the newest one, unless the Rollout that runs lets its own end first. A commit that brings
@@ -82,7 +84,8 @@ pub(super) fn carry(
         });
     let departed: Vec<_> = departed.collect();
     members_changed |= departed.len() != left || turn != Turn::Continue;
-    Carried { record, rows: met.rows, labels: met.labels, departed, members_changed }
+    let goes_on = turn == Turn::Continue;
+    Carried { record, rows: met.rows, labels: met.labels, departed, members_changed, goes_on }
 }
 
 /// Members of now and what is recorded of them.
@@ -145,6 +148,7 @@ fn meet(terms: &Terms, members: impl IntoIterator<Item = Member>, notes: Members
 fn record(terms: &Terms, old: Option<&RolloutRecord>, turn: Turn, timing: &Timing) -> RolloutRecord {
     let begun = |stable| RolloutRecord {
         target: terms.target,
+        earlier: Vec::new(),
         stable,
         rollout: (*terms.rollout).clone(),
         rebuilt: old.is_none() && terms.records_lost,
@@ -156,6 +160,11 @@ fn record(terms: &Terms, old: Option<&RolloutRecord>, turn: Turn, timing: &Timin
     match (old, turn) {
         (Some(old), Turn::Continue) => {
             let mut record = RolloutRecord { target: terms.target, ..old.clone() };
+            if old.target != terms.target {
+                record.earlier.push(old.target);
+                let excess = record.earlier.len().saturating_sub(RolloutRecord::MAX_EARLIER);
+                record.earlier.drain(..excess);
+            }
             // Whoever could not report in that time is not judged by it.
             let is_told = record.gaps.reaches(timing.serving_since);
             // Without a database nothing but the record says when anything happened last.

@@ -89,6 +89,8 @@ pub struct Terms {
     pub holds: Vec<HoldNote>,
     /// What signed Approvals and Expedites say about T.
     pub decisions: Decisions,
+    /// The same with what they say about the targets before, if T is one that the recorded rollout goes on with.
+    pub kept: Decisions,
     /// What must be there before T's first wave opens, and is not.
     pub unmet: Vec<Unmet>,
     /// Whether the records of rollouts were lost, in database and store: then what devices say of failures counts for a

@@ -62,7 +62,7 @@ struct Stage {
 impl Planner {
     /// Plans a fleet anew: with these members, in the order of their names, and what was recorded before.
     pub fn begin(
-        terms: Terms,
+        mut terms: Terms,
         members: impl IntoIterator<Item = Member>,
         record: Option<RolloutRecord>,
         timing: Timing,
@@ -70,7 +70,11 @@ impl Planner {
         let is_frozen = matches!(terms.condition, Condition::Rewound { .. });
         let frozen = record.clone().filter(|_| is_frozen);
         let before = record.as_ref().map(RolloutRecord::without_members);
-        let Carried { record, mut rows, labels, departed, members_changed } = carry(&terms, members, record, &timing);
+        let Carried { record, mut rows, labels, departed, members_changed, goes_on } =
+            carry(&terms, members, record, &timing);
+        if goes_on {
+            terms.decisions = terms.kept.clone();
+        }
         let slots = Slots::of(&record.rollout, &mut rows, &labels);
         let clocks = Clocks::of(&record.rollout, &mut rows, &labels, timing.now);
         drop(labels);

@@ -19,6 +19,10 @@ use super::{Gaps, Landing};
 pub struct RolloutRecord {
     /// The template commit that rolls out, or has rolled out.
     pub target: Landing,
+    /// The targets that this rollout had before and went on from, oldest first, since they changed nothing for its members.
+    /// What was decided about them is decided about it: see docs/decisions/0023.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Landing>,
     /// The newest template commit that completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stable: Option<Landing>,
@@ -97,6 +101,9 @@ impl std::ops::Index<&DeviceName> for Members {
 }
 
 impl RolloutRecord {
+    /// The most targets before that are kept; of more, the oldest are dropped. Decisions about those count no more.
+    pub const MAX_EARLIER: usize = 256;
+
     /// Whether the target is stable: every wave advanced, or there was nothing to roll out.
     pub fn is_complete(&self) -> bool {
         self.stable == Some(self.target)
@@ -106,6 +113,7 @@ impl RolloutRecord {
     pub(super) fn without_members(&self) -> Self {
         Self {
             target: self.target,
+            earlier: self.earlier.clone(),
             stable: self.stable,
             rollout: self.rollout.clone(),
             rebuilt: self.rebuilt,

@@ -310,3 +310,39 @@ fn a_rollout_that_ends_first_keeps_its_target() {
     sim.plan();
     assert_eq!(rolls(&sim, false), 3, "what stopped by itself keeps nobody waiting");
 }
+
+#[test]
+fn what_was_decided_counts_for_what_goes_on_and_for_nothing_new() {
+    let mut sim = halted();
+    sim.decisions.acknowledged = 1;
+    assert_eq!(sim.plan().view.state, RolloutState::Progressing);
+    // Nobody said anything about the next commit itself, only about the one before.
+    sim.kept = Some(std::mem::take(&mut sim.decisions));
+    sim.enroll("c9", "canary");
+    sim.commit(3, "two");
+    let plan = sim.plan();
+    assert_eq!((plan.view.state, plan.record.earlier), (RolloutState::Progressing, vec![landing(2)]));
+    assert_eq!(sim.plan().view.state, RolloutState::Progressing);
+
+    sim.commit(4, "four");
+    let plan = sim.plan();
+    assert_eq!((plan.record.target, plan.record.earlier), (landing(4), Vec::new()));
+    sim.fail(&["c2"]);
+    // The world forgets it with the next plan, since the record does.
+    sim.kept = None;
+    assert_eq!(sim.plan().view.state, RolloutState::Halted, "it is another content");
+}
+
+#[test]
+fn a_new_rollout_takes_no_decision_of_the_one_before_even_in_its_first_plan() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.rollout.waves[0].gate = Gate::Manual;
+    sim.commit(2, "two");
+    sim.approved = vec!["canary"];
+    assert_eq!(offered(&sim.plan()), ["c1", "c2"]);
+    sim.approved.clear();
+    sim.kept = Some(Decisions { opened: ["canary".parse().unwrap()].into(), ..Decisions::default() });
+    sim.commit(3, "three");
+    let plan = sim.plan_only();
+    assert_eq!((offered(&plan).len(), kind(plan.view.reason.as_ref()).as_str()), (0, "Gate"));
+}
