@@ -187,8 +187,9 @@ fn a_device_that_was_off_while_its_version_was_reverted_comes_back_to_what_count
     site.engineer.git(&["revert", "--no-edit", "--gpg-sign", &second.to_string()]);
     site.engineer.push();
     let back = site.engineer.head();
-    let rollout = site.wait_rollout("it does not wait for who is off", |r| r.commit == back);
-    assert_eq!(rollout.state, RolloutState::Complete, "{rollout:?}");
+    let rollout = site.wait_rollout("it says who is not back", |r| r.commit == back);
+    assert_eq!(rollout.state, RolloutState::Reverting, "{rollout:?}");
+    assert!(matches!(rollout.reason, Some(WaitingOn::Returning { devices: 1, .. })), "{rollout:?}");
     let off = site.view("edge-1");
     assert_eq!((off.status.summary.status, off.status.updated.status), (Summary::Stale, Updated::OutOfDate), "{off:?}");
     assert!(off.why.contains("gets no offer before it reports"), "{}", off.why);
@@ -198,6 +199,7 @@ fn a_device_that_was_off_while_its_version_was_reverted_comes_back_to_what_count
         views.iter().all(|view| view.status.updated.status == Updated::UpToDate)
     });
     assert_eq!(message(&site, "edge-1"), "message 1 for edge-1\n");
+    assert_eq!(site.rollout().state, RolloutState::Complete);
 }
 
 #[test]

@@ -103,6 +103,9 @@ pub enum WaitingOn {
         /// When it was last heard of; absent where it never was since it enrolled.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         last_seen: Option<Timestamp>,
+        /// The version that it had begun to apply by then, where it had.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        begun: Option<Version>,
     },
     /// The rollout stopped by itself, until the template changes, or a signed Approval says otherwise.
     Halted {

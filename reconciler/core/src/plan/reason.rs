@@ -84,7 +84,7 @@ impl Reasons<'_> {
         let planner = self.planner;
         let observed = &row.observed;
         if planner.timing.contact(observed) != Contact::Live {
-            return Some(WaitingOn::Stale { last_seen: observed.last_seen });
+            return Some(WaitingOn::Stale { last_seen: observed.last_seen, begun: observed.begun() });
         }
         let wanted = match &row.pin {
             Some(pin) => pin.spec.as_ref().ok().map(|good| good.digest),

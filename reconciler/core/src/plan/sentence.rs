@@ -70,10 +70,14 @@ pub fn sentence(reason: &WaitingOn) -> String {
         WaitingOn::InFlight { version, since } => {
             format!("{version} was offered at {}, and is on the way.", moment(since))
         }
-        WaitingOn::Stale { last_seen: None } => "It enrolled, and has not reported yet.".to_owned(),
-        WaitingOn::Stale { last_seen: Some(last_seen) } => {
+        WaitingOn::Stale { last_seen: None, .. } => "It enrolled, and has not reported yet.".to_owned(),
+        WaitingOn::Stale { last_seen: Some(last_seen), begun: None } => {
             format!("It was last heard of at {}, and gets no offer before it reports.", moment(last_seen))
         }
+        WaitingOn::Stale { last_seen: Some(last_seen), begun: Some(version) } => format!(
+            "It had begun {version} when it was last heard of at {}: what came of that is known when it reports.",
+            moment(last_seen)
+        ),
         WaitingOn::Halted { wave, failures, offered, unrendered, commit } => {
             format!("The rollout of {} halted: {}.", commit.short(), failed(wave, *failures, *offered, *unrendered))
         }

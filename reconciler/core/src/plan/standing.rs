@@ -90,6 +90,12 @@ impl Observed {
         offer.acknowledged_at.is_some() || self.is_changing(offer.version)
     }
 
+    /// What it passed the point of no return with, and has still to end.
+    pub(super) fn begun(&self) -> Option<Version> {
+        let offered = self.outstanding().filter(|offer| self.has_begun(offer)).map(|offer| offer.version);
+        offered.or_else(|| self.applying.as_ref().filter(|_| self.changing).map(|claim| claim.version))
+    }
+
     fn is_changing(&self, version: Version) -> bool {
         self.changing && self.applying.as_ref().is_some_and(|claim| claim.version == version)
     }

@@ -35,7 +35,7 @@ fn since(reason: &WaitingOn, record: &RolloutRecord) -> Option<Timestamp> {
             record.halted.as_ref().map(|halt| halt.at)
         }
         WaitingOn::InFlight { since, .. } => Some(*since),
-        WaitingOn::Stale { last_seen } => *last_seen,
+        WaitingOn::Stale { last_seen, .. } => *last_seen,
         WaitingOn::Failed { failure, .. } => failure.as_ref().map(|failure| failure.at),
         WaitingOn::Decommissioned { at } => Some(*at),
         WaitingOn::After { .. }

@@ -51,7 +51,7 @@ fn reasons() -> Vec<Option<WaitingOn>> {
         WaitingOn::Budget { group: [].into(), limit: 1, unavailable: 1, holders: Vec::new() },
         WaitingOn::MaxInFlight { limit: 1, in_flight: 1 },
         WaitingOn::InFlight { version: version(), since: at },
-        WaitingOn::Stale { last_seen: Some(at) },
+        WaitingOn::Stale { last_seen: Some(at), begun: None },
         WaitingOn::Halted { wave: wave(), failures: 1, offered: 1, unrendered: 0, commit: commit() },
         WaitingOn::Rejected { wave: wave(), failures: 1, offered: 1, unrendered: 0, commit: commit() },
         WaitingOn::Reverting { commit: commit(), to: commit() },
