@@ -55,13 +55,13 @@ fn a_halted_rollout_is_ended_by_a_revert_and_by_nothing_less() {
     let resumed = site.wait_rollout("it goes on", |rollout| rollout.state == RolloutState::Progressing);
     assert!(matches!(resumed.reason, Some(WaitingOn::TooFewHealthy { .. })), "{resumed:?}");
     // Tried again it fails again: that is one more than was acknowledged, or the same one; it is not tried a third time.
-    let version = site.view("edge-1").offered;
+    let Some(WaitingOn::Failed { version, .. }) = site.view("edge-1").reason else { panic!("it failed before") };
     approve("again", "retry: {devices: [edge-1]}");
     site.wait_devices("it is tried again, and fails again", |views| {
         waits(
             views,
             "edge-1",
-            |reason| matches!(reason, WaitingOn::Failed { version: failed, .. } if Some(*failed) != version),
+            |reason| matches!(reason, WaitingOn::Failed { version: failed, .. } if *failed != version),
         )
     });
     assert_eq!(message(&site, "edge-2"), "message 1 for edge-2\n", "nobody else was offered it");
@@ -70,8 +70,7 @@ fn a_halted_rollout_is_ended_by_a_revert_and_by_nothing_less() {
     site.engineer.push();
     let back = site.engineer.head();
     site.wait_up_to_date(&back);
-    let rollout = site.rollout();
-    assert!(rollout.state == RolloutState::Complete && rollout.commit == back, "{rollout:?}");
+    site.wait_rollout("everybody is back", |r| r.commit == back && r.state == RolloutState::Complete);
     for device in ["edge-1", "edge-2"] {
         assert_eq!(message(&site, device), format!("message 1 for {device}\n"));
         assert_eq!(
