@@ -19,9 +19,9 @@ use crate::repo::{WorkingCopy, git};
 /// A refusal as the command tells it.
 pub(crate) fn refused(refusal: Refusal) -> Failure {
     // Most reasons name path and rule themselves.
-    let untold = |part: &Option<String>| part.clone().filter(|part| !refusal.why.contains(part.as_str()));
-    let place = untold(&refusal.path).map(|path| format!(", {path}")).unwrap_or_default();
-    let rule = untold(&refusal.rule).map(|rule| format!(", rule {rule}")).unwrap_or_default();
+    let untold_path = refusal.path.as_ref().filter(|path| !refusal.why.contains(path.as_str()));
+    let place = untold_path.map(|path| format!(", {path}")).unwrap_or_default();
+    let rule = refusal.untold_rule().map(|rule| format!(", rule {rule}")).unwrap_or_default();
     let message = format!("landing {}{place}{rule}: {}", refusal.commit.short(), refusal.why);
     Failure::finding(refusal.code, message).hint(refusal.hint)
 }

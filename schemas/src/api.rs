@@ -237,9 +237,9 @@ pub enum RolloutState {
     Waiting,
     /// It stopped by itself.
     Halted,
-    /// It stopped by itself, and devices go back.
+    /// Devices go back: it stopped by itself and is rejected, or it brings back what was stable.
     Reverting,
-    /// It stopped by itself, and every device went back.
+    /// It stopped by itself, and no device is on its way back any more.
     Rejected,
     /// Every wave completed.
     Complete,

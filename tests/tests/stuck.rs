@@ -55,13 +55,13 @@ fn a_halted_rollout_is_ended_by_a_revert_and_by_nothing_less() {
     let resumed = site.wait_rollout("it goes on", |rollout| rollout.state == RolloutState::Progressing);
     assert!(matches!(resumed.reason, Some(WaitingOn::TooFewHealthy { .. })), "{resumed:?}");
     // Tried again it fails again: that is one more than was acknowledged, or the same one; it is not tried a third time.
-    let version = site.view("edge-1").offered;
+    let Some(WaitingOn::Failed { version, .. }) = site.view("edge-1").reason else { panic!("it failed before") };
     approve("again", "retry: {devices: [edge-1]}");
     site.wait_devices("it is tried again, and fails again", |views| {
         waits(
             views,
             "edge-1",
-            |reason| matches!(reason, WaitingOn::Failed { version: failed, .. } if Some(*failed) != version),
+            |reason| matches!(reason, WaitingOn::Failed { version: failed, .. } if *failed != version),
         )
     });
     assert_eq!(message(&site, "edge-2"), "message 1 for edge-2\n", "nobody else was offered it");
@@ -70,8 +70,7 @@ fn a_halted_rollout_is_ended_by_a_revert_and_by_nothing_less() {
     site.engineer.push();
     let back = site.engineer.head();
     site.wait_up_to_date(&back);
-    let rollout = site.rollout();
-    assert!(rollout.state == RolloutState::Complete && rollout.commit == back, "{rollout:?}");
+    site.wait_rollout("everybody is back", |r| r.commit == back && r.state == RolloutState::Complete);
     for device in ["edge-1", "edge-2"] {
         assert_eq!(message(&site, device), format!("message 1 for {device}\n"));
         assert_eq!(
@@ -187,8 +186,9 @@ fn a_device_that_was_off_while_its_version_was_reverted_comes_back_to_what_count
     site.engineer.git(&["revert", "--no-edit", "--gpg-sign", &second.to_string()]);
     site.engineer.push();
     let back = site.engineer.head();
-    let rollout = site.wait_rollout("it does not wait for who is off", |r| r.commit == back);
-    assert_eq!(rollout.state, RolloutState::Complete, "{rollout:?}");
+    let rollout = site.wait_rollout("it says who is not back", |r| r.commit == back);
+    assert_eq!(rollout.state, RolloutState::Reverting, "{rollout:?}");
+    assert!(matches!(rollout.reason, Some(WaitingOn::Returning { devices: 1, .. })), "{rollout:?}");
     let off = site.view("edge-1");
     assert_eq!((off.status.summary.status, off.status.updated.status), (Summary::Stale, Updated::OutOfDate), "{off:?}");
     assert!(off.why.contains("gets no offer before it reports"), "{}", off.why);
@@ -198,6 +198,7 @@ fn a_device_that_was_off_while_its_version_was_reverted_comes_back_to_what_count
         views.iter().all(|view| view.status.updated.status == Updated::UpToDate)
     });
     assert_eq!(message(&site, "edge-1"), "message 1 for edge-1\n");
+    assert_eq!(site.rollout().state, RolloutState::Complete);
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(super) fn problems(root: &Path, text: &[u8], manifest: &TrustPolicy, now: Ti
         Ok(policy) => policy,
         Err(faults) => {
             let shown = |fault: &bellwether_core::verify::Fault| {
-                let rule = fault.rule.as_ref().map(|rule| format!(" (rule {rule})")).unwrap_or_default();
+                let rule = fault.untold_rule().map(|rule| format!(" (rule {rule})")).unwrap_or_default();
                 Diagnostic::error(
                     fault.code,
                     fault.path.as_deref().unwrap_or(POLICY_PATH),

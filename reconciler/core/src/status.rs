@@ -39,7 +39,7 @@ fn summary(known: &Known<'_>) -> Summary {
         _ if known.stale => Summary::Stale,
         _ if readable(known).is_some_and(is_degraded) => Summary::Degraded,
         _ if matches!(known.reported, Some(Reported::Unreadable { .. })) => Summary::Error,
-        Some(WaitingOn::Failed { .. } | WaitingOn::RenderError { .. }) => Summary::Error,
+        Some(WaitingOn::Failed { .. } | WaitingOn::BackFailed { .. } | WaitingOn::RenderError { .. }) => Summary::Error,
         _ => Summary::Online,
     }
 }
@@ -54,7 +54,7 @@ fn updated(known: &Known<'_>) -> Updated {
         Some(WaitingOn::AwaitingReconnect) => Updated::Unknown,
         _ if report.phase == Phase::RollingBack => Updated::Reverting,
         Some(WaitingOn::Reverting { .. }) => Updated::Reverting,
-        Some(WaitingOn::Failed { .. }) => Updated::Failed,
+        Some(WaitingOn::Failed { .. } | WaitingOn::BackFailed { .. }) => Updated::Failed,
         _ if is_changing(report, is_stopped(known.reason)) => Updated::Updating,
         _ if known.target.is_some() && running == known.target => Updated::UpToDate,
         reason if known.target.is_some() && known.offered == known.target && !is_stopped(reason) => Updated::Offered,
@@ -120,6 +120,8 @@ fn is_stopped(reason: Option<&WaitingOn>) -> bool {
             | WaitingOn::MaxInFlight { .. }
             | WaitingOn::Rejected { .. }
             | WaitingOn::Reverting { .. }
+            | WaitingOn::BackFailed { .. }
+            | WaitingOn::Returning { .. }
             | WaitingOn::Pinned { .. }
             | WaitingOn::InFlight { .. }
             | WaitingOn::Stale { .. }

@@ -318,7 +318,7 @@ fn row(landing: &VerifiedLanding) -> LandingRow {
 }
 
 fn stalled(refusal: &Refusal) -> Condition {
-    let rule = refusal.rule.as_ref().map(|rule| format!(" (rule {rule})")).unwrap_or_default();
+    let rule = refusal.untold_rule().map(|rule| format!(" (rule {rule})")).unwrap_or_default();
     Condition::Stalled {
         commit: Some(refusal.commit),
         path: refusal.path.clone(),

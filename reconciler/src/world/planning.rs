@@ -217,7 +217,7 @@ impl World {
         let record = state.rollout();
         let stable = record.and_then(|record| declared.template_in_force(name, record.stable?.number));
         let newest = &line.target;
-        let expedited = || !declared.decisions(newest, number_of).expedited.is_empty();
+        let expedited = || !declared.decisions(newest, &[], number_of).expedited.is_empty();
         let waits_for_nothing = stable.is_some_and(|stable| stable.inputs == newest.inputs) || expedited();
         let target = rolls(record, newest.landing, waits_for_nothing);
         let template = declared.template_in_force(name, target.number).unwrap_or(newest);
@@ -225,6 +225,8 @@ impl World {
             Some(record) => Arc::new(record.rollout.clone()),
             None => line.rollout.clone(),
         };
+        let earlier: Vec<Landing> =
+            record.iter().flat_map(|record| record.earlier.iter().chain([&record.target])).copied().collect();
         let completed = |fleet: &FleetName| self.fleets.get(fleet)?.rollout()?.stable;
         let holds =
             declared.holds(name).map(|(path, reason)| HoldNote { path: path.to_owned(), reason: reason.to_owned() });
@@ -236,7 +238,8 @@ impl World {
             target: template.landing,
             head,
             holds,
-            decisions: declared.decisions(template, number_of),
+            decisions: declared.decisions(template, &[], number_of),
+            kept: declared.decisions(template, &earlier, number_of),
             unmet,
             rollout,
             records_lost: state.lost || self.void.covers(template.landing.number),

@@ -85,10 +85,7 @@ impl World {
         let target = record.target;
         let why = match (&shown.reason, shown.state) {
             (Some(reason), _) => sentence(reason),
-            (None, RolloutState::Complete) if shown.waves.iter().all(|wave| wave.members == 0) => {
-                "No device had to change.".to_owned()
-            }
-            (None, RolloutState::Complete) => "Every wave completed.".to_owned(),
+            (None, RolloutState::Complete) => planner.completion(),
             (None, _) => "It goes on.".to_owned(),
         };
         let line = self.repository.declared().and_then(|declared| declared.fleets().get(name));

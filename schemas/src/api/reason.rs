@@ -108,15 +108,21 @@ pub enum WaitingOn {
         /// When it was last heard of; absent where it never was since it enrolled.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         last_seen: Option<Timestamp>,
+        /// The version that it had begun to apply by then, where it had.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        begun: Option<Version>,
     },
-    /// The rollout stopped by itself.
+    /// The rollout stopped by itself, until the template changes, or a signed Approval says otherwise.
     Halted {
         /// The wave that failed.
         wave: WaveName,
-        /// Failed devices in it.
+        /// Failed devices in it, with those for which nothing could be rendered.
         failures: u64,
-        /// Devices that were offered in it.
+        /// Devices that were offered the target in it, or need no offer.
         offered: u64,
+        /// Devices in it for which nothing could be rendered.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        unrendered: u64,
         /// The template commit.
         commit: CommitId,
     },
@@ -125,10 +131,13 @@ pub enum WaitingOn {
     Rejected {
         /// The wave that failed.
         wave: WaveName,
-        /// Failed devices in it.
+        /// Failed devices in it, with those for which nothing could be rendered.
         failures: u64,
-        /// Devices that were offered in it.
+        /// Devices that were offered the target in it, or need no offer.
         offered: u64,
+        /// Devices in it for which nothing could be rendered.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        unrendered: u64,
         /// The template commit.
         commit: CommitId,
     },
@@ -138,6 +147,22 @@ pub enum WaitingOn {
         commit: CommitId,
         /// The template commit that it goes back to.
         to: CommitId,
+    },
+    /// Its target is given up, and what it was to go back to failed on it: that is not tried again.
+    BackFailed {
+        /// The template commit that is given up.
+        commit: CommitId,
+        /// The version that failed.
+        version: Version,
+        /// The failure as the device reported it.
+        failure: Failure,
+    },
+    /// The rollout brings back what was stable, and devices that left it go back.
+    Returning {
+        /// The template commit that brings it back.
+        commit: CommitId,
+        /// How many have not said yet that they are back.
+        devices: u64,
     },
     /// A pin keeps it at another commit than its fleet's.
     Pinned {
@@ -222,6 +247,10 @@ pub enum WaitingOn {
         #[serde(default)]
         why: String,
     },
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl WaitingOn {

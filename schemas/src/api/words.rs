@@ -65,6 +65,8 @@ kinds!(
     Halted,
     Rejected,
     Reverting,
+    BackFailed,
+    Returning,
     Pinned,
     Held,
     Failed,
@@ -99,7 +101,7 @@ impl WaitingOn {
             Self::Gate { .. } => Some(codes::GATE_CLOSED),
             Self::EmptyWave { .. } => Some(codes::EMPTY_WAVE),
             Self::TooFewHealthy { .. } => Some(codes::TOO_FEW_HEALTHY),
-            Self::Failed { .. } => Some(codes::DEVICE_FAILED),
+            Self::Failed { .. } | Self::BackFailed { .. } => Some(codes::DEVICE_FAILED),
             Self::Unhealthy { .. } => Some(codes::DEVICE_UNHEALTHY),
             Self::RenderError { .. } => Some(codes::RENDER_ERROR),
             Self::Stale { .. } => Some(codes::DEVICE_STALE),
@@ -107,6 +109,7 @@ impl WaitingOn {
             Self::Overlap { .. } => Some(codes::OVERLAP),
             Self::Paused { code, .. } | Self::Revoked { code, .. } => codes::explain(code).map(|known| known.code),
             Self::Wave { .. }
+            | Self::Returning { .. }
             | Self::Soak { .. }
             | Self::InFlight { .. }
             | Self::Lookup { .. }

@@ -16,7 +16,8 @@ use crate::name::{DeviceName, FleetName, WaveName};
 pub struct Approval {
     /// The fleet.
     pub fleet: FleetName,
-    /// A landing at which the fleet's inputs are those of the template that is approved.
+    /// A landing at which the fleet's inputs are those of the template that is approved. While its rollout goes on, it counts
+    /// also after members enrolled, left or got other labels.
     pub commit: CommitId,
     /// The waves whose gates open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -97,7 +98,8 @@ impl Hold {
 pub struct Expedite {
     /// The fleet.
     pub fleet: FleetName,
-    /// A landing at which the fleet's inputs are those of the fix.
+    /// A landing at which the fleet's inputs are those of the fix. While its rollout goes on, it counts also after members
+    /// enrolled, left or got other labels.
     pub commit: CommitId,
     /// What it skips.
     pub skip: Vec<SkipStep>,

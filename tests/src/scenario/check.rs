@@ -23,9 +23,8 @@ pub(super) struct Checks {
     held: BTreeMap<DeviceName, bool>,
     /// Devices that were on the way.
     flew: BTreeMap<DeviceName, bool>,
-    /// After which silence a device is offline, and from when on that is known.
+    /// After which silence a device is offline.
     pub(super) silence: SignedDuration,
-    pub(super) knows_from: Timestamp,
 }
 
 impl Checks {
@@ -67,11 +66,11 @@ impl Checks {
         Ok(())
     }
 
-    /// Whether it is known to be unavailable: on the way, ill, or offline.
+    /// Whether it is unavailable: on the way, ill, or not heard of.
     fn is_unavailable(&self, device: &Device, now: Timestamp) -> bool {
         let is_ill = |report: &Report| report.running.is_some() && report.health == Health::Unhealthy;
         let seen = device.row.last_seen.unwrap_or(device.row.enrolled_at);
-        let is_offline = now >= self.knows_from && now.duration_since(seen) >= self.silence;
+        let is_offline = now.duration_since(seen) >= self.silence;
         is_offline || device.row.last_seen.is_some() && is_on_the_way(device) || device.report().is_some_and(is_ill)
     }
 
@@ -123,7 +122,9 @@ impl<'a> Checked<'a> {
         let history = self.world.repository.history();
         let number_of = |commit: &bellwether_schemas::CommitId| history?.number_of(commit);
         let template = self.declared.template_in_force(self.fleet, self.record.target.number);
-        template.is_some_and(|template| self.declared.decisions(template, number_of).expedited.contains(&step))
+        template.is_some_and(|template| {
+            self.declared.decisions(template, &self.record.earlier, number_of).expedited.contains(&step)
+        })
     }
 
     /// Nothing is offered under a Hold, and the target to nobody after a halt.
@@ -154,7 +155,8 @@ impl<'a> Checked<'a> {
         let history = self.world.repository.history();
         let number_of = |commit: &bellwether_schemas::CommitId| history?.number_of(commit);
         let template = self.declared.template_in_force(self.fleet, self.record.target.number);
-        let opened = template.map(|template| self.declared.decisions(template, number_of).opened).unwrap_or_default();
+        let decided = |template| self.declared.decisions(template, &self.record.earlier, number_of);
+        let opened = template.map(|template| decided(template).opened).unwrap_or_default();
         for (wave, record) in self.record.rollout.waves.iter().zip(&self.record.waves) {
             let skipped = record.advanced_at == Some(record.opened_at);
             let is_new = record.opened_at == self.now && !self.record.is_complete();

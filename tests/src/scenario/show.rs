@@ -134,8 +134,9 @@ pub(super) fn retell(text: &str, clock: &Clock, git: &Git) -> String {
 /// What is new about a rollout.
 fn changes(known: Option<&RolloutView>, now: &RolloutView, goes_on: bool) -> Vec<String> {
     let mut news = Vec::new();
-    let is_same =
-        |known: &&RolloutView| known.landing == now.landing || (goes_on && now.state != RolloutState::Complete);
+    // No wave is left to open. Devices may still go back to what was stable.
+    let is_over = now.waves.iter().all(|wave| wave.done);
+    let is_same = |known: &&RolloutView| known.landing == now.landing || (goes_on && !is_over);
     if let Some(known) = known.filter(is_same).filter(|known| known.landing != now.landing) {
         news.push(format!(
             "goes on as v{}, which is the same to those who were there at v{}",
@@ -144,7 +145,6 @@ fn changes(known: Option<&RolloutView>, now: &RolloutView, goes_on: bool) -> Vec
     }
     let known = known.filter(is_same).filter(|known| known.waves.len() == now.waves.len());
     if known.is_none() {
-        let is_over = now.state == RolloutState::Complete;
         news.push(format!("v{} {}", now.landing, if is_over { "is the target" } else { "begins" }));
     }
     for (i, wave) in now.waves.iter().enumerate() {
@@ -171,10 +171,15 @@ fn changes(known: Option<&RolloutView>, now: &RolloutView, goes_on: bool) -> Vec
                 | WaitingOn::Held { .. }
                 | WaitingOn::Halted { .. }
                 | WaitingOn::Rejected { .. }
+                | WaitingOn::Returning { .. }
         )
     };
     let reason = now.reason.as_ref().filter(|reason| is_told(reason));
-    let is_new = known.is_none_or(|known| known.reason != now.reason || known.state != now.state);
+    let goes_on = |known: &RolloutView| {
+        let kinds = [&known.reason, &now.reason].map(|reason| reason.as_ref().map(WaitingOn::kind));
+        known.state == now.state && (known.reason == now.reason || kinds == [Some("Returning"); 2])
+    };
+    let is_new = known.is_none_or(|known| !goes_on(known));
     match (now.state, reason) {
         (RolloutState::Complete, _) if known.is_some_and(|known| known.state != now.state) => {
             news.push(format!("v{} is complete", now.landing));

@@ -431,6 +431,11 @@ impl TemplateAt {
         }
     }
 
+    /// Whether both say the same, whoever their members are.
+    fn is_content_of(&self, other: &Self) -> bool {
+        self.fleet == other.fleet && self.sources == other.sources
+    }
+
     fn names_any(&self, files: &BTreeSet<String>) -> bool {
         !files.is_empty() && source_paths(&self.fleet).any(|path| files.contains(path))
     }

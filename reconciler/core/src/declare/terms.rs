@@ -1,7 +1,9 @@
 //! What people decided about the rollout of a template, and what that needs before it starts.
 
+use std::collections::BTreeSet;
+
 use bellwether_schemas::manifest::{AnyManifest, Kind, Rollout};
-use bellwether_schemas::{CommitId, DeviceName, FleetName};
+use bellwether_schemas::{CommitId, DeviceName, FleetName, Sha256Digest};
 
 use super::{Declared, TemplateAt};
 use crate::plan::{Decisions, Landing, Unmet};
@@ -9,12 +11,25 @@ use crate::render::{Contents, lacking};
 
 impl Declared {
     /// What signed Approvals and Expedites say about a template: those that name a landing at which the fleet's inputs are
-    /// those of the template.
-    pub fn decisions(&self, template: &TemplateAt, number_of: impl Fn(&CommitId) -> Option<u64>) -> Decisions {
+    /// those of the template, or of one of the targets before that its rollout went on from. Of those, only the ones that
+    /// differ in nothing but members count: see docs/decisions/0023.
+    pub fn decisions(
+        &self,
+        template: &TemplateAt,
+        earlier: &[Landing],
+        number_of: impl Fn(&CommitId) -> Option<u64>,
+    ) -> Decisions {
         let mut decisions = Decisions::default();
+        // A number alone would name another landing where the history was replaced.
+        let at = |target: &Landing| {
+            let there = self.template_in_force(&template.name, target.number);
+            there.filter(|there| there.landing == *target && there.is_content_of(template))
+        };
+        let mut inputs: BTreeSet<Sha256Digest> = earlier.iter().filter_map(at).map(|there| there.inputs).collect();
+        inputs.insert(template.inputs);
         let is_it = |fleet: &FleetName, commit: &CommitId| {
             let there = number_of(commit).and_then(|number| self.template_in_force(fleet, number));
-            *fleet == template.name && there.is_some_and(|there| there.inputs == template.inputs)
+            *fleet == template.name && there.is_some_and(|there| inputs.contains(&there.inputs))
         };
         for (_, slot) in self.folder(Kind::Approval) {
             let Some(counting) = &slot.manifest else { continue };

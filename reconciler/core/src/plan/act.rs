@@ -149,7 +149,7 @@ impl Planner {
         let is_settled = row.is_paused() || (is_done && self.record.is_complete());
         let silence = self.timing.contact_changes_at(observed, row.contact).filter(|_| has_budget || !is_settled);
         let lost = after(silent_since(observed), self.record.rollout.lost_after);
-        let lost = Some(lost).filter(|_| has_budget && row.contact == Contact::Stale);
+        let lost = Some(lost).filter(|_| has_budget && row.contact != Contact::Live);
         let runs_since = row.runs_since(&self.record.waves).filter(|_| !row.is_paused());
         let timeout = runs_since.map(|since| self.rules().times_out_at(since));
         let unbegun = observed.outstanding().filter(|offer| !observed.has_begun(offer));

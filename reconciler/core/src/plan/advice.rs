@@ -75,6 +75,10 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
         WaitingOn::Failed { .. } => {
             Some(Advice::words("Mend what failed and push: the rollout begins again with that commit."))
         }
+        WaitingOn::BackFailed { .. } => Some(Advice::words(
+            "See on the device what stood in the way. Mend that, or the content, and push: the device takes part in the next \
+             rollout as any other.",
+        )),
         WaitingOn::Unhealthy { .. } => Some(Advice::words(
             "On the device, bellwether-agent status names the probe. Mend what it runs into, or the content, and push: the \
              device takes the next offer at once.",
@@ -139,6 +143,7 @@ pub fn advice(reason: &WaitingOn, device: Option<&DeviceName>, fleet: Option<&Fl
         | WaitingOn::MaxInFlight { .. }
         | WaitingOn::Window { opens: Some(_), .. }
         | WaitingOn::Reverting { .. }
+        | WaitingOn::Returning { .. }
         | WaitingOn::Lookup { .. }
         | WaitingOn::AwaitingReconnect
         | WaitingOn::Reconnects { .. } => None,

@@ -83,6 +83,8 @@ pub(super) struct Carried {
     pub(super) departed: Vec<(DeviceName, MemberRecord)>,
     /// Whether something else is recorded of members than before.
     pub(super) members_changed: bool,
+    /// Whether the rollout that was recorded goes on.
+    pub(super) goes_on: bool,
 }
 
 /// Where a row comes from.
@@ -113,6 +115,7 @@ pub(super) fn carry(
     let turn = turn(terms, old.as_ref(), &met);
     let record = record(terms, old.as_ref(), turn, timing);
     let was_rejected = old.as_ref().is_some_and(RolloutRecord::is_rejected);
+    let was_complete = old.as_ref().is_some_and(RolloutRecord::is_complete);
     let was = old.as_ref().map(|record| record.target);
     // Who left the fleet still counts in its wave: a failed canary is not mended by moving it away. And whoever is not known of
     // soon after a start may still come.
@@ -127,9 +130,10 @@ pub(super) fn carry(
             (false, false) => None,
         });
     let departed: Vec<_> = departed.collect();
-    let members_changed = turn != Turn::Continue || departed.len() != left;
-    let change = Change { turn, was, was_rejected };
-    Carried { record, change, rows: met.rows, origins: met.origins, departed, members_changed }
+    let goes_on = turn == Turn::Continue;
+    let members_changed = !goes_on || departed.len() != left;
+    let change = Change { turn, was, was_rejected, was_complete };
+    Carried { record, change, rows: met.rows, origins: met.origins, departed, members_changed, goes_on }
 }
 
 /// Members of now and what is recorded of them.
@@ -166,6 +170,7 @@ fn meet(members: impl IntoIterator<Item = Member>, known: Vec<Known>, timing: &T
 fn record(terms: &Terms, old: Option<&RolloutRecord>, turn: Turn, timing: &Timing) -> RolloutRecord {
     let begun = |stable| RolloutRecord {
         target: terms.target,
+        earlier: Vec::new(),
         stable,
         rollout: (*terms.rollout).clone(),
         rebuilt: old.is_none() && terms.records_lost,
@@ -177,9 +182,16 @@ fn record(terms: &Terms, old: Option<&RolloutRecord>, turn: Turn, timing: &Timin
     match (old, turn) {
         (Some(old), Turn::Continue) => {
             let mut record = RolloutRecord { target: terms.target, ..old.clone() };
+            if old.target != terms.target {
+                record.earlier.push(old.target);
+                let excess = record.earlier.len().saturating_sub(RolloutRecord::MAX_EARLIER);
+                record.earlier.drain(..excess);
+            }
             // Whoever could not report in that time is not judged by it.
             let is_told = record.gaps.reaches(timing.serving_since);
-            if let Some(heard) = timing.heard_before.filter(|heard| *heard < timing.serving_since && !is_told)
+            // Without a database nothing but the record says when anything happened last.
+            let heard = timing.heard_before.or_else(|| record.last_moment());
+            if let Some(heard) = heard.filter(|heard| *heard < timing.serving_since && !is_told)
                 && !record.is_complete()
             {
                 record.gaps.add(Gap { from: heard, until: timing.serving_since });
@@ -224,6 +236,7 @@ pub(super) struct Change {
     /// The target before.
     was: Option<Landing>,
     was_rejected: bool,
+    was_complete: bool,
 }
 
 impl Change {
@@ -248,7 +261,12 @@ impl Change {
     ) -> MemberRecord {
         let target = row.target();
         let same = |note: &MemberRecord| note.target == target;
-        let returns = known.is_some() && row.observed.running.is_some() && !row.is_at_target();
+        let runs = |note: &MemberRecord| note.target.is_some_and(|digest| row.observed.runs(digest));
+        let reached = |note: &MemberRecord| note.offered || note.follows || note.failed.is_some() || runs(note);
+        // Who did not come to what is stable yet has not left it.
+        let left = |note: &MemberRecord| note.returns || (!self.was_complete && reached(note));
+        let is_away = !row.is_at_target() || row.has_begun();
+        let returns = is_away && row.observed.running.is_some() && known.as_ref().is_some_and(left);
         match (self.turn, known) {
             // It came just now, or came again as somebody else (enrolled with other labels).
             (Turn::Continue, _) => MemberRecord {
@@ -266,8 +284,7 @@ impl Change {
             (Turn::Begin { abandons }, known) => {
                 let stable = known.as_ref().map_or(row.stable, MemberRecord::stable);
                 // Who went back from what was rejected is at nothing that is abandoned.
-                let runs_it = |note: &MemberRecord| note.target.is_some_and(|digest| row.observed.runs(digest));
-                let had = |note: &MemberRecord| (note.offered || note.follows) && (!self.was_rejected || runs_it(note));
+                let had = |note: &MemberRecord| (note.offered || note.follows) && (!self.was_rejected || runs(note));
                 MemberRecord {
                     target,
                     before: stable.filter(|_| record.stable.is_some() && stable != target),

@@ -92,6 +92,8 @@ pub struct Terms {
     pub holds: Vec<HoldNote>,
     /// What signed Approvals and Expedites say about T.
     pub decisions: Decisions,
+    /// The same with what they say about the targets before, if T is one that the recorded rollout goes on with.
+    pub kept: Decisions,
     /// What must be there before T's first wave opens, and is not.
     pub unmet: Vec<Unmet>,
     /// Whether the records of rollouts were lost, in database and store: then what devices say of failures counts for a
@@ -244,7 +246,7 @@ pub struct RolloutStanding {
     pub state: RolloutState,
     /// Its waves, in order.
     pub waves: Vec<WaveView>,
-    /// What it waits for; `None` when it is complete.
+    /// What it waits for; `None` when it is complete, and nobody has to go back.
     pub reason: Option<WaitingOn>,
 }
 

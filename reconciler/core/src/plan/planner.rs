@@ -75,7 +75,7 @@ impl Planner {
     }
 
     fn anew(
-        terms: Terms,
+        mut terms: Terms,
         members: impl IntoIterator<Item = Member>,
         before: Before,
         frozen: Option<RolloutRecord>,
@@ -83,7 +83,10 @@ impl Planner {
     ) -> (Self, Result<Plan, Unsound>) {
         let recorded = before.record.as_ref().map(RolloutRecord::without_members);
         let carried = carry(&terms, members, before, &timing);
-        let Carried { record, change, mut rows, origins, departed, mut members_changed } = carried;
+        let Carried { record, change, mut rows, origins, departed, mut members_changed, goes_on } = carried;
+        if goes_on {
+            terms.decisions = terms.kept.clone();
+        }
         let by = record.stable.unwrap_or(record.target).commit;
         let mut tallies = vec![Tally::default(); record.rollout.waves.len()];
         let mut sorted = Vec::with_capacity(rows.len());

@@ -64,11 +64,11 @@ impl Planner {
     }
 
     pub(super) fn halted(&self) -> Option<WaitingOn> {
-        let HaltRecord { wave, failures, offered, reverts, .. } = self.record.halted.as_ref()?;
-        let (wave, failures, offered, commit) = (wave.clone(), *failures, *offered, self.record.target.commit);
+        let HaltRecord { wave, failures, offered, unrendered, reverts, .. } = self.record.halted.clone()?;
+        let commit = self.record.target.commit;
         Some(match reverts {
-            true => WaitingOn::Rejected { wave, failures, offered, commit },
-            false => WaitingOn::Halted { wave, failures, offered, commit },
+            true => WaitingOn::Rejected { wave, failures, offered, unrendered, commit },
+            false => WaitingOn::Halted { wave, failures, offered, unrendered, commit },
         })
     }
 
@@ -127,7 +127,7 @@ impl Planner {
         }
     }
 
-    /// Halts when a wave has too many failures; ends a halt that was made of silence alone, or that a signed Approval resumes.
+    /// Halts when a wave has too many failures; ends a halt that was made of silence alone, or that a signed Approval ends.
     fn halt(&mut self) {
         let mut acknowledged = self.terms.decisions.acknowledged;
         let mut found = None;
@@ -141,19 +141,42 @@ impl Planner {
         }
         let Some((place, tally, is_real)) = found else {
             let resumed = self.terms.decisions.acknowledged;
-            self.record.halted.take_if(|halt| halt.silence || resumed > halt.acknowledged);
+            let is_over = |halt: &HaltRecord| halt.silence || resumed > halt.acknowledged || self.is_retried(halt);
+            if self.record.halted.as_ref().is_some_and(is_over) {
+                self.record.halted = None;
+            }
             return;
         };
-        let (wave, failures, offered) = (self.wave(place).name.clone(), tally.failed, tally.offered);
+        let (wave, failures, unrendered) = (self.wave(place).name.clone(), tally.failed, tally.unrendered);
+        let offered = tally.offered - unrendered;
         let before = self.record.halted.as_ref();
         let known = before.filter(|halt| halt.wave == wave && halt.failures >= failures);
         if known.is_none_or(|halt| halt.silence && is_real) {
             let silence = !is_real && before.is_none_or(|halt| halt.silence);
             let reverts = !silence && self.record.rollout.on_failure == OnFailure::Revert;
             let at = before.map_or(self.timing.now, |halt| halt.at);
-            let acknowledged = self.terms.decisions.acknowledged;
-            self.record.halted = Some(HaltRecord { wave, failures, offered, at, silence, reverts, acknowledged });
+            let decisions = &self.terms.decisions;
+            let (acknowledged, retried) = (decisions.acknowledged, decisions.retried.values().copied().max());
+            let retried = retried.unwrap_or(0);
+            self.record.halted =
+                Some(HaltRecord { wave, failures, offered, unrendered, at, silence, reverts, acknowledged, retried });
         }
+    }
+
+    /// Whether signed Approvals that landed since let so many devices of the wave try again that those that are left would not
+    /// have halted it. What became healthy by itself is no reason to go on.
+    fn is_retried(&self, halt: &HaltRecord) -> bool {
+        let Some(place) = self.record.rollout.waves.iter().position(|wave| wave.name == halt.wave) else {
+            return false;
+        };
+        let decisions = &self.terms.decisions;
+        let newer = decisions.retried.iter().filter(|(_, landed)| **landed > halt.retried);
+        let is_in_wave = |device| self.row_of(device).is_some_and(|i| self.rows[i].note.wave == Some(place));
+        let named = newer.filter(|(device, _)| is_in_wave(*device)).count();
+        let named = u64::try_from(named).expect("a count fits into 64 bits");
+        let HaltRecord { failures: failed, offered, unrendered, .. } = *halt;
+        let tally = Tally { failed, offered: offered + unrendered, unrendered, ..self.tallies[place] };
+        named > 0 && !self.is_exceeded(place, &tally, named.saturating_add(decisions.acknowledged))
     }
 
     /// Whether a wave has more failures than it may, beyond those that are acknowledged. One is enough in the first wave,

@@ -87,7 +87,7 @@ impl Reasons<'_> {
         let planner = self.planner;
         let observed = &row.observed;
         if planner.timing.contact(observed) != Contact::Live {
-            return Some(WaitingOn::Stale { last_seen: observed.last_seen });
+            return Some(WaitingOn::Stale { last_seen: observed.last_seen, begun: observed.begun() });
         }
         let wanted = match &row.pin {
             Some(pin) => pin.spec.as_ref().ok().map(|good| good.digest),
@@ -162,8 +162,18 @@ impl Reasons<'_> {
                 let blocked = || row.waits_at.and_then(|_| self.of_goal(row, &goal));
                 planner.held().or_else(blocked).or(Some(WaitingOn::Reverting { commit, to }))
             }
-            _ => self.of_failed(row).or_else(|| planner.halted()),
+            Some(_) => self.of_failed(row).or_else(|| planner.halted()),
+            None => self.back_failed(row).or_else(|| self.of_failed(row)).or_else(|| planner.halted()),
         }
+    }
+
+    /// Of a member on which going back failed.
+    fn back_failed(&self, row: &Row) -> Option<WaitingOn> {
+        let good = row.note.good.as_ref().map(|good| good.digest);
+        let is_back = |digest| good == Some(digest) || self.planner.stable_of(row) == Some(digest);
+        let offer = row.observed.offer.as_ref().filter(|offer| is_back(offer.digest))?;
+        let failure = row.observed.failure_of(offer)?.clone();
+        Some(WaitingOn::BackFailed { commit: self.planner.record.target.commit, version: offer.version, failure })
     }
 
     fn of_pinned(&self, row: &Row) -> Option<WaitingOn> {

@@ -19,6 +19,10 @@ use super::{Gaps, Landing};
 pub struct RolloutRecord {
     /// The template commit that rolls out, or has rolled out.
     pub target: Landing,
+    /// The targets that this rollout had before and went on from, oldest first, since they changed nothing for its members.
+    /// What was decided about them is decided about it: see docs/decisions/0023.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Landing>,
     /// The newest template commit that completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stable: Option<Landing>,
@@ -97,6 +101,9 @@ impl std::ops::Index<&DeviceName> for Members {
 }
 
 impl RolloutRecord {
+    /// The most targets before that are kept; of more, the oldest are dropped. Decisions about those count no more.
+    pub const MAX_EARLIER: usize = 256;
+
     /// Whether the target is stable: every wave advanced, or there was nothing to roll out.
     pub fn is_complete(&self) -> bool {
         self.stable == Some(self.target)
@@ -106,6 +113,7 @@ impl RolloutRecord {
     pub(super) fn without_members(&self) -> Self {
         Self {
             target: self.target,
+            earlier: self.earlier.clone(),
             stable: self.stable,
             rollout: self.rollout.clone(),
             rebuilt: self.rebuilt,
@@ -114,6 +122,13 @@ impl RolloutRecord {
             gaps: self.gaps.clone(),
             members: Members::default(),
         }
+    }
+
+    /// The latest moment of which it tells.
+    pub(super) fn last_moment(&self) -> Option<Timestamp> {
+        let of_wave = |wave: &WaveRecord| [Some(wave.opened_at), wave.completed_at, wave.advanced_at];
+        let waves = self.waves.iter().flat_map(of_wave).flatten();
+        waves.chain(self.halted.as_ref().map(|halt| halt.at)).chain(self.gaps.end()).max()
     }
 
     /// Whether the target is given up: devices that were offered it go back.
@@ -138,17 +153,20 @@ pub struct WaveRecord {
     pub advanced_at: Option<Timestamp>,
 }
 
-/// A halt: it stops offers to the whole fleet until the target changes, a signed Approval resumes it, or the silence that made it
-/// ends.
+/// A halt: it stops offers to the whole fleet until the target changes, a signed Approval resumes it or lets what failed try
+/// again, or the silence that made it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HaltRecord {
     /// The wave that failed.
     pub wave: WaveName,
-    /// Failed devices in it.
+    /// Failed devices in it, with those for which nothing could be rendered.
     pub failures: u64,
-    /// Devices that were offered in it when it halted.
+    /// Devices that were offered the target in it when it halted, or need no offer.
     pub offered: u64,
+    /// Devices in it for which nothing could be rendered.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unrendered: u64,
     /// When it stopped.
     #[serde(default)]
     pub at: Timestamp,
@@ -161,6 +179,9 @@ pub struct HaltRecord {
     /// How many failures were acknowledged when it stopped.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub acknowledged: u64,
+    /// The landing number of the newest Approval that let devices try again when it stopped.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retried: u64,
 }
 
 /// What is recorded of a member.
@@ -200,7 +221,7 @@ pub struct MemberRecord {
     /// The version that failed on it last without that counting: it tries again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excused: Option<Box<Version>>,
-    /// It left stable, and what brings that back is the target: nothing but a budget holds it.
+    /// It left stable, or was about to, and what brings that back is the target: nothing but a budget holds it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub returns: bool,
     /// It was healthy on the target, and did not fail since.

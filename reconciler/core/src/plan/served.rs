@@ -57,9 +57,14 @@ impl Gaps {
         from <= until && self.0.iter().any(|gap| gap.from <= until && from < gap.until)
     }
 
+    /// The end of the newest.
+    pub fn end(&self) -> Option<Timestamp> {
+        self.0.last().map(|gap| gap.until)
+    }
+
     /// Whether the newest ends at `until`.
     pub fn reaches(&self, until: Timestamp) -> bool {
-        self.0.last().is_some_and(|gap| gap.until == until)
+        self.end() == Some(until)
     }
 }
 

@@ -5,8 +5,8 @@ use bellwether_schemas::api::{Condition, RolloutState, WaitingOn, WaveView};
 use super::RolloutStanding;
 use super::planner::Planner;
 use super::reason::Reasons;
-use super::sentence::sentence;
-use super::standing::Standing;
+use super::sentence::{devices, sentence};
+use super::standing::{Row, Standing};
 use super::waits::waits;
 
 impl Planner {
@@ -28,8 +28,8 @@ impl Planner {
                 name: self.wave(place).name.clone(),
                 open,
                 done,
-                members: tally.members + u64::try_from(reasons.placed(place)).expect("a count fits into 64 bits"),
-                offered: tally.offered,
+                members: tally.members + count(reasons.placed(place)),
+                offered: tally.offered - tally.unrendered,
                 healthy: tally.healthy,
                 failed: tally.failed,
                 why: reason.as_ref().map(|reason| self.told(reason)),
@@ -37,12 +37,18 @@ impl Planner {
             }
         };
         let waves: Vec<WaveView> = (0..self.all_waves()).map(view).collect();
+        let returning = if complete { self.returning() } else { 0 };
         let reason = match &self.terms.condition {
-            _ if complete => None,
+            _ if complete && returning == 0 => None,
             condition @ Condition::Rewound { .. } => Some(WaitingOn::Repository { condition: condition.clone() }),
+            _ if complete => {
+                let returning = || WaitingOn::Returning { commit: self.record.target.commit, devices: returning };
+                self.held().or_else(|| Some(returning()))
+            }
             _ => waves.iter().find(|wave| !wave.done).and_then(|wave| wave.reason.clone()),
         };
         let state = match &reason {
+            _ if returning > 0 => RolloutState::Reverting,
             _ if complete => RolloutState::Complete,
             _ if self.record.is_rejected() && self.is_anybody_going_back() => RolloutState::Reverting,
             _ if self.record.is_rejected() => RolloutState::Rejected,
@@ -67,6 +73,29 @@ impl Planner {
         format!("{}{ends}", sentence(reason))
     }
 
+    /// What a rollout came to that is complete, in a sentence.
+    pub fn completion(&self) -> String {
+        let left = self.rows.iter().map(|row| &**row).filter(|row| row.note.returns && row.pin.is_none());
+        let (failed, back): (Vec<&Row>, Vec<&Row>) = left.partition(|row| row.note.failed.is_some());
+        let [failed, back] = [failed, back].map(|rows| count(rows.len()));
+        match (failed, back) {
+            (0, 0) if self.tallies.iter().all(|tally| tally.members == 0) => "No device had to change.".to_owned(),
+            (0, 0) => "Every wave completed.".to_owned(),
+            (0, back) => format!("{} went back.", devices(back)),
+            (failed, 0) => format!("Going back failed on {}.", devices(failed)),
+            (failed, back) => format!("{} went back, and that failed on {}.", devices(back), devices(failed)),
+        }
+    }
+
+    /// How many devices left what the target brings back, and have not said yet that they are back; also those that are off.
+    fn returning(&self) -> u64 {
+        let is_back = |row: &Row| row.note.healthy || row.is_back();
+        let goes = |row: &&Row| row.note.returns && row.pin.is_none() && !row.is_gone();
+        let goes_back =
+            self.rows.iter().map(|row| &**row).filter(goes).filter(|row| row.note.failed.is_none() && !is_back(row));
+        count(goes_back.count())
+    }
+
     /// Whether a device that the rejected target reached has not said yet that it is back; also one that is off.
     fn is_anybody_going_back(&self) -> bool {
         self.rows.iter().filter(|row| !row.is_gone() && self.was_reached(row)).any(|row| {
@@ -88,4 +117,8 @@ impl Planner {
         }
         first
     }
+}
+
+fn count(of: usize) -> u64 {
+    u64::try_from(of).expect("a count fits into 64 bits")
 }

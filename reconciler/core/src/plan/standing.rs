@@ -92,6 +92,12 @@ impl Observed {
         offer.acknowledged_at.is_some() || self.is_changing(offer.version)
     }
 
+    /// What it passed the point of no return with, and has still to end.
+    pub(super) fn begun(&self) -> Option<Version> {
+        let offered = self.outstanding().filter(|offer| self.has_begun(offer)).map(|offer| offer.version);
+        offered.or_else(|| self.applying.as_ref().filter(|_| self.changing).map(|claim| claim.version))
+    }
+
     fn is_changing(&self, version: Version) -> bool {
         self.changing && self.applying.as_ref().is_some_and(|claim| claim.version == version)
     }
@@ -181,14 +187,14 @@ impl Row {
         Some(observed.last_progress.map_or(begun, |progress| progress.max(begun)))
     }
 
-    /// Whether it is unavailable, for budgets: from its offer until it is healthy, silent, or ill. A device that is silent for
-    /// longer than `lostAfter` is given up.
+    /// Whether it is unavailable, for budgets: on the way, ill, or not heard of. Soon after a start that is everybody who has
+    /// not reported yet: nobody knows whether it is there. A device that is silent for longer than `lostAfter` is given up.
     pub(super) fn is_unavailable(&self, rules: &Rules<'_>, flies: bool) -> bool {
         let observed = &self.observed;
         if self.is_gone() {
             return false;
         }
-        if self.contact == Contact::Stale {
+        if self.contact != Contact::Live {
             return rules.timing.now < super::timing::after(silent_since(observed), rules.record.rollout.lost_after);
         }
         let is_settling = |offer: &Offer| observed.runs(offer.digest) && observed.health == Health::Unknown;
@@ -201,6 +207,14 @@ impl Row {
         self.observed.changing || self.observed.outstanding().is_some_and(begun)
     }
 
+    /// Whether it runs the target, and is about to run nothing else. What it was offered to come back to, while it was at
+    /// something else, it has to take first.
+    pub(super) fn is_back(&self) -> bool {
+        let runs = |version| self.observed.running.is_some_and(|running| running.version == version);
+        let took = |offer: &Offer| Some(offer.digest) != self.target() || runs(offer.version);
+        self.is_at_target() && !self.has_begun() && self.observed.offer.as_ref().is_none_or(took)
+    }
+
     /// Whether it was offered something and did not come to an end with it.
     pub(super) fn is_on_the_way(&self) -> bool {
         self.observed.outstanding().is_some() || self.observed.applying.is_some()
@@ -210,7 +224,8 @@ impl Row {
     pub(super) fn judge(&mut self, rules: &Rules<'_>) -> Standing {
         let standing = self.standing_now(rules);
         match standing {
-            Standing::Healthy => self.note.healthy = true,
+            // Who left what comes back, or is about to, is not healthy on it before it is back.
+            Standing::Healthy => self.note.healthy = !self.note.returns || self.is_back(),
             Standing::Failed | Standing::RenderError => self.note.healthy = false,
             Standing::Out | Standing::Pending => {}
         }

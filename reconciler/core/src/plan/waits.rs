@@ -30,15 +30,17 @@ fn since(reason: &WaitingOn, record: &RolloutRecord) -> Option<Timestamp> {
             record.waves.last().map(|wave| wave.opened_at)
         }
         WaitingOn::Gate { .. } => record.waves.last().and_then(|wave| wave.advanced_at),
+        WaitingOn::BackFailed { failure, .. } => Some(failure.at),
         WaitingOn::Halted { .. } | WaitingOn::Rejected { .. } | WaitingOn::Reverting { .. } => {
             record.halted.as_ref().map(|halt| halt.at)
         }
         WaitingOn::InFlight { since, .. } => Some(*since),
-        WaitingOn::Stale { last_seen } => *last_seen,
+        WaitingOn::Stale { last_seen, .. } => *last_seen,
         WaitingOn::Failed { failure, .. } => failure.as_ref().map(|failure| failure.at),
         WaitingOn::Decommissioned { at } => Some(*at),
         WaitingOn::After { .. }
         | WaitingOn::Artifact { .. }
+        | WaitingOn::Returning { .. }
         | WaitingOn::Pinned { .. }
         | WaitingOn::Held { .. }
         | WaitingOn::Unsound { .. }
@@ -66,7 +68,7 @@ fn rule(reason: &WaitingOn) -> Option<String> {
         WaitingOn::TooFewHealthy { .. } => "minHealthy".to_owned(),
         WaitingOn::Halted { wave, .. } => format!("maxFailureRate of wave {wave}"),
         WaitingOn::Rejected { wave, .. } => format!("maxFailureRate of wave {wave}, onFailure"),
-        WaitingOn::Reverting { .. } => "onFailure".to_owned(),
+        WaitingOn::Reverting { .. } | WaitingOn::BackFailed { .. } => "onFailure".to_owned(),
         WaitingOn::After { .. } => "after".to_owned(),
         WaitingOn::Window { .. } => "windows".to_owned(),
         WaitingOn::Budget { .. } => "budget".to_owned(),
@@ -85,9 +87,15 @@ fn ends(reason: &WaitingOn) -> Option<String> {
         WaitingOn::Soak { until, .. } => format!("at {}, if nothing fails until then", moment(until)),
         WaitingOn::Gate { .. } => "when a signed Approval opens it".to_owned(),
         WaitingOn::TooFewHealthy { .. } => "when more devices are healthy, or the template changes".to_owned(),
-        WaitingOn::Halted { .. } => "when the template changes, or a signed Approval resumes it".to_owned(),
+        WaitingOn::Halted { .. } => {
+            "when the template changes, or a signed Approval resumes it or lets what failed try again".to_owned()
+        }
         WaitingOn::Rejected { .. } => "when the template changes, or a signed Approval brings it back".to_owned(),
         WaitingOn::Reverting { .. } => "when it reports that it is back".to_owned(),
+        WaitingOn::BackFailed { .. } => {
+            "when the template changes, or a signed Approval resumes the rollout".to_owned()
+        }
+        WaitingOn::Returning { .. } => "when they report that they are back".to_owned(),
         WaitingOn::After { fleet, .. } => format!("when {fleet} has completed it"),
         WaitingOn::Artifact { .. } => "when the file is there and is what the manifest says".to_owned(),
         WaitingOn::Window { opens, .. } => format!("at {}", moment(opens.as_ref()?)),

@@ -113,6 +113,7 @@ impl Scene<'_> {
             head: self.head,
             rollout: self.rollout.clone(),
             holds: self.holds.clone(),
+            kept: decisions.clone(),
             decisions,
             unmet: Vec::new(),
             records_lost: false,
@@ -129,6 +130,7 @@ impl Scene<'_> {
         };
         Some(RolloutRecord {
             target: before.template,
+            earlier: Vec::new(),
             stable: Some(before.template),
             rollout: (*self.rollout).clone(),
             rebuilt: false,

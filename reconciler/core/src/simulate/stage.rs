@@ -151,7 +151,7 @@ impl<'a> Stage<'a> {
             target: line.target.landing,
             head,
             rollout: line.rollout.clone(),
-            decisions: self.after.decisions(&line.target, number_of),
+            decisions: self.after.decisions(&line.target, &[], number_of),
             holds: holds.map(|(path, why)| HoldNote { path: path.to_owned(), reason: why.to_owned() }).collect(),
             devices: Vec::new(),
             start,

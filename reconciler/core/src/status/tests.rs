@@ -1,5 +1,5 @@
 use bellwether_schemas::api::Condition;
-use bellwether_schemas::report::{Claim, Report};
+use bellwether_schemas::report::{Claim, Failure, FailureKind, Report};
 use bellwether_schemas::{CommitId, Version, codes};
 
 use super::*;
@@ -52,10 +52,12 @@ fn reasons() -> Vec<Option<WaitingOn>> {
         WaitingOn::MaxInFlight { limit: 1, in_flight: 1 },
         WaitingOn::Unsound { breach: String::new() },
         WaitingOn::InFlight { version: version(), since: at },
-        WaitingOn::Stale { last_seen: Some(at) },
-        WaitingOn::Halted { wave: wave(), failures: 1, offered: 1, commit: commit() },
-        WaitingOn::Rejected { wave: wave(), failures: 1, offered: 1, commit: commit() },
+        WaitingOn::Stale { last_seen: Some(at), begun: None },
+        WaitingOn::Halted { wave: wave(), failures: 1, offered: 1, unrendered: 0, commit: commit() },
+        WaitingOn::Rejected { wave: wave(), failures: 1, offered: 1, unrendered: 0, commit: commit() },
         WaitingOn::Reverting { commit: commit(), to: commit() },
+        WaitingOn::BackFailed { commit: commit(), version: version(), failure: failure() },
+        WaitingOn::Returning { commit: commit(), devices: 1 },
         WaitingOn::Pinned { commit: commit(), why: None },
         WaitingOn::Held { hold: "holds/x.yaml".into(), reason: String::new() },
         failed(),
@@ -79,6 +81,12 @@ fn reasons() -> Vec<Option<WaitingOn>> {
 
 fn failed() -> WaitingOn {
     WaitingOn::Failed { version: version(), failure: None }
+}
+
+fn failure() -> Failure {
+    let (code, at) = (codes::PROBE_FAILED.to_string(), jiff::Timestamp::UNIX_EPOCH);
+    let kind = FailureKind::RolledBack;
+    Failure { version: Some(version()), digest: None, kind, code, message: String::new(), at }
 }
 
 fn paused() -> WaitingOn {
@@ -282,7 +290,10 @@ fn no_word_promises_what_is_not_so() {
             }
             Updated::OutOfDate => assert!(known.target.is_none() || running != known.target, "{known:?}"),
             Updated::Updating => assert!(report.is_some(), "{known:?}"),
-            Updated::Failed => assert_eq!(known.reason.map(WaitingOn::kind), Some("Failed"), "{known:?}"),
+            Updated::Failed => {
+                let kind = known.reason.map(WaitingOn::kind);
+                assert!(matches!(kind, Some("Failed" | "BackFailed")), "{known:?}");
+            }
             Updated::Reverting => {
                 let by_itself = report.map(|r| r.phase) == Some(Phase::RollingBack);
                 assert!(by_itself || known.reason.map(WaitingOn::kind) == Some("Reverting"), "{known:?}");

@@ -23,6 +23,11 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// The rule, where `why` does not name it already: most reasons do.
+    pub fn untold_rule(&self) -> Option<&str> {
+        untold(&self.rule, &self.why)
+    }
+
     /// Whether the same tip is refused again for certain, as long as introduction, branch and accepted head stay what
     /// they are: then it need not be read again. Objects may come or be mended, and the clock goes on.
     pub fn is_final_for_tip(&self) -> bool {
@@ -45,6 +50,11 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// The rule, where `why` does not name it already: most reasons do.
+    pub fn untold_rule(&self) -> Option<&str> {
+        untold(&self.rule, &self.why)
+    }
+
     pub(crate) fn new(code: Code, why: impl Into<String>) -> Self {
         Self { code, path: None, rule: None, why: why.into() }
     }
@@ -71,6 +81,10 @@ impl Fault {
         let hint = codes::explain(self.code.as_str()).map_or("", |explanation| explanation.mend);
         Refusal { code: self.code, commit, path: self.path, rule: self.rule, why: self.why, hint }
     }
+}
+
+fn untold<'a>(part: &'a Option<String>, why: &str) -> Option<&'a str> {
+    part.as_deref().filter(|part| !why.contains(part))
 }
 
 impl From<ObjectError> for Fault {

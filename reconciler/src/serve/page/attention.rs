@@ -94,7 +94,10 @@ fn rollouts(views: &Views) -> impl Iterator<Item = Attention<'_>> {
     views.rollouts.iter().filter(is_own).filter_map(|rollout| {
         let (class, state) = match rollout.state {
             RolloutState::Halted => ("bad", "halted"),
-            RolloutState::Reverting => ("bad", "rejected, devices go back"),
+            RolloutState::Reverting => match rollout.reason {
+                Some(WaitingOn::Rejected { .. }) => ("bad", "rejected, devices go back"),
+                _ => ("wait", "devices go back"),
+            },
             RolloutState::Rejected => ("bad", "rejected"),
             RolloutState::Waiting => match rollout.reason {
                 Some(WaitingOn::Window { opens: Some(_), .. }) => return None,
@@ -180,7 +183,7 @@ fn devices(views: &Views) -> impl Iterator<Item = Attention<'_>> {
 fn own_trouble(reason: &WaitingOn) -> Option<&'static str> {
     match reason {
         WaitingOn::Paused { .. } => Some("paused"),
-        WaitingOn::Failed { .. } => Some("failed"),
+        WaitingOn::Failed { .. } | WaitingOn::BackFailed { .. } => Some("failed"),
         WaitingOn::Unhealthy { .. } => Some("unhealthy"),
         WaitingOn::RenderError { .. } => Some("without a spec"),
         WaitingOn::Orphaned => Some("in no fleet"),
@@ -197,6 +200,7 @@ fn own_trouble(reason: &WaitingOn) -> Option<&'static str> {
         | WaitingOn::MaxInFlight { .. }
         | WaitingOn::Rejected { .. }
         | WaitingOn::Reverting { .. }
+        | WaitingOn::Returning { .. }
         | WaitingOn::Pinned { why: None, .. }
         | WaitingOn::EmptyWave { .. }
         | WaitingOn::Soak { .. }

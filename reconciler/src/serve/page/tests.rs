@@ -228,7 +228,13 @@ async fn what_waits_for_people_stands_at_the_top_with_what_they_can_do() {
     let repository = views.repository.as_mut().expect("a repository");
     repository.condition = Condition::Rewound { accepted: commit(), landing: 412, tip: commit(), reset: None };
     repository.why = "The branch was set back.".into();
-    let halt = WaitingOn::Halted { wave: "canary".parse().expect("a name"), failures: 1, offered: 2, commit: commit() };
+    let halt = WaitingOn::Halted {
+        wave: "canary".parse().expect("a name"),
+        failures: 1,
+        offered: 2,
+        unrendered: 0,
+        commit: commit(),
+    };
     views.rollouts[0].state = RolloutState::Halted;
     views.rollouts[0].reason = Some(halt);
     let paused = WaitingOn::Paused { code: "BW-0330".into(), why: "ahead".into(), commit: Some(commit()) };

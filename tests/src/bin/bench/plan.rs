@@ -131,6 +131,7 @@ impl Fleet {
             rollout: self.rollout.clone(),
             holds: Vec::new(),
             decisions: Decisions::default(),
+            kept: Decisions::default(),
             unmet: Vec::new(),
             records_lost: false,
             condition: Condition::Verified,

@@ -14,7 +14,11 @@ fn approve(story: &mut Story, path: &str, fleet: &str, commit: &CommitId) {
 }
 
 fn decided(story: &Story) -> crate::plan::Decisions {
-    story.declared.decisions(&story.fleet("gateways").target, |commit| story.history.number_of(commit))
+    decided_from(story, &[])
+}
+
+fn decided_from(story: &Story, earlier: &[Landing]) -> crate::plan::Decisions {
+    story.declared.decisions(&story.fleet("gateways").target, earlier, |commit| story.history.number_of(commit))
 }
 
 fn is_open(story: &Story) -> bool {
@@ -149,4 +153,28 @@ fn a_resume_knows_the_landing_that_brought_it() {
     assert_eq!(since(&story), [(4, "again".to_owned())]);
     story.remove(path).land();
     assert_eq!(since(&story), []);
+}
+
+#[test]
+fn what_was_decided_about_an_earlier_target_counts_while_only_members_differ() {
+    let mut story = begin();
+    let first = story.fleet("gateways").target.landing;
+    approve(&mut story, "first", "gateways", &first.commit);
+    let enrolled = enrollment("kiel", &[("t9", ", device: kiosk-9")]);
+    story.say("enrollments/more.yaml", &enrolled).land();
+    let second = story.fleet("gateways").target.landing;
+    assert!(first != second && !is_open(&story), "other inputs");
+    let opens = |story: &Story, earlier: &[Landing]| !decided_from(story, earlier).opened.is_empty();
+    assert!(opens(&story, &[first]), "its rollout went on from there");
+    let elsewhere = Landing { number: first.number, commit: second.commit };
+    assert!(!opens(&story, &[elsewhere]), "a history that was replaced");
+    assert!(!opens(&story, &[second]), "nobody decided about that one");
+
+    story.put("files/motd", "second").land();
+    assert!(!opens(&story, &[first, second]), "it says something else than what was approved");
+    let spec = SPEC.replace("dest: /opt/bellwether/app", "dest: /opt/bellwether/program");
+    story.put("files/motd", "hello\n").say(GATEWAYS, &spec).land();
+    assert!(!opens(&story, &[first, second]), "so does another manifest");
+    story.say(GATEWAYS, SPEC).land();
+    assert!(opens(&story, &[first, second]));
 }

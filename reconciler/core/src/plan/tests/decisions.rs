@@ -49,12 +49,41 @@ fn a_retry_is_for_what_failed_before_it() {
     // The Approval landed as v3.
     sim.head = 3;
     sim.decisions.retried = [("c1".parse().unwrap(), 3)].into();
-    assert_eq!(sim.plan().view.waves[0].failed, 0);
-    sim.decisions.acknowledged = 1;
-    assert_eq!(offered(&sim.plan()), ["c1"]);
+    let plan = sim.plan();
+    assert_eq!((plan.view.waves[0].failed, offered(&plan)), (0, vec!["c1"]));
     sim.fail(&["c1"]);
     let plan = sim.plan();
-    assert!(plan.view.waves[0].failed == 1 && !offered(&plan).contains(&"c1"), "not a third time");
+    assert_eq!((plan.view.state, plan.view.waves[0].failed), (RolloutState::Halted, 1));
+    assert_eq!(offered(&plan), [""; 0], "not a third time");
+}
+
+#[test]
+fn a_retry_ends_a_halt_when_no_failure_is_left_that_nobody_decided_about() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.commit(2, "two");
+    sim.plan();
+    sim.fail(&["c1", "c2"]);
+    assert_eq!(sim.plan().view.state, RolloutState::Halted);
+    let approve = |sim: &mut Sim, name: &str| {
+        sim.head += 1;
+        sim.decisions.retried.insert(name.parse().unwrap(), sim.head);
+    };
+    approve(&mut sim, "c1");
+    let plan = sim.plan();
+    assert_eq!((plan.view.state, plan.view.waves[0].failed), (RolloutState::Halted, 1), "c2 is left");
+    let running = Claim { version: landing_version(2), template: landing(2).commit, digest: sim.digest(2, "c2") };
+    let c2 = &mut sim.device("c2").observed;
+    (c2.running, c2.health) = (Some(running), Health::Healthy);
+    let plan = sim.plan();
+    assert_eq!(
+        (plan.view.state, plan.view.waves[0].failed),
+        (RolloutState::Halted, 0),
+        "c2 is well, and nobody decided"
+    );
+    approve(&mut sim, "r1");
+    assert_eq!(sim.plan().view.state, RolloutState::Halted, "r1 is of another wave");
+    approve(&mut sim, "c2");
+    assert_eq!(offered(&sim.plan()), ["c1"]);
 }
 
 #[test]
@@ -190,7 +219,7 @@ fn a_broken_way_back_is_not_tried_twice() {
         (0, RolloutState::Rejected),
         "there is nothing else to go back to"
     );
-    assert_eq!(kind(Some(why(&plan, "c2"))), "Rejected");
+    assert_eq!(kind(Some(why(&plan, "c2"))), "BackFailed");
 }
 
 #[test]
@@ -280,4 +309,40 @@ fn a_rollout_that_ends_first_keeps_its_target() {
     sim.fail(&["c1"]);
     sim.plan();
     assert_eq!(rolls(&sim, false), 3, "what stopped by itself keeps nobody waiting");
+}
+
+#[test]
+fn what_was_decided_counts_for_what_goes_on_and_for_nothing_new() {
+    let mut sim = halted();
+    sim.decisions.acknowledged = 1;
+    assert_eq!(sim.plan().view.state, RolloutState::Progressing);
+    // Nobody said anything about the next commit itself, only about the one before.
+    sim.kept = Some(std::mem::take(&mut sim.decisions));
+    sim.enroll("c9", "canary");
+    sim.commit(3, "two");
+    let plan = sim.plan();
+    assert_eq!((plan.view.state, plan.record.earlier), (RolloutState::Progressing, vec![landing(2)]));
+    assert_eq!(sim.plan().view.state, RolloutState::Progressing);
+
+    sim.commit(4, "four");
+    let plan = sim.plan();
+    assert_eq!((plan.record.target, plan.record.earlier), (landing(4), Vec::new()));
+    sim.fail(&["c2"]);
+    // The world forgets it with the next plan, since the record does.
+    sim.kept = None;
+    assert_eq!(sim.plan().view.state, RolloutState::Halted, "it is another content");
+}
+
+#[test]
+fn a_new_rollout_takes_no_decision_of_the_one_before_even_in_its_first_plan() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.rollout.waves[0].gate = Gate::Manual;
+    sim.commit(2, "two");
+    sim.approved = vec!["canary"];
+    assert_eq!(offered(&sim.plan()), ["c1", "c2"]);
+    sim.approved.clear();
+    sim.kept = Some(Decisions { opened: ["canary".parse().unwrap()].into(), ..Decisions::default() });
+    sim.commit(3, "three");
+    let plan = sim.plan_only();
+    assert_eq!((offered(&plan).len(), kind(plan.view.reason.as_ref()).as_str()), (0, "Gate"));
 }

@@ -14,8 +14,13 @@ fn one_failed_canary_halts_the_fleet() {
     assert_eq!(withdrawn(&plan), ["c1", "c2"], "one failed, the other had not begun");
     assert_eq!(plan.view.state, RolloutState::Halted);
     assert_eq!(reasons(&plan), ["Failed", "Halted", "Halted", "Halted", "Halted"]);
-    let halted =
-        WaitingOn::Halted { wave: "canary".parse().unwrap(), failures: 1, offered: 2, commit: landing(2).commit };
+    let halted = WaitingOn::Halted {
+        wave: "canary".parse().unwrap(),
+        failures: 1,
+        offered: 2,
+        unrendered: 0,
+        commit: landing(2).commit,
+    };
     assert_eq!(*why(&plan, "r1"), halted);
     let WaitingOn::Failed { version, failure: Some(failure) } = why(&plan, "c1") else { panic!("no failure") };
     assert_eq!((version.landing, failure.code.as_str()), (2, "BW-0601"));
@@ -237,7 +242,7 @@ fn after_a_start_no_silence_is_judged_before_the_devices_had_time_to_report() {
     sim.begin(&["c1"]);
     sim.set_online(&["c1", "c2"], false);
     sim.pass(10_000);
-    sim.serving_since = sim.now;
+    sim.down(0);
     let plan = sim.plan();
     assert_eq!((withdrawn(&plan).len(), plan.view.waves[0].failed), (0, 0));
     assert_eq!(plan.wake_at, Some(sim.now + SignedDuration::from_secs(i64::from(STALE_AFTER))));

@@ -181,10 +181,9 @@ impl Sim {
 /// Whether a device is unavailable as a budget sees it: on its way, ill, or silent and not given up.
 fn is_unavailable(sim: &Sim, name: &str, rollout: &Rollout) -> bool {
     let observed = &sim.devices[name].observed;
-    let since = observed.last_seen.unwrap_or(observed.enrolled_at);
-    if !is_live(sim, name) && (observed.last_seen.is_some() || sim.now >= since + Seconds::new(STALE_AFTER).signed()) {
-        let started = sim.serving_since + Seconds::new(STALE_AFTER).signed();
-        return sim.now >= started && sim.now < since + rollout.lost_after.signed();
+    if !is_live(sim, name) {
+        let since = observed.last_seen.unwrap_or(observed.enrolled_at);
+        return sim.now < since + rollout.lost_after.signed();
     }
     // Who is paused begins nothing.
     let begun = observed.changing || observed.outstanding().is_some_and(|offer| offer.acknowledged_at.is_some());

@@ -285,7 +285,7 @@ fn a_device_that_never_reported_is_not_offered() {
     sim.enroll("new", "rest");
     (sim.device("new").observed.last_seen, sim.device("new").online) = (None, false);
     let plan = sim.plan();
-    assert_eq!(*why(&plan, "new"), WaitingOn::Stale { last_seen: None });
+    assert_eq!(*why(&plan, "new"), WaitingOn::Stale { last_seen: None, begun: None });
     sim.set_online(&["new"], true);
     assert_eq!(offered(&sim.plan()), ["new"]);
 }

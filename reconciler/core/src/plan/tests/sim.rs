@@ -84,6 +84,8 @@ pub(super) struct Sim {
     pub(super) holds: Vec<HoldNote>,
     pub(super) approved: Vec<&'static str>,
     pub(super) decisions: Decisions,
+    /// What is decided if the rollout goes on, where that is something else.
+    pub(super) kept: Option<Decisions>,
     pub(super) unmet: Vec<Unmet>,
     pub(super) condition: Condition,
     pub(super) records_lost: bool,
@@ -108,6 +110,7 @@ impl Sim {
             holds: Vec::new(),
             approved: Vec::new(),
             decisions: Decisions::default(),
+            kept: None,
             unmet: Vec::new(),
             condition: Condition::Verified,
             records_lost: false,
@@ -181,16 +184,18 @@ impl Sim {
     }
 
     pub(super) fn terms(&self) -> Terms {
+        let decisions = Decisions {
+            opened: self.approved.iter().map(|wave| wave.parse().unwrap()).collect(),
+            ..self.decisions.clone()
+        };
         Terms {
             fleet: "edge".parse().unwrap(),
             target: landing(self.target),
             head: landing(self.head),
             rollout: Arc::new(self.rollout.clone()),
             holds: self.holds.clone(),
-            decisions: Decisions {
-                opened: self.approved.iter().map(|wave| wave.parse().unwrap()).collect(),
-                ..self.decisions.clone()
-            },
+            kept: self.kept.clone().unwrap_or_else(|| decisions.clone()),
+            decisions,
             unmet: self.unmet.clone(),
             records_lost: self.records_lost,
             condition: self.condition.clone(),

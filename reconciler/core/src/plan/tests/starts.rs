@@ -144,3 +144,22 @@ fn a_device_that_falls_silent_before_it_says_how_it_is_holds_nothing() {
     sim.pass(STALE_AFTER);
     assert_eq!(sim.plan().view.state, RolloutState::Complete);
 }
+
+#[test]
+fn without_a_database_time_counts_from_what_the_record_tells_last() {
+    let mut sim = soaking(600);
+    sim.pass(100);
+    sim.plan();
+    sim.down(3_600);
+    sim.heard_before = None;
+    let plan = sim.plan();
+    assert_eq!(
+        until(&plan),
+        sim.now + SignedDuration::from_secs(600),
+        "nothing tells of the time after it was complete"
+    );
+    sim.pass(50);
+    assert_eq!(sim.plan().record.gaps, plan.record.gaps, "it is added once");
+    sim.commit(3, "two");
+    assert_eq!(sim.plan().record.gaps, plan.record.gaps);
+}

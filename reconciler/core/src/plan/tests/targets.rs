@@ -163,3 +163,67 @@ fn devices_that_move_in_with_an_unchanged_template_get_it_at_once() {
     let plan = sim.plan();
     assert_eq!((offered(&plan), plan.record.stable), (vec!["new"], Some(landing(2))));
 }
+
+#[test]
+fn a_return_shows_who_goes_back_until_everybody_said_so() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.rollout.waves[0].soak = Seconds::minutes(10);
+    sim.commit(2, "two");
+    sim.plan();
+    sim.apply(&["c1"]);
+    sim.begin(&["c2"]);
+    sim.commit(3, "one");
+    let returning = |devices| Some(WaitingOn::Returning { commit: landing(3).commit, devices });
+    let plan = sim.plan();
+    assert_eq!((plan.view.state, plan.view.reason), (RolloutState::Reverting, returning(2)), "c2 was about to leave");
+    assert!(plan.record.is_complete(), "the next commit begins at once");
+    sim.apply(&["c2"]);
+    sim.set_online(&["c1"], false);
+    sim.pass(STALE_AFTER * 10);
+    assert_eq!(sim.plan().view.reason, returning(1), "c1 is off, and not back");
+    sim.hold(true);
+    let plan = sim.plan();
+    assert_eq!((plan.view.state, kind(plan.view.reason.as_ref())), (RolloutState::Reverting, "Held".to_owned()));
+    sim.hold(false);
+    sim.set_online(&["c1"], true);
+    sim.plan();
+    sim.apply(&["c1"]);
+    let plan = sim.plan();
+    assert_eq!((plan.view.state, plan.view.reason), (RolloutState::Complete, None));
+}
+
+#[test]
+fn who_fails_on_the_way_back_holds_no_return_up() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.rollout.waves[0].soak = Seconds::minutes(10);
+    sim.commit(2, "two");
+    sim.plan();
+    sim.apply(&["c1", "c2"]);
+    sim.plan();
+    sim.commit(3, "one");
+    sim.plan();
+    sim.apply(&["c1"]);
+    sim.fail(&["c2"]);
+    let plan = sim.plan();
+    assert_eq!((plan.view.state, reasons(&plan)[1].as_str()), (RolloutState::Complete, "Failed"));
+    let planner = &sim.planner.as_ref().unwrap().0;
+    assert_eq!(planner.completion(), "1 device went back, and that failed on 1 device.");
+}
+
+#[test]
+fn who_did_not_come_to_what_is_stable_yet_does_not_go_back_to_it() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.set_online(&["r1"], false);
+    sim.pass(STALE_AFTER);
+    sim.commit(2, "two");
+    for _ in 0..3 {
+        sim.plan();
+        sim.everybody_applies();
+        sim.pass(1);
+    }
+    assert_eq!(sim.plan().view.state, RolloutState::Complete);
+    sim.commit(3, "two");
+    sim.enroll("r9", "rest");
+    let plan = sim.plan();
+    assert_eq!((plan.view.state, plan.view.reason), (RolloutState::Complete, None), "r1 is still at the first");
+}
