@@ -125,8 +125,8 @@ impl Planner {
         let row = &self.rows[i];
         // Whatever else it was offered and began: it is where it shall be.
         let is_there =
-            row.observed.applying.is_none() && self.goal(row).is_some_and(|goal| row.observed.runs(goal.digest));
-        let moves = !is_there && row.is_on_the_way();
+            || row.observed.applying.is_none() && self.goal(row).is_some_and(|goal| row.observed.runs(goal.digest));
+        let moves = row.is_on_the_way() && !is_there();
         let flies = moves && !row.is_paused() && row.note.failed.is_none();
         // Who is paused, or out of time, begins nothing, but is still at what it began.
         let holds = row.is_unavailable(&rules, flies || (moves && row.has_begun()));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bellwether_schemas::DeviceName;
 use bellwether_schemas::manifest::{Labels, OnNewer, Rollout, WaveMembers};
 
+use super::place::Order;
 use super::record::{Good, MemberRecord, Members, RolloutRecord};
 use super::standing::{Row, Rows};
 use super::timing::Timing;
@@ -27,6 +28,8 @@ pub(super) struct Before {
     pub(super) record: Option<RolloutRecord>,
     /// Its members, in the order of their names.
     pub(super) known: Vec<Known>,
+    /// The order of the plan before.
+    pub(super) order: Option<Order>,
 }
 
 /// A device of which something is recorded.
@@ -40,7 +43,8 @@ pub(super) enum Known {
 impl From<Option<RolloutRecord>> for Before {
     fn from(mut record: Option<RolloutRecord>) -> Self {
         let members = record.as_mut().map(|record| std::mem::take(&mut record.members)).unwrap_or_default();
-        Self { record, known: members.into_vec().into_iter().map(|noted| Known::Noted(Box::new(noted))).collect() }
+        let known = members.into_vec().into_iter().map(|noted| Known::Noted(Box::new(noted))).collect();
+        Self { record, known, order: None }
     }
 }
 
@@ -64,8 +68,8 @@ impl Known {
         match self {
             Self::Noted(noted) => Box::new(Row::of(member, noted.1, timing)),
             Self::Planned(mut row) => {
-                let note = std::mem::take(&mut row.note);
-                *row = Row::of(member, note, timing);
+                let (note, order) = (std::mem::take(&mut row.note), row.order);
+                *row = Row { order, ..Row::of(member, note, timing) };
                 row
             }
         }
@@ -108,7 +112,7 @@ pub fn rolls(record: Option<&RolloutRecord>, newest: Landing, waits_for_nothing:
 pub(super) fn carry(
     terms: &Terms,
     members: impl IntoIterator<Item = Member>,
-    Before { record: old, known }: Before,
+    (old, known): (Option<RolloutRecord>, Vec<Known>),
     timing: &Timing,
 ) -> Carried {
     let met = meet(members, known, timing);

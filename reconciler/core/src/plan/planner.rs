@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::carry::{Before, Carried, Known, carry};
 use super::clocks::Clocks;
 use super::lint::{Unsound, lint};
-use super::place::{Placement, index, number, order, place};
+use super::place::{Order, Placement, index, number, place};
 use super::record::{MemberRecord, Members, RolloutRecord};
 use super::slots::{Grouping, Slots};
 use super::standing::{Row, Rows, Rules};
@@ -28,8 +28,7 @@ pub struct Planner {
     /// The record as it was, while nothing is recorded.
     frozen: Option<RolloutRecord>,
     pub(super) rows: Rows,
-    /// Rows in the order in which they are taken.
-    pub(super) sorted: Vec<u32>,
+    pub(super) order: Order,
     pub(super) departed: Vec<(DeviceName, MemberRecord)>,
     /// How the members of each wave stand.
     pub(super) tallies: Vec<Tally>,
@@ -81,31 +80,28 @@ impl Planner {
         frozen: Option<RolloutRecord>,
         timing: Timing,
     ) -> (Self, Result<Plan, Unsound>) {
-        let recorded = before.record.as_ref().map(RolloutRecord::without_members);
-        let carried = carry(&terms, members, before, &timing);
+        let Before { record, known, order } = before;
+        let recorded = record.as_ref().map(RolloutRecord::without_members);
+        let carried = carry(&terms, members, (record, known), &timing);
         let Carried { record, change, mut rows, origins, departed, mut members_changed, goes_on } = carried;
         if goes_on {
             terms.decisions = terms.kept.clone();
         }
-        let by = record.stable.unwrap_or(record.target).commit;
         let mut tallies = vec![Tally::default(); record.rollout.waves.len()];
-        let mut sorted = Vec::with_capacity(rows.len());
         let mut awaited = 0;
         let mut groups = Grouping::of(&record.rollout);
         let rules = Rules { timing: &timing, terms: &terms, record: &record };
         // Rows are many and large: each is read once here.
-        for (i, (row, origin)) in rows.iter_mut().zip(&origins).enumerate() {
+        for (row, origin) in rows.iter_mut().zip(&origins) {
             members_changed |= change.take_over(row, origin, &record);
-            row.order = order(&terms.fleet, &by, &row.device);
             groups.join(row, &origin.labels);
             awaited += usize::from(row.observed.is_awaited());
-            sorted.push((row.order, number(i)));
             members_changed |= judge(row, &rules, &mut tallies);
         }
         let slots = groups.finish();
         let clocks = Clocks::of(&record.rollout, &mut rows, origins.iter().map(|origin| &*origin.labels), timing.now);
         drop(origins);
-        sorted.sort_unstable();
+        let order = Order::of(&terms.fleet, record.stable.unwrap_or(record.target).commit, &mut rows, order);
         let mut planner = Self {
             awaited,
             terms,
@@ -114,7 +110,7 @@ impl Planner {
             frozen,
             timers: BinaryHeap::with_capacity(rows.len()),
             rows,
-            sorted: sorted.into_iter().map(|(_, i)| i).collect(),
+            order,
             departed,
             tallies,
             slots,
@@ -217,7 +213,7 @@ impl Planner {
             known.extend(self.departed.drain(..).map(|noted| Known::Noted(Box::new(noted))));
             known.sort_by(|a, b| a.device().cmp(b.device()));
         }
-        Before { record: Some(self.record.clone()), known }
+        Before { record: Some(self.record.clone()), known, order: Some(self.order.clone()) }
     }
 
     /// The record without its members.

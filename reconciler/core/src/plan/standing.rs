@@ -5,6 +5,7 @@ use bellwether_schemas::report::{Failure, FailureKind, Health};
 use bellwether_schemas::{DeviceName, Sha256Digest, Version, codes};
 use jiff::Timestamp;
 
+use super::place::UNORDERED;
 use super::record::{FailureNote, MemberRecord, RolloutRecord, WaveRecord};
 use super::tally::Count;
 use super::timing::{Contact, Timing, silent_since};
@@ -119,7 +120,7 @@ impl Row {
         Self {
             contact: timing.contact(&observed),
             device,
-            order: 0,
+            order: UNORDERED,
             target: target.map_err(String::into_boxed_str),
             stable: stable.and_then(Result::ok),
             good: good.map(Box::new),
