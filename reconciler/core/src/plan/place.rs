@@ -33,6 +33,7 @@ impl Placement {
 }
 
 /// What of a row decides where it is placed.
+#[derive(Clone, Copy)]
 struct Candidate {
     is_apart: bool,
     is_placed: bool,
@@ -64,28 +65,31 @@ pub(super) fn place(planner: &Planner) -> Placement {
     let fleet = candidates.iter().filter(|row| !row.is_apart).count();
     let mut placed = candidates.iter().filter(|row| !row.is_apart && row.is_placed).count();
     let order = in_order(planner, |i| candidate(i).is_free());
+    let mut free: Vec<(u32, Candidate)> = order.into_iter().map(|i| (i, *candidate(&i))).collect();
     let mut of_row = vec![None; planner.rows.len()];
     let last = all - 1;
     let mut waves = Vec::new();
     for place in first..all {
-        let free = order.iter().copied().filter(|i| of_row[index(*i)].is_none());
-        let wave = planner.wave(place);
-        let takes: Vec<u32> = match wave.members() {
-            Some(WaveMembers::Select(_)) => {
-                let selected = free.filter(|i| candidate(i).select.is_some_and(|select| usize::from(select) == place));
-                selected.take(planner.select_limit(place, fleet)).collect()
-            }
-            Some(WaveMembers::Percent(percent)) => {
-                // A joiner belongs to the first wave that selects it, else to the last.
-                let free = free.filter(|i| !candidate(i).joined || place == last);
-                free.take(up_to(percent, fleet).saturating_sub(placed)).collect()
-            }
+        let room = match planner.wave(place).members() {
+            Some(WaveMembers::Select(_)) => planner.select_limit(place, fleet),
+            Some(WaveMembers::Percent(percent)) => up_to(percent, fleet).saturating_sub(placed),
             // Validation refuses a wave that says neither or both; such a wave takes nobody, and is not passed.
-            None => Vec::new(),
+            None => 0,
         };
-        for i in &takes {
-            of_row[index(*i)] = u16::try_from(place).ok();
-        }
+        let fits = |row: &Candidate| match planner.wave(place).members() {
+            Some(WaveMembers::Select(_)) => row.select.is_some_and(|select| usize::from(select) == place),
+            // A joiner belongs to the first wave that selects it, else to the last.
+            _ => !row.joined || place == last,
+        };
+        let mut takes = Vec::new();
+        free.retain(|(i, row)| {
+            let is_taken = takes.len() < room && fits(row);
+            if is_taken {
+                takes.push(*i);
+                of_row[index(*i)] = u16::try_from(place).ok();
+            }
+            !is_taken
+        });
         placed += takes.len();
         waves.push(takes);
     }

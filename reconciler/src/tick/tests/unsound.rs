@@ -44,7 +44,7 @@ async fn a_plan_that_breaks_a_rule_is_not_carried_out_and_the_fleet_is_planned_a
     let mut second = broken["waves"][0].clone();
     second["name"] = broken["rollout"]["waves"][1]["name"].clone();
     broken["waves"].as_array_mut().expect("waves").push(second);
-    bench.rewrite(broken).await;
+    bench.rewrite(broken.clone()).await;
     bench.restart().await;
 
     // What it was offered in time would be withdrawn now, and is left alone.
@@ -66,4 +66,15 @@ async fn a_plan_that_breaks_a_rule_is_not_carried_out_and_the_fleet_is_planned_a
     bench.pass_at(later(20)).await;
     assert!(matches!(bench.reason(), Some(WaitingOn::Held { .. })), "{:?}", bench.reason());
     assert_eq!(bench.of("edge-1").row.offer, None);
+
+    // A record that stays broken stands in nobody's way for ever.
+    bench.rewrite(broken).await;
+    bench.restart().await;
+    bench.pass_at(later(30)).await;
+    assert!(matches!(bench.reason(), Some(WaitingOn::Unsound { .. })));
+    bench.git.remove("holds/stop.yaml");
+    bench.git.land(&[("fleets/edge.yaml", &EDGE.replace("content: one", "content: two"))]);
+    let mut fetched = Inbox { reports: vec![observation(None).0], ..bench.fetched() };
+    tick(&mut bench.world, &bench.outlets, &mut fetched, later(40)).await.expect("a pass");
+    assert!(matches!(bench.reason(), Some(WaitingOn::InFlight { .. })), "{:?}", bench.reason());
 }
