@@ -157,8 +157,8 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: &mut Inbox, now: 
     keep_spent(world, outlets).await;
     let departed = record_departures(world, outlets).await;
     announce_admissions(world, outlets);
-    if world.wants_records() {
-        world.recall(outlets.store.load_rollouts().await?);
+    if world.wants_records(now) {
+        world.recall(outlets.store.load_rollouts().await?, now);
     }
     world.plan(&outlets.domain, now);
     let reporters: Vec<DeviceName> = replies.iter().map(|(device, ..)| device.clone()).collect();

@@ -58,6 +58,11 @@ impl FleetState {
         self.due = true;
     }
 
+    /// Whether it is to be planned by the stored record, now.
+    pub(super) fn is_recalled(&self, now: Timestamp) -> bool {
+        self.recall && self.wake_at.is_some_and(|at| at <= now)
+    }
+
     /// Whether it is to be planned.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         let woken = self.wake_at.is_some_and(|at| at <= now);

@@ -266,6 +266,14 @@ impl World {
         }
     }
 
+    /// Has all of the fleet of a device planned: whoever is gone is counted nowhere.
+    pub(super) fn count_again(&mut self, name: &DeviceName) {
+        let fleet = self.devices.get(name).and_then(|device| device.placement.fleet());
+        if let Some(fleet) = fleet.and_then(|fleet| self.fleets.get_mut(fleet)) {
+            fleet.anew = true;
+        }
+    }
+
     /// A device was heard of, and said nothing new.
     fn heard(&mut self, name: &DeviceName, now: Timestamp) {
         let fleet = self.devices.get(name).and_then(|device| device.placement.fleet());

@@ -7,8 +7,8 @@ use bellwether_core::admission::Domain;
 use bellwether_core::declare::{Inventory, TemplateAt};
 use bellwether_core::objects::ObjectError;
 use bellwether_core::plan::{
-    BRAKE, Changed, Good, HoldNote, Landing, Member, Observed, Offer, Pinned, Plan, Planner, Terms, Timing as Limits,
-    Unmet, Unsound, rolls,
+    BRAKE, Changed, Good, HoldNote, Landing, Member, Observed, Offer, Pinned, Plan, Planner, RolloutRecord, Terms,
+    Timing as Limits, Unmet, Unsound, rolls,
 };
 use bellwether_core::render::Contents;
 use bellwether_schemas::api::WaitingOn;
@@ -84,15 +84,20 @@ impl World {
             let (target, anew) = (state.rollout().map(|record| record.target), state.is_anew());
             let planned = if anew { self.plan_anew(name, head, now) } else { Ok(self.plan_on(name, head, now)) };
             match planned {
-                Ok(Ok(plan)) => self.take_plan(name, plan, now),
+                Ok(Ok(plan)) => {
+                    self.take_plan(name, plan, now);
+                    // Before another plan, which may be refused: what this one decided is recorded.
+                    self.store_notes(name, now);
+                }
                 Ok(Err(unsound)) => self.refuse(name, &unsound, now),
                 Err(why) => self.plan_later(name, &why, now),
             }
             self.plan_again(name, target);
         }
         self.store_notes(name, now);
-        let after = self.fleets[name].rollout().and_then(|record| record.stable);
-        before != after
+        let state = &self.fleets[name];
+        let after = state.rollout().and_then(|record| record.stable);
+        before != after && !state.recall
     }
 
     /// Withdraws offers that were not begun and that nothing stands behind: a device that no fleet selects keeps what it
@@ -140,6 +145,11 @@ impl World {
                 self.pauses_moved |= is_pause(before.as_ref()) || is_pause(device.row.paused.as_ref());
                 self.unsaved.insert(name.clone());
                 self.due(&name);
+                let is_gone = |reason: Option<&WaitingOn>| reason.is_some_and(WaitingOn::is_gone);
+                let now_gone = is_gone(self.devices[&name].row.paused.as_ref());
+                if is_gone(before.as_ref()) != now_gone {
+                    self.count_again(&name);
+                }
                 self.tell_of_pause(&name, before.as_ref(), now);
             }
         }
@@ -221,13 +231,14 @@ impl World {
         let waits_for_nothing = stable.is_some_and(|stable| stable.inputs == newest.inputs) || expedited();
         let target = rolls(record, newest.landing, waits_for_nothing);
         let template = declared.template_in_force(name, target.number).unwrap_or(newest);
-        let rollout = match record.filter(|record| record.target.commit == target.commit) {
+        let has_begun = |record: &&RolloutRecord| !record.waves.is_empty() || record.is_complete();
+        let rollout = match record.filter(|record| record.target.commit == target.commit).filter(has_begun) {
             Some(record) => Arc::new(record.rollout.clone()),
             None => line.rollout.clone(),
         };
         let earlier: Vec<Landing> =
             record.iter().flat_map(|record| record.earlier.iter().chain([&record.target])).copied().collect();
-        let completed = |fleet: &FleetName| self.fleets.get(fleet)?.rollout()?.stable;
+        let completed = |fleet: &FleetName| self.fleets.get(fleet).filter(|fleet| !fleet.recall)?.rollout()?.stable;
         let holds =
             declared.holds(name).map(|(path, reason)| HoldNote { path: path.to_owned(), reason: reason.to_owned() });
         let local = self.local.of(name).map(|hold| HoldNote { path: BRAKE.to_owned(), reason: hold.reason.clone() });

@@ -25,17 +25,18 @@ impl World {
     }
 
     /// Whether the stored records are to be read again.
-    pub fn wants_records(&self) -> bool {
-        self.fleets.values().any(|fleet| fleet.recall)
+    pub fn wants_records(&self, now: Timestamp) -> bool {
+        self.fleets.values().any(|fleet| fleet.is_recalled(now))
     }
 
-    /// Takes the stored records of fleets that are to be planned by them.
-    pub fn recall(&mut self, stored: Vec<RolloutRow>) {
+    /// Takes the stored records of fleets that are to be planned by them now.
+    pub fn recall(&mut self, stored: Vec<RolloutRow>, now: Timestamp) {
         let mut stored: BTreeMap<FleetName, RolloutRow> =
             stored.into_iter().map(|row| (row.fleet.clone(), row)).collect();
         // What is on its way to the database is newer.
+        stored.retain(|name, _| !self.change.removed.contains(name));
         stored.extend(self.change.records.clone());
-        for (name, fleet) in self.fleets.iter_mut().filter(|(_, fleet)| fleet.recall) {
+        for (name, fleet) in self.fleets.iter_mut().filter(|(_, fleet)| fleet.is_recalled(now)) {
             (fleet.recall, fleet.planner, fleet.loaded) = (false, None, None);
             let Some(RolloutRow { sequence, record, .. }) = stored.remove(name) else { continue };
             fleet.sequence = fleet.sequence.max(sequence);

@@ -127,7 +127,10 @@ impl Planner {
         let is_there =
             || row.observed.applying.is_none() && self.goal(row).is_some_and(|goal| row.observed.runs(goal.digest));
         let moves = row.is_on_the_way() && !is_there();
-        let flies = moves && !row.is_paused() && row.note.failed.is_none();
+        // Who failed takes no place for the target, but for what it goes to instead.
+        let offer = row.observed.offer.as_ref();
+        let leaves = row.pin.is_some() || offer.is_some_and(|offer| Some(offer.digest) != row.target());
+        let flies = moves && !row.is_paused() && (row.note.failed.is_none() || leaves);
         // Who is paused, or out of time, begins nothing, but is still at what it began.
         let holds = row.is_unavailable(&rules, flies || (moves && row.has_begun()));
         let due = self.due(row);
@@ -145,7 +148,7 @@ impl Planner {
     fn due(&self, row: &Row) -> Timestamp {
         let observed = &row.observed;
         let has_budget = !self.record.rollout.budget.is_empty();
-        let is_done = row.is_at_target() && row.standing != Standing::Pending;
+        let is_done = row.pin.is_none() && row.is_at_target() && row.standing != Standing::Pending;
         let is_settled = row.is_paused() || (is_done && self.record.is_complete());
         let silence = self.timing.contact_changes_at(observed, row.contact).filter(|_| has_budget || !is_settled);
         let lost = after(silent_since(observed), self.record.rollout.lost_after);

@@ -210,7 +210,9 @@ fn record(terms: &Terms, old: Option<&RolloutRecord>, turn: Turn, timing: &Timin
 fn turn(terms: &Terms, old: Option<&RolloutRecord>, met: &Met) -> Turn {
     let Some(record) = old else { return Turn::Begin { abandons: false } };
     if record.target.commit == terms.target.commit {
-        return Turn::Continue;
+        // No version of its Rollout could be read until now, and nobody was offered anything.
+        let is_judged_anew = record.waves.is_empty() && !record.is_complete() && record.rollout != *terms.rollout;
+        return if is_judged_anew { Turn::Begin { abandons: false } } else { Turn::Continue };
     }
     // A pin is no part of a rollout: what it keeps does not tell whether one changes anything.
     let rows = || {

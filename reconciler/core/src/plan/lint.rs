@@ -1,6 +1,6 @@
 //! Holds each plan against the rules that no plan may break, before anybody acts on it.
 //!
-//! It goes by what git says, what is recorded and what devices report, and asks nothing of how the plan was made: a mistake in
+//! It goes by what git says, what is recorded and what devices report, and asks none of the code that makes plans: a mistake in
 //! that must not hide here as well. A look costs what the plan does, not the size of the fleet; where debug assertions are on,
 //! everything that is kept from one plan to the next is counted again, too.
 
@@ -48,13 +48,14 @@ fn waves(planner: &Planner, before: &Stage) -> Result<(), Unsound> {
     }
     for place in before.waves..open {
         let wave = &record.rollout.waves[place];
-        // What is skipped takes nobody.
-        if place > 0 && planner.tallies[place].members == 0 {
+        // What adds nobody is skipped with its gate; an emergency fix goes past it, with those who follow at once.
+        if place > 0 && (planner.tallies[place].members == 0 || planner.is_passed(place)) {
             continue;
         }
         let stops = || terms.holds.first().map(|hold| hold.path.as_str());
         holds(stops().is_none(), || format!("wave {} opens in spite of {}", name(place), stops().unwrap_or_default()))?;
-        let stays_halted = before.halted.is_some() && record.halted.is_some();
+        let since = record.halted.as_ref().map(|halt| halt.at);
+        let stays_halted = before.halted.is_some_and(|(at, ..)| Some(at) == since);
         holds(!stays_halted, || format!("wave {} opens in a halt", name(place)))?;
         let is_open = terms.decisions.opened.contains(&wave.name) || planner.skips(SkipStep::Gates);
         holds(wave.gate == Gate::Automatic || is_open, || format!("wave {} opens with its gate closed", name(place)))?;
@@ -75,15 +76,9 @@ fn actions(planner: &Planner, acts: &Acts) -> Result<(), Unsound> {
         let row = &planner.rows[index(*i)];
         let is_let = match action {
             Action::Withdraw => Ok(()),
-            Action::Offer { version, template, digest, window, .. } => {
-                let Landing { commit, number } = planner.terms.head;
-                let is_of_head = (version.commit, version.landing) == (commit, number);
-                let is_let = if is_of_head { Ok(()) } else { Err("is offered something that is not of the head") };
-                is_let
-                    .and_then(|()| may_begin(planner, row))
-                    .and_then(|()| may_run(planner, row, *template, *digest))
-                    .and_then(|()| is_time(planner, row, (*digest, *window), &mut windows))
-            }
+            Action::Offer { template, digest, window, .. } => may_begin(planner, row)
+                .and_then(|()| may_run(planner, row, *template, *digest))
+                .and_then(|()| is_time(planner, row, (*digest, *window), &mut windows)),
         };
         is_let.map_err(|breach| Unsound(format!("{} {breach}", row.device)))?;
     }
@@ -110,12 +105,10 @@ fn may_run(planner: &Planner, row: &Row, template: Landing, digest: Sha256Digest
         return if is_pinned { Ok(()) } else { Err("is offered something that its pin does not name") };
     }
     let halted = record.halted.as_ref();
-    if halted.is_some_and(|halt| halt.reverts) && row.target() == Some(digest) {
-        return Err("is offered what is rejected");
-    }
     if template == record.target && row.target() == Some(digest) {
         let is_open = |wave| wave < record.waves.len() || (row.note.follows && planner.has_advanced(0));
         return match () {
+            () if halted.is_some_and(|halt| halt.reverts) => Err("is offered what is rejected"),
             () if halted.is_some() => Err("is offered the target in a halt"),
             () if row.note.failed.is_some() => Err("is offered what failed on it"),
             () if record.is_complete() || row.note.wave.is_some_and(is_open) => Ok(()),
@@ -141,7 +134,8 @@ fn is_time(
     windows: &mut BTreeMap<(Option<usize>, u32), bool>,
 ) -> Result<(), Breach> {
     let (now, is_target) = (planner.timing.now, row.target() == Some(digest) && row.pin.is_none());
-    let is_free = planner.record.is_rejected() || (is_target && (row.note.returns || planner.skips(SkipStep::Windows)));
+    let goes_back = planner.record.is_rejected() && row.pin.is_none() && planner.was_reached(row);
+    let is_free = goes_back || (is_target && (row.note.returns || planner.skips(SkipStep::Windows)));
     let wave = row.note.wave.filter(|_| is_target);
     let mut is_open =
         || *windows.entry((wave, row.zone)).or_insert_with(|| planner.clocks.is_open(wave, row.zone, now));
@@ -154,10 +148,13 @@ fn is_time(
 
 /// No place is given out that is not there.
 fn places(planner: &Planner, grants: &[Grant]) -> Result<(), Unsound> {
-    let hastens = grants.iter().any(|grant| grant.hastens);
+    let hastened = count(grants.iter().filter(|grant| grant.hastens && grant.in_flight).count());
     for grant in grants {
         let row = &planner.rows[index(grant.row)];
-        let overdrawn = planner.slots.overdrawn(row, grant.in_budget, grant.in_flight && !hastens);
+        let is_held = (row.holds || !grant.in_budget) && (row.flies || !grant.in_flight);
+        holds(is_held, || format!("{} is offered something, and holds no place for it", row.device))?;
+        let hastened = (grant.in_flight && !grant.hastens).then_some(hastened);
+        let overdrawn = planner.slots.overdrawn(row, grant.in_budget, hastened);
         holds(overdrawn.is_none(), || {
             format!("{} is offered something, and {} has no place", row.device, overdrawn.unwrap_or_default())
         })?;
@@ -165,7 +162,7 @@ fn places(planner: &Planner, grants: &[Grant]) -> Result<(), Unsound> {
     Ok(())
 }
 
-/// Counts again what is kept from one plan to the next.
+/// Counts again what is kept from one plan to the next, and looks whether what a Hold stops was withdrawn.
 fn recount(planner: &Planner) -> Result<(), Unsound> {
     let mut tallies = vec![Tally::default(); planner.tallies.len()];
     let noted = planner.rows.iter().filter_map(|row| Some((row.note.wave?, Count::of(row))));
@@ -187,6 +184,10 @@ fn recount(planner: &Planner) -> Result<(), Unsound> {
         Some(row) => Err(Unsound(format!("{} keeps its offer in spite of a Hold", row.device))),
         None => Ok(()),
     }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).expect("a count fits into 64 bits")
 }
 
 fn holds(holds: bool, breach: impl FnOnce() -> String) -> Result<(), Unsound> {

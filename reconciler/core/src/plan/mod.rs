@@ -7,8 +7,8 @@
 //! [`Planner`] plans one fleet. It keeps what it knows of each member, so that a plan costs what changed since the one before;
 //! planning everything again comes to the same. The steps of a plan, in order: [`carry`] takes the record over to the target,
 //! [`standing`] says how a member stands, [`progress`] opens and ends waves, halts and gives up, [`decide`] says what a member
-//! may run, [`slots`] gives out the places that budgets and `maxInFlight` leave, [`lint`] refuses a plan that breaks a rule, [`reason`] says why a member is not at its
-//! target, and [`show`] makes what people see.
+//! may run, [`act`] gives that out as far as [`slots`] has places in budgets and `maxInFlight`, [`lint`] refuses a plan that breaks
+//! a rule, [`reason`] says why a member is not at its target, and [`show`] makes what people see.
 
 mod act;
 mod advice;
@@ -86,7 +86,7 @@ pub struct Terms {
     pub target: Landing,
     /// The accepted head: offers made now are of it.
     pub head: Landing,
-    /// The Rollout at T's first parent. It is recorded when T's rollout begins, and the record counts from then on.
+    /// The Rollout at T's first parent. It is recorded when T's rollout begins, and the record counts once a wave is open.
     pub rollout: Arc<Rollout>,
     /// What holds the fleet.
     pub holds: Vec<HoldNote>,

@@ -55,8 +55,8 @@ pub(super) struct Stage {
     pub(super) waves: usize,
     completed_at: Option<Timestamp>,
     advanced_at: Option<Timestamp>,
-    /// Failures, and whether they are silence, and whether the target is given up.
-    pub(super) halted: Option<(u64, bool, bool)>,
+    /// Since when; failures, and whether they are silence, and whether the target is given up.
+    pub(super) halted: Option<(Timestamp, u64, bool, bool)>,
     pub(super) stable: Option<Landing>,
 }
 
@@ -139,6 +139,9 @@ impl Planner {
         members: impl IntoIterator<Item = Member>,
         timing: Timing,
     ) -> Result<Plan, Unsound> {
+        if let Some(unsound) = &self.unsound {
+            return Err(unsound.clone());
+        }
         let frozen = terms.is_frozen().then(|| self.record());
         let before = self.take();
         let (planner, plan) = Self::anew(terms, members, before, frozen, timing);
@@ -268,7 +271,7 @@ impl Planner {
             waves: self.record.waves.len(),
             completed_at: last.and_then(|wave| wave.completed_at),
             advanced_at: last.and_then(|wave| wave.advanced_at),
-            halted: self.record.halted.as_ref().map(|halt| (halt.failures, halt.silence, halt.reverts)),
+            halted: self.record.halted.as_ref().map(|halt| (halt.at, halt.failures, halt.silence, halt.reverts)),
             stable: self.record.stable,
         }
     }
@@ -355,10 +358,11 @@ impl Planner {
         }
         let rows = self.timers.peek().map(|Reverse((at, _))| *at);
         let open = self.open_waves().checked_sub(1).filter(|place| !self.has_advanced(*place));
-        let soak = open.and_then(|place| self.soaks_until(place));
+        let soak =
+            open.and_then(|place| Some([self.soaks_until(place)?, self.advances_at(place)?])).into_iter().flatten();
         let awaited = self.awaits_reconnect().then(|| self.timing.grace_end());
         let windows = self.clocks.changes_at();
-        [rows, soak, awaited, windows].into_iter().flatten().filter(|at| *at > self.timing.now).min()
+        [rows, awaited, windows].into_iter().flatten().chain(soak).filter(|at| *at > self.timing.now).min()
     }
 
     /// Whether what members were healthy on last has to be rendered for a plan, and was not.

@@ -47,6 +47,14 @@ impl Planner {
         Some(if was_down { until.max(self.timing.grace_end()) } else { until })
     }
 
+    /// When a wave advances that is complete. The last look of its last device may come in the second in which the soak ends, and
+    /// counts; a device that never comes to an end with its own soak is waited for no longer than `deviceTimeout`.
+    pub(super) fn advances_at(&self, place: usize) -> Option<Timestamp> {
+        let until = self.soaks_until(place)?;
+        let is_waited_for = self.tallies[place].soaking > 0 && !self.skips(SkipStep::Soak);
+        Some(if is_waited_for { self.record.gaps.after(until, self.record.rollout.device_timeout) } else { until })
+    }
+
     /// Why nobody is offered the target.
     pub(super) fn stop(&self) -> Option<WaitingOn> {
         self.unsound().or_else(|| self.held()).or_else(|| self.halted())
@@ -120,7 +128,9 @@ impl Planner {
             let members = self.tallies[*place].members;
             usize::try_from(members).is_ok_and(|members| members < self.select_limit(*place, self.rows.len()))
         };
-        let selected = row.note.select.filter(|place| *place < open).filter(has_room);
+        // What an emergency fix goes past takes nobody, and its gate stays shut for those who come later.
+        let is_passed = |place: &usize| open < all && self.is_passed(*place);
+        let selected = row.note.select.filter(|place| *place < open && !is_passed(place)).filter(has_room);
         if let Some(wave) = selected.or((open == all).then(|| all.saturating_sub(1))) {
             self.change(i, |row| (row.note.late, row.note.wave) = (true, Some(wave)));
             self.placement = None;
@@ -171,12 +181,21 @@ impl Planner {
         };
         let decisions = &self.terms.decisions;
         let newer = decisions.retried.iter().filter(|(_, landed)| **landed > halt.retried);
-        let is_in_wave = |device| self.row_of(device).is_some_and(|i| self.rows[i].note.wave == Some(place));
-        let named = newer.filter(|(device, _)| is_in_wave(*device)).count();
+        let has_failed_in_wave = |device, landed| {
+            let row = self.row_of(device).map(|i| &self.rows[i]).filter(|row| row.note.wave == Some(place));
+            row.is_some_and(|row| {
+                let told = row.observed.failure.as_deref().filter(|failure| failure.digest == row.target());
+                let failed = [row.note.excused.as_deref().copied(), told.and_then(|failure| failure.version)];
+                failed.into_iter().flatten().any(|version| version.landing < landed)
+            })
+        };
+        let named = newer.filter(|(device, landed)| has_failed_in_wave(device, **landed)).count();
         let named = u64::try_from(named).expect("a count fits into 64 bits");
+        let earlier: u64 = self.tallies[..place].iter().map(|tally| tally.failed).sum();
+        let acknowledged = decisions.acknowledged.saturating_sub(earlier);
         let HaltRecord { failures: failed, offered, unrendered, .. } = *halt;
         let tally = Tally { failed, offered: offered + unrendered, unrendered, ..self.tallies[place] };
-        named > 0 && !self.is_exceeded(place, &tally, named.saturating_add(decisions.acknowledged))
+        named > 0 && !self.is_exceeded(place, &tally, named.saturating_add(acknowledged))
     }
 
     /// Whether a wave has more failures than it may, beyond those that are acknowledged. One is enough in the first wave,
@@ -209,9 +228,7 @@ impl Planner {
         let well = (tally.healthy >= self.needed(place) || is_early) && self.record.halted.is_none();
         let wave = &mut self.record.waves[place];
         wave.completed_at = wave.completed_at.or(done.then_some(now)).filter(|_| well);
-        // The last look of the last device may come in the second in which the soak ends, and counts.
-        let soaked = tally.soaking == 0 || self.skips(SkipStep::Soak);
-        let advanced = self.soaks_until(place).filter(|until| now >= *until && soaked).map(|_| now);
+        let advanced = self.advances_at(place).filter(|at| now >= *at).map(|_| now);
         self.record.waves[place].advanced_at = advanced;
         if place == 0 && advanced.is_some() && self.all_waves() > 1 {
             for i in 0..self.rows.len() {
@@ -283,13 +300,18 @@ impl Planner {
         if place == 0 {
             return false;
         }
-        if self.skips(SkipStep::Waves) && place + 1 < self.all_waves() {
+        if self.is_passed(place) {
             return true;
         }
         let follows = self.tallies[place].members > 0;
         let adds_nobody = !follows && self.place_now().rows(place).is_empty();
         let keeps_gate = self.record.rebuilt && self.is_gate_closed(place);
         !self.is_select(place) && adds_nobody && !keeps_gate
+    }
+
+    /// Whether an emergency fix goes past a wave.
+    pub(super) fn is_passed(&self, place: usize) -> bool {
+        self.skips(SkipStep::Waves) && place > 0 && place + 1 < self.all_waves()
     }
 
     fn is_gate_closed(&self, place: usize) -> bool {
@@ -302,11 +324,12 @@ impl Planner {
     fn unfinished(&self, place: usize) -> WaitingOn {
         let wave = self.wave(place);
         let name = wave.name.clone();
-        if let Some(until) = self.soaks_until(place) {
+        let tally = self.tallies[place];
+        let soaks_until = self.soaks_until(place);
+        if let Some(until) = soaks_until.filter(|until| self.timing.now < *until) {
             return WaitingOn::Soak { wave: name, until };
         }
-        let tally = self.tallies[place];
-        if self.record.halted.is_some() || tally.pending > 0 {
+        if self.record.halted.is_some() || tally.pending > 0 || soaks_until.is_some() {
             let next = self.record.rollout.waves.get(place + 1).unwrap_or(wave);
             return WaitingOn::Wave { wave: next.name.clone(), after: name };
         }

@@ -65,7 +65,9 @@ impl Reasons<'_> {
             return self.of_pinned(row);
         }
         if let Err(why) = &row.target {
-            return Some(WaitingOn::RenderError { why: why.to_string() });
+            // What is lacking for all is no fault of this one.
+            let lacks = planner.blocked.as_ref().filter(|blocked| matches!(blocked, WaitingOn::Artifact { .. }));
+            return Some(lacks.cloned().unwrap_or_else(|| WaitingOn::RenderError { why: why.to_string() }));
         }
         if planner.record.is_rejected() && planner.was_reached(row) {
             return self.of_reached(row);

@@ -38,7 +38,9 @@ impl Planner {
         };
         let waves: Vec<WaveView> = (0..self.all_waves()).map(view).collect();
         let returning = if complete { self.returning() } else { 0 };
+        let unsound = self.unsound();
         let reason = match &self.terms.condition {
+            _ if unsound.is_some() => unsound,
             _ if complete && returning == 0 => None,
             condition @ Condition::Rewound { .. } => Some(WaitingOn::Repository { condition: condition.clone() }),
             _ if complete => {
@@ -48,6 +50,7 @@ impl Planner {
             _ => waves.iter().find(|wave| !wave.done).and_then(|wave| wave.reason.clone()),
         };
         let state = match &reason {
+            Some(WaitingOn::Unsound { .. }) => RolloutState::Waiting,
             _ if returning > 0 => RolloutState::Reverting,
             _ if complete => RolloutState::Complete,
             _ if self.record.is_rejected() && self.is_anybody_going_back() => RolloutState::Reverting,
@@ -75,7 +78,8 @@ impl Planner {
 
     /// What a rollout came to that is complete, in a sentence.
     pub fn completion(&self) -> String {
-        let left = self.rows.iter().map(|row| &**row).filter(|row| row.note.returns && row.pin.is_none());
+        let left = self.rows.iter().map(|row| &**row);
+        let left = left.filter(|row| row.note.returns && row.pin.is_none() && !row.is_gone());
         let (failed, back): (Vec<&Row>, Vec<&Row>) = left.partition(|row| row.note.failed.is_some());
         let [failed, back] = [failed, back].map(|rows| count(rows.len()));
         match (failed, back) {

@@ -180,11 +180,16 @@ impl Slots {
         self.freed.iter().filter_map(|group| groups[index(*group)].waiting.first().copied()).min()
     }
 
-    /// What has given out more places than it has, of what a row took a place of.
-    pub(super) fn overdrawn(&self, row: &Row, in_budget: bool, in_flight: bool) -> Option<String> {
-        let budgets = self.of_row(row).iter().filter(|_| in_budget);
-        let mut groups = budgets.copied().chain(in_flight.then_some(IN_FLIGHT)).map(|group| &self.groups[index(group)]);
-        let over = groups.find(|group| u64::try_from(group.holders.len()).is_ok_and(|held| held > group.limit))?;
+    /// What has given out more places than it has, of what a row took a place of: its budgets, and `maxInFlight` but for so many
+    /// places.
+    pub(super) fn overdrawn(&self, row: &Row, in_budget: bool, in_flight: Option<u64>) -> Option<String> {
+        let budgets = self.of_row(row).iter().filter(|_| in_budget).map(|group| (*group, 0));
+        let mut groups = budgets.chain(in_flight.map(|free| (IN_FLIGHT, free)));
+        let is_over = |(group, free): &(u32, u64)| {
+            let group = &self.groups[index(*group)];
+            u64::try_from(group.holders.len()).is_ok_and(|held| held > group.limit.saturating_add(*free))
+        };
+        let over = groups.find(is_over).map(|(group, _)| &self.groups[index(group)])?;
         Some(over.budget.map_or("maxInFlight".to_owned(), |place| format!("budget {} {:?}", place + 1, over.values)))
     }
 

@@ -94,16 +94,15 @@ fn rollouts(views: &Views) -> impl Iterator<Item = Attention<'_>> {
     views.rollouts.iter().filter(is_own).filter_map(|rollout| {
         let (class, state) = match rollout.state {
             RolloutState::Halted => ("bad", "halted"),
-            RolloutState::Reverting => match rollout.reason {
-                Some(WaitingOn::Rejected { .. }) => ("bad", "rejected, devices go back"),
-                _ => ("wait", "devices go back"),
-            },
+            RolloutState::Reverting if rollout.waves.iter().all(|wave| wave.done) => ("wait", "devices go back"),
+            RolloutState::Reverting => ("bad", "rejected, devices go back"),
             RolloutState::Rejected => ("bad", "rejected"),
             RolloutState::Waiting => match rollout.reason {
                 Some(WaitingOn::Window { opens: Some(_), .. }) => return None,
                 Some(WaitingOn::Window { opens: None, .. }) => ("wait", "waits for a window that never opens"),
                 Some(WaitingOn::After { .. }) => ("wait", "waits for another fleet"),
                 Some(WaitingOn::Artifact { .. }) => ("bad", "cannot start"),
+                Some(WaitingOn::Unsound { .. }) => ("bad", "stopped, its plan breaks a rule"),
                 _ => ("wait", "waits for people"),
             },
             RolloutState::Progressing => match rollout.reason {

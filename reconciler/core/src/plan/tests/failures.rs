@@ -94,7 +94,12 @@ fn a_wave_waits_for_the_last_look_of_a_device_whose_own_soak_ends_with_it() {
     sim.plan();
     sim.pass(60);
     let plan = sim.plan();
-    assert!(offered(&plan).is_empty() && kind(plan.view.reason.as_ref()) == "Soak", "{plan:#?}");
+    assert!(offered(&plan).is_empty() && kind(plan.view.reason.as_ref()) == "Wave", "{plan:#?}");
+    let mut endless = sim.clone();
+    endless.pass(30 * 60 - 1);
+    assert_eq!(offered(&endless.plan()), [""; 0]);
+    endless.pass(1);
+    assert_eq!(offered(&endless.plan()), ["r1", "r2", "r3"], "for no longer than deviceTimeout");
     let mut hastened = sim.clone();
     hastened.decisions.expedited.insert(SkipStep::Soak);
     assert_eq!(offered(&hastened.plan()), ["r1", "r2", "r3"], "an emergency fix does not");

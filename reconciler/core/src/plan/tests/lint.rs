@@ -107,7 +107,7 @@ fn nobody_is_offered_what_its_wave_a_halt_a_hold_or_itself_forbids() {
 }
 
 #[test]
-fn what_is_offered_is_of_the_head_in_its_window_and_rendered_for_the_device() {
+fn what_is_offered_is_in_its_window_and_rendered_for_the_device() {
     let said = |change: fn(&mut Action)| {
         let (planner, stage) = begun();
         let mut action = target(&planner, C1);
@@ -120,11 +120,6 @@ fn what_is_offered_is_of_the_head_in_its_window_and_rendered_for_the_device() {
         *digest = Sha256Digest::of(b"other");
     };
     assert_eq!(said(other), "c1 is offered what is neither its target nor its stable version");
-    let old = |action: &mut Action| {
-        let Action::Offer { version, .. } = action else { return };
-        version.landing = 1;
-    };
-    assert_eq!(said(old), "c1 is offered something that is not of the head");
     let late = |action: &mut Action| {
         let Action::Offer { window, .. } = action else { return };
         window.until = Some(Timestamp::UNIX_EPOCH);
@@ -139,11 +134,14 @@ fn one_thing_is_done_for_a_device_and_places_are_there() {
     assert_eq!(lint(&planner, &stage, &twice).unwrap_err().to_string(), "two things are done for one device");
     let grant = Grant { row: 1, in_budget: true, in_flight: true, hastens: false };
     let taken = Acts { actions: Vec::new(), grants: vec![grant] };
-    assert_eq!(lint(&planner, &stage, &taken), Ok(()), "one of one place");
-    let (mut planner, stage) = begun();
-    planner.slots.hold(1, &mut planner.rows[R1], true, false);
-    let said = lint(&planner, &stage, &taken).unwrap_err().to_string();
-    assert_eq!(said, "r1 is offered something, and maxInFlight has no place");
+    let said = |planner: &Planner, acts: &Acts| lint(planner, &stage, acts).unwrap_err().to_string();
+    assert_eq!(said(&planner, &taken), "r1 is offered something, and holds no place for it");
+    let (mut planner, _) = begun();
+    planner.slots.hold(1, &mut planner.rows[R1], true, true);
+    assert_eq!(said(&planner, &taken), "r1 is offered something, and maxInFlight has no place");
+    let hastened = Grant { row: 1, in_budget: true, in_flight: true, hastens: true };
+    let hastened = Acts { actions: Vec::new(), grants: vec![hastened] };
+    assert_eq!(lint(&planner, &stage, &hastened), Ok(()), "what brings back what was healthy needs none");
 }
 
 #[test]
