@@ -70,6 +70,8 @@ fn not_staged(why: NotStaged) -> Failure {
         NotStaged::NoSuchFleet(_) => Failure::finding(codes::NO_SUCH_OBJECT, why.to_string())
             .hint("Fleets are the files in fleets/, as they are committed: git ls-files fleets"),
         NotStaged::NothingChanges { .. } => Failure::finding(codes::NOTHING_TO_SIMULATE, why.to_string()),
+        NotStaged::RolloutUnread(_) => Failure::finding(codes::NOTHING_TO_SIMULATE, why.to_string())
+            .hint("bellwether validate shows what is wrong with it"),
         NotStaged::NoDevices(_) => Failure::finding(codes::NOTHING_TO_SIMULATE, why.to_string()).hint(
             "Devices get their labels in enrollments/ and devices/. Mint a token first (bellwether token mint), or give \
              devices: --inventory FILE",

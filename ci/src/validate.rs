@@ -288,7 +288,10 @@ impl Check {
             for (path, name, _) in others {
                 if said.insert((first.clone(), name.clone())) {
                     let message = format!("the fleets {first} and {name} both select {}", device.shown);
-                    found.push(self.place(Diagnostic::error(codes::OVERLAP, path, message), path, "selector"));
+                    let hint =
+                        "Give one of them a selector that leaves these devices out, or the devices other labels.";
+                    let overlap = Diagnostic::error(codes::OVERLAP, path, message).hint(hint);
+                    found.push(self.place(overlap, path, "selector"));
                 }
             }
         }

@@ -59,6 +59,13 @@ fn simulate_prints_its_figures() {
 }
 
 #[test]
+fn plan_prints_its_figures() {
+    let figures = bench(&["plan", "--devices", "2000"]);
+    has_numbers(&figures, &["full_s", "per_report_us", "peak_mib", "full_slope", "report_slope"]);
+    assert_eq!((figures["devices"].as_u64(), figures["reports"].as_u64()), (Some(2_000), Some(4_000)));
+}
+
+#[test]
 fn a_bench_that_does_not_exist_is_a_usage_error() {
     let output = Command::new(env!("CARGO_BIN_EXE_bench")).arg("nothing").output().expect("the bench starts");
     assert_eq!(output.status.code(), Some(2));

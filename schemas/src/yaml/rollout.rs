@@ -122,7 +122,8 @@ fn wave(node: &Node<'_>, report: &mut Report) -> Option<Wave> {
     let select = fields.optional("select", |node, report| {
         let selector = selector(node, report)?;
         if selector.is_empty() {
-            node.fault(codes::SELECTS_NOTHING, "an empty selector selects nothing".to_owned(), None, report);
+            let hint = "say which devices: matchLabels: {ring: canary}; for all of them, percent: 100".to_owned();
+            node.fault(codes::SELECTS_NOTHING, "an empty selector selects nothing".to_owned(), Some(hint), report);
             return None;
         }
         Some(selector)

@@ -67,12 +67,16 @@ pub struct FleetLine {
     pub target: Arc<TemplateAt>,
     /// The Rollout that judges the target: at the target's first parent (at the target itself for a new fleet).
     pub rollout: Arc<Rollout>,
+    /// Whether there was a file for that, of which no version could be read yet: then the target does not start, and the first
+    /// version that can be read judges it.
+    unread: bool,
     /// The devices, with the labels that place them into waves: at the same commit as `rollout`.
     pub judged: Arc<Inventory>,
     /// Digest of labels and variables of each member that git knows.
     members: BTreeMap<Subject, Sha256Digest>,
     /// The Rollout at the head: it judges the next target.
     rollout_at_head: Arc<Rollout>,
+    unread_at_head: bool,
 }
 
 impl FleetLine {
@@ -100,6 +104,11 @@ impl FleetLine {
         &self.rollout_at_head
     }
 
+    /// Whether no version of the Rollout that judges the target could be read.
+    pub const fn is_rollout_unread(&self) -> bool {
+        self.unread
+    }
+
     /// The members that git knows.
     pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
         self.members.keys()
@@ -113,6 +122,17 @@ pub struct ResumeAt<'a> {
     pub resume: &'a Resume,
     /// The landing that brought it.
     pub since: u64,
+}
+
+/// The name of a file without its folder and its ending.
+fn stem(path: &str) -> &str {
+    let file = path.rsplit_once('/').map_or(path, |(_, file)| file);
+    file.strip_suffix(".yaml").unwrap_or(file)
+}
+
+/// Where the Rollout of a fleet is.
+fn rollout_path(fleet: &FleetName) -> String {
+    format!("{}/{fleet}.yaml", Kind::Rollout.folder())
 }
 
 /// What a fleet's template is from a landing on; none where the fleet ended.
@@ -272,11 +292,16 @@ impl Declared {
         if fleet.device().is_some() {
             return Arc::new(Rollout::of_one());
         }
-        let path = format!("{}/{fleet}.yaml", Kind::Rollout.folder());
-        match self.slots.get(&path).and_then(|slot| slot.manifest.as_ref()).map(|m| &*m.manifest) {
+        match self.slots.get(&rollout_path(fleet)).and_then(|slot| slot.manifest.as_ref()).map(|m| &*m.manifest) {
             Some(AnyManifest::Rollout(rollout)) => Arc::new(rollout.spec.clone()),
             _ => Arc::default(),
         }
+    }
+
+    /// Whether there is a Rollout, and no version of it could be read.
+    fn is_rollout_unread(&self, fleet: &FleetName) -> bool {
+        let slot = self.slots.get(&rollout_path(fleet)).filter(|_| fleet.device().is_none());
+        slot.is_some_and(|slot| slot.manifest.is_none())
     }
 
     fn take_manifest(&mut self, path: &str, outcome: Option<Parsed>, touched: &mut Touched) {
@@ -289,15 +314,17 @@ impl Declared {
                 self.slots.insert(path.to_owned(), Slot { manifest: Some(counting), problems: Arc::default() });
             }
             Some(Parsed { manifest: Err(problems), .. }) => {
-                // What counts stays what it was, so nothing that depends on it is touched.
+                // What counts stays what it was, so nothing that depends on it is touched; but for a Rollout of which nothing counts.
                 let slot =
                     self.slots.entry(path.to_owned()).or_insert(Slot { manifest: None, problems: Arc::default() });
                 slot.problems = problems.into();
+                if slot.manifest.is_none() && Kind::of_path(path) == Some(Kind::Rollout) {
+                    touched.rollouts.extend(stem(path).parse::<FleetName>());
+                }
                 return;
             }
         }
-        let file = path.rsplit_once('/').map_or(path, |(_, file)| file);
-        let stem = file.strip_suffix(".yaml").unwrap_or(file);
+        let stem = stem(path);
         let manifest = self.slots.get(path).and_then(|slot| slot.manifest.as_ref()).map(|m| m.manifest.clone());
         match Kind::of_path(path) {
             Some(Kind::Fleet) => {
@@ -375,20 +402,25 @@ impl Declared {
             let sources = self.sources(&fleet);
             let inputs = inputs(&blob, &sources, &members);
             // The rollout that stands beside a known fleet here is still the first parent's.
-            let (rollout, judged) = match known {
+            let (rollout, unread, judged) = match known {
                 Some(line) if line.target.inputs == inputs => continue,
-                Some(line) => (line.rollout_at_head.clone(), parent.clone()),
-                None => (self.rollout_now(&name), self.inventory.clone()),
+                Some(line) => (line.rollout_at_head.clone(), line.unread_at_head, parent.clone()),
+                None => (self.rollout_now(&name), self.is_rollout_unread(&name), self.inventory.clone()),
             };
             let target = Arc::new(TemplateAt { name: name.clone(), landing: self.head, fleet, sources, inputs });
             self.templates.entry(name.clone()).or_default().push((self.head.number, Some(target.clone())));
             let rollout_at_head = self.rollout_now(&name);
-            self.fleets.insert(name, FleetLine { target, rollout, judged, members, rollout_at_head });
+            let unread_at_head = self.is_rollout_unread(&name);
+            let line = FleetLine { target, rollout, unread, judged, members, rollout_at_head, unread_at_head };
+            self.fleets.insert(name, line);
         }
         for name in &touched.rollouts {
-            let rollout = self.rollout_now(name);
+            let (rollout, unread) = (self.rollout_now(name), self.is_rollout_unread(name));
             if let Some(line) = self.fleets.get_mut(name) {
-                line.rollout_at_head = rollout;
+                if line.unread && !unread {
+                    (line.rollout, line.unread) = (rollout.clone(), false);
+                }
+                (line.rollout_at_head, line.unread_at_head) = (rollout, unread);
             }
         }
     }

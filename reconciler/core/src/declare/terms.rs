@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bellwether_schemas::manifest::{AnyManifest, Kind, Rollout};
 use bellwether_schemas::{CommitId, DeviceName, FleetName, Sha256Digest};
 
-use super::{Declared, TemplateAt};
+use super::{Declared, TemplateAt, rollout_path};
 use crate::plan::{Decisions, Landing, Unmet};
 use crate::render::{Contents, lacking};
 
@@ -72,7 +72,23 @@ impl Declared {
         };
         let fleets = rollout.after.iter().filter(is_unmet).cloned().map(Unmet::After);
         let files = lacking(template, contents).map(|(name, why)| Unmet::Artifact { name, why });
-        files.into_iter().chain(fleets).collect()
+        self.unread_rollout(template).into_iter().chain(files).chain(fleets).collect()
+    }
+
+    /// That no version of the Rollout that judges a template could be read. To go by the defaults instead could leave out the
+    /// gate or the window that somebody mistyped.
+    fn unread_rollout(&self, template: &TemplateAt) -> Option<Unmet> {
+        let line = self.fleets.get(&template.name)?;
+        if !line.unread || line.target.landing != template.landing {
+            return None;
+        }
+        let name = rollout_path(&template.name);
+        let problem = self.slots.get(&name).and_then(|slot| slot.problems.first());
+        let told = problem.map(|problem| {
+            let line = problem.place.as_ref().map(|place| format!("line {}: ", place.line)).unwrap_or_default();
+            format!(" ({line}{}, {})", problem.message, problem.code)
+        });
+        Some(Unmet::Artifact { name, why: format!("no version of it is valid{}", told.unwrap_or_default()) })
     }
 
     /// The commit at whose template a pin keeps a device.

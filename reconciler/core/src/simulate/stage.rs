@@ -31,6 +31,9 @@ pub enum NotStaged {
     /// The fleet has no devices.
     #[error("fleet {0} selects no device")]
     NoDevices(FleetName),
+    /// What judges the target cannot be read: the rollout does not start.
+    #[error("no version of rollouts/{0}.yaml is valid, so its fleet does not start")]
+    RolloutUnread(FleetName),
     /// An object cannot be read.
     #[error("an object of the repository cannot be read")]
     Object(#[from] ObjectError),
@@ -138,6 +141,9 @@ impl<'a> Stage<'a> {
     /// Why there is nothing to simulate.
     pub fn set(&self, devices: &[Known], start: Timestamp, horizon: Seconds) -> Result<Scene<'a>, NotStaged> {
         let line = self.after.fleets().get(self.fleet).ok_or_else(|| NotStaged::NoSuchFleet(self.fleet.clone()))?;
+        if line.is_rollout_unread() {
+            return Err(NotStaged::RolloutUnread(self.fleet.clone()));
+        }
         if devices.is_empty() {
             return Err(NotStaged::NoDevices(self.fleet.clone()));
         }

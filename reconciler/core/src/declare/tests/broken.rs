@@ -88,6 +88,32 @@ fn a_manifest_that_never_parsed_is_absent() {
 }
 
 #[test]
+fn a_rollout_of_which_no_version_is_valid_is_not_replaced_by_the_defaults() {
+    let mut story = begin();
+    let is_unread = |story: &Story| story.declared.fleets()[&name::<FleetName>("gateways")].is_rollout_unread();
+    let path = "rollouts/gateways.yaml";
+    story.put(path, "kind: Rollout").land();
+    assert!(!is_unread(&story), "the target was there before it");
+    let changed = |text: &str| SPEC.replace("template:", &format!("vars: {{a: {text}}}, template:"));
+    story.say(GATEWAYS, &changed("1")).land();
+    assert!(is_unread(&story), "it judges this one");
+    story.say(path, "{minHealthy: 3}").land();
+    let line = &story.declared.fleets()[&name::<FleetName>("gateways")];
+    assert_eq!((line.is_rollout_unread(), line.rollout.min_healthy), (false, 3), "mended, it does");
+    story.put(path, "kind: Rollout").land();
+    story.say(GATEWAYS, &changed("2")).land();
+    let line = &story.declared.fleets()[&name::<FleetName>("gateways")];
+    assert_eq!((line.is_rollout_unread(), line.rollout.min_healthy), (false, 3), "the newest valid one counts");
+    // Nobody has to have one.
+    story.remove(path).land();
+    story.put(path, "kind: Rollout").land();
+    story.say(GATEWAYS, &changed("3")).land();
+    assert!(is_unread(&story));
+    story.remove(path).land();
+    assert!(!is_unread(&story));
+}
+
+#[test]
 fn what_is_no_manifest_is_told_and_harms_nobody() {
     let mut story = begin();
     story.say("devices/edge-1.yaml", "{labels: {ring: canary}}").land();
