@@ -265,9 +265,12 @@ pub struct WaveView {
     pub failed: u64,
     /// What it waits for.
     pub reason: Option<WaitingOn>,
-    /// The same in a sentence, with what ends it.
+    /// The same in a sentence.
     #[serde(default)]
     pub why: Option<String>,
+    /// Since when it waits for that, by which rule, and what ends it.
+    #[serde(default)]
+    pub waits: Option<Waits>,
 }
 
 /// The repository.

@@ -32,7 +32,8 @@ impl Planner {
                 offered: tally.offered - tally.unrendered,
                 healthy: tally.healthy,
                 failed: tally.failed,
-                why: reason.as_ref().map(|reason| self.told(reason)),
+                why: reason.as_ref().map(sentence),
+                waits: reason.as_ref().map(|reason| waits(reason, &self.terms.fleet, &self.record)),
                 reason,
             }
         };
@@ -64,13 +65,6 @@ impl Planner {
             _ => RolloutState::Progressing,
         };
         RolloutStanding { state, waves, reason }
-    }
-
-    /// A reason in a sentence, and what ends it.
-    fn told(&self, reason: &WaitingOn) -> String {
-        let ends = waits(reason, &self.terms.fleet, &self.record).ends;
-        let ends = ends.map(|ends| format!(" It ends {ends}.")).unwrap_or_default();
-        format!("{}{ends}", sentence(reason))
     }
 
     /// What a rollout came to that is complete, in a sentence.

@@ -59,6 +59,11 @@ fn views() -> Views {
         failed,
         reason: None,
         why: (!open).then(|| "Waits for wave canary.".to_owned()),
+        waits: (!open).then(|| Waits {
+            since: Some(at()),
+            rule: Some("rollouts/edge.yaml: waves, broad".into()),
+            ends: Some("when wave canary has advanced".into()),
+        }),
     };
     Views {
         ready: true,
