@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bellwether_core::plan::{Planner, Reasons, condition_sentence, sentence, waits};
+use bellwether_core::plan::{Ground, Planner, Reasons, condition_sentence, sentence, waits};
 use bellwether_core::status::{Known, status};
 use bellwether_schemas::api::{
     CommitView, Conflict, DeviceView, FleetView, InvalidView, RepositoryView, RolloutState, RolloutView, WaitingOn,
@@ -96,7 +96,9 @@ impl World {
             landing: target.number,
             state: shown.state,
             waves: shown.waves,
-            waits: shown.reason.as_ref().map(|reason| waits(reason, name, record)),
+            waits: shown.reason.as_ref().map(|reason| {
+                waits(reason, Ground { fleet: Some(name), record: Some(record), ..Ground::default() })
+            }),
             origin: self.origin(&target.commit),
             next: newest.filter(|newest| *newest != target.commit),
             reason: shown.reason,
@@ -141,8 +143,10 @@ impl World {
             was_silent || too_long(seen.max(self.timing.serving_since), now)
         };
         let stale = device.row.last_seen.is_none_or(silent);
-        let record = device.placement.fleet().and_then(|fleet| Some((fleet, self.fleets.get(fleet)?.rollout()?)));
-        let target = record.and_then(|(_, record)| device.known_digest(&record.target.commit));
+        let fleet = device.placement.fleet();
+        let record = fleet.and_then(|fleet| self.fleets.get(fleet)?.rollout());
+        let ground = Ground { device: Some(device.name()), fleet, record };
+        let target = record.and_then(|record| device.known_digest(&record.target.commit));
         let offered = device.row.offer.as_ref();
         let known = Known {
             reported: device.row.reported.as_ref(),
@@ -157,7 +161,7 @@ impl World {
             name: device.row.name.clone(),
             enrollment: device.row.enrollment.clone(),
             entry: device.row.entry.clone(),
-            fleet: device.placement.fleet().cloned(),
+            fleet: fleet.cloned(),
             labels: device.facts.labels.clone(),
             version: device.running().map(|claim| claim.version),
             digest: device.running().map(|claim| claim.digest),
@@ -165,8 +169,8 @@ impl World {
             target,
             status: status(&known),
             why: reason.as_ref().map_or_else(|| "It is at its target.".to_owned(), sentence),
-            waits: record.and_then(|(fleet, record)| Some(waits(reason.as_ref()?, fleet, record))),
-            origin: record.and_then(|(_, record)| self.origin(&record.target.commit)),
+            waits: reason.as_ref().map(|reason| waits(reason, ground)),
+            origin: record.and_then(|record| self.origin(&record.target.commit)),
             reason,
             conflict: conflict
                 .filter(|missing| !missing.is_empty())

@@ -52,7 +52,7 @@ pub use record::{FailureNote, Good, HaltRecord, MemberRecord, RolloutRecord, Wav
 pub use sentence::{condition_sentence, missing_sentence, moment, sentence};
 pub use served::{Gap, Gaps};
 pub use timing::Timing;
-pub use waits::waits;
+pub use waits::{Ground, waits};
 pub use windows::{Opening, Schedule};
 
 /// A landing: a commit on the first-parent line, and its number.

@@ -7,7 +7,7 @@ use super::planner::Planner;
 use super::reason::Reasons;
 use super::sentence::{devices, sentence};
 use super::standing::{Row, Standing};
-use super::waits::waits;
+use super::waits::{Ground, waits};
 
 impl Planner {
     /// The rollout as it stands.
@@ -33,7 +33,7 @@ impl Planner {
                 healthy: tally.healthy,
                 failed: tally.failed,
                 why: reason.as_ref().map(sentence),
-                waits: reason.as_ref().map(|reason| waits(reason, &self.terms.fleet, &self.record)),
+                waits: reason.as_ref().map(|reason| waits(reason, self.ground())),
                 reason,
             }
         };
@@ -65,6 +65,11 @@ impl Planner {
             _ => RolloutState::Progressing,
         };
         RolloutStanding { state, waves, reason }
+    }
+
+    /// What says since when and by which rule its waves wait.
+    fn ground(&self) -> Ground<'_> {
+        Ground { fleet: Some(&self.terms.fleet), record: Some(&self.record), ..Ground::default() }
     }
 
     /// What a rollout came to that is complete, in a sentence.

@@ -1,25 +1,44 @@
 //! Since when something is waited for, by which rule, and what ends it: what follows from a reason and the record.
 
-use bellwether_schemas::FleetName;
 use bellwether_schemas::api::{WaitingOn, Waits};
 use bellwether_schemas::manifest::Kind;
+use bellwether_schemas::{DeviceName, FleetName};
 use jiff::Timestamp;
 
 use super::RolloutRecord;
 use super::sentence::moment;
 
-/// Since when a device or a wave of a fleet waits as `reason` says, by which rule, and what ends it.
-pub fn waits(reason: &WaitingOn, fleet: &FleetName, record: &RolloutRecord) -> Waits {
-    let rule = rule(reason).map(|field| format!("{}/{fleet}.yaml: {field}", Kind::Rollout.folder()));
-    let rule = match reason {
-        WaitingOn::Held { hold, .. } => Some(hold.clone()),
-        // The fleet of one that a device's own template makes has no Rollout.
-        _ => rule.filter(|_| fleet.device().is_none()),
-    };
-    Waits { since: since(reason, record), rule, ends: ends(reason) }
+/// What there is beside a reason that says since when it holds, and by which rule. None of it has to be there: a device may
+/// be in no fleet, or in one that was not planned yet.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ground<'a> {
+    /// The device; none where a wave or a rollout waits.
+    pub device: Option<&'a DeviceName>,
+    /// The fleet.
+    pub fleet: Option<&'a FleetName>,
+    /// How its rollout stands.
+    pub record: Option<&'a RolloutRecord>,
 }
 
-fn since(reason: &WaitingOn, record: &RolloutRecord) -> Option<Timestamp> {
+/// Since when a device, a wave or a rollout waits as `reason` says, by which rule, and what ends it.
+pub fn waits(reason: &WaitingOn, ground: Ground<'_>) -> Waits {
+    let since = since(reason, ground.record);
+    Waits { since, rule: rule(reason, ground), ends: ends(reason) }
+}
+
+fn since(reason: &WaitingOn, record: Option<&RolloutRecord>) -> Option<Timestamp> {
+    match reason {
+        WaitingOn::BackFailed { failure, .. } => Some(failure.at),
+        WaitingOn::InFlight { since, .. } => Some(*since),
+        WaitingOn::Stale { last_seen, .. } => *last_seen,
+        WaitingOn::Failed { failure, .. } => failure.as_ref().map(|failure| failure.at),
+        WaitingOn::Decommissioned { at } => Some(*at),
+        _ => since_in(reason, record?),
+    }
+}
+
+/// What the record of the rollout tells.
+fn since_in(reason: &WaitingOn, record: &RolloutRecord) -> Option<Timestamp> {
     let open = record.waves.iter().rev().find(|wave| wave.advanced_at.is_none());
     match reason {
         WaitingOn::Soak { wave, .. } => record.waves.iter().find(|known| known.name == *wave)?.completed_at,
@@ -30,15 +49,15 @@ fn since(reason: &WaitingOn, record: &RolloutRecord) -> Option<Timestamp> {
             record.waves.last().map(|wave| wave.opened_at)
         }
         WaitingOn::Gate { .. } => record.waves.last().and_then(|wave| wave.advanced_at),
-        WaitingOn::BackFailed { failure, .. } => Some(failure.at),
         WaitingOn::Halted { .. } | WaitingOn::Rejected { .. } | WaitingOn::Reverting { .. } => {
             record.halted.as_ref().map(|halt| halt.at)
         }
-        WaitingOn::InFlight { since, .. } => Some(*since),
-        WaitingOn::Stale { last_seen, .. } => *last_seen,
-        WaitingOn::Failed { failure, .. } => failure.as_ref().map(|failure| failure.at),
-        WaitingOn::Decommissioned { at } => Some(*at),
-        WaitingOn::After { .. }
+        WaitingOn::BackFailed { .. }
+        | WaitingOn::InFlight { .. }
+        | WaitingOn::Stale { .. }
+        | WaitingOn::Failed { .. }
+        | WaitingOn::Decommissioned { .. }
+        | WaitingOn::After { .. }
         | WaitingOn::Artifact { .. }
         | WaitingOn::Returning { .. }
         | WaitingOn::Pinned { .. }
@@ -58,8 +77,25 @@ fn since(reason: &WaitingOn, record: &RolloutRecord) -> Option<Timestamp> {
     }
 }
 
+/// The manifest that says so, and its field.
+fn rule(reason: &WaitingOn, Ground { device, fleet, .. }: Ground<'_>) -> Option<String> {
+    match reason {
+        WaitingOn::Held { hold, .. } => Some(hold.clone()),
+        WaitingOn::Pinned { .. } => device.map(|device| format!("{}/{device}.yaml: pin", Kind::Device.folder())),
+        WaitingOn::Overlap { fleets } => {
+            let paths: Vec<String> = fleets.iter().map(FleetName::path).collect();
+            Some(format!("{}: selector", paths.join(", ")))
+        }
+        _ => {
+            // The fleet of one that a device's own template makes has no Rollout.
+            let fleet = fleet.filter(|fleet| fleet.device().is_none())?;
+            field(reason).map(|field| format!("{}/{fleet}.yaml: {field}", Kind::Rollout.folder()))
+        }
+    }
+}
+
 /// The field of the Rollout that says so.
-fn rule(reason: &WaitingOn) -> Option<String> {
+fn field(reason: &WaitingOn) -> Option<String> {
     Some(match reason {
         WaitingOn::Wave { wave, .. } => format!("waves, {wave}"),
         WaitingOn::EmptyWave { wave } => format!("waves, {wave}, select"),
@@ -141,14 +177,27 @@ mod tests {
         let wave = || "canary".parse().expect("a name");
         let until = "2030-01-01T00:25:00Z".parse().expect("a time");
         let edge = "edge".parse().expect("a name");
-        let said = waits(&WaitingOn::Soak { wave: wave(), until }, &edge, &record);
+        let of = |fleet| Ground { fleet: Some(fleet), record: Some(&record), ..Ground::default() };
+        let said = waits(&WaitingOn::Soak { wave: wave(), until }, of(&edge));
         assert_eq!(said.since, record.waves[0].completed_at);
         assert_eq!(said.rule.as_deref(), Some("rollouts/edge.yaml: waves, canary, soak"));
         assert_eq!(said.ends.as_deref(), Some("at 2030-01-01 00:25:00 UTC, if nothing fails until then"));
         let held = WaitingOn::Held { hold: "holds/stop.yaml".to_owned(), reason: String::new() };
-        assert_eq!(waits(&held, &edge, &record).rule.as_deref(), Some("holds/stop.yaml"));
+        assert_eq!(waits(&held, of(&edge)).rule.as_deref(), Some("holds/stop.yaml"));
         let own = "device.edge-1".parse().expect("a name");
-        let said = waits(&WaitingOn::Wave { wave: wave(), after: wave() }, &own, &record);
+        let said = waits(&WaitingOn::Wave { wave: wave(), after: wave() }, of(&own));
         assert_eq!((said.rule, said.since), (None, Some(record.waves[0].opened_at)), "it has no Rollout");
+    }
+
+    #[test]
+    fn who_is_in_no_fleet_is_told_what_ends_it_and_what_is_known() {
+        let names = ["core", "edge"].map(|name| name.parse().expect("a name")).to_vec();
+        let said = waits(&WaitingOn::Overlap { fleets: names }, Ground::default());
+        assert_eq!(said.rule.as_deref(), Some("fleets/core.yaml, fleets/edge.yaml: selector"));
+        assert_eq!(said.ends.as_deref(), Some("when one fleet alone selects it"));
+        let said = waits(&WaitingOn::Orphaned, Ground::default());
+        assert_eq!(said, Waits { ends: Some("when a fleet selects it".to_owned()), ..Waits::default() });
+        let at = "2030-01-01T00:00:00Z".parse().expect("a time");
+        assert_eq!(waits(&WaitingOn::Decommissioned { at }, Ground::default()).since, Some(at));
     }
 }
