@@ -10,6 +10,7 @@ use bellwether_schemas::api::{
 use bellwether_schemas::{CommitId, DeviceName, FleetName};
 use jiff::Timestamp;
 
+use super::fleet::FleetState;
 use super::{Device, Placement, World};
 use crate::serve::Views;
 
@@ -80,6 +81,11 @@ impl World {
         self.repository.landings().find(|landing| landing.commit == *commit).cloned()
     }
 
+    /// The landing since which a device is pinned to what its pin names.
+    fn pinned_at(&self, device: &DeviceName) -> Option<CommitView> {
+        self.repository.decided_at(&FleetName::of_device(device).path())
+    }
+
     fn rollout_view(&self, name: &FleetName, planner: &Planner) -> RolloutView {
         let (shown, record) = (planner.show(&planner.reasons()), planner.rollout());
         let target = record.target;
@@ -96,9 +102,7 @@ impl World {
             landing: target.number,
             state: shown.state,
             waves: shown.waves,
-            waits: shown.reason.as_ref().map(|reason| {
-                waits(reason, Ground { fleet: Some(name), record: Some(record), ..Ground::default() })
-            }),
+            waits: shown.reason.as_ref().map(|reason| waits(reason, planner.ground())),
             origin: self.origin(&target.commit),
             next: newest.filter(|newest| *newest != target.commit),
             reason: shown.reason,
@@ -144,8 +148,16 @@ impl World {
         };
         let stale = device.row.last_seen.is_none_or(silent);
         let fleet = device.placement.fleet();
-        let record = fleet.and_then(|fleet| self.fleets.get(fleet)?.rollout());
-        let ground = Ground { device: Some(device.name()), fleet, record };
+        let state = fleet.and_then(|fleet| self.fleets.get(fleet));
+        let record = state.and_then(FleetState::rollout);
+        let pinned_at = matches!(reason, Some(WaitingOn::Pinned { .. })).then(|| self.pinned_at(device.name()));
+        let ground = Ground {
+            device: Some(device.name()),
+            fleet,
+            record,
+            holds: state.and_then(|state| state.planner.as_ref()).map_or(&[], |planner| &planner.terms().holds),
+            pinned_at: pinned_at.flatten().map(|landing| landing.committed),
+        };
         let target = record.and_then(|record| device.known_digest(&record.target.commit));
         let offered = device.row.offer.as_ref();
         let known = Known {

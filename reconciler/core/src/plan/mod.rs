@@ -75,6 +75,8 @@ pub struct HoldNote {
     pub path: String,
     /// The reason it gives.
     pub reason: String,
+    /// Since when it holds, where that is known.
+    pub since: Option<Timestamp>,
 }
 
 /// What git and people say about one fleet: all that a plan depends on beside devices, record and time.

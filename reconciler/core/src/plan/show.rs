@@ -2,12 +2,12 @@
 
 use bellwether_schemas::api::{Condition, RolloutState, WaitingOn, WaveView};
 
-use super::RolloutStanding;
 use super::planner::Planner;
 use super::reason::Reasons;
 use super::sentence::{devices, sentence};
 use super::standing::{Row, Standing};
 use super::waits::{Ground, waits};
+use super::{RolloutStanding, Terms};
 
 impl Planner {
     /// The rollout as it stands.
@@ -67,9 +67,10 @@ impl Planner {
         RolloutStanding { state, waves, reason }
     }
 
-    /// What says since when and by which rule its waves wait.
-    fn ground(&self) -> Ground<'_> {
-        Ground { fleet: Some(&self.terms.fleet), record: Some(&self.record), ..Ground::default() }
+    /// What says since when and by which rule it waits.
+    pub fn ground(&self) -> Ground<'_> {
+        let Terms { fleet, holds, .. } = &self.terms;
+        Ground { fleet: Some(fleet), record: Some(&self.record), holds, ..Ground::default() }
     }
 
     /// What a rollout came to that is complete, in a sentence.

@@ -5,8 +5,8 @@ use bellwether_schemas::manifest::Kind;
 use bellwether_schemas::{DeviceName, FleetName};
 use jiff::Timestamp;
 
-use super::RolloutRecord;
 use super::sentence::moment;
+use super::{HoldNote, RolloutRecord};
 
 /// What there is beside a reason that says since when it holds, and by which rule. None of it has to be there: a device may
 /// be in no fleet, or in one that was not planned yet.
@@ -18,50 +18,59 @@ pub struct Ground<'a> {
     pub fleet: Option<&'a FleetName>,
     /// How its rollout stands.
     pub record: Option<&'a RolloutRecord>,
+    /// What holds the fleet.
+    pub holds: &'a [HoldNote],
+    /// Since when the device is pinned to what its pin names.
+    pub pinned_at: Option<Timestamp>,
 }
 
 /// Since when a device, a wave or a rollout waits as `reason` says, by which rule, and what ends it.
 pub fn waits(reason: &WaitingOn, ground: Ground<'_>) -> Waits {
-    let since = since(reason, ground.record);
-    Waits { since, rule: rule(reason, ground), ends: ends(reason) }
+    Waits { since: since(reason, ground), rule: rule(reason, ground), ends: ends(reason) }
 }
 
-fn since(reason: &WaitingOn, record: Option<&RolloutRecord>) -> Option<Timestamp> {
+fn since(reason: &WaitingOn, ground: Ground<'_>) -> Option<Timestamp> {
     match reason {
+        WaitingOn::Held { hold, .. } => ground.holds.iter().find(|known| known.path == *hold)?.since,
+        WaitingOn::Pinned { .. } => ground.pinned_at,
         WaitingOn::BackFailed { failure, .. } => Some(failure.at),
         WaitingOn::InFlight { since, .. } => Some(*since),
         WaitingOn::Stale { last_seen, .. } => *last_seen,
         WaitingOn::Failed { failure, .. } => failure.as_ref().map(|failure| failure.at),
         WaitingOn::Decommissioned { at } => Some(*at),
-        _ => since_in(reason, record?),
+        _ => since_in(reason, ground.record?),
     }
 }
 
 /// What the record of the rollout tells.
 fn since_in(reason: &WaitingOn, record: &RolloutRecord) -> Option<Timestamp> {
-    let open = record.waves.iter().rev().find(|wave| wave.advanced_at.is_none());
+    let last = record.waves.last();
+    // Since when the wave that is open now is, or the next one could have been.
+    let turn = || match last {
+        Some(wave) => Some(wave.advanced_at.unwrap_or(wave.opened_at)),
+        None => record.begun_at,
+    };
     match reason {
         WaitingOn::Soak { wave, .. } => record.waves.iter().find(|known| known.name == *wave)?.completed_at,
-        WaitingOn::Wave { .. } | WaitingOn::EmptyWave { .. } | WaitingOn::TooFewHealthy { .. } => {
-            open.map(|wave| wave.opened_at)
-        }
+        WaitingOn::Wave { .. }
+        | WaitingOn::EmptyWave { .. }
+        | WaitingOn::TooFewHealthy { .. }
+        | WaitingOn::Gate { .. } => turn(),
+        // Who comes later, or is pinned, does not wait since then.
         WaitingOn::Budget { .. } | WaitingOn::MaxInFlight { .. } | WaitingOn::Window { .. } => {
-            record.waves.last().map(|wave| wave.opened_at)
+            last.filter(|_| !record.is_complete()).map(|wave| wave.opened_at)
         }
-        WaitingOn::Gate { .. } => record.waves.last().and_then(|wave| wave.advanced_at),
+        WaitingOn::After { .. } | WaitingOn::Artifact { .. } | WaitingOn::Returning { .. } => record.begun_at,
         WaitingOn::Halted { .. } | WaitingOn::Rejected { .. } | WaitingOn::Reverting { .. } => {
             record.halted.as_ref().map(|halt| halt.at)
         }
-        WaitingOn::BackFailed { .. }
+        WaitingOn::Held { .. }
+        | WaitingOn::Pinned { .. }
+        | WaitingOn::BackFailed { .. }
         | WaitingOn::InFlight { .. }
         | WaitingOn::Stale { .. }
         | WaitingOn::Failed { .. }
         | WaitingOn::Decommissioned { .. }
-        | WaitingOn::After { .. }
-        | WaitingOn::Artifact { .. }
-        | WaitingOn::Returning { .. }
-        | WaitingOn::Pinned { .. }
-        | WaitingOn::Held { .. }
         | WaitingOn::Unsound { .. }
         | WaitingOn::Unhealthy { .. }
         | WaitingOn::Paused { .. }
@@ -199,5 +208,56 @@ mod tests {
         assert_eq!(said, Waits { ends: Some("when a fleet selects it".to_owned()), ..Waits::default() });
         let at = "2030-01-01T00:00:00Z".parse().expect("a time");
         assert_eq!(waits(&WaitingOn::Decommissioned { at }, Ground::default()).since, Some(at));
+    }
+
+    #[test]
+    fn before_the_first_wave_it_waits_since_the_rollout_began() {
+        let record = |more: serde_json::Value| -> RolloutRecord {
+            let mut all = serde_json::json!({
+                "target": {"commit": format!("{:040x}", 2), "number": 2}, "rollout": {},
+            });
+            all.as_object_mut().expect("fields").append(&mut more.as_object().expect("fields").clone());
+            serde_json::from_value(all).expect("a record")
+        };
+        let since = |reason: &WaitingOn, record: &RolloutRecord| {
+            waits(reason, Ground { record: Some(record), ..Ground::default() }).since
+        };
+        let commit = format!("{:040x}", 2).parse().expect("an id");
+        let wave = || "canary".parse().expect("a name");
+        let first = [
+            WaitingOn::Gate { wave: wave(), commit },
+            WaitingOn::EmptyWave { wave: wave() },
+            WaitingOn::After { fleet: "core".parse().expect("a name"), commit },
+            WaitingOn::Artifact { name: "player".to_owned(), why: String::new() },
+        ];
+        let begun = record(serde_json::json!({"begunAt": "2030-01-01T00:00:00Z"}));
+        let older = record(serde_json::json!({}));
+        for reason in first {
+            assert_eq!(since(&reason, &begun), begun.begun_at, "{reason:?}");
+            assert_eq!(since(&reason, &older), None, "a record of before does not say so");
+        }
+        let later = record(serde_json::json!({"begunAt": "2030-01-01T00:00:00Z", "waves": [
+            {"name": "canary", "openedAt": "2030-01-01T00:05:00Z", "advancedAt": "2030-01-01T00:10:00Z"},
+        ]}));
+        assert_eq!(since(&WaitingOn::Gate { wave: wave(), commit }, &later), later.waves[0].advanced_at);
+        let window = WaitingOn::Window { opens: None, why: None };
+        assert_eq!(since(&window, &later), Some(later.waves[0].opened_at));
+        let complete = RolloutRecord { stable: Some(later.target), ..later };
+        assert_eq!(since(&window, &complete), None, "who came since does not wait since then");
+    }
+
+    #[test]
+    fn what_a_file_decides_holds_since_that_landed() {
+        let at = |second| Timestamp::constant(second, 0);
+        let note = |path: &str, since| HoldNote { path: path.to_owned(), reason: String::new(), since };
+        let holds = [note("holds/a.yaml", None), note("holds/b.yaml", Some(at(7)))];
+        let device = "edge-1".parse().expect("a name");
+        let ground = Ground { device: Some(&device), holds: &holds, pinned_at: Some(at(8)), ..Ground::default() };
+        let held = |hold: &str| WaitingOn::Held { hold: hold.to_owned(), reason: String::new() };
+        let since = |hold: &str| waits(&held(hold), ground).since;
+        assert_eq!((since("holds/a.yaml"), since("holds/b.yaml")), (None, Some(at(7))));
+        let commit = format!("{:040x}", 2).parse().expect("an id");
+        let pinned = waits(&WaitingOn::Pinned { commit, why: None }, ground);
+        assert_eq!((pinned.since, pinned.rule.as_deref()), (Some(at(8)), Some("devices/edge-1.yaml: pin")));
     }
 }
