@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::get::{advised, printable};
 use crate::output::{self, Output, Paint};
 use crate::server::ServerOptions;
+use crate::told::{decided, landed, waited};
 
 const EXAMPLES: &str = "Examples:
   bellwether why device-3 --server http://127.0.0.1:8080
@@ -53,17 +54,10 @@ fn describe(device: &DeviceView) -> String {
         device.status.updated.status,
         device.last_seen.map_or("never".to_owned(), |at| moment(&at)),
     );
-    let mut told = |name: &str, value: Option<String>| {
-        text.extend(value.map(|value| format!("\n  {name:<9}  {}", printable(&value))));
-    };
-    if let Some(waits) = device.waits.as_ref().filter(|_| device.reason.is_some()) {
-        told("since", waits.since.as_ref().map(moment));
-        told("ends", waits.ends.clone());
-        told("by rule", waits.rule.clone());
-    }
-    if let Some(landing) = &device.origin {
-        let (number, commit, signed_by) = (landing.landing, landing.commit.short(), landing.signed_by());
-        told("target", Some(format!("v{number} ({commit}) {:?}, by {signed_by}", landing.summary)));
+    let waits = device.waits.as_ref().filter(|_| device.reason.is_some());
+    let landing = device.origin.iter().map(|landing| ("landing", landed(landing)));
+    for (name, value) in waits.into_iter().flat_map(waited).chain(landing).chain(decided(&device.decided)) {
+        text.push_str(&format!("\n  {name:<9}  {}", printable(&value)));
     }
     for missing in device.conflict.iter().flat_map(|conflict| &conflict.missing) {
         text.push_str(&format!("\n  missing    {}, {}", missing.commit, missing_sentence(missing)));

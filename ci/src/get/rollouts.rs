@@ -1,10 +1,10 @@
 //! `bellwether get rollouts`: each rollout, and what each of its waves waits for.
 
-use bellwether_core::plan::moment;
-use bellwether_schemas::api::{RolloutState, RolloutView, Waits, WaveView};
+use bellwether_schemas::api::{RolloutState, RolloutView, WaveView};
 
 use super::printable;
 use crate::output::{Paint, hanging};
+use crate::told::{Told, decided, waited};
 
 /// The rollouts, one below the other. What several waves wait for is said at the first.
 pub(super) fn describe(rollouts: &[RolloutView], paint: Paint) -> String {
@@ -23,6 +23,7 @@ fn of_rollout(rollout: &RolloutView, paint: Paint) -> String {
         let by = format!("{:?}, by {}", origin.summary, origin.signed_by());
         lines.push(hanging("  ", &printable(&by)));
     }
+    lines.extend(lines_of(decided(&rollout.decided), "  "));
     if let Some(next) = rollout.next {
         lines.push(format!("  {} waits for it.", next.short()));
     }
@@ -30,7 +31,7 @@ fn of_rollout(rollout: &RolloutView, paint: Paint) -> String {
     let is_of_wave = rollout.reason.is_some() && rollout.waves.iter().any(|wave| wave.reason == rollout.reason);
     if !is_of_wave {
         lines.push(hanging("  ", &printable(&rollout.why)));
-        lines.extend(rollout.waits.iter().flat_map(|waits| facts(waits, "  ")));
+        lines.extend(lines_of(rollout.waits.iter().flat_map(waited), "  "));
     }
     let width = rollout.waves.iter().map(|wave| wave.name.as_str().chars().count()).max().unwrap_or(0);
     for (place, wave) in rollout.waves.iter().enumerate() {
@@ -41,7 +42,7 @@ fn of_rollout(rollout: &RolloutView, paint: Paint) -> String {
             (Some(told), _) => lines.push(format!("    Waits for the same as {}.", told.name)),
             (None, why) => {
                 lines.push(hanging("    ", &printable(why.as_deref().unwrap_or(reason.kind()))));
-                lines.extend(wave.waits.iter().flat_map(|waits| facts(waits, "    ")));
+                lines.extend(lines_of(wave.waits.iter().flat_map(waited), "    "));
             }
         }
     }
@@ -58,11 +59,7 @@ fn standing(wave: &WaveView) -> String {
     format!("{state:<6}  {} of {} healthy{failed}", wave.healthy, wave.members)
 }
 
-/// Since when something is waited for, until when, and by which rule.
-fn facts(waits: &Waits, indent: &str) -> Vec<String> {
-    let told = |name: &str, value: String| hanging(&format!("{indent}{name:<7}  "), &printable(&value));
-    let since = waits.since.as_ref().map(|since| told("since", moment(since)));
-    let ends = waits.ends.clone().map(|ends| told("ends", ends));
-    let rule = waits.rule.clone().map(|rule| told("by rule", rule));
-    [since, ends, rule].into_iter().flatten().collect()
+/// Lines with their names, one below the other.
+fn lines_of(told: impl Iterator<Item = Told>, indent: &str) -> impl Iterator<Item = String> {
+    told.map(move |(name, value)| hanging(&format!("{indent}{name:<7}  "), &printable(&value)))
 }

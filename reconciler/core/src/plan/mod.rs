@@ -123,6 +123,8 @@ pub struct Decisions {
     pub retried: BTreeMap<DeviceName, u64>,
     /// What an emergency fix skips.
     pub expedited: BTreeSet<SkipStep>,
+    /// The files that say so.
+    pub files: BTreeSet<String>,
 }
 
 /// What a rollout needs before it starts.

@@ -1,7 +1,7 @@
 use axum::body::{Body, to_bytes};
 use bellwether_schemas::api::{
-    ClaimKind, Conflict, DeviceStatus, FleetView, InvalidView, MissingCommit, RolloutView, Stand, StatusWord,
-    WaitingOn, Waits, WaveView,
+    ClaimKind, Conflict, DecisionView, DeviceStatus, FleetView, InvalidView, MissingCommit, RolloutView, Stand,
+    StatusWord, WaitingOn, Waits, WaveView,
 };
 use bellwether_schemas::{CommitId, Version, codes};
 use tower::ServiceExt as _;
@@ -37,18 +37,27 @@ fn device(name: &str, updated: Updated, why: &str) -> DeviceView {
         conflict: None,
         waits: None,
         origin: None,
+        decided: decided(),
         last_seen: Some(at()),
     }
 }
 
-fn views() -> Views {
-    let head = CommitView {
+fn landing() -> CommitView {
+    CommitView {
         commit: commit(),
         landing: 412,
         signers: vec!["alice".parse().expect("a name")],
         summary: "Raise the limit".into(),
         committed: at(),
-    };
+    }
+}
+
+fn decided() -> Vec<DecisionView> {
+    vec![DecisionView { file: "holds/a.yaml".into(), says: "stops offers".into(), origin: Some(landing()) }]
+}
+
+fn views() -> Views {
+    let head = landing();
     let wave = |name: &str, open, healthy, failed| WaveView {
         name: name.parse().expect("a name"),
         open,
@@ -98,6 +107,7 @@ fn views() -> Views {
                 ends: Some("at 03:34".into()),
             }),
             origin: Some(head.clone()),
+            decided: decided(),
             next: None,
         }],
         devices: vec![
@@ -290,6 +300,7 @@ async fn hostile_text_is_escaped_everywhere() {
     }
     let query = "/?q=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E";
     for path in ["/", "/devices/edge-1", query] {
+        (device.decided[0].file, device.decided[0].says) = (evil.into(), evil.into());
         let (_, _, html) = get(views.clone(), path).await;
         for tag in ["<script", "<img", "\"'>"] {
             assert!(!html.contains(tag), "{path}: {tag}");
