@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::get::{advised, printable};
 use crate::output::{self, Output, Paint};
 use crate::server::ServerOptions;
-use crate::told::{decided, landed, waited};
+use crate::told::{coded, decided, landed, waited};
 
 const EXAMPLES: &str = "Examples:
   bellwether why device-3 --server http://127.0.0.1:8080
@@ -33,17 +33,17 @@ pub(crate) fn run(args: &WhyArgs, output: Output) -> Result<(), Failure> {
         return Ok(());
     }
     let device: DeviceView = server.get(&path)?;
-    output::line(describe(&device));
+    output::line(describe(&device, Paint::stdout()));
     Ok(())
 }
 
-fn describe(device: &DeviceView) -> String {
+fn describe(device: &DeviceView, paint: Paint) -> String {
     let version = |version: Option<bellwether_schemas::Version>| version.map_or("nothing".to_owned(), |v| v.long());
     let labels: Vec<_> = device.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let mut text = format!(
         "{}: {}\n\n  fleet      {}\n  labels     {}\n  came by    {}, entry {}\n  runs       {}\n  offered    {}\n  status     {:?}, {:?}\n  last seen  {}",
-        Paint::stdout().bold(device.name.as_str()),
-        printable(&device.why),
+        paint.bold(device.name.as_str()),
+        printable(&coded(&device.why, device.code())),
         device.fleet.as_ref().map_or("none", |fleet| fleet.as_str()),
         printable(&labels.join(", ")),
         device.enrollment,

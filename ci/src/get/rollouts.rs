@@ -4,7 +4,7 @@ use bellwether_schemas::api::{RolloutState, RolloutView, WaveView};
 
 use super::printable;
 use crate::output::{Paint, hanging};
-use crate::told::{Told, decided, waited};
+use crate::told::{Told, coded, decided, waited};
 
 /// The rollouts, one below the other. What several waves wait for is said at the first.
 pub(super) fn describe(rollouts: &[RolloutView], paint: Paint) -> String {
@@ -30,7 +30,7 @@ fn of_rollout(rollout: &RolloutView, paint: Paint) -> String {
     // What a wave waits for is said there.
     let is_of_wave = rollout.reason.is_some() && rollout.waves.iter().any(|wave| wave.reason == rollout.reason);
     if !is_of_wave {
-        lines.push(hanging("  ", &printable(&rollout.why)));
+        lines.push(hanging("  ", &printable(&coded(&rollout.why, rollout.code()))));
         lines.extend(lines_of(rollout.waits.iter().flat_map(waited), "  "));
     }
     let width = rollout.waves.iter().map(|wave| wave.name.as_str().chars().count()).max().unwrap_or(0);
@@ -41,7 +41,7 @@ fn of_rollout(rollout: &RolloutView, paint: Paint) -> String {
         match (told, &wave.why) {
             (Some(told), _) => lines.push(format!("    Waits for the same as {}.", told.name)),
             (None, why) => {
-                lines.push(hanging("    ", &printable(why.as_deref().unwrap_or(reason.kind()))));
+                lines.push(hanging("    ", &printable(&coded(why.as_deref().unwrap_or(reason.kind()), wave.code()))));
                 lines.extend(lines_of(wave.waits.iter().flat_map(waited), "    "));
             }
         }

@@ -268,6 +268,10 @@ async fn what_waits_for_people_stands_at_the_top_with_what_they_can_do() {
     {
         assert!(html.contains(command), "{command}");
     }
+    for code in ["BW-0401", "BW-0330"] {
+        let told = html.matches(&format!("<code>{code}</code>")).count();
+        assert!(told > 1, "{code} at the top and where it is listed: {told}");
+    }
 }
 
 #[test]
@@ -296,11 +300,11 @@ async fn hostile_text_is_escaped_everywhere() {
     views.invalid = vec![InvalidView { path: evil.into(), problems: vec![evil.into()] }];
     for device in &mut views.devices {
         device.why = evil.into();
+        (device.decided[0].file, device.decided[0].says) = (evil.into(), evil.into());
         device.labels = [(evil.to_owned(), evil.to_owned())].into();
     }
     let query = "/?q=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E";
     for path in ["/", "/devices/edge-1", query] {
-        (device.decided[0].file, device.decided[0].says) = (evil.into(), evil.into());
         let (_, _, html) = get(views.clone(), path).await;
         for tag in ["<script", "<img", "\"'>"] {
             assert!(!html.contains(tag), "{path}: {tag}");
