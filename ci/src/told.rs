@@ -1,20 +1,23 @@
 //! How something came to be as it is, in lines with a name each: `why` and `get rollouts` show the same.
 
+#[cfg(test)]
+pub(crate) mod examples;
+
 use bellwether_core::plan::moment;
 use bellwether_schemas::api::{CommitView, DecisionView, Waits};
+use bellwether_schemas::codes::Code;
 
 /// A line: its name, and what it says.
 pub(crate) type Told = (&'static str, String);
-use bellwether_schemas::codes::Code;
 
-/// Since when something is waited for, until when, and by which rule.
-pub(crate) fn waited(waits: &Waits) -> impl Iterator<Item = Told> {
-    let since = waits.since.as_ref().map(|since| ("since", moment(since)));
 /// A reason in a sentence with its code, which `bellwether explain` knows.
 pub(crate) fn coded(why: &str, code: Option<Code>) -> String {
     code.map_or_else(|| why.to_owned(), |code| format!("{why} ({code})"))
 }
 
+/// Since when something is waited for, until when, and by which rule.
+pub(crate) fn waited(waits: &Waits) -> impl Iterator<Item = Told> {
+    let since = waits.since.as_ref().map(|since| ("since", moment(since)));
     let ends = waits.ends.clone().map(|ends| ("ends", ends));
     let rule = waits.rule.clone().map(|rule| ("by rule", rule));
     [since, ends, rule].into_iter().flatten()

@@ -67,3 +67,55 @@ fn describe(device: &DeviceView, paint: Paint) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::plan::sentence;
+    use bellwether_schemas::api::{DeviceStatus, StatusWord, Summary, Updated, WaitingOn};
+
+    use super::*;
+    use crate::told::examples;
+
+    fn view(reason: &WaitingOn) -> DeviceView {
+        let summary = StatusWord { status: Summary::Online };
+        DeviceView {
+            name: examples::device(),
+            enrollment: "plant".parse().expect("a name"),
+            entry: "t1".parse().expect("an id"),
+            fleet: Some(examples::fleet()),
+            labels: [("site".to_owned(), "kiel".to_owned())].into(),
+            version: Some(examples::version()),
+            digest: None,
+            offered: None,
+            target: None,
+            status: DeviceStatus { summary, updated: StatusWord { status: Updated::OutOfDate } },
+            reason: Some(reason.clone()),
+            why: sentence(reason),
+            waits: Some(examples::told(reason, Some(&examples::device()))),
+            origin: None,
+            decided: Vec::new(),
+            conflict: None,
+            last_seen: Some(examples::at("09:20:00")),
+        }
+    }
+
+    #[test]
+    fn a_device_is_told_as_it_is_with_what_it_waits_for_and_who_brought_it_there() {
+        let held = examples::reasons().into_iter().find(|reason| reason.kind() == "Held").expect("there is one");
+        let origin = Some(examples::landing(3, "Say \u{1b}[2Jhello"));
+        let device = DeviceView { origin, decided: examples::decided(), ..view(&held) };
+        insta::assert_snapshot!(describe(&device, Paint::none()));
+    }
+
+    #[test]
+    fn each_reason_is_told_with_code_time_end_rule_and_what_to_do() {
+        let told = |reason: &WaitingOn| {
+            let text = describe(&view(reason), Paint::none());
+            let (first, rest) = text.split_once('\n').expect("lines");
+            let (_, rest) = rest.split_once("09:20:00 UTC").expect("when it was last seen");
+            format!("{first}{rest}")
+        };
+        let all: Vec<String> = examples::reasons().iter().map(told).collect();
+        insta::assert_snapshot!(all.join("\n\n"));
+    }
+}

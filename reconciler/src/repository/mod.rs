@@ -30,7 +30,7 @@ use self::silence::is_calm;
 use crate::store::{HeadRow, LandingRow};
 
 /// How many accepted landings the page shows.
-const SHOWN_LANDINGS: usize = 100;
+pub(crate) const SHOWN_LANDINGS: usize = 100;
 
 /// The objects of the mirror, for the loop and whatever it lends them to.
 #[derive(Clone)]
