@@ -1,4 +1,6 @@
-//! `bellwether get`: tables of what the reconciler knows.
+//! `bellwether get`: what the reconciler knows, in tables; rollouts with their waves.
+
+mod rollouts;
 
 use bellwether_core::plan::{Advice, condition_advice, moment};
 use bellwether_schemas::api::{
@@ -9,7 +11,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 
 use crate::failure::Failure;
-use crate::output::{self, Output};
+use crate::output::{self, Output, Paint};
 use crate::select::SelectorOptions;
 use crate::server::ServerOptions;
 
@@ -101,7 +103,14 @@ pub(crate) fn run(args: &GetArgs, output: Output) -> Result<(), Failure> {
                 );
             }
         }
-        What::Rollouts => output::line(rollouts(&server.get::<Vec<RolloutView>>(path)?).to_string()),
+        What::Rollouts => {
+            let found: Vec<RolloutView> = server.get(path)?;
+            if found.is_empty() {
+                output::note("Nothing rolls out. A commit that changes a fleet starts a rollout.");
+            } else {
+                output::line(rollouts::describe(&found, Paint::stdout()));
+            }
+        }
         What::Commits => output::line(commits(&server.get::<Vec<CommitView>>(path)?).to_string()),
         What::Repository => repository(&server.get(path)?),
         What::Requests => {
@@ -152,36 +161,6 @@ fn fleets(fleets: &[FleetView]) -> Table {
             fleet.stable.map_or("-".to_owned(), |commit| commit.short()),
             format!("{} of {}", fleet.up_to_date, fleet.devices),
             printable(&fleet.invalid.join("; ")),
-        ]);
-    }
-    table
-}
-
-fn rollouts(rollouts: &[RolloutView]) -> Table {
-    let mut table = table(&["FLEET", "TARGET", "STATE", "WAVES (HEALTHY/MEMBERS)", "WHY"]);
-    for rollout in rollouts {
-        let waves = rollout.waves.iter().map(|wave| {
-            let state = match (wave.open, wave.done) {
-                (_, true) => "done",
-                (true, false) => "open",
-                (false, false) => "closed",
-            };
-            let failed = if wave.failed > 0 { format!(", {} failed", wave.failed) } else { String::new() };
-            let waits = wave.reason.as_ref().map(|reason| format!(": {}", reason.kind())).unwrap_or_default();
-            format!("{} {}/{} {state}{failed}{waits}", wave.name, wave.healthy, wave.members)
-        });
-        let by = rollout.origin.as_ref().map(|landing| format!("\nby {}", landing.signed_by())).unwrap_or_default();
-        let waits = rollout.waits.iter();
-        let since = waits.clone().filter_map(|waits| waits.since).map(|since| format!(" Since {}.", moment(&since)));
-        let ends = waits.filter_map(|waits| waits.ends.as_ref()).map(|ends| format!(" It ends {ends}."));
-        let next = rollout.next.map(|next| format!(" {} waits for it.", next.short()));
-        let why: String = std::iter::once(rollout.why.clone()).chain(since).chain(ends).chain(next).collect();
-        table.add_row([
-            rollout.fleet.to_string(),
-            format!("v{} ({}){by}", rollout.landing, rollout.commit.short()),
-            format!("{:?}", rollout.state),
-            waves.collect::<Vec<_>>().join("\n"),
-            printable(&why),
         ]);
     }
     table

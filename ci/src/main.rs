@@ -31,6 +31,7 @@ mod simulate;
 mod template;
 mod token;
 mod token_edit;
+mod told;
 mod trust;
 mod usage;
 mod validate;

@@ -35,6 +35,33 @@ pub(crate) fn bytes(content: &[u8]) {
     }
 }
 
+/// The columns that text for people fits into.
+const COLUMNS: usize = 80;
+
+/// A text behind `label`, broken between words so that its lines fit; they begin below each other.
+pub(crate) fn hanging(label: &str, text: &str) -> String {
+    let indent = label.chars().count();
+    let (mut lines, mut column) = (label.to_owned(), indent);
+    for (place, word) in text.split_whitespace().enumerate() {
+        let width = word.chars().count();
+        match (place, column + 1 + width > COLUMNS) {
+            (0, _) => {}
+            (_, false) => {
+                lines.push(' ');
+                column += 1;
+            }
+            (_, true) => {
+                lines.push('\n');
+                lines.push_str(&" ".repeat(indent));
+                column = indent;
+            }
+        }
+        lines.push_str(word);
+        column += width;
+    }
+    lines.trim_end().to_owned()
+}
+
 /// Whether everything that was printed was taken, by a full disk for example.
 pub(crate) fn complete() -> Result<(), Failure> {
     let Some(error) = LOST.get() else { return Ok(()) };

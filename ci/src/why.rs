@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::get::{advised, printable};
 use crate::output::{self, Output, Paint};
 use crate::server::ServerOptions;
+use crate::told::{coded, decided, landed, waited};
 
 const EXAMPLES: &str = "Examples:
   bellwether why device-3 --server http://127.0.0.1:8080
@@ -32,17 +33,17 @@ pub(crate) fn run(args: &WhyArgs, output: Output) -> Result<(), Failure> {
         return Ok(());
     }
     let device: DeviceView = server.get(&path)?;
-    output::line(describe(&device));
+    output::line(describe(&device, Paint::stdout()));
     Ok(())
 }
 
-fn describe(device: &DeviceView) -> String {
+fn describe(device: &DeviceView, paint: Paint) -> String {
     let version = |version: Option<bellwether_schemas::Version>| version.map_or("nothing".to_owned(), |v| v.long());
     let labels: Vec<_> = device.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let mut text = format!(
         "{}: {}\n\n  fleet      {}\n  labels     {}\n  came by    {}, entry {}\n  runs       {}\n  offered    {}\n  status     {:?}, {:?}\n  last seen  {}",
-        Paint::stdout().bold(device.name.as_str()),
-        printable(&device.why),
+        paint.bold(device.name.as_str()),
+        printable(&coded(&device.why, device.code())),
         device.fleet.as_ref().map_or("none", |fleet| fleet.as_str()),
         printable(&labels.join(", ")),
         device.enrollment,
@@ -53,17 +54,10 @@ fn describe(device: &DeviceView) -> String {
         device.status.updated.status,
         device.last_seen.map_or("never".to_owned(), |at| moment(&at)),
     );
-    let mut told = |name: &str, value: Option<String>| {
-        text.extend(value.map(|value| format!("\n  {name:<9}  {}", printable(&value))));
-    };
-    if let Some(waits) = device.waits.as_ref().filter(|_| device.reason.is_some()) {
-        told("since", waits.since.as_ref().map(moment));
-        told("ends", waits.ends.clone());
-        told("by rule", waits.rule.clone());
-    }
-    if let Some(landing) = &device.origin {
-        let (number, commit, signed_by) = (landing.landing, landing.commit.short(), landing.signed_by());
-        told("target", Some(format!("v{number} ({commit}) {:?}, by {signed_by}", landing.summary)));
+    let waits = device.waits.as_ref().filter(|_| device.reason.is_some());
+    let landing = device.origin.iter().map(|landing| ("landing", landed(landing)));
+    for (name, value) in waits.into_iter().flat_map(waited).chain(landing).chain(decided(&device.decided)) {
+        text.push_str(&format!("\n  {name:<9}  {}", printable(&value)));
     }
     for missing in device.conflict.iter().flat_map(|conflict| &conflict.missing) {
         text.push_str(&format!("\n  missing    {}, {}", missing.commit, missing_sentence(missing)));
@@ -72,4 +66,56 @@ fn describe(device: &DeviceView) -> String {
         text.push_str(&format!("\n\n{}", advised(&advice)));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::plan::sentence;
+    use bellwether_schemas::api::{DeviceStatus, StatusWord, Summary, Updated, WaitingOn};
+
+    use super::*;
+    use crate::told::examples;
+
+    fn view(reason: &WaitingOn) -> DeviceView {
+        let summary = StatusWord { status: Summary::Online };
+        DeviceView {
+            name: examples::device(),
+            enrollment: "plant".parse().expect("a name"),
+            entry: "t1".parse().expect("an id"),
+            fleet: Some(examples::fleet()),
+            labels: [("site".to_owned(), "kiel".to_owned())].into(),
+            version: Some(examples::version()),
+            digest: None,
+            offered: None,
+            target: None,
+            status: DeviceStatus { summary, updated: StatusWord { status: Updated::OutOfDate } },
+            reason: Some(reason.clone()),
+            why: sentence(reason),
+            waits: Some(examples::told(reason, Some(&examples::device()))),
+            origin: None,
+            decided: Vec::new(),
+            conflict: None,
+            last_seen: Some(examples::at("09:20:00")),
+        }
+    }
+
+    #[test]
+    fn a_device_is_told_as_it_is_with_what_it_waits_for_and_who_brought_it_there() {
+        let held = examples::reasons().into_iter().find(|reason| reason.kind() == "Held").expect("there is one");
+        let origin = Some(examples::landing(3, "Say \u{1b}[2Jhello"));
+        let device = DeviceView { origin, decided: examples::decided(), ..view(&held) };
+        insta::assert_snapshot!(describe(&device, Paint::none()));
+    }
+
+    #[test]
+    fn each_reason_is_told_with_code_time_end_rule_and_what_to_do() {
+        let told = |reason: &WaitingOn| {
+            let text = describe(&view(reason), Paint::none());
+            let (first, rest) = text.split_once('\n').expect("lines");
+            let (_, rest) = rest.split_once("09:20:00 UTC").expect("when it was last seen");
+            format!("{first}{rest}")
+        };
+        let all: Vec<String> = examples::reasons().iter().map(told).collect();
+        insta::assert_snapshot!(all.join("\n\n"));
+    }
 }

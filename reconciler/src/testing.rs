@@ -173,6 +173,7 @@ fn text(path: &str, content: &str) -> String {
         Some("rollouts") => "Rollout",
         Some("resumes") => "Resume",
         Some("holds") => "Hold",
+        Some("approvals") => "Approval",
         other => panic!("{other:?} is no folder of these tests"),
     };
     let stem = path.rsplit('/').next().and_then(|file| file.strip_suffix(".yaml")).expect("a manifest");

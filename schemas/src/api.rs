@@ -103,9 +103,13 @@ pub struct DeviceView {
     /// Since when it waits for that, by which rule, and what ends it.
     #[serde(default)]
     pub waits: Option<Waits>,
-    /// The landing whose template is its target, and who stands for it; null where that is not shown any more.
+    /// The landing whose template it goes to, and who stands for it: that of its pin, of what it goes back to, of what it is
+    /// offered, else of its target. Of a device in no fleet, that of what it runs.
     #[serde(default)]
     pub origin: Option<CommitView>,
+    /// The signed files that decide about it: its pin, Holds, Approvals and Expedites.
+    #[serde(default)]
+    pub decided: Vec<DecisionView>,
     /// What it names and the history lacks, while it is paused for that; else null.
     #[serde(default)]
     pub conflict: Option<Conflict>,
@@ -135,6 +139,18 @@ pub struct Waits {
     pub rule: Option<String>,
     /// What ends it, as the end of a sentence.
     pub ends: Option<String>,
+}
+
+/// A signed file that decides about a rollout or a device, and who stands for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionView {
+    /// The file.
+    pub file: String,
+    /// What it does, as the end of a sentence.
+    pub says: String,
+    /// The landing since which it says so, and who stands for that.
+    pub origin: Option<CommitView>,
 }
 
 /// What pauses a device that is ahead of the git history, or left it.
@@ -220,9 +236,12 @@ pub struct RolloutView {
     /// Since when it waits for that, by which rule, and what ends it.
     #[serde(default)]
     pub waits: Option<Waits>,
-    /// The landing that rolls out, and who stands for it; null where that is not shown any more.
+    /// The landing that rolls out, and who stands for it.
     #[serde(default)]
     pub origin: Option<CommitView>,
+    /// The signed files that decide about it: Holds, Approvals and Expedites.
+    #[serde(default)]
+    pub decided: Vec<DecisionView>,
     /// A newer template commit, which waits for this one to end.
     #[serde(default)]
     pub next: Option<CommitId>,
@@ -265,9 +284,12 @@ pub struct WaveView {
     pub failed: u64,
     /// What it waits for.
     pub reason: Option<WaitingOn>,
-    /// The same in a sentence, with what ends it.
+    /// The same in a sentence.
     #[serde(default)]
     pub why: Option<String>,
+    /// Since when it waits for that, by which rule, and what ends it.
+    #[serde(default)]
+    pub waits: Option<Waits>,
 }
 
 /// The repository.

@@ -1,7 +1,7 @@
 //! Rollouts that do not go on, and how an engineer gets them to: as `docs/troubleshooting.md` says.
 
 use bellwether_core::plan::{advice, device_advice};
-use bellwether_schemas::api::{DeviceView, RolloutState, RolloutView, Summary, Updated, WaitingOn};
+use bellwether_schemas::api::{CommitView, DeviceView, RolloutState, RolloutView, Summary, Updated, WaitingOn};
 use bellwether_tests::site::ROLLOUT;
 use bellwether_tests::{Site, SiteBuilder};
 
@@ -37,6 +37,12 @@ fn a_halted_rollout_is_ended_by_a_revert_and_by_nothing_less() {
     });
     let waiting = site.view("edge-2");
     assert!(waiting.why.contains("halted: 1 of 1 offered devices failed in wave canary"), "{}", waiting.why);
+    let told = waiting.waits.expect("it waits");
+    assert_eq!(told.rule.as_deref(), Some("rollouts/edge.yaml: maxFailureRate of wave canary"));
+    assert!(told.since.is_some() && told.since == halted.waits.and_then(|told| told.since), "{:?}", told.since);
+    let by = |landing: Option<CommitView>| landing.map(|landing| (landing.commit, landing.signed_by()));
+    let alice = || Some((broken, "alice".to_owned()));
+    assert_eq!((by(waiting.origin), by(halted.origin)), (alice(), alice()));
     let failed = site.view("edge-1");
     assert!(failed.why.contains("BW-0651") && failed.why.contains("/opt/bellwether/absent"), "{}", failed.why);
     let said = device_advice(&failed).expect("advice");
@@ -53,6 +59,8 @@ fn a_halted_rollout_is_ended_by_a_revert_and_by_nothing_less() {
     };
     approve("go", "resume: {failures: 1}");
     let resumed = site.wait_rollout("it goes on", |rollout| rollout.state == RolloutState::Progressing);
+    let decided: Vec<_> = resumed.decided.iter().map(|decided| (&*decided.file, &*decided.says)).collect();
+    assert_eq!(decided, [("approvals/go.yaml", "acknowledges 1 failure")]);
     assert!(matches!(resumed.reason, Some(WaitingOn::TooFewHealthy { .. })), "{resumed:?}");
     // Tried again it fails again: that is one more than was acknowledged, or the same one; it is not tried a third time.
     let Some(WaitingOn::Failed { version, .. }) = site.view("edge-1").reason else { panic!("it failed before") };

@@ -98,6 +98,7 @@ mod tests {
             conflict: Some(Conflict { missing: missing.iter().map(named).collect() }),
             waits: None,
             origin: None,
+            decided: Vec::new(),
             last_seen: None,
         }
     }

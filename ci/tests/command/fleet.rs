@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bellwether_schemas::CommitId;
-use bellwether_schemas::api::{Condition, DeviceView, EventView, RepositoryView, Summary, Updated};
+use bellwether_schemas::api::{Condition, DeviceView, EventView, RepositoryView, Summary, Updated, WaitingOn};
 use bellwether_schemas::manifest::{AnyManifest, Resume};
 use bellwether_tests::site::{digest_of, policy};
 use bellwether_tests::{Site, SiteBuilder};
@@ -184,4 +184,45 @@ fn paused_devices_are_resumed_by_selector_and_adopted_ones_go_on_by_themselves()
         (says("edge-1") && says("edge-2")).then_some(())
     });
     assert_eq!(site.view("edge-3").status.summary.status, Summary::ConflictPaused);
+}
+
+#[test]
+fn a_held_rollout_says_since_when_by_which_rule_and_who_signed_what() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let site = SiteBuilder::new(program(dir.path()).to_str().expect("text"), 2).start();
+    site.wait_up_to_date(&site.introduction);
+    let hold = "apiVersion: bellwether/v1\nkind: Hold\nmetadata: {name: stop}\nspec: {all: true, reason: look first}\n";
+    site.engineer.write("holds/stop.yaml", hold);
+    let held = site.land("Hold everything");
+    site.engineer.replace("fleets/edge.yaml", "message 1", "message 2");
+    let second = site.land("Say message 2");
+    let rollout = site.wait_rollout("it is held", |rollout| {
+        rollout.commit == second && matches!(rollout.reason, Some(WaitingOn::Held { .. }))
+    });
+    let since = rollout.decided[0].origin.as_ref().expect("the landing of the hold").committed;
+    let since = since.strftime("since      %Y-%m-%d %H:%M:%S UTC").to_string();
+    let why = bellwether(&site, &["why", "edge-2"]);
+    for line in [
+        "edge-2: Held by holds/stop.yaml: look first (BW-0402)",
+        &format!("  {since}"),
+        "  ends       when the hold is released",
+        "  by rule    holds/stop.yaml",
+        &format!("  landing    v3 ({}) \"Say message 2\", by alice", second.short()),
+        &format!("  decided    holds/stop.yaml stops offers: v2 ({}) \"Hold everything\", by alice", held.short()),
+        "  bellwether hold --name stop --release --commit && git push",
+    ] {
+        assert!(why.out.lines().any(|told| told == line), "{line}: {}{}", why.out, why.err);
+    }
+    let rollouts = bellwether(&site, &["get", "rollouts"]);
+    for line in [
+        &format!("edge  v3 ({})  Waiting", second.short()),
+        "  \"Say message 2\", by alice",
+        &format!("  decided  holds/stop.yaml stops offers: v2 ({}) \"Hold everything\", by", held.short()),
+        "    Held by holds/stop.yaml: look first (BW-0402)",
+        &format!("    {}", since.replace("since    ", "since  ")),
+        "    Waits for the same as canary.",
+    ] {
+        assert!(rollouts.out.lines().any(|told| told == line), "{line}: {}{}", rollouts.out, rollouts.err);
+    }
+    assert!(rollouts.out.lines().all(|line| line.len() <= 80), "{}", rollouts.out);
 }

@@ -30,7 +30,7 @@ use self::silence::is_calm;
 use crate::store::{HeadRow, LandingRow};
 
 /// How many accepted landings the page shows.
-const SHOWN_LANDINGS: usize = 100;
+pub(crate) const SHOWN_LANDINGS: usize = 100;
 
 /// The objects of the mirror, for the loop and whatever it lends them to.
 #[derive(Clone)]
@@ -227,13 +227,7 @@ impl Repository {
     }
 
     fn show(&mut self, landing: &VerifiedLanding) {
-        self.landings.push_front(CommitView {
-            commit: *landing.id(),
-            landing: landing.number(),
-            signers: landing.signers().cloned().collect(),
-            summary: landing.summary().to_owned(),
-            committed: landing.committed(),
-        });
+        self.landings.push_front(view(landing));
         self.landings.truncate(SHOWN_LANDINGS);
     }
 
@@ -300,9 +294,32 @@ impl Repository {
         self.landings.iter()
     }
 
+    /// An accepted landing, whatever its age.
+    pub fn landing(&self, commit: &CommitId) -> Option<CommitView> {
+        let history = self.history()?;
+        let landing = history.landing_at(history.number_of(commit)?)?;
+        Some(view(landing))
+    }
+
+    /// The landing since which the manifest at a path decides what it does, whatever its age.
+    pub fn decided_at(&self, path: &str) -> Option<CommitView> {
+        let (_, since) = self.declared()?.counting(path)?;
+        self.history()?.landing_at(since).map(|landing| view(landing))
+    }
+
     /// The watched branch.
     pub fn branch(&self) -> &str {
         &self.branch
+    }
+}
+
+fn view(landing: &VerifiedLanding) -> CommitView {
+    CommitView {
+        commit: *landing.id(),
+        landing: landing.number(),
+        signers: landing.signers().cloned().collect(),
+        summary: landing.summary().to_owned(),
+        committed: landing.committed(),
     }
 }
 

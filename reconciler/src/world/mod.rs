@@ -4,6 +4,7 @@
 
 mod alarms;
 mod backlog;
+mod decided;
 mod device;
 mod execute;
 mod fleet;

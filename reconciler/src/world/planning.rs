@@ -239,9 +239,15 @@ impl World {
         let earlier: Vec<Landing> =
             record.iter().flat_map(|record| record.earlier.iter().chain([&record.target])).copied().collect();
         let completed = |fleet: &FleetName| self.fleets.get(fleet).filter(|fleet| !fleet.recall)?.rollout()?.stable;
-        let holds =
-            declared.holds(name).map(|(path, reason)| HoldNote { path: path.to_owned(), reason: reason.to_owned() });
-        let local = self.local.of(name).map(|hold| HoldNote { path: BRAKE.to_owned(), reason: hold.reason.clone() });
+        let holds = declared.holds(name).map(|(path, reason)| {
+            let since = self.repository.decided_at(path).map(|landing| landing.committed);
+            HoldNote { path: path.to_owned(), reason: reason.to_owned(), since }
+        });
+        let local = self.local.of(name).map(|hold| HoldNote {
+            path: BRAKE.to_owned(),
+            reason: hold.reason.clone(),
+            since: Some(hold.since),
+        });
         let holds = local.into_iter().chain(holds).collect();
         let unmet = declared.unmet(template, &rollout, completed, &mut Contents::new(&objects, &mut self.blobs));
         Ok(Terms {

@@ -2,16 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use bellwether_core::plan::{Planner, Reasons, condition_sentence, sentence, waits};
+use bellwether_core::plan::{Ground, Planner, Reasons, condition_sentence, sentence, waits};
 use bellwether_core::status::{Known, status};
 use bellwether_schemas::api::{
-    CommitView, Conflict, DeviceView, FleetView, InvalidView, RepositoryView, RolloutState, RolloutView, WaitingOn,
+    Conflict, DecisionView, DeviceView, FleetView, InvalidView, RepositoryView, RolloutState, RolloutView, WaitingOn,
 };
 use bellwether_schemas::{CommitId, DeviceName, FleetName};
 use jiff::Timestamp;
 
+use super::decided::Decided;
+use super::fleet::FleetState;
 use super::{Device, Placement, World};
 use crate::serve::Views;
+
+/// What is shown of a fleet's members.
+struct Shown<'a> {
+    planner: &'a Planner,
+    reasons: Reasons<'a>,
+    decided: Vec<Decided>,
+}
 
 impl World {
     /// One consistent snapshot of everything that is shown.
@@ -75,9 +84,12 @@ impl World {
         self.planned().map(|(name, planner, _)| self.rollout_view(name, planner)).collect()
     }
 
-    /// A landing, and who stands for it, while it is among those that are shown.
-    fn origin(&self, commit: &CommitId) -> Option<CommitView> {
-        self.repository.landings().find(|landing| landing.commit == *commit).cloned()
+    /// The template commit that a device goes to, or is at where it goes nowhere.
+    fn heads_for(&self, device: &Device) -> Option<CommitId> {
+        let state = device.placement.fleet().and_then(|fleet| self.fleets.get(fleet));
+        let planned = state.and_then(|state| state.planner.as_ref()?.heads_for(device.name()));
+        let target = || Some(state?.rollout()?.target.commit);
+        planned.or_else(target).or_else(|| device.running().map(|claim| claim.template))
     }
 
     fn rollout_view(&self, name: &FleetName, planner: &Planner) -> RolloutView {
@@ -96,8 +108,9 @@ impl World {
             landing: target.number,
             state: shown.state,
             waves: shown.waves,
-            waits: shown.reason.as_ref().map(|reason| waits(reason, name, record)),
-            origin: self.origin(&target.commit),
+            waits: shown.reason.as_ref().map(|reason| waits(reason, planner.ground())),
+            origin: self.repository.landing(&target.commit),
+            decided: self.decided(planner).into_iter().map(|decided| decided.view).collect(),
             next: newest.filter(|newest| *newest != target.commit),
             reason: shown.reason,
             why,
@@ -105,13 +118,27 @@ impl World {
     }
 
     fn device_views(&self, now: Timestamp) -> Vec<DeviceView> {
-        let reasons: BTreeMap<&FleetName, Reasons<'_>> =
-            self.planned().map(|(name, planner, _)| (name, planner.reasons())).collect();
-        let reason = |device: &Device| {
-            let fleet = device.placement.fleet().and_then(|fleet| reasons.get(fleet));
-            self.reason(device, |name| fleet.and_then(|reasons| reasons.of(name)))
+        let shown = |planner| Shown { planner, reasons: planner.reasons(), decided: self.decided(planner) };
+        let fleets: BTreeMap<&FleetName, Shown<'_>> =
+            self.planned().map(|(name, planner, _)| (name, shown(planner))).collect();
+        let view = |device: &Device| {
+            let fleet = device.placement.fleet().and_then(|fleet| fleets.get(fleet));
+            let reason = self.reason(device, |name| fleet.and_then(|fleet| fleet.reasons.of(name)));
+            DeviceView { decided: self.decided_about(device, fleet), ..self.device_view(device, reason, now) }
         };
-        self.devices.values().map(|device| self.device_view(device, reason(device), now)).collect()
+        self.devices.values().map(view).collect()
+    }
+
+    /// The signed files that decide about a device.
+    fn decided_about(&self, device: &Device, fleet: Option<&Shown<'_>>) -> Vec<DecisionView> {
+        let name = device.name();
+        let wave = fleet.and_then(|Shown { planner, .. }| {
+            let place = planner.note(name)?.wave?;
+            planner.rollout().rollout.waves.get(place).map(|wave| &wave.name)
+        });
+        let decided = fleet.into_iter().flat_map(|fleet| &fleet.decided);
+        let decided = decided.filter(|decided| decided.concerns(name, wave)).map(|decided| decided.view.clone());
+        self.pin(name).into_iter().chain(decided).collect()
     }
 
     /// Why a device is not at its target; `planned` says why its fleet's plan has it so.
@@ -141,8 +168,17 @@ impl World {
             was_silent || too_long(seen.max(self.timing.serving_since), now)
         };
         let stale = device.row.last_seen.is_none_or(silent);
-        let record = device.placement.fleet().and_then(|fleet| Some((fleet, self.fleets.get(fleet)?.rollout()?)));
-        let target = record.and_then(|(_, record)| device.known_digest(&record.target.commit));
+        let fleet = device.placement.fleet();
+        let state = fleet.and_then(|fleet| self.fleets.get(fleet));
+        let record = state.and_then(FleetState::rollout);
+        let ground = Ground {
+            device: Some(device.name()),
+            fleet,
+            record,
+            holds: state.and_then(|state| state.planner.as_ref()).map_or(&[], |planner| &planner.terms().holds),
+            pinned_at: self.pinned_at(device.name()),
+        };
+        let target = record.and_then(|record| device.known_digest(&record.target.commit));
         let offered = device.row.offer.as_ref();
         let known = Known {
             reported: device.row.reported.as_ref(),
@@ -157,7 +193,7 @@ impl World {
             name: device.row.name.clone(),
             enrollment: device.row.enrollment.clone(),
             entry: device.row.entry.clone(),
-            fleet: device.placement.fleet().cloned(),
+            fleet: fleet.cloned(),
             labels: device.facts.labels.clone(),
             version: device.running().map(|claim| claim.version),
             digest: device.running().map(|claim| claim.digest),
@@ -165,8 +201,9 @@ impl World {
             target,
             status: status(&known),
             why: reason.as_ref().map_or_else(|| "It is at its target.".to_owned(), sentence),
-            waits: record.and_then(|(fleet, record)| Some(waits(reason.as_ref()?, fleet, record))),
-            origin: record.and_then(|(_, record)| self.origin(&record.target.commit)),
+            waits: reason.as_ref().map(|reason| waits(reason, ground)),
+            origin: self.heads_for(device).and_then(|commit| self.repository.landing(&commit)),
+            decided: Vec::new(),
             reason,
             conflict: conflict
                 .filter(|missing| !missing.is_empty())

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Summary, Updated, WaitingOn};
+use super::{DeviceView, RolloutView, Summary, Updated, WaitingOn, WaveView};
 use crate::codes::{self, Code};
 
 /// Gives an enumeration of words the list of all of them, and their names.
@@ -121,6 +121,20 @@ impl WaitingOn {
         }
     }
 }
+
+/// Gives views the code of their reason.
+macro_rules! codes {
+    ($($view:ident),*) => {$(
+        impl $view {
+            /// The code of its reason, where that has one.
+            pub fn code(&self) -> Option<Code> {
+                self.reason.as_ref().and_then(WaitingOn::code)
+            }
+        }
+    )*};
+}
+
+codes!(DeviceView, RolloutView, WaveView);
 
 #[cfg(test)]
 mod tests {

@@ -39,6 +39,7 @@ fn paused() -> DeviceView {
         why: String::new(),
         waits: None,
         origin: None,
+        decided: Vec::new(),
         conflict: Some(Conflict {
             missing: vec![missing(RUNS, ClaimKind::Running), missing(APPLIES, ClaimKind::Applying)],
         }),

@@ -41,7 +41,8 @@ struct Slot {
 struct Counting {
     manifest: Arc<AnyManifest>,
     blob: ObjectId,
-    /// The landing that brought it.
+    /// The landing since which it decides what it does: the one that brought it, or that brought another version of which
+    /// it only changes what decides nothing.
     since: u64,
 }
 
@@ -273,6 +274,12 @@ impl Declared {
         })
     }
 
+    /// The manifest that counts at a path, and the landing since which it decides what it does.
+    pub fn counting(&self, path: &str) -> Option<(&AnyManifest, u64)> {
+        let counting = self.slots.get(path)?.manifest.as_ref()?;
+        Some((&*counting.manifest, counting.since))
+    }
+
     /// Every manifest that counts, by path.
     pub fn manifests(&self) -> impl Iterator<Item = (&str, &AnyManifest)> {
         self.slots.iter().filter_map(|(path, slot)| Some((path.as_str(), &*slot.manifest.as_ref()?.manifest)))
@@ -310,7 +317,10 @@ impl Declared {
                 self.slots.remove(path);
             }
             Some(Parsed { manifest: Ok(manifest), blob }) => {
-                let counting = Counting { manifest: Arc::new(manifest), blob, since: self.head.number };
+                let before = self.slots.get(path).and_then(|slot| slot.manifest.as_ref());
+                let since = before.filter(|before| decides_the_same(&before.manifest, &manifest));
+                let since = since.map_or(self.head.number, |before| before.since);
+                let counting = Counting { manifest: Arc::new(manifest), blob, since };
                 self.slots.insert(path.to_owned(), Slot { manifest: Some(counting), problems: Arc::default() });
             }
             Some(Parsed { manifest: Err(problems), .. }) => {
@@ -499,6 +509,15 @@ fn parse(objects: &dyn ObjectSource, path: &str, entry: &TreeEntry) -> Result<Pa
     }
     let text = objects::read(objects, &blob, ObjectKind::Blob)?;
     Ok(Parsed { manifest: yaml::parse(path, &text), blob })
+}
+
+/// Whether a Hold holds the same fleets as before, or a Device has the pin that it had.
+fn decides_the_same(before: &AnyManifest, now: &AnyManifest) -> bool {
+    match (before, now) {
+        (AnyManifest::Hold(before), AnyManifest::Hold(now)) => before.spec.scope() == now.spec.scope(),
+        (AnyManifest::Device(before), AnyManifest::Device(now)) => before.spec.pin == now.spec.pin,
+        _ => false,
+    }
 }
 
 /// Whether `path` lies in a folder of manifests and is meant to be one.

@@ -31,13 +31,14 @@ impl Declared {
             let there = number_of(commit).and_then(|number| self.template_in_force(fleet, number));
             *fleet == template.name && there.is_some_and(|there| inputs.contains(&there.inputs))
         };
-        for (_, slot) in self.folder(Kind::Approval) {
+        for (path, slot) in self.folder(Kind::Approval) {
             let Some(counting) = &slot.manifest else { continue };
             let AnyManifest::Approval(approval) = &*counting.manifest else { continue };
             let approval = &approval.spec;
             if !is_it(&approval.fleet, &approval.commit) {
                 continue;
             }
+            decisions.files.insert(path.to_owned());
             decisions.opened.extend(approval.open.iter().cloned());
             let resumed = approval.resume.map_or(0, |resume| u64::from(resume.failures));
             decisions.acknowledged = decisions.acknowledged.max(resumed);
@@ -46,10 +47,11 @@ impl Declared {
                 *since = counting.since.max(*since);
             }
         }
-        for (_, manifest) in self.decisions_of(Kind::Expedite) {
+        for (path, manifest) in self.decisions_of(Kind::Expedite) {
             if let AnyManifest::Expedite(expedite) = manifest
                 && is_it(&expedite.spec.fleet, &expedite.spec.commit)
             {
+                decisions.files.insert(path.to_owned());
                 decisions.expedited.extend(expedite.spec.skip.iter().copied());
             }
         }

@@ -172,12 +172,14 @@ fn meet(members: impl IntoIterator<Item = Member>, known: Vec<Known>, timing: &T
 }
 
 fn record(terms: &Terms, old: Option<&RolloutRecord>, turn: Turn, timing: &Timing) -> RolloutRecord {
+    let rebuilt = old.is_none() && terms.records_lost;
     let begun = |stable| RolloutRecord {
         target: terms.target,
         earlier: Vec::new(),
+        begun_at: (!rebuilt).then_some(timing.now),
         stable,
         rollout: (*terms.rollout).clone(),
-        rebuilt: old.is_none() && terms.records_lost,
+        rebuilt,
         waves: Vec::new(),
         halted: None,
         gaps: Gaps::default(),

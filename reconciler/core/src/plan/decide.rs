@@ -1,7 +1,7 @@
 //! What a member may run now, and what that means for its signed targets.
 
 use bellwether_schemas::manifest::SkipStep;
-use bellwether_schemas::{Seconds, Sha256Digest};
+use bellwether_schemas::{CommitId, DeviceName, Seconds, Sha256Digest};
 use jiff::Timestamp;
 
 use super::planner::Planner;
@@ -160,6 +160,23 @@ impl Planner {
         let wants = (row.observed.running.is_none() || row.note.joined) && is_stable;
         let template = self.record.stable.filter(|_| wants)?;
         Some(Goal { template, digest, soak, aim: Aim::Stable, hastens: false })
+    }
+
+    /// The template commit that a member goes to, or is at where it goes nowhere else.
+    pub fn heads_for(&self, device: &DeviceName) -> Option<CommitId> {
+        let row = &self.rows[self.row_of(device)?];
+        let observed = &row.observed;
+        if let Some(offer) = observed.outstanding() {
+            return Some(offer.template);
+        }
+        let runs = observed.running.map(|running| running.template);
+        match (&row.pin, self.goal(row)) {
+            // Who has stable waits for the target.
+            (_, Some(goal)) if goal.aim != Aim::Stable || !observed.runs(goal.digest) => Some(goal.template.commit),
+            (Some(pin), _) => pin.spec.as_ref().map_or(runs, |good| Some(good.template.commit)),
+            (None, None) if self.record.is_rejected() && self.was_reached(row) => runs,
+            (None, _) => Some(self.record.target.commit),
+        }
     }
 
     /// Whether the target that is given up reached a row.

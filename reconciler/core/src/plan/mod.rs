@@ -52,7 +52,7 @@ pub use record::{FailureNote, Good, HaltRecord, MemberRecord, RolloutRecord, Wav
 pub use sentence::{condition_sentence, missing_sentence, moment, sentence};
 pub use served::{Gap, Gaps};
 pub use timing::Timing;
-pub use waits::waits;
+pub use waits::{Ground, waits};
 pub use windows::{Opening, Schedule};
 
 /// A landing: a commit on the first-parent line, and its number.
@@ -75,6 +75,8 @@ pub struct HoldNote {
     pub path: String,
     /// The reason it gives.
     pub reason: String,
+    /// Since when it holds, where that is known.
+    pub since: Option<Timestamp>,
 }
 
 /// What git and people say about one fleet: all that a plan depends on beside devices, record and time.
@@ -121,6 +123,8 @@ pub struct Decisions {
     pub retried: BTreeMap<DeviceName, u64>,
     /// What an emergency fix skips.
     pub expedited: BTreeSet<SkipStep>,
+    /// The files that say so.
+    pub files: BTreeSet<String>,
 }
 
 /// What a rollout needs before it starts.

@@ -23,6 +23,9 @@ pub struct RolloutRecord {
     /// What was decided about them is decided about it: see docs/decisions/0023.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Landing>,
+    /// When this rollout began; none where that is not known: the record is of an earlier release, or it was rebuilt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<Timestamp>,
     /// The newest template commit that completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stable: Option<Landing>,
@@ -114,6 +117,7 @@ impl RolloutRecord {
         Self {
             target: self.target,
             earlier: self.earlier.clone(),
+            begun_at: self.begun_at,
             stable: self.stable,
             rollout: self.rollout.clone(),
             rebuilt: self.rebuilt,

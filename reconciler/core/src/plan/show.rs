@@ -2,12 +2,12 @@
 
 use bellwether_schemas::api::{Condition, RolloutState, WaitingOn, WaveView};
 
-use super::RolloutStanding;
 use super::planner::Planner;
 use super::reason::Reasons;
 use super::sentence::{devices, sentence};
 use super::standing::{Row, Standing};
-use super::waits::waits;
+use super::waits::{Ground, waits};
+use super::{RolloutStanding, Terms};
 
 impl Planner {
     /// The rollout as it stands.
@@ -32,7 +32,8 @@ impl Planner {
                 offered: tally.offered - tally.unrendered,
                 healthy: tally.healthy,
                 failed: tally.failed,
-                why: reason.as_ref().map(|reason| self.told(reason)),
+                why: reason.as_ref().map(sentence),
+                waits: reason.as_ref().map(|reason| waits(reason, self.ground())),
                 reason,
             }
         };
@@ -69,11 +70,10 @@ impl Planner {
         RolloutStanding { state, waves, reason }
     }
 
-    /// A reason in a sentence, and what ends it.
-    fn told(&self, reason: &WaitingOn) -> String {
-        let ends = waits(reason, &self.terms.fleet, &self.record).ends;
-        let ends = ends.map(|ends| format!(" It ends {ends}.")).unwrap_or_default();
-        format!("{}{ends}", sentence(reason))
+    /// What says since when and by which rule it waits.
+    pub fn ground(&self) -> Ground<'_> {
+        let Terms { fleet, holds, .. } = &self.terms;
+        Ground { fleet: Some(fleet), record: Some(&self.record), holds, ..Ground::default() }
     }
 
     /// What a rollout came to that is complete, in a sentence.

@@ -131,6 +131,7 @@ impl Scene<'_> {
         Some(RolloutRecord {
             target: before.template,
             earlier: Vec::new(),
+            begun_at: None,
             stable: Some(before.template),
             rollout: (*self.rollout).clone(),
             rebuilt: false,

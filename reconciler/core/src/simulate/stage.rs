@@ -158,7 +158,9 @@ impl<'a> Stage<'a> {
             head,
             rollout: line.rollout.clone(),
             decisions: self.after.decisions(&line.target, &[], number_of),
-            holds: holds.map(|(path, why)| HoldNote { path: path.to_owned(), reason: why.to_owned() }).collect(),
+            holds: holds
+                .map(|(path, why)| HoldNote { path: path.to_owned(), reason: why.to_owned(), since: None })
+                .collect(),
             devices: Vec::new(),
             start,
             horizon,

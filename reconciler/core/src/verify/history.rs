@@ -248,6 +248,12 @@ impl VerifiedHistory {
         self.line.at(number)
     }
 
+    /// The accepted landing with this number; none before the introduction.
+    pub fn landing_at(&self, number: u64) -> Option<&Arc<VerifiedLanding>> {
+        let place = number.checked_sub(self.landings[0].number())?;
+        self.landings.get(usize::try_from(place).ok()?)
+    }
+
     /// The policy in force: that of the head.
     pub fn policy(&self) -> &Policy {
         self.newest().policy()

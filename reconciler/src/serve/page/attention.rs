@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bellwether_core::plan::{Advice, advice, condition_advice, missing_advice};
 use bellwether_schemas::DeviceName;
 use bellwether_schemas::api::{Condition, DeviceView, RequestView, RolloutState, RolloutView, WaitingOn};
+use bellwether_schemas::codes::Code;
 
 use super::words;
 use crate::serve::Views;
@@ -29,6 +30,8 @@ pub(super) struct Attention<'a> {
     pub(super) more: usize,
     /// The reason in a sentence.
     pub(super) why: Cow<'a, str>,
+    /// The code of the reason, where it has one.
+    pub(super) code: Option<Code>,
     /// What to search for to see all of those devices.
     pub(super) search: Option<String>,
     /// What can be done.
@@ -45,7 +48,7 @@ pub(super) fn attention<'a>(views: &'a Views, asked: &[RequestView], ends: &'a [
 fn ending(end: &End) -> Attention<'_> {
     let what = format!("{} ends soon", end.what);
     let (why, advice) = (end.why.as_str().into(), Some(end.advice.clone()));
-    Attention { class: "bad", what, devices: Vec::new(), more: 0, search: None, why, advice }
+    Attention { class: "bad", what, devices: Vec::new(), more: 0, search: None, why, code: None, advice }
 }
 
 /// Devices that wait for a person to approve their key.
@@ -62,6 +65,7 @@ fn requests<'a>(asked: &[RequestView]) -> Option<Attention<'a>> {
         devices: Vec::new(),
         more: 0,
         why: format!("The fingerprint of {whose} is {fingerprint}, for enrollment {enrollment}.").into(),
+        code: None,
         search: None,
         advice: Some(Advice {
             text: "Compare it with what the device shows. Then approve it, and push; or leave it, if nobody of yours \
@@ -83,6 +87,7 @@ fn repository(views: &Views) -> Option<Attention<'_>> {
         devices: Vec::new(),
         more: 0,
         why: Cow::Borrowed(&repository.why),
+        code: None,
         search: None,
         advice: condition_advice(&repository.condition, &repository.branch),
     })
@@ -117,6 +122,7 @@ fn rollouts(views: &Views) -> impl Iterator<Item = Attention<'_>> {
             devices: Vec::new(),
             more: 0,
             why: Cow::Borrowed(&rollout.why),
+            code: rollout.code(),
             search: None,
             advice: rollout.reason.as_ref().and_then(|reason| advice(reason, None, Some(&rollout.fleet))),
         })
@@ -140,6 +146,7 @@ fn missing(views: &Views) -> impl Iterator<Item = Attention<'_>> {
             devices: devices.iter().take(NAMED).map(|device| &device.name).collect(),
             more: devices.len().saturating_sub(NAMED),
             why,
+            code: first.code(),
             search: Some(format!("reason.commit={commit}")),
             advice: Some(missing_advice(&BTreeSet::from([commit]), None)),
         })
@@ -172,6 +179,7 @@ fn devices(views: &Views) -> impl Iterator<Item = Attention<'_>> {
             devices: members.iter().take(NAMED).map(|device| &device.name).collect(),
             more: members.len().saturating_sub(NAMED),
             why: Cow::Borrowed(&first.why),
+            code: first.code(),
             search: first.reason.as_ref().map(|reason| format!("reason.kind={}", reason.kind())),
             advice: first.reason.as_ref().and_then(|why| advice(why, Some(&first.name), first.fleet.as_ref())),
         })

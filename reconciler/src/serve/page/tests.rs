@@ -1,7 +1,7 @@
 use axum::body::{Body, to_bytes};
 use bellwether_schemas::api::{
-    ClaimKind, Conflict, DeviceStatus, FleetView, InvalidView, MissingCommit, RolloutView, Stand, StatusWord,
-    WaitingOn, Waits, WaveView,
+    ClaimKind, Conflict, DecisionView, DeviceStatus, FleetView, InvalidView, MissingCommit, RolloutView, Stand,
+    StatusWord, WaitingOn, Waits, WaveView,
 };
 use bellwether_schemas::{CommitId, Version, codes};
 use tower::ServiceExt as _;
@@ -37,18 +37,27 @@ fn device(name: &str, updated: Updated, why: &str) -> DeviceView {
         conflict: None,
         waits: None,
         origin: None,
+        decided: decided(),
         last_seen: Some(at()),
     }
 }
 
-fn views() -> Views {
-    let head = CommitView {
+fn landing() -> CommitView {
+    CommitView {
         commit: commit(),
         landing: 412,
         signers: vec!["alice".parse().expect("a name")],
         summary: "Raise the limit".into(),
         committed: at(),
-    };
+    }
+}
+
+fn decided() -> Vec<DecisionView> {
+    vec![DecisionView { file: "holds/a.yaml".into(), says: "stops offers".into(), origin: Some(landing()) }]
+}
+
+fn views() -> Views {
+    let head = landing();
     let wave = |name: &str, open, healthy, failed| WaveView {
         name: name.parse().expect("a name"),
         open,
@@ -59,6 +68,11 @@ fn views() -> Views {
         failed,
         reason: None,
         why: (!open).then(|| "Waits for wave canary.".to_owned()),
+        waits: (!open).then(|| Waits {
+            since: Some(at()),
+            rule: Some("rollouts/edge.yaml: waves, broad".into()),
+            ends: Some("when wave canary has advanced".into()),
+        }),
     };
     Views {
         ready: true,
@@ -93,6 +107,7 @@ fn views() -> Views {
                 ends: Some("at 03:34".into()),
             }),
             origin: Some(head.clone()),
+            decided: decided(),
             next: None,
         }],
         devices: vec![
@@ -253,6 +268,10 @@ async fn what_waits_for_people_stands_at_the_top_with_what_they_can_do() {
     {
         assert!(html.contains(command), "{command}");
     }
+    for code in ["BW-0401", "BW-0330"] {
+        let told = html.matches(&format!("<code>{code}</code>")).count();
+        assert!(told > 1, "{code} at the top and where it is listed: {told}");
+    }
 }
 
 #[test]
@@ -281,6 +300,7 @@ async fn hostile_text_is_escaped_everywhere() {
     views.invalid = vec![InvalidView { path: evil.into(), problems: vec![evil.into()] }];
     for device in &mut views.devices {
         device.why = evil.into();
+        (device.decided[0].file, device.decided[0].says) = (evil.into(), evil.into());
         device.labels = [(evil.to_owned(), evil.to_owned())].into();
     }
     let query = "/?q=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E";

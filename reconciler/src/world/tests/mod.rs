@@ -4,6 +4,7 @@ mod leaving;
 mod offers;
 mod own;
 mod site;
+mod told;
 mod unreadable;
 
 use bellwether_schemas::api::{Summary, WaitingOn};

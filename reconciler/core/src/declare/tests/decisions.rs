@@ -178,3 +178,22 @@ fn what_was_decided_about_an_earlier_target_counts_while_only_members_differ() {
     story.say(GATEWAYS, SPEC).land();
     assert!(opens(&story, &[first, second]));
 }
+
+#[test]
+fn a_hold_and_a_pin_decide_since_they_said_so_first() {
+    let mut story = begin();
+    let commit = story.head();
+    let since = |story: &Story, path: &str| story.declared.counting(path).map(|(_, since)| since);
+    let (hold, device) = ("holds/stop.yaml", "devices/kiosk-1.yaml");
+    story.say(hold, "{fleets: [gateways], reason: look first}").land();
+    story.say(device, "{labels: {a: b}}").land();
+    story.say(device, &format!("{{labels: {{a: b}}, pin: {{commit: {commit}}}}}")).land();
+    assert_eq!((since(&story, hold), since(&story, device)), (Some(2), Some(4)));
+    story.say(hold, "{fleets: [gateways], reason: in other words}").land();
+    story.say(device, &format!("{{labels: {{a: c}}, pin: {{commit: {commit}}}}}")).land();
+    assert_eq!((since(&story, hold), since(&story, device)), (Some(2), Some(4)), "other words decide nothing");
+    story.say(hold, "{fleets: [gateways, others], reason: in other words}").land();
+    story.say(device, &format!("{{pin: {{commit: {}}}}}", story.head())).land();
+    assert_eq!((since(&story, hold), since(&story, device)), (Some(7), Some(8)));
+    assert_eq!(since(&story, "holds/none.yaml"), None);
+}

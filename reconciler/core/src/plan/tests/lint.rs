@@ -48,7 +48,7 @@ fn of_record(change: impl FnOnce(&mut Planner)) -> String {
 }
 
 fn held(planner: &mut Planner) {
-    planner.terms.holds.push(HoldNote { path: "holds/stop.yaml".to_owned(), reason: "stop".to_owned() });
+    planner.terms.holds.push(HoldNote { path: "holds/stop.yaml".to_owned(), reason: "stop".to_owned(), since: None });
 }
 
 fn halted(reverts: bool) -> impl FnOnce(&mut Planner) {

@@ -394,7 +394,7 @@ impl Sim {
     }
 
     pub(super) fn hold(&mut self, on: bool) {
-        let hold = HoldNote { path: "holds/freeze.yaml".to_owned(), reason: "holidays".to_owned() };
+        let hold = HoldNote { path: "holds/freeze.yaml".to_owned(), reason: "holidays".to_owned(), since: None };
         self.holds = if on { vec![hold] } else { Vec::new() };
     }
 }

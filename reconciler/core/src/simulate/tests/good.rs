@@ -72,7 +72,7 @@ fn a_gate_waits_for_people_and_nobody_else() {
 fn a_hold_stops_everything() {
     let story = story();
     let mut scene = scene(&story, Rollout::default(), 20);
-    scene.holds = vec![HoldNote { path: "holds/x.yaml".to_owned(), reason: "holidays".to_owned() }];
+    scene.holds = vec![HoldNote { path: "holds/x.yaml".to_owned(), reason: "holidays".to_owned(), since: None }];
     let outcome = simulate(&scene, &Faults::default(), 1);
     assert_eq!((outcome.state, outcome.offers), (RolloutState::Waiting, 0));
 }

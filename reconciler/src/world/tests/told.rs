@@ -1,0 +1,124 @@
+//! What is told of a wait: since when, by which rule, until when, which landing, and who decided.
+
+use bellwether_schemas::CommitId;
+use bellwether_schemas::api::{CommitView, DecisionView, DeviceView, RolloutView};
+
+use super::*;
+
+const TWO_WAVES: &str = "{waves: [{name: one, percent: 50, soak: 1m}, {name: rest, percent: 100, gate: manual}]}";
+
+fn view(site: &Site, device: &str) -> DeviceView {
+    let devices = site.world.views("", true, site.now).devices;
+    devices.into_iter().find(|view| view.name.as_str() == device).expect("a known device")
+}
+
+fn rollout(site: &Site) -> RolloutView {
+    site.world.views("", true, site.now).rollouts.remove(0)
+}
+
+fn land(site: &mut Site, git: &mut Git, files: &[(&str, &str)]) -> CommitId {
+    let commit = git.land(files);
+    site.fetch(git);
+    commit
+}
+
+/// What is decided, as the file, what it does and the landing.
+fn decided(views: &[DecisionView]) -> Vec<(&str, &str, u64)> {
+    let landing = |view: &DecisionView| view.origin.as_ref().map_or(0, |landing| landing.landing);
+    views.iter().map(|view| (view.file.as_str(), view.says.as_str(), landing(view))).collect()
+}
+
+fn number(landing: Option<&CommitView>) -> Option<u64> {
+    landing.map(|landing| landing.landing)
+}
+
+#[tokio::test]
+async fn gate_approval_and_hold_are_told_with_who_decided() {
+    let mut git = Git::begin(&[("fleets/edge.yaml", EDGE), ("rollouts/edge.yaml", TWO_WAVES)]);
+    let first = git.tip.expect("a commit");
+    let mut site = Site::open(&git, Loaded::default()).await;
+    let began = site.now;
+    site.pass(&[("edge-1", readable(idle())), ("edge-2", readable(idle()))]).await.expect("stored");
+    let (canary, other) = if site.offer("edge-1").is_some() { ("edge-1", "edge-2") } else { ("edge-2", "edge-1") };
+    let waits = rollout(&site).waves[1].waits.clone().expect("it waits");
+    assert_eq!(waits.since, Some(began), "since the first wave opened");
+    assert_eq!(waits.rule.as_deref(), Some("rollouts/edge.yaml: waves, rest"));
+
+    let both = |site: &Site| {
+        let runs = readable(runs(&site.offer(canary).expect("an offer")));
+        [(canary, runs), (other, readable(idle()))]
+    };
+    site.pass(&both(&site)).await.expect("stored");
+    site.later(SignedDuration::from_mins(2));
+    site.pass(&both(&site)).await.expect("stored");
+    let device = view(&site, other);
+    assert!(matches!(device.reason, Some(WaitingOn::Gate { .. })), "{device:?}");
+    let waits = device.waits.expect("it waits");
+    assert_eq!((waits.since, waits.rule.as_deref()), (Some(site.now), Some("rollouts/edge.yaml: waves, rest, gate")));
+    let origin = device.origin.expect("a landing");
+    assert_eq!((origin.commit, origin.landing, origin.signed_by().as_str()), (first, 1, "ada"));
+
+    let approval = format!("{{fleet: edge, commit: {first}, open: [rest], reason: well}}");
+    land(&mut site, &mut git, &[("approvals/go.yaml", &approval), ("holds/stop.yaml", "{all: true, reason: wait}")]);
+    site.pass(&both(&site)).await.expect("stored");
+    let held = view(&site, other);
+    assert!(matches!(held.reason, Some(WaitingOn::Held { .. })), "{held:?}");
+    let (hold, go) = (("holds/stop.yaml", "stops offers", 2), ("approvals/go.yaml", "opens rest", 2));
+    assert_eq!(decided(&rollout(&site).decided), [hold, go]);
+    assert_eq!(decided(&held.decided), [hold], "its wave is not open yet");
+    let since = site.world.repository.decided_at("holds/stop.yaml").map(|landing| landing.committed);
+    assert!(since.is_some() && held.waits.is_some_and(|waits| waits.since == since));
+    assert!(rollout(&site).waves[1].waits.as_ref().is_some_and(|waits| waits.since == since));
+
+    land(&mut site, &mut git, &[("holds/stop.yaml", "{fleets: [others], reason: wait}")]);
+    site.pass(&both(&site)).await.expect("stored");
+    assert_eq!(decided(&view(&site, other).decided), [go]);
+    assert_eq!(decided(&view(&site, canary).decided), [], "it needed no gate");
+}
+
+#[tokio::test]
+async fn a_pinned_device_goes_to_the_landing_of_its_pin_however_old_that_is() {
+    let mut git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let first = git.tip.expect("a commit");
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let offer = site.offer("edge-1").expect("an offer");
+    land(&mut site, &mut git, &[("devices/edge-1.yaml", &format!("{{pin: {{commit: {first}}}}}"))]);
+    land(&mut site, &mut git, &[("fleets/edge.yaml", &fleet("two"))]);
+    for landing in 0..crate::repository::SHOWN_LANDINGS {
+        git.land(&[("files/unnamed", &landing.to_string())]);
+    }
+    site.fetch(&git);
+    site.pass(&[("edge-1", readable(runs(&offer))), ("edge-2", readable(idle()))]).await.expect("stored");
+    let pinned = view(&site, "edge-1");
+    assert!(matches!(pinned.reason, Some(WaitingOn::Pinned { .. })), "{pinned:?}");
+    assert_eq!(number(pinned.origin.as_ref()), Some(1), "not its fleet's target");
+    let pins = format!("pins it to {}", first.short());
+    assert_eq!(decided(&pinned.decided), [("devices/edge-1.yaml", pins.as_str(), 2)]);
+    let waits = pinned.waits.expect("it waits");
+    assert_eq!(waits.rule.as_deref(), Some("devices/edge-1.yaml: pin"));
+    assert_eq!(waits.since, pinned.decided[0].origin.as_ref().map(|landing| landing.committed));
+    assert_eq!(number(rollout(&site).origin.as_ref()), Some(3), "older than what is listed");
+    assert_eq!(number(view(&site, "edge-2").origin.as_ref()), Some(3));
+    let listed = site.world.views("", true, site.now).commits;
+    assert!(listed.iter().all(|landing| landing.landing > 3), "{:?}", listed.last());
+}
+
+#[tokio::test]
+async fn who_is_in_no_fleet_is_told_what_ends_that() {
+    let mut git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let offer = site.offer("edge-1").expect("an offer");
+    site.pass(&[("edge-1", readable(runs(&offer)))]).await.expect("stored");
+    land(&mut site, &mut git, &[("fleets/edge.yaml", &nobody(EDGE))]);
+    site.pass(&[("edge-1", readable(runs(&offer)))]).await.expect("stored");
+    let orphan = view(&site, "edge-1");
+    assert_eq!(orphan.reason, Some(WaitingOn::Orphaned));
+    assert_eq!(orphan.waits.and_then(|waits| waits.ends).as_deref(), Some("when a fleet selects it"));
+    assert_eq!(number(orphan.origin.as_ref()), Some(1), "what it runs");
+    land(&mut site, &mut git, &[("fleets/edge.yaml", EDGE), ("fleets/more.yaml", EDGE)]);
+    site.pass(&[("edge-1", readable(runs(&offer)))]).await.expect("stored");
+    let overlap = view(&site, "edge-1").waits.expect("it waits");
+    assert_eq!(overlap.rule.as_deref(), Some("fleets/edge.yaml, fleets/more.yaml: selector"));
+}
