@@ -47,7 +47,7 @@ codes! { TRUST:
         "Restore the manifests: git revert the landing, and sign the revert.";
     EVERY_FLEET_LOST = "BW-0215", "a landing loses every fleet",
         "Its first parent had manifests in fleets/ and it has none, which is more often an accident than a wish.",
-        "Keep at least one fleet; devices that leave a fleet are handled by onLeave and decommission.";
+        "Keep at least one fleet; devices that leave a fleet keep what they run, until another one selects them or they are decommissioned.";
     POLICY_MISSING = "BW-0216", "the trust policy is missing",
         "trust/policy.yaml must be a file in every landing; it can be changed, never deleted.",
         "Restore trust/policy.yaml from the landing before.";
