@@ -18,7 +18,11 @@ impl Planner {
             let tally = self.tallies[place];
             let open = place < self.open_waves();
             let done = complete || self.has_advanced(place);
-            let pending = || first_pending[place].and_then(|i| reasons.of_row(i));
+            let pending = || {
+                let i = first_pending[self.pending(place)?]?;
+                let untold = || self.soaks_until(place).is_none().then(|| reasons.of_untold(i)).flatten();
+                reasons.of_row(i).or_else(untold)
+            };
             let reason = match (done, open) {
                 (true, _) => None,
                 (false, true) => self.stop().or_else(pending).or_else(|| self.waits_for(place)),
@@ -40,7 +44,7 @@ impl Planner {
         let returning = if complete { self.returning() } else { 0 };
         let reason = match &self.terms.condition {
             _ if complete && returning == 0 => None,
-            condition @ Condition::Rewound { .. } => Some(WaitingOn::Repository { condition: condition.clone() }),
+            Condition::Rewound { .. } => self.rewound(),
             _ if complete => {
                 let returning = || WaitingOn::Returning { commit: self.record.target.commit, devices: returning };
                 self.held().or_else(|| Some(returning()))
