@@ -25,6 +25,8 @@ pub(super) struct Checks {
     flew: BTreeMap<DeviceName, bool>,
     /// After which silence a device is offline.
     pub(super) silence: SignedDuration,
+    /// When the reconciler started.
+    pub(super) started: Timestamp,
 }
 
 impl Checks {
@@ -67,7 +69,7 @@ impl Checks {
     }
 
     /// Whether it is unavailable: on the way, ill, or not heard of.
-    fn is_unavailable(&self, device: &Device, now: Timestamp) -> bool {
+    pub(super) fn is_unavailable(&self, device: &Device, now: Timestamp) -> bool {
         let is_ill = |report: &Report| report.running.is_some() && report.health == Health::Unhealthy;
         let seen = device.row.last_seen.unwrap_or(device.row.enrolled_at);
         let is_offline = now.duration_since(seen) >= self.silence;
@@ -242,7 +244,7 @@ impl<'a> Checked<'a> {
 }
 
 /// Whether it has an offer that it did not come to an end with, or is at something.
-fn is_on_the_way(device: &Device) -> bool {
+pub(super) fn is_on_the_way(device: &Device) -> bool {
     let report = device.report();
     let runs = |digest| report.and_then(|report| report.running).is_some_and(|claim| claim.digest == digest);
     let failed = |version| {

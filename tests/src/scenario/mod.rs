@@ -14,6 +14,7 @@ pub mod script;
 mod server;
 mod show;
 mod site;
+mod truth;
 
 use script::{Item, Script, Step};
 use site::Site;

@@ -17,6 +17,7 @@ use super::device::Device;
 use super::git::{Git, Signers};
 use super::server::{Arrived, Database, Server, Settings, Store};
 use super::show::Log;
+use super::truth::Truth;
 
 /// A device with what git says of it at first.
 pub(super) struct Placed {
@@ -102,6 +103,7 @@ impl Site {
         server.world.take_local_holds(self.local.clone());
         self.server = Some(server);
         self.checks.silence = self.heartbeat.signed() * 3;
+        self.checks.started = self.clock.now;
         for placed in self.devices.values_mut() {
             placed.device.is_new_session = true;
         }
@@ -234,6 +236,7 @@ impl Site {
         let Some(server) = &self.server else { return Ok(()) };
         let views = server.world.views("", true, now);
         self.checks.reasons(&views)?;
+        Truth::of(&self.checks, &server.world, &self.database, now).check(&views)?;
         let database = &self.database;
         self.log.views(&self.views, &views, |fleet| database.began_before(fleet, now));
         self.views = views;

@@ -57,7 +57,13 @@ impl Planner {
 
     /// Why nobody is offered the target.
     pub(super) fn stop(&self) -> Option<WaitingOn> {
-        self.unsound().or_else(|| self.held()).or_else(|| self.halted())
+        self.rewound().or_else(|| self.unsound()).or_else(|| self.held()).or_else(|| self.halted())
+    }
+
+    /// That the history was rewound.
+    pub(super) fn rewound(&self) -> Option<WaitingOn> {
+        let condition = self.terms.condition.clone();
+        self.is_frozen().then_some(WaitingOn::Repository { condition })
     }
 
     /// That its plan breaks a rule.
@@ -220,9 +226,7 @@ impl Planner {
         let now = self.timing.now;
         let hurries = self.skips(SkipStep::Waves);
         let is_last = place + 1 == self.all_waves();
-        // Who was left behind by an emergency fix holds its end.
-        let pending = if is_last { self.tallies.iter().map(|tally| tally.pending).sum() } else { tally.pending };
-        let done = pending == 0 || (hurries && !is_last);
+        let done = self.pending(place).is_none() || (hurries && !is_last);
         // Soon after a start nobody may have reported again: what has soaked is not lost, and nothing advances by it.
         let is_early = now < self.timing.grace_end() && self.record.waves[place].completed_at.is_some();
         let well = (tally.healthy >= self.needed(place) || is_early) && self.record.halted.is_none();
@@ -239,6 +243,14 @@ impl Planner {
             }
             self.placement = None;
         }
+    }
+
+    /// The wave whose members hold that the wave at `place` is complete: itself, or at the end of the rollout one from which an
+    /// emergency fix left somebody behind.
+    pub(super) fn pending(&self, place: usize) -> Option<usize> {
+        let is_last = place + 1 == self.all_waves();
+        let earlier = (0..place).filter(|_| is_last);
+        std::iter::once(place).chain(earlier).find(|place| self.tallies[*place].pending > 0)
     }
 
     /// How many healthy devices a wave needs. The first wave and one that names its devices never pass without any.
@@ -329,9 +341,11 @@ impl Planner {
         if let Some(until) = soaks_until.filter(|until| self.timing.now < *until) {
             return WaitingOn::Soak { wave: name, until };
         }
-        if self.record.halted.is_some() || tally.pending > 0 || soaks_until.is_some() {
+        let pending = self.pending(place);
+        if self.record.halted.is_some() || pending.is_some() || soaks_until.is_some() {
             let next = self.record.rollout.waves.get(place + 1).unwrap_or(wave);
-            return WaitingOn::Wave { wave: next.name.clone(), after: name };
+            let after = self.wave(pending.unwrap_or(place)).name.clone();
+            return WaitingOn::Wave { wave: next.name.clone(), after };
         }
         match tally.healthy + tally.failed {
             0 => WaitingOn::EmptyWave { wave: name },

@@ -54,12 +54,8 @@ impl Reasons<'_> {
         if let Some(paused) = &row.observed.paused {
             return Some((**paused).clone());
         }
-        if planner.is_frozen() {
-            let condition = planner.terms.condition.clone();
-            return (!row.is_at_target()).then_some(WaitingOn::Repository { condition });
-        }
-        if let Some(unsound) = planner.unsound() {
-            return (!row.is_at_target()).then_some(unsound);
+        if let Some(stop) = planner.rewound().or_else(|| planner.unsound()) {
+            return (!row.is_at_target()).then_some(stop);
         }
         if row.pin.is_some() {
             return self.of_pinned(row);
@@ -76,6 +72,21 @@ impl Reasons<'_> {
             return ill(row);
         }
         self.of_failed(row).or_else(|| self.of_offered(row)).or_else(|| self.of_waiting(i))
+    }
+
+    /// Of a member that runs the target, and has not said how that is.
+    pub(super) fn of_untold(&self, i: usize) -> Option<WaitingOn> {
+        let Row { observed, contact, .. } = &*self.planner.rows[i];
+        match contact {
+            Contact::Live => {
+                let running = observed.running?;
+                let since = observed.last_progress.or(observed.last_seen).unwrap_or(observed.enrolled_at);
+                Some(WaitingOn::InFlight { version: running.version, since })
+            }
+            Contact::Silent | Contact::Stale => {
+                Some(WaitingOn::Stale { last_seen: observed.last_seen, begun: observed.begun() })
+            }
+        }
     }
 
     fn of_failed(&self, row: &Row) -> Option<WaitingOn> {

@@ -18,7 +18,14 @@ impl Planner {
             let tally = self.tallies[place];
             let open = place < self.open_waves();
             let done = complete || self.has_advanced(place);
-            let pending = || first_pending[place].and_then(|i| reasons.of_row(i));
+            let pending = || match self.soaks_until(place) {
+                Some(until) if until <= self.timing.now => self.first_soaking(place).and_then(|i| reasons.of_untold(i)),
+                Some(_) => first_pending[self.pending(place)?].and_then(|i| reasons.of_row(i)),
+                None => {
+                    let i = first_pending[self.pending(place)?]?;
+                    reasons.of_row(i).or_else(|| reasons.of_untold(i))
+                }
+            };
             let reason = match (done, open) {
                 (true, _) => None,
                 (false, true) => self.stop().or_else(pending).or_else(|| self.waits_for(place)),
@@ -43,7 +50,7 @@ impl Planner {
         let reason = match &self.terms.condition {
             _ if unsound.is_some() => unsound,
             _ if complete && returning == 0 => None,
-            condition @ Condition::Rewound { .. } => Some(WaitingOn::Repository { condition: condition.clone() }),
+            Condition::Rewound { .. } => self.rewound(),
             _ if complete => {
                 let returning = || WaitingOn::Returning { commit: self.record.target.commit, devices: returning };
                 self.held().or_else(|| Some(returning()))
@@ -106,6 +113,12 @@ impl Planner {
             let goal = self.goal(row);
             goal.is_some_and(|goal| !row.observed.runs(goal.digest)) || row.observed.applying.is_some()
         })
+    }
+
+    /// The first member that is healthy, and whose own soak goes on.
+    fn first_soaking(&self, place: usize) -> Option<usize> {
+        let is_soaking = |row: &Row| row.standing == Standing::Healthy && row.observed.changing && !row.note.late;
+        self.rows.iter().position(|row| row.note.wave == Some(place) && is_soaking(row))
     }
 
     /// The first member that holds each wave's completion.

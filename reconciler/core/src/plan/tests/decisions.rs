@@ -252,7 +252,9 @@ fn an_emergency_goes_to_everybody_once_one_canary_is_healthy() {
     let plan = sim.plan();
     assert_eq!(offered(&plan), ["r1", "r2", "r3"]);
     sim.apply(&["r1", "r2", "r3"]);
-    assert_eq!(sim.plan().view.state, RolloutState::Progressing, "c1 holds its end");
+    let plan = sim.plan();
+    assert_eq!(plan.view.state, RolloutState::Progressing, "c1 holds its end");
+    assert_eq!(kind(plan.view.reason.as_ref()), "InFlight", "and is the reason why there is none yet");
     sim.apply(&["c1"]);
     assert_eq!(sim.plan().view.state, RolloutState::Complete);
 }

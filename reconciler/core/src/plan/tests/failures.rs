@@ -94,7 +94,7 @@ fn a_wave_waits_for_the_last_look_of_a_device_whose_own_soak_ends_with_it() {
     sim.plan();
     sim.pass(60);
     let plan = sim.plan();
-    assert!(offered(&plan).is_empty() && kind(plan.view.reason.as_ref()) == "Wave", "{plan:#?}");
+    assert!(offered(&plan).is_empty() && kind(plan.view.reason.as_ref()) == "InFlight", "{plan:#?}");
     let mut endless = sim.clone();
     endless.pass(30 * 60 - 1);
     assert_eq!(offered(&endless.plan()), [""; 0]);

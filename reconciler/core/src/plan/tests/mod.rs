@@ -12,6 +12,7 @@ mod rules;
 mod sim;
 mod starts;
 mod targets;
+mod truth;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -304,8 +304,18 @@ fn check_limits(before: &Sim, sim: &Sim, plan: &FleetPlan) {
     }
 }
 
+/// 64 cases, unless `PROPTEST_CASES` asks for more: each is a history of many plans.
+#[expect(clippy::disallowed_methods, reason = "proptest takes its settings from the environment, and so does this")]
+fn config() -> ProptestConfig {
+    let asked = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => asked,
+        None => ProptestConfig { cases: 64, ..asked },
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn every_plan_keeps_the_rules(rollout in waves(), events in prop::collection::vec(event(), 1..60)) {

@@ -328,6 +328,7 @@ fn while_the_branch_is_rewound_nothing_is_offered_and_nothing_recorded() {
     sim.condition = Condition::Rewound { accepted: landing(2).commit, landing: 2, tip: landing(1).commit, reset: None };
     let plan = sim.plan();
     assert_eq!((reasons(&plan), offered(&plan).len()), (vec!["Repository".to_owned(); 5], 0));
+    assert!(plan.view.waves.iter().all(|wave| kind(wave.reason.as_ref()) == "Repository"), "{:?}", plan.view);
     assert_eq!((sim.record.clone(), plan.changed), (before, Changed::Nothing));
     sim.condition = Condition::Unreachable { why: "no route".to_owned() };
     assert_eq!(offered(&sim.plan()), ["c1", "c2"]);

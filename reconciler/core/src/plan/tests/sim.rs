@@ -266,6 +266,7 @@ impl Sim {
         }
         let text = serde_json::to_string(&plan.record).unwrap();
         assert_eq!(serde_json::from_str::<RolloutRecord>(&text).unwrap(), plan.record);
+        truth::check_reasons(self, &plan);
         plan
     }
 
