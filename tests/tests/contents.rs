@@ -86,8 +86,8 @@ fn an_artifact_switches_by_its_links_and_a_wrong_digest_stops_its_fleet_alone() 
     site.engineer.write("artifacts/app.bin", "something else\n");
     site.engineer.replace("fleets/edge.yaml", "message 1", "message 2");
     let broken = site.land("An artifact that is not what its manifest says, and a good change elsewhere");
-    let view = wait_reason(&site, "edge-2", "edge-2 cannot be rendered", |reason| {
-        matches!(reason, WaitingOn::RenderError { .. })
+    let view = wait_reason(&site, "edge-2", "edge-2 waits for its artifact", |reason| {
+        matches!(reason, WaitingOn::Artifact { .. })
     });
     let digest = Sha256Digest::of(b"something else\n").to_string();
     assert!(view.why.contains("artifacts/app.bin") && view.why.contains(&digest), "{}", view.why);
