@@ -127,8 +127,9 @@ impl Planner {
         let is_there =
             || row.observed.applying.is_none() && self.goal(row).is_some_and(|goal| row.observed.runs(goal.digest));
         let moves = row.is_on_the_way() && !is_there();
-        let flies = moves && !row.is_paused() && row.note.failed.is_none();
-        // Who is paused, or out of time, begins nothing, but is still at what it began.
+        // Who is paused, or out of time with the target, begins nothing, but is still at what it began.
+        let leads_elsewhere = row.observed.outstanding().is_some_and(|offer| Some(offer.digest) != row.target());
+        let flies = moves && !row.is_paused() && (row.note.failed.is_none() || leads_elsewhere);
         let holds = row.is_unavailable(&rules, flies || (moves && row.has_begun()));
         let due = self.due(row);
         let row = &mut self.rows[i];
