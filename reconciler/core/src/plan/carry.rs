@@ -195,9 +195,12 @@ fn record(terms: &Terms, old: Option<&RolloutRecord>, turn: Turn, timing: &Timin
             }
             // Whoever could not report in that time is not judged by it.
             let is_told = record.gaps.reaches(timing.serving_since);
+            // What has begun since then counts no time before.
+            let had_begun = record.waves.first().is_some_and(|wave| wave.opened_at < timing.serving_since);
             // Without a database nothing but the record says when anything happened last.
             let heard = timing.heard_before.or_else(|| record.last_moment());
             if let Some(heard) = heard.filter(|heard| *heard < timing.serving_since && !is_told)
+                && had_begun
                 && !record.is_complete()
             {
                 record.gaps.add(Gap { from: heard, until: timing.serving_since });

@@ -1,6 +1,6 @@
 //! What holds offers back beside waves: budgets, `maxInFlight`, windows, and what must be there before a start.
 
-use bellwether_schemas::manifest::{Budget, MaxUnavailable, Window};
+use bellwether_schemas::manifest::{Budget, MaxUnavailable, OnFailure, Window};
 
 use super::*;
 
@@ -253,4 +253,27 @@ fn a_select_wave_takes_its_limit_and_the_others_come_later() {
     sim.plan();
     let note = &sim.record.as_ref().unwrap().members[&"c4".parse().unwrap()];
     assert_eq!(note.wave, Some(1), "{note:?}");
+}
+
+#[test]
+fn who_ran_out_of_time_and_goes_back_holds_a_place() {
+    let budget = vec![Budget { by: Vec::new(), max_unavailable: MaxUnavailable::Count(2) }];
+    let rollout = Rollout { budget, on_failure: OnFailure::Revert, ..one_wave() };
+    let mut sim = Sim::settled(rollout, &[("a", ""), ("b", ""), ("c", "")]);
+    sim.commit(2, "two");
+    let two: Vec<String> = offered(&sim.plan()).into_iter().map(str::to_owned).collect();
+    sim.apply(&[&two[0], &two[1]]);
+    let third = offered(&sim.plan())[0].to_owned();
+    sim.fail(&[&third]);
+    sim.plan();
+    sim.commit(3, "three");
+    assert_eq!(offered(&sim.plan()), two);
+    sim.pass(1801);
+    let plan = sim.plan();
+    assert_eq!(
+        (offered(&plan), kind(Some(why(&plan, &two[0])))),
+        (two.iter().map(String::as_str).collect(), "Reverting".to_owned())
+    );
+    sim.decisions.acknowledged = 2;
+    assert_eq!(kind(Some(why(&sim.plan(), &third))), "Budget", "both are still on the way back");
 }

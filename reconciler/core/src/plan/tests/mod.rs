@@ -4,10 +4,12 @@
 
 mod decisions;
 mod failures;
+mod history;
 mod limits;
 mod lint;
 mod lost;
 mod properties;
+mod restarts;
 mod rules;
 mod sim;
 mod starts;

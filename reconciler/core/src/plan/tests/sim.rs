@@ -16,9 +16,19 @@ pub(super) struct Device {
     /// Labels beside its ring.
     pub(super) labels: Labels,
     pub(super) pin: Option<Pinned>,
+    /// What it is at, while nobody knows: it is off since everything but the record was lost.
+    pub(super) forgotten: Option<Box<Observed>>,
 }
 
 impl Device {
+    /// It tells how it is, after nobody knew.
+    fn tell(&mut self, told: Observed, now: Timestamp) {
+        let Observed { running, applying, changing, health, failure, failed_at, .. } = told;
+        let known = std::mem::replace(&mut self.observed, nothing_known());
+        self.observed =
+            Observed { last_seen: Some(now), running, applying, changing, health, failure, failed_at, ..known };
+    }
+
     fn labels(&self) -> Labels {
         let ring = [("ring".to_owned(), self.ring.clone())];
         self.labels.clone().into_iter().chain(ring).collect()
@@ -93,6 +103,7 @@ pub(super) struct Sim {
     pub(super) head: u64,
     pub(super) offers: u32,
     pub(super) heard_before: Option<Timestamp>,
+    pub(super) grace: Seconds,
     pub(super) planner: Option<(Planner, Terms, Vec<Member>)>,
 }
 
@@ -118,6 +129,7 @@ impl Sim {
             head: 1,
             offers: 0,
             heard_before: None,
+            grace: Seconds::ZERO,
             planner: None,
         };
         for (name, ring) in devices {
@@ -140,8 +152,8 @@ impl Sim {
     pub(super) fn enroll(&mut self, name: &str, ring: &str) {
         let observed = Observed { enrolled_at: self.now, last_seen: Some(self.now), ..nothing_known() };
         let ring = ring.to_owned();
-        let (changes, labels, pin) = (false, Labels::new(), None);
-        self.devices.insert(name.to_owned(), Device { ring, online: true, observed, changes, labels, pin });
+        let (changes, labels, pin, forgotten) = (false, Labels::new(), None, None);
+        self.devices.insert(name.to_owned(), Device { ring, online: true, observed, changes, labels, pin, forgotten });
     }
 
     /// A new template commit.
@@ -206,7 +218,7 @@ impl Sim {
         Timing {
             now: self.now,
             stale_after: Seconds::new(STALE_AFTER),
-            reconnect_grace: Seconds::ZERO,
+            reconnect_grace: self.grace,
             serving_since: self.serving_since,
             heard_before: self.heard_before,
         }
@@ -316,6 +328,26 @@ impl Sim {
         self.planner = None;
     }
 
+    /// It begins anew with nothing but the record and what is published; who is online tells again how it is.
+    pub(super) fn lose_all_but_the_record(&mut self) {
+        self.now += SignedDuration::from_secs(1);
+        let now = self.now;
+        for device in self.devices.values_mut() {
+            let offer = device.observed.offer.map(|offer| Offer { offered_at: now, acknowledged_at: None, ..offer });
+            let known = Observed { enrolled_at: now, offer, ..nothing_known() };
+            let was = std::mem::replace(&mut device.observed, known);
+            let told = device.forgotten.take().unwrap_or_else(|| Box::new(was));
+            if device.online {
+                device.tell(*told, now);
+            } else {
+                device.observed.paused = Some(Box::new(WaitingOn::AwaitingReconnect));
+                device.forgotten = Some(told);
+            }
+        }
+        self.heard_before = None;
+        self.restart();
+    }
+
     /// Devices pass the point of no return.
     pub(super) fn begin(&mut self, names: &[&str]) {
         for name in names {
@@ -390,6 +422,10 @@ impl Sim {
             device.online = online;
             if online {
                 device.observed.last_seen = Some(now);
+                if let Some(told) = device.forgotten.take() {
+                    device.observed.paused = None;
+                    device.tell(*told, now);
+                }
             }
         }
     }

@@ -163,3 +163,14 @@ fn without_a_database_time_counts_from_what_the_record_tells_last() {
     sim.commit(3, "two");
     assert_eq!(sim.plan().record.gaps, plan.record.gaps);
 }
+
+#[test]
+fn what_begins_after_a_start_has_no_gap_before_it() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.down(60);
+    sim.report_all();
+    sim.commit(2, "two");
+    sim.plan();
+    sim.pass(1);
+    assert!(sim.plan().record.gaps.is_empty(), "nothing of it was there to be missed");
+}

@@ -503,7 +503,10 @@ impl Facts<'_> {
 
     fn is_in_flight(&self, name: &DeviceName) -> bool {
         let is_paused = self.sim.devices[name.as_str()].observed.paused.is_some();
-        self.moves(name) && !is_paused && self.note(name).failed.is_none()
+        let is_elsewhere = |offer: &Offer| Some(offer.digest) != self.target_of(name);
+        let may_begin = self.note(name).failed.is_none()
+            || outstanding(&self.sim.devices[name.as_str()].observed).is_some_and(is_elsewhere);
+        self.moves(name) && !is_paused && may_begin
     }
 
     /// Whether it is unavailable, as budgets see it.
