@@ -89,8 +89,10 @@ impl Planner {
     /// What becomes of the offer of a row that is offered nothing now.
     pub(super) fn leave(&self, row: &Row, goal: Option<Goal>) -> (Want, bool) {
         let (observed, offered) = (&row.observed, row.note.offered);
-        // What failed on it does not stay published: a device that loses its memory shall not find it again.
-        if row.note.failed.is_some() && observed.gave_up_its_offer() {
+        // What failed on it does not stay published: a device that loses its memory shall not find it again. Of anything but
+        // the target, nothing else tells that it failed: it would be offered again.
+        let is_target = observed.offer.as_ref().is_some_and(|offer| Some(offer.digest) == row.target());
+        if row.note.failed.is_some() && observed.gave_up_its_offer() && is_target && row.pin.is_none() {
             return (Want::Withdraw, offered);
         }
         let unbegun = observed.outstanding().filter(|offer| !observed.has_begun(offer));

@@ -223,6 +223,32 @@ fn a_broken_way_back_is_not_tried_twice() {
 }
 
 #[test]
+fn nor_on_the_device_for_which_the_target_was_given_up() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.rollout.on_failure = OnFailure::Revert;
+    sim.commit(2, "two");
+    sim.plan();
+    sim.apply(&["c1"]);
+    sim.plan();
+    sim.device("c1").observed.health = Health::Unhealthy;
+    assert!(offered(&sim.plan()).contains(&"c1"), "back to what it had");
+    sim.fail(&["c1"]);
+    for _ in 0..3 {
+        let plan = sim.plan();
+        assert_eq!((offered(&plan), kind(Some(why(&plan, "c1")))), (Vec::new(), "BackFailed".to_owned()));
+        sim.pass(60);
+    }
+    // Nor what a pin names, on a device on which the target failed before.
+    let spec = Good { template: landing(1), digest: sim.digest(1, "c1") };
+    sim.device("c1").pin = Some(Pinned { commit: landing(1).commit, spec: Ok(spec) });
+    for _ in 0..3 {
+        let plan = sim.plan();
+        assert_eq!((offered(&plan), kind(Some(why(&plan, "c1")))), (Vec::new(), "Failed".to_owned()));
+        sim.pass(60);
+    }
+}
+
+#[test]
 fn silence_alone_halts_and_does_not_go_back() {
     let mut sim = Sim::settled(canary_then_rest(), &FIVE);
     sim.rollout.on_failure = OnFailure::Revert;
