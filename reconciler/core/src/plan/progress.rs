@@ -228,7 +228,8 @@ impl Planner {
         let is_last = place + 1 == self.all_waves();
         let done = self.pending(place).is_none() || (hurries && !is_last);
         // Soon after a start nobody may have reported again: what has soaked is not lost, and nothing advances by it.
-        let is_early = now < self.timing.grace_end() && self.record.waves[place].completed_at.is_some();
+        let had_completed = self.record.waves[place].completed_at.is_some_and(|at| at < self.timing.serving_since);
+        let is_early = now < self.timing.grace_end() && had_completed && !self.skips(SkipStep::Soak);
         let well = (tally.healthy >= self.needed(place) || is_early) && self.record.halted.is_none();
         let wave = &mut self.record.waves[place];
         wave.completed_at = wave.completed_at.or(done.then_some(now)).filter(|_| well);

@@ -1,5 +1,8 @@
 //! After a start: what is stored of a device is neither health nor silence until it had time to report.
 
+use bellwether_schemas::manifest::SkipStep;
+
+use super::super::Good;
 use super::*;
 
 /// Both canaries run the target and are healthy; their wave soaks for so long.
@@ -173,4 +176,26 @@ fn what_begins_after_a_start_has_no_gap_before_it() {
     sim.plan();
     sim.pass(1);
     assert!(sim.plan().record.gaps.is_empty(), "nothing of it was there to be missed");
+}
+
+#[test]
+fn soon_after_a_start_no_wave_goes_on_with_nobody_healthy() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.rollout.waves[0].soak = Seconds::new(30);
+    sim.commit(2, "two");
+    sim.plan();
+    sim.restart();
+    sim.pass(1);
+    sim.apply(&["c1", "c2"]);
+    assert_eq!(kind(sim.plan().view.reason.as_ref()), "Soak");
+    for name in ["c1", "c2"] {
+        let spec = Good { template: landing(1), digest: sim.digest(1, name) };
+        sim.device(name).pin = Some(Pinned { commit: landing(1).commit, spec: Ok(spec) });
+    }
+    let mut hastened = sim.clone();
+    hastened.decisions.expedited = [SkipStep::Soak].into();
+    for sim in [&mut sim, &mut hastened] {
+        sim.pass(31);
+        assert_eq!(kind(sim.plan().view.reason.as_ref()), "EmptyWave");
+    }
 }
