@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use bellwether_schemas::manifest::{Gate, SkipStep};
+use bellwether_schemas::report::Health;
 use bellwether_schemas::{Sha256Digest, WaveName};
 
 use super::act::{Acts, Grant};
@@ -28,6 +29,7 @@ pub(super) fn lint(planner: &Planner, before: &Stage, acts: &Acts) -> Result<(),
         return holds(acts.actions.is_empty(), || "something is done although the history was rewound".to_owned());
     }
     waves(planner, before)?;
+    advances(planner, before)?;
     actions(planner, acts)?;
     places(planner, &acts.grants)?;
     if cfg!(debug_assertions) { recount(planner) } else { Ok(()) }
@@ -65,6 +67,84 @@ fn waves(planner: &Planner, before: &Stage) -> Result<(), Unsound> {
     let is_same = record.stable == before.stable;
     let has_ended = open == planner.all_waves() && record.waves.iter().all(|wave| wave.advanced_at.is_some());
     holds(is_same || (record.is_complete() && has_ended), || "something else is stable, and waves go on".to_owned())
+}
+
+/// A wave is complete when its members came to their end, and goes on when enough of them are healthy, and stayed so for its
+/// soak without a halt.
+fn advances(planner: &Planner, before: &Stage) -> Result<(), Unsound> {
+    let record = &planner.record;
+    for (place, wave) in record.waves.iter().enumerate().skip(before.advanced) {
+        // An emergency fix goes from the first wave, once it is healthy enough, to the last.
+        let leaves_some = place + 1 < record.rollout.waves.len() && planner.skips(SkipStep::Waves);
+        let was_complete = place + 1 == before.waves && before.completed_at.is_some();
+        // A look costs what the plan does: members are looked at when something came of them.
+        if wave.completed_at.is_some() && !was_complete && !leaves_some {
+            ended(planner, place)?;
+        }
+        if wave.advanced_at.is_none() {
+            continue;
+        }
+        let stays = |at| before.halted.is_some_and(|(since, ..)| since == at);
+        let is_halted = record.halted.as_ref().is_some_and(|halt| {
+            let of_wave = record.rollout.waves.iter().position(|wave| wave.name == halt.wave);
+            stays(halt.at) || of_wave.is_some_and(|halted| halted <= place)
+        });
+        holds(!is_halted, || format!("wave {} goes on in a halt", wave.name))?;
+        let adds_nobody = planner.tallies[place].members == 0 && record.rollout.waves[place].select.is_none();
+        let is_skipped = place > 0 && (leaves_some || adds_nobody && place >= before.waves);
+        if !is_skipped {
+            is_healthy_enough(planner, place)?;
+            has_soaked(planner, place)?;
+        }
+    }
+    Ok(())
+}
+
+/// The members of the wave at `place`.
+fn members(planner: &Planner, place: usize) -> impl Iterator<Item = &Row> {
+    planner.rows.iter().map(|row| &**row).filter(move |row| row.note.wave == Some(place))
+}
+
+/// No member of the wave at `place` may still become healthy, or fail; who came late does not hold it.
+fn ended(planner: &Planner, place: usize) -> Result<(), Unsound> {
+    let is_done = |row: &Row| row.target().is_none() || row.note.failed.is_some() || is_healthy(planner, row);
+    let at_work = members(planner, place).find(|row| !row.note.late && counts(planner, row) && !is_done(row));
+    let wave = &planner.record.waves[place].name;
+    at_work.map_or(Ok(()), |row| Err(Unsound(format!("wave {wave} is complete, and {} has not ended", row.device))))
+}
+
+/// As many members of the wave at `place` are healthy as must be. The first wave and one that names its devices need one.
+fn is_healthy_enough(planner: &Planner, place: usize) -> Result<(), Unsound> {
+    let rollout = &planner.record.rollout;
+    let needed = rollout.min_healthy.max(u32::from(place == 0 || rollout.waves[place].select.is_some()));
+    let healthy = members(planner, place).filter(|row| is_healthy(planner, row)).count();
+    let wave = &rollout.waves[place].name;
+    holds(count(healthy) >= u64::from(needed), || format!("wave {wave} goes on with {healthy} healthy of {needed}"))
+}
+
+/// Served time passed for the whole soak of the wave at `place`, and its members had time to report after a start.
+fn has_soaked(planner: &Planner, place: usize) -> Result<(), Unsound> {
+    let (record, timing) = (&planner.record, &planner.timing);
+    let (wave, rollout) = (&record.waves[place], &record.rollout);
+    let Some(completed) = wave.completed_at.filter(|_| !planner.skips(SkipStep::Soak)) else { return Ok(()) };
+    let until = record.gaps.after(completed, rollout.waves[place].soak);
+    let is_early = completed < timing.serving_since && timing.now < timing.grace_end();
+    holds(timing.now >= until && !is_early, || format!("wave {} goes on before its soak is over", wave.name))?;
+    // Whoever never comes to an end with its own soak is not waited for without end.
+    let is_waited_for = timing.now < record.gaps.after(until, rollout.device_timeout);
+    let soaks = |row: &&Row| is_waited_for && !row.note.late && row.observed.changing && is_healthy(planner, row);
+    let soaks = members(planner, place).find(soaks);
+    soaks.map_or(Ok(()), |row| Err(Unsound(format!("wave {} goes on, and {} still soaks", wave.name, row.device))))
+}
+
+/// Whether a member counts in its wave: it is there, and no pin keeps it.
+fn counts(planner: &Planner, row: &Row) -> bool {
+    row.observed.paused.is_none() && row.pin.is_none() && planner.timing.contact(&row.observed) == Contact::Live
+}
+
+fn is_healthy(planner: &Planner, row: &Row) -> bool {
+    let runs = row.target().is_some_and(|target| row.observed.runs(target));
+    runs && row.observed.health == Health::Healthy && counts(planner, row)
 }
 
 /// Nobody is offered what it may not run, or when it may not.

@@ -53,7 +53,9 @@ pub struct Planner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stage {
     pub(super) waves: usize,
-    completed_at: Option<Timestamp>,
+    /// How many of them are done.
+    pub(super) advanced: usize,
+    pub(super) completed_at: Option<Timestamp>,
     advanced_at: Option<Timestamp>,
     /// Since when; failures, and whether they are silence, and whether the target is given up.
     pub(super) halted: Option<(Timestamp, u64, bool, bool)>,
@@ -269,6 +271,7 @@ impl Planner {
         let last = self.record.waves.last();
         Stage {
             waves: self.record.waves.len(),
+            advanced: self.record.waves.iter().filter(|wave| wave.advanced_at.is_some()).count(),
             completed_at: last.and_then(|wave| wave.completed_at),
             advanced_at: last.and_then(|wave| wave.advanced_at),
             halted: self.record.halted.as_ref().map(|halt| (halt.at, halt.failures, halt.silence, halt.reverts)),

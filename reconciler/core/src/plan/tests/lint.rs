@@ -1,5 +1,7 @@
 //! Plans that break a rule, made by hand: each is refused, and says which.
 
+use bellwether_schemas::manifest::SkipStep;
+
 use super::super::act::{Acts, Grant};
 use super::super::lint::lint;
 use super::super::planner::Stage;
@@ -144,6 +146,75 @@ fn one_thing_is_done_for_a_device_and_places_are_there() {
     assert_eq!(lint(&planner, &stage, &hastened), Ok(()), "what brings back what was healthy needs none");
 }
 
+/// The canary runs the target, and is healthy.
+fn is_healthy(planner: &mut Planner) {
+    let (target, Landing { commit, number }) = (planner.rows[C1].target().unwrap(), planner.record.target);
+    let version = Version { landing: number, commit, revision: 0 };
+    let observed = &mut planner.rows[C1].observed;
+    observed.running = Some(Claim { version, template: commit, digest: target });
+    observed.health = Health::Healthy;
+}
+
+/// Its wave was complete by `completed`, and goes on.
+fn goes_on(planner: &mut Planner, completed: Timestamp) {
+    let (now, canary) = (planner.timing.now, &mut planner.record.waves[0]);
+    (canary.completed_at, canary.advanced_at) = (Some(completed), Some(now));
+}
+
+#[test]
+fn a_wave_goes_on_when_it_ended_is_healthy_and_soaked() {
+    let healthy = |planner: &mut Planner| {
+        is_healthy(planner);
+        goes_on(planner, planner.timing.now);
+    };
+    assert_eq!(of_record(healthy), "sound");
+    let at_work = |planner: &mut Planner| goes_on(planner, planner.timing.now);
+    assert_eq!(of_record(at_work), "wave canary is complete, and c1 has not ended");
+    let silent = |planner: &mut Planner| {
+        healthy(planner);
+        planner.rows[C1].observed.last_seen = None;
+    };
+    assert_eq!(of_record(silent), "wave canary goes on with 0 healthy of 1");
+    let needed = |planner: &mut Planner| {
+        planner.record.rollout.min_healthy = 2;
+        healthy(planner);
+    };
+    assert_eq!(of_record(needed), "wave canary goes on with 1 healthy of 2");
+    let in_a_halt = |planner: &mut Planner| {
+        halted(false)(planner);
+        healthy(planner);
+    };
+    assert_eq!(of_record(in_a_halt), "wave canary goes on in a halt");
+    let soak = |planner: &mut Planner, seconds| {
+        planner.record.rollout.waves[0].soak = Seconds::minutes(1);
+        is_healthy(planner);
+        goes_on(planner, planner.timing.now - SignedDuration::from_secs(seconds));
+    };
+    assert_eq!(of_record(|planner| soak(planner, 59)), "wave canary goes on before its soak is over");
+    assert_eq!(of_record(|planner| soak(planner, 60)), "sound");
+    let missed = |planner: &mut Planner| {
+        let until = planner.timing.now - SignedDuration::from_secs(10);
+        planner.record.gaps.add(super::super::Gap { from: until - SignedDuration::from_secs(1), until });
+        soak(planner, 60);
+    };
+    assert_eq!(of_record(missed), "wave canary goes on before its soak is over", "nobody listened for a second");
+    let started = |planner: &mut Planner| {
+        planner.timing.serving_since = planner.timing.now - SignedDuration::from_secs(10);
+        soak(planner, 60);
+    };
+    assert_eq!(of_record(started), "wave canary goes on before its soak is over", "nobody may have reported again");
+    let hurried = |planner: &mut Planner| {
+        planner.terms.decisions.expedited = [SkipStep::Soak, SkipStep::Waves].into();
+        soak(planner, 1);
+    };
+    assert_eq!(of_record(hurried), "sound");
+    let soaks = |planner: &mut Planner| {
+        planner.rows[C1].observed.changing = true;
+        soak(planner, 60);
+    };
+    assert_eq!(of_record(soaks), "wave canary goes on, and c1 still soaks");
+}
+
 #[test]
 fn waves_open_in_order_behind_their_gates_and_stay_open() {
     let wave = |planner: &Planner, place: usize| super::super::WaveRecord {
@@ -157,8 +228,8 @@ fn waves_open_in_order_behind_their_gates_and_stay_open() {
         planner.record.waves.push(next);
     };
     let ends = |planner: &mut Planner| {
-        let (now, canary) = (planner.timing.now, &mut planner.record.waves[0]);
-        (canary.completed_at, canary.advanced_at) = (Some(now), Some(now));
+        is_healthy(planner);
+        goes_on(planner, planner.timing.now);
     };
     assert_eq!(of_record(opens), "a wave opens while canary goes on");
     assert_eq!(of_record(|planner| planner.record.waves.clear()), "1 waves were open, and now 0 are");
