@@ -44,7 +44,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use failure::Failure;
-use output::Output;
+use output::Form;
 
 const ABOUT: &str = "Keeps fleets of devices at what a signed git repository says.
 
@@ -60,8 +60,8 @@ Exit codes: 0 fine, 1 something was found, 2 wrong usage or environment.";
 #[command(name = "bellwether", version, about = ABOUT, max_term_width = 110)]
 struct Cli {
     /// What to print: text for people, or one JSON document (failures: JSON on stderr)
-    #[arg(long, global = true, value_enum, default_value_t, display_order = 100)]
-    output: Output,
+    #[arg(long, global = true, value_parser = Form::written(), default_value = "text", display_order = 100)]
+    output: Form,
     #[command(subcommand)]
     command: Command,
 }
@@ -118,7 +118,7 @@ fn main() -> ExitCode {
     };
     match run(&cli).and_then(|()| output::complete()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(cli.output),
+        Err(failure) => failure.report(cli.output.into()),
     }
 }
 
@@ -139,22 +139,23 @@ fn hidden_self(arguments: &[OsString]) -> Option<ExitCode> {
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
+    let output = cli.output.into();
     match &cli.command {
-        Command::Demo(args) => demo::run(args, cli.output),
-        Command::Init(args) => init::run(args, cli.output),
-        Command::Validate(args) => validate::run(args, cli.output),
-        Command::Trust(command) => trust::run(command, cli.output),
-        Command::Land(args) => land::run(args, cli.output),
-        Command::Render(args) => render::run(args, cli.output),
-        Command::Simulate(args) => simulate::run(args, cli.output),
-        Command::Keys(command) => keys::run(command, cli.output),
-        Command::Token(command) => token::run(command, cli.output),
-        Command::Approve(args) => approve::run(args, cli.output),
-        Command::Hold(args) => hold::run(args, cli.output),
-        Command::Rollout(command) => rollout::run(command, cli.output),
-        Command::Device(command) => device::run(command, cli.output),
-        Command::Get(args) => get::run(args, cli.output),
-        Command::Why(args) => why::run(args, cli.output),
-        Command::Explain(args) => explain::run(args, cli.output),
+        Command::Demo(args) => demo::run(args, output),
+        Command::Init(args) => init::run(args, output),
+        Command::Validate(args) => validate::run(args, output),
+        Command::Trust(command) => trust::run(command, output),
+        Command::Land(args) => land::run(args, output),
+        Command::Render(args) => render::run(args, output),
+        Command::Simulate(args) => simulate::run(args),
+        Command::Keys(command) => keys::run(command, output),
+        Command::Token(command) => token::run(command, output),
+        Command::Approve(args) => approve::run(args, output),
+        Command::Hold(args) => hold::run(args, output),
+        Command::Rollout(command) => rollout::run(command, output),
+        Command::Device(command) => device::run(command, output),
+        Command::Get(args) => get::run(args, output),
+        Command::Why(args) => why::run(args, output),
+        Command::Explain(args) => explain::run(args, output),
     }
 }

@@ -12,13 +12,42 @@ use crate::failure::Failure;
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
 /// The form of what a subcommand prints.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
     // For people.
-    #[default]
     Text,
     // One JSON document on stdout; failures as JSON on stderr.
     Json,
+}
+
+/// What `--output` takes: `svg` where there is something to draw.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    // For people.
+    #[default]
+    Text,
+    // One document on stdout; failures on stderr, as JSON.
+    Json,
+    // A picture on stdout.
+    Svg,
+}
+
+impl Form {
+    /// Takes what every subcommand can print.
+    pub(crate) fn written() -> impl clap::builder::TypedValueParser<Value = Self> {
+        use clap::ValueEnum as _;
+        use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+        PossibleValuesParser::new(["text", "json"]).try_map(|text| Self::from_str(&text, false))
+    }
+}
+
+impl From<Form> for Output {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Json => Self::Json,
+            Form::Text | Form::Svg => Self::Text,
+        }
+    }
 }
 
 /// Prints a line. A reader that went away (`| head`) ends the output, not the command.

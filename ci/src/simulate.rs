@@ -15,8 +15,8 @@ use bellwether_core::simulate::{
 use bellwether_schemas::api::{RolloutState, WaitingOn};
 use bellwether_schemas::codes;
 
-use crate::failure::{self, Failure};
-use crate::output::{self, Output, Paint};
+use crate::failure::Failure;
+use crate::output::{self, Form, Output, Paint};
 use crate::repo::WorkingCopy;
 
 use commits::Commits;
@@ -27,7 +27,12 @@ use text::Marks;
 /// Devices that are made up, unless somebody says how many.
 const DEVICES: u32 = 100;
 
-pub(crate) fn run(args: &SimulateArgs, output: Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
+    let form = args.output;
+    if args.sweep.is_some() && form == Form::Svg {
+        return Err(Failure::new(codes::USAGE, "a sweep cannot be drawn, only one rollout can")
+            .hint("Leave --sweep away, or print the sweep with --output text or json"));
+    }
     let copy = WorkingCopy::discover(&args.repo)?;
     let commits = commits::read(&copy, args.from.as_deref(), &args.to, args.next)?;
     let Commits { objects, history, before, after } = &commits;
@@ -38,21 +43,18 @@ pub(crate) fn run(args: &SimulateArgs, output: Output) -> Result<(), Failure> {
     let devices = devices(args, &stage)?;
     let mut scene = stage.set(&devices, args.start, args.horizon).map_err(not_staged)?;
     scene.approvals = args.approve_after;
-    if output == Output::Text {
+    if form == Form::Text {
         output::line(header(args, &scene, &devices));
     }
     match args.sweep {
         Some(runs) => {
             let rates = core::sweep(&scene, &args.faults(), &core::rates(), runs, args.seed);
-            tell_sweep(args, &scene, &rates, output);
+            tell_sweep(args, &scene, &rates, form.into());
             Ok(())
         }
         None => {
             let outcome = core::simulate(&scene, &args.faults(), args.seed);
-            if let Some(file) = &args.svg {
-                std::fs::write(file, svg::picture(&outcome)).map_err(|e| failure::file("cannot write", file, &e))?;
-            }
-            tell(args, &scene, &outcome, output);
+            tell(args, &scene, &outcome, form);
             finished(&outcome)
         }
     }
@@ -98,13 +100,14 @@ fn header(args: &SimulateArgs, scene: &Scene<'_>, devices: &[Known]) -> String {
     lines.join("\n") + "\n"
 }
 
-fn tell(args: &SimulateArgs, scene: &Scene<'_>, outcome: &Outcome, output: Output) {
-    match output {
-        Output::Text => {
+fn tell(args: &SimulateArgs, scene: &Scene<'_>, outcome: &Outcome, form: Form) {
+    match form {
+        Form::Svg => output::line(svg::picture(outcome).trim_end()),
+        Form::Text => {
             let marks = if std::io::stdout().is_terminal() { Marks::BLOCKS } else { Marks::ASCII };
             output::line(text::describe(outcome, marks, Paint::stdout()));
         }
-        Output::Json => output::json(&serde_json::json!({
+        Form::Json => output::json(&serde_json::json!({
             "scene": described(args, scene), "outcome": outcome, "summary": text::summary(outcome, Paint::none()),
         })),
     }

@@ -7,12 +7,15 @@ use bellwether_schemas::{FleetName, Percent, Seconds, select};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
+use crate::output::Form;
+
 const EXAMPLES: &str = "Examples:
   bellwether simulate --fleet edge                      (what the newest landing would do to 100 devices)
   bellwether simulate --fleet edge --from main --to HEAD --inventory https://fleet.example:8443 --ca ca.crt
   bellwether simulate --fleet edge --next --devices 5000 --offline 2% --start 2026-03-02T08:00:00Z
   bellwether simulate --fleet edge --next --failure-rate 100% --mode in-soak      (a bad release: whom does it harm?)
   bellwether simulate --fleet edge --next --site-outage site=kiel@30m+4h
+  bellwether simulate --fleet edge --next --output svg > edge.svg
   bellwether simulate --fleet edge --next --sweep 200 --output json       (how often does which release halt?)
 
 Planner, judgement of reports and the devices' state machine are those of the reconciler and the agent; made up are the
@@ -76,12 +79,12 @@ pub(crate) struct SimulateArgs {
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub(super) seed: u64,
     /// Simulate with so many seeds for each of ten failure rates, from 0 % to 100 %
-    #[arg(long, value_name = "RUNS", num_args = 0..=1, default_missing_value = "100", conflicts_with_all = ["failure_rate", "svg"],
+    #[arg(long, value_name = "RUNS", num_args = 0..=1, default_missing_value = "100", conflicts_with = "failure_rate",
           value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(super) sweep: Option<u64>,
-    /// Write a picture of it, too
-    #[arg(long, value_name = "FILE")]
-    pub(super) svg: Option<PathBuf>,
+    /// What to print: text for people, one JSON document, or a picture (failures as JSON: with json)
+    #[arg(long, value_enum, default_value_t, display_order = 100)]
+    pub(super) output: Form,
 }
 
 /// How a release fails on a device.

@@ -64,8 +64,9 @@ fn programs_get_json_and_pages_a_picture() {
     let text = simulate(&sandbox, &["--sweep", "4"]);
     assert!(text.out.contains("Of 4 runs in which it fails on 100% of the devices, 4 halt, 0 reach"), "{}", text.out);
 
-    assert_eq!(simulate(&sandbox, &["--svg", "x.svg"]).code, Some(0));
-    let picture = sandbox.read("x.svg");
+    let drawn = simulate(&sandbox, &["--output", "svg"]);
+    assert_eq!(drawn.code, Some(0), "{}", drawn.err);
+    let picture = drawn.out;
     let mut open = Vec::new();
     for tag in picture.split('<').skip(1).map(|part| part.split_once('>').expect("a tag ends").0) {
         match tag.strip_prefix('/') {
@@ -103,6 +104,7 @@ fn what_cannot_be_simulated_is_told_with_what_to_do() {
     refused(&["--fleet", "edge", "--to", "HEAD~2"], 1, &["BW-0760", "--next"]);
     refused(&["--fleet", "edge", "--site-outage", "site=kiel"], 2, &["SELECTOR@BEGINS+LASTS"]);
     refused(&["--fleet", "edge", "--inventory", "nowhere.csv"], 2, &["BW-0722"]);
+    refused(&["--fleet", "edge", "--sweep", "--output", "svg"], 2, &["BW-0720", "cannot be drawn"]);
     sandbox.write("list.csv", "name\nelsewhere\n");
     refused(&["--fleet", "edge", "--inventory", "list.csv"], 1, &["BW-0760", "selects no device"]);
 
