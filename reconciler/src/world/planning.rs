@@ -27,6 +27,15 @@ const MORE_PLANS: usize = 2;
 /// When a fleet is planned again that could not be.
 pub(super) const PLAN_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
+/// Why a fleet has no new plan.
+#[derive(Debug, thiserror::Error)]
+enum Unplanned {
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
+    #[error(transparent)]
+    Unread(#[from] ObjectError),
+}
+
 impl World {
     /// Plans every fleet for which something happened, and records what follows.
     pub fn plan(&mut self, domain: &Domain, now: Timestamp) {
@@ -82,15 +91,15 @@ impl World {
                 break;
             }
             let (target, anew) = (state.rollout().map(|record| record.target), state.is_anew());
-            let planned = if anew { self.plan_anew(name, head, now) } else { Ok(self.plan_on(name, head, now)) };
+            let planned = if anew { self.plan_anew(name, head, now) } else { self.plan_on(name, head, now) };
             match planned {
-                Ok(Ok(plan)) => {
+                Ok(plan) => {
                     self.take_plan(name, plan, now);
                     // Before another plan, which may be refused: what this one decided is recorded.
                     self.store_notes(name, now);
                 }
-                Ok(Err(unsound)) => self.refuse(name, &unsound, now),
-                Err(why) => self.plan_later(name, &why, now),
+                Err(Unplanned::Unsound(why)) => self.refuse(name, &why, now),
+                Err(Unplanned::Unread(why)) => self.plan_later(name, &why, now),
             }
             self.plan_again(name, target);
         }
@@ -176,7 +185,7 @@ impl World {
     }
 
     /// Plans a fleet with what changed about its members.
-    fn plan_on(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> Result<Plan, Unsound> {
+    fn plan_on(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> Result<Plan, Unplanned> {
         let timing = self.limits(now);
         let state = self.fleets.get_mut(name).expect("the fleet that is to be planned");
         let planner = state.planner.as_mut().expect("it was planned before");
@@ -186,16 +195,11 @@ impl World {
                 planner.observe(&member, revision, observed(device, &self.repository, &self.backlog));
             }
         }
-        planner.plan(timing)
+        Ok(planner.plan(timing)?)
     }
 
     /// Plans all of a fleet.
-    fn plan_anew(
-        &mut self,
-        name: &FleetName,
-        head: Landing,
-        now: Timestamp,
-    ) -> Result<Result<Plan, Unsound>, ObjectError> {
+    fn plan_anew(&mut self, name: &FleetName, head: Landing, now: Timestamp) -> Result<Plan, Unplanned> {
         let timing = self.limits(now);
         let terms = self.terms(name, head)?;
         let templates = self.templates(name, terms.target);
@@ -208,11 +212,11 @@ impl World {
         let state = self.fleets.get_mut(name).expect("the fleet that is to be planned");
         state.fresh.clear();
         match &mut state.planner {
-            Some(planner) => Ok(planner.replan(terms, rendered, timing)),
+            Some(planner) => Ok(planner.replan(terms, rendered, timing)?),
             None => {
                 let (planner, plan) = Planner::begin(terms, rendered, state.loaded.take(), timing);
                 state.planner = Some(planner);
-                Ok(plan)
+                Ok(plan?)
             }
         }
     }

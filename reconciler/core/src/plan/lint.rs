@@ -13,6 +13,7 @@ use bellwether_schemas::{Sha256Digest, WaveName};
 use super::act::{Acts, Grant};
 use super::place::index;
 use super::planner::{Planner, Stage};
+use super::show::count;
 use super::standing::Row;
 use super::tally::{Count, Tally};
 use super::timing::Contact;
@@ -264,10 +265,6 @@ fn recount(planner: &Planner) -> Result<(), Unsound> {
         Some(row) => Err(Unsound(format!("{} keeps its offer in spite of a Hold", row.device))),
         None => Ok(()),
     }
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).expect("a count fits into 64 bits")
 }
 
 fn holds(holds: bool, breach: impl FnOnce() -> String) -> Result<(), Unsound> {

@@ -313,6 +313,7 @@ impl Planner {
         Ok(Plan { actions: named.collect(), changed, wake_at: self.wake_at() })
     }
 
+    /// Says how a member stands now, and counts it in its wave.
     fn judge(&mut self, i: usize) {
         let rules = Rules { timing: &self.timing, terms: &self.terms, record: &self.record };
         self.members_changed |= judge(&mut self.rows[i], &rules, &mut self.tallies);

@@ -136,6 +136,7 @@ impl Planner {
     }
 }
 
-fn count(of: usize) -> u64 {
+/// A length, as it is shown.
+pub(super) fn count(of: usize) -> u64 {
     u64::try_from(of).expect("a count fits into 64 bits")
 }
