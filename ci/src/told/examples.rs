@@ -65,8 +65,9 @@ pub(crate) fn told(reason: &WaitingOn, device: Option<&DeviceName>) -> Waits {
     }))
     .expect("a record");
     let hold = HoldNote { path: "holds/stop.yaml".to_owned(), reason: String::new(), since: Some(at("09:00:00")) };
-    let (fleet, holds, pinned_at) = (fleet(), [hold], Some(at("09:10:00")));
-    waits(reason, Ground { device, fleet: Some(&fleet), record: Some(&record), holds: &holds, pinned_at })
+    let (fleet, holds) = (fleet(), [hold]);
+    let (pinned_at, out_since) = (Some(at("09:10:00")), Some(at("09:15:00")));
+    waits(reason, Ground { device, fleet: Some(&fleet), record: Some(&record), holds: &holds, pinned_at, out_since })
 }
 
 /// One of each kind.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use bellwether_core::admission::{Admission, Domain, Identity};
-use bellwether_core::classify::{Classified, Evidence, Pause, Standing, Who, classify, standing};
+use bellwether_core::admission::{Domain, Identity};
+use bellwether_core::classify::{Classified, Evidence, Standing, Who, classify, standing};
 use bellwether_core::declare::{Declared, Facts, TemplateAt};
 use bellwether_core::objects::{ObjectError, ObjectSource};
 use bellwether_core::offer::Track;
@@ -109,6 +109,8 @@ pub struct Device {
     clock_is_off: bool,
     /// The version that was published last since the start.
     visible: Option<Version>,
+    /// Since when it is out of every rollout as `row.paused` says; none where it is not, or that was long ago.
+    pub(super) out_since: Option<Timestamp>,
     /// Digests of what templates render to, by template commit, for the labels and variables in `facts` and the fleet
     /// in `placement`.
     digests: HashMap<CommitId, Result<Sha256Digest, String>>,
@@ -129,6 +131,7 @@ impl Device {
             begun_anew: None,
             clock_is_off: false,
             visible: None,
+            out_since: None,
             digests: HashMap::new(),
         }
     }
@@ -343,7 +346,7 @@ impl Device {
         }
     }
 
-    fn is_paused_for(&self, missing: &CommitId) -> bool {
+    pub(super) fn is_paused_for(&self, missing: &CommitId) -> bool {
         matches!(&self.row.paused, Some(WaitingOn::Paused { commit: Some(commit), .. }) if commit == missing)
     }
 
@@ -465,43 +468,6 @@ impl Device {
             enrollment: self.row.enrollment.clone(),
             entry: self.row.entry.clone(),
             device: self.row.name.clone(),
-        }
-    }
-
-    /// Why it is out of every rollout, where it is.
-    pub fn exclusion(
-        &self,
-        repository: &Repository,
-        identity: &Identity,
-        is_wanted: impl Fn(&CommitId) -> bool,
-    ) -> Option<WaitingOn> {
-        let paused = |code: &str, why: String, commit| WaitingOn::Paused { code: code.to_owned(), why, commit };
-        let admissions = repository.declared().map(|declared| declared.inventory().admissions());
-        match admissions.map(|admissions| admissions.admit(identity)) {
-            Some(Admission::Refused { code, why }) => {
-                return Some(WaitingOn::Revoked { code: code.to_string(), why });
-            }
-            Some(Admission::ReportOnly { why }) => {
-                return Some(paused(codes::ENTRY_UNLISTED.as_str(), why, None));
-            }
-            Some(Admission::Full) | None => {}
-        }
-        // Git's last word on the device: before anything about what it runs, which it shall remove.
-        if admissions.is_some_and(|admissions| admissions.is_decommissioned(&self.row.name)) {
-            return Some(WaitingOn::Decommissioning);
-        }
-        // What it said before its records were lost judges it no more.
-        if self.row.awaiting_reconnect {
-            return Some(WaitingOn::AwaitingReconnect);
-        }
-        match &self.standing {
-            Standing::Paused(Pause { commit: Some(commit), .. })
-                if is_wanted(commit) && !self.is_paused_for(commit) =>
-            {
-                Some(WaitingOn::Lookup { commit: *commit })
-            }
-            Standing::Paused(pause) => Some(paused(pause.code.as_str(), pause.why.clone(), pause.commit)),
-            Standing::Normal { .. } => None,
         }
     }
 }

@@ -2,9 +2,8 @@
 
 use bellwether_core::plan::{Action, Span};
 use bellwether_core::render::Rendered;
-use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::targets::{Binding, SignedOffer};
-use bellwether_schemas::{DeviceName, FleetName, Seconds, codes};
+use bellwether_schemas::{DeviceName, FleetName, Seconds};
 use jiff::Timestamp;
 
 use super::World;
@@ -177,42 +176,5 @@ impl World {
     /// The heartbeat that devices are told.
     pub fn heartbeat(&self) -> Seconds {
         self.timing.heartbeat
-    }
-
-    /// Tells that a device was paused or takes part again; `before` is why it was out of the rollouts.
-    pub(super) fn tell_of_pause(&mut self, name: &DeviceName, before: Option<&WaitingOn>, at: Timestamp) {
-        let Some(device) = self.devices.get(name) else { return };
-        let (kind, code, message) = match &device.row.paused {
-            Some(WaitingOn::Paused { code, why, .. }) => {
-                ("paused", Some(code.clone()), format!("{name} is paused: {why}"))
-            }
-            Some(WaitingOn::Revoked { code, why }) => {
-                ("revoked", Some(code.clone()), format!("{name} is refused: {why}"))
-            }
-            Some(WaitingOn::Decommissioning) => {
-                ("decommissioning", None, format!("{name} is told to remove everything that was placed on it"))
-            }
-            Some(WaitingOn::Decommissioned { .. }) => {
-                let code = codes::DEVICE_DECOMMISSIONED.to_string();
-                ("decommissioned", Some(code), format!("{name} has removed everything, and is refused from now on"))
-            }
-            // Nobody was told that it was out.
-            None if !matches!(
-                before,
-                Some(
-                    WaitingOn::Paused { .. }
-                        | WaitingOn::Revoked { .. }
-                        | WaitingOn::Decommissioning
-                        | WaitingOn::Decommissioned { .. }
-                )
-            ) =>
-            {
-                return;
-            }
-            Some(_) => return,
-            None => ("resumed", None, format!("{name} takes part again")),
-        };
-        let event = EventRow { at, kind: kind.to_owned(), device: Some(name.clone()), fleet: None, code, message };
-        self.event(event);
     }
 }

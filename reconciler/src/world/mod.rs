@@ -6,6 +6,7 @@ mod alarms;
 mod backlog;
 mod decided;
 mod device;
+mod exclude;
 mod execute;
 mod fleet;
 mod gone;
@@ -118,6 +119,11 @@ impl World {
             match devices.get_mut(&offered.device) {
                 Some(device) => forgotten.extend(device.remember(offered)),
                 None => past.entry(offered.device.clone()).or_default().push(offered),
+            }
+        }
+        for told in &loaded.events {
+            if let Some(device) = told.event.device.as_ref().and_then(|name| devices.get_mut(name)) {
+                device.recall_exclusion(told);
             }
         }
         let (mut fleets, mut unreadable) = (BTreeMap::<FleetName, FleetState>::new(), Vec::new());

@@ -11,7 +11,6 @@ use bellwether_core::plan::{
     Timing as Limits, Unmet, Unsound, rolls,
 };
 use bellwether_core::render::Contents;
-use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::Report;
 use bellwether_schemas::{CommitId, DeviceName, FleetName};
 use jiff::{SignedDuration, Timestamp};
@@ -129,38 +128,6 @@ impl World {
         let withdrawn = touched.filter(|device| unbegun(device) && unfounded(device));
         for name in withdrawn.map(|device| device.name().clone()).collect::<Vec<_>>() {
             self.withdraw(&name, now);
-        }
-    }
-
-    /// Finds the devices that are out of every rollout, and why.
-    fn exclude(&mut self, domain: &Domain, now: Timestamp) {
-        for name in self.touched.clone() {
-            let device = self.devices.get_mut(&name).expect("only known devices are touched");
-            let identity = device.identity(domain);
-            let wanted = &self.lookups.wanted;
-            let excluded = match self.gone.of(&device.row) {
-                Some(at) => Some(WaitingOn::Decommissioned { at }),
-                None => device.exclusion(&self.repository, &identity, |commit| wanted.contains(commit)),
-            };
-            if device.row.paused != excluded {
-                let told = device.row.binding().decommission;
-                let before = std::mem::replace(&mut device.row.paused, excluded);
-                if device.row.binding().decommission != told {
-                    // What it was offered is withdrawn with this; taken back, it is offered anew.
-                    device.row.offer = None;
-                    self.backlog.add_first(name.clone());
-                }
-                let is_pause = |reason: Option<&WaitingOn>| matches!(reason, Some(WaitingOn::Paused { .. }));
-                self.pauses_moved |= is_pause(before.as_ref()) || is_pause(device.row.paused.as_ref());
-                self.unsaved.insert(name.clone());
-                self.due(&name);
-                let is_gone = |reason: Option<&WaitingOn>| reason.is_some_and(WaitingOn::is_gone);
-                let now_gone = is_gone(self.devices[&name].row.paused.as_ref());
-                if is_gone(before.as_ref()) != now_gone {
-                    self.count_again(&name);
-                }
-                self.tell_of_pause(&name, before.as_ref(), now);
-            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Since when something is waited for, by which rule, and what ends it: what follows from a reason and the record.
 
-use bellwether_schemas::api::{WaitingOn, Waits};
+use bellwether_schemas::api::{Condition, WaitingOn, Waits};
 use bellwether_schemas::manifest::Kind;
 use bellwether_schemas::{DeviceName, FleetName};
 use jiff::Timestamp;
@@ -22,6 +22,8 @@ pub struct Ground<'a> {
     pub holds: &'a [HoldNote],
     /// Since when the device is pinned to what its pin names.
     pub pinned_at: Option<Timestamp>,
+    /// Since when the device is out of every rollout.
+    pub out_since: Option<Timestamp>,
 }
 
 /// Since when a device, a wave or a rollout waits as `reason` says, by which rule, and what ends it.
@@ -38,6 +40,12 @@ fn since(reason: &WaitingOn, ground: Ground<'_>) -> Option<Timestamp> {
         WaitingOn::Stale { last_seen, .. } => *last_seen,
         WaitingOn::Failed { failure, .. } => failure.as_ref().map(|failure| failure.at),
         WaitingOn::Decommissioned { at } => Some(*at),
+        WaitingOn::Paused { .. }
+        | WaitingOn::Lookup { .. }
+        | WaitingOn::AwaitingReconnect
+        | WaitingOn::Decommissioning
+        | WaitingOn::Revoked { .. } => ground.out_since,
+        WaitingOn::Repository { condition: Condition::Frozen { since, .. } } => Some(*since),
         _ => since_in(reason, ground.record?),
     }
 }

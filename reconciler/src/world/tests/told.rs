@@ -122,3 +122,27 @@ async fn who_is_in_no_fleet_is_told_what_ends_that() {
     let overlap = view(&site, "edge-1").waits.expect("it waits");
     assert_eq!(overlap.rule.as_deref(), Some("fleets/edge.yaml, fleets/more.yaml: selector"));
 }
+
+#[tokio::test]
+async fn who_is_paused_is_told_since_when_across_a_restart() {
+    let git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let offer = site.offer("edge-1").expect("an offer");
+    let altered = Claim { digest: Sha256Digest::of(b"other"), ..claim(&offer) };
+    let report = || readable(Report { running: Some(altered), ..runs(&offer) });
+    let since = |site: &Site| view(site, "edge-1").waits.and_then(|waits| waits.since);
+    site.later(SignedDuration::from_secs(30));
+    site.pass(&[("edge-1", report())]).await.expect("stored");
+    assert!(matches!(view(&site, "edge-1").reason, Some(WaitingOn::Paused { .. })));
+    let paused = site.now;
+    site.later(SignedDuration::from_mins(1));
+    site.pass(&[("edge-1", report())]).await.expect("stored");
+    assert_eq!(since(&site), Some(paused));
+    let mut later = Site::open(&git, site.stored().await).await;
+    later.later(SignedDuration::from_mins(5));
+    later.pass(&[("edge-1", report())]).await.expect("stored");
+    assert_eq!(since(&later), Some(paused), "as the events tell");
+    later.pass(&[("edge-1", readable(runs(&offer)))]).await.expect("stored");
+    assert_eq!(since(&later), None, "it takes part again");
+}
