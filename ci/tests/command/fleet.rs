@@ -186,11 +186,26 @@ fn paused_devices_are_resumed_by_selector_and_adopted_ones_go_on_by_themselves()
     assert_eq!(site.view("edge-3").status.summary.status, Summary::ConflictPaused);
 }
 
+/// The waves, with their members, of what the next change would do to the devices that the reconciler knows.
+fn simulated(site: &Site) -> Vec<(String, u64)> {
+    let inventory = site.addresses().page.clone();
+    let ran =
+        bellwether(site, &["simulate", "--fleet", "edge", "--next", "--inventory", &inventory, "--output", "json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let said: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!(said["outcome"]["state"], "Complete", "{said}");
+    let waves = said["outcome"]["waves"].as_array().expect("waves").iter();
+    waves
+        .map(|wave| (wave["name"].as_str().expect("a name").to_owned(), wave["members"].as_u64().expect("a number")))
+        .collect()
+}
+
 #[test]
 fn a_held_rollout_says_since_when_by_which_rule_and_who_signed_what() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let site = SiteBuilder::new(program(dir.path()).to_str().expect("text"), 2).start();
     site.wait_up_to_date(&site.introduction);
+    assert_eq!(simulated(&site), [("canary".to_owned(), 1), ("broad".to_owned(), 1)]);
     let hold = "apiVersion: bellwether/v1\nkind: Hold\nmetadata: {name: stop}\nspec: {all: true, reason: look first}\n";
     site.engineer.write("holds/stop.yaml", hold);
     let held = site.land("Hold everything");
