@@ -1,9 +1,10 @@
-//! What an offer says beside its content: its version, and what the device gives up for it.
+//! What an offer says beside its content: its version, and what the device gives up for it. And how a device stands to it, by
+//! what it reports.
 //!
 //! In: what a device had, says and is judged to be. Out: a version that rises, or names what it does not rise above.
 
 use bellwether_schemas::Version;
-use bellwether_schemas::report::{Claim, Report};
+use bellwether_schemas::report::{Claim, Phase, Report};
 use bellwether_schemas::targets::{SignedOffer, Supersedes};
 
 use crate::classify::Standing;
@@ -58,6 +59,63 @@ impl Track<'_> {
     /// and a withdrawal, after which neither what it runs nor what it presents tells of it.
     fn had(&self) -> impl Iterator<Item = Version> {
         self.signed.iter().copied().chain(self.report.and_then(|report| report.begun))
+    }
+}
+
+/// The version that a device asks to begin, where that is what it is offered.
+pub fn asks_for(report: &Report, offer: &SignedOffer) -> Option<Version> {
+    let claim = report.applying.filter(|_| report.phase == Phase::Applying)?;
+    (offer.version == claim.version && offer.digest == claim.digest).then_some(claim.version)
+}
+
+/// Whether a device shall look for the offer `version`: it has nothing to do, and says nothing that tells that it knows it.
+pub fn shall_look(report: &Report, version: Version) -> bool {
+    let is_idle =
+        matches!(report.phase, Phase::Idle | Phase::Committed | Phase::Soaking | Phase::RolledBack | Phase::Degraded);
+    let failed = report.failure.as_ref().and_then(|failure| failure.version);
+    let claims = [report.running, report.applying].into_iter().flatten().map(|claim| claim.version);
+    is_idle && !claims.chain(failed).any(|known| known == version)
+}
+
+/// How far a device came with its offer, by all that it reported.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Furthest(Option<(Version, Stage)>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Nowhere,
+    Fetching,
+    Staged,
+    Applying,
+    Probing,
+    Ended,
+}
+
+impl Furthest {
+    /// Takes a report of a device that is offered `version`; whether it shows it further than any before. To try again, or to
+    /// change one's mind about one's health, is not to come further: else a time-out could be put off for ever.
+    pub fn reach(&mut self, version: Version, report: &Report) -> bool {
+        let stage = Stage::of(report, version);
+        let before = self.0.filter(|(known, _)| *known == version).map_or(Stage::Nowhere, |(_, stage)| stage);
+        self.0 = Some((version, stage.max(before)));
+        stage > before
+    }
+}
+
+impl Stage {
+    fn of(report: &Report, version: Version) -> Self {
+        let is_it = |claim: Option<Claim>| claim.is_some_and(|claim| claim.version == version);
+        let (applies, runs) = (is_it(report.applying), is_it(report.running));
+        let failed = report.failure.as_ref().is_some_and(|failure| failure.version == Some(version));
+        match report.phase {
+            _ if runs => Self::Ended,
+            Phase::Applying if applies => Self::Applying,
+            Phase::Probing | Phase::Soaking if applies => Self::Probing,
+            Phase::RollingBack | Phase::RolledBack | Phase::Degraded if applies || failed => Self::Ended,
+            Phase::Staged => Self::Staged,
+            Phase::Fetching | Phase::Verifying => Self::Fetching,
+            _ => Self::Nowhere,
+        }
     }
 }
 

@@ -7,12 +7,12 @@ use bellwether_core::admission::{Domain, Identity};
 use bellwether_core::classify::{Classified, Evidence, Standing, Who, classify, standing};
 use bellwether_core::declare::{Declared, Facts, TemplateAt};
 use bellwether_core::objects::{ObjectError, ObjectSource};
-use bellwether_core::offer::Track;
+use bellwether_core::offer::{Furthest, Track};
 use bellwether_core::plan::Landing;
 use bellwether_core::render::{Contents, RenderError, Rendered, render};
 use bellwether_schemas::api::{MissingCommit, WaitingOn};
 use bellwether_schemas::manifest::Labels;
-use bellwether_schemas::report::{Claim, Phase, Report, Reported};
+use bellwether_schemas::report::{Claim, Report, Reported};
 use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::targets::{SignedOffer, Supersedes};
 use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Seconds, Sha256Digest, Version, codes};
@@ -57,34 +57,6 @@ impl Placement {
     }
 }
 
-/// How far a device came with an offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    None,
-    Fetching,
-    Staged,
-    Applying,
-    Probing,
-    Ended,
-}
-
-impl Stage {
-    fn of(report: &Report, version: Version) -> Self {
-        let applies = report.applying.is_some_and(|claim| claim.version == version);
-        let runs = report.running.is_some_and(|claim| claim.version == version);
-        let failed = report.failure.as_ref().is_some_and(|failure| failure.version == Some(version));
-        match report.phase {
-            _ if runs => Self::Ended,
-            Phase::Applying if applies => Self::Applying,
-            Phase::Probing | Phase::Soaking if applies => Self::Probing,
-            Phase::RollingBack | Phase::RolledBack | Phase::Degraded if applies || failed => Self::Ended,
-            Phase::Staged => Self::Staged,
-            Phase::Fetching | Phase::Verifying => Self::Fetching,
-            _ => Self::None,
-        }
-    }
-}
-
 /// One device.
 pub struct Device {
     /// What is stored.
@@ -101,8 +73,8 @@ pub struct Device {
     offered: BTreeMap<(CommitId, u32), OfferedRow>,
     /// The offer in metadata of ours that it presented.
     presented: Option<SignedOffer>,
-    /// The offer that it came further with last, and how far.
-    furthest: Option<(Version, Stage)>,
+    /// How far it came with its offer.
+    furthest: Furthest,
     /// The offer during which it said that it was set up anew.
     begun_anew: Option<Version>,
     /// Whether the clock in its last report was far off.
@@ -127,7 +99,7 @@ impl Device {
             labels: Arc::default(),
             offered: BTreeMap::new(),
             presented: None,
-            furthest: None,
+            furthest: Furthest::default(),
             begun_anew: None,
             clock_is_off: false,
             visible: None,
@@ -215,18 +187,17 @@ impl Device {
         is_above
     }
 
-    /// Whether a report, which is not taken yet, shows it further with its offer than ever before. To try again, or
-    /// to change one's mind about one's health, is not to come further: else a timeout could be put off for ever.
+    /// Whether a report, which is not taken yet, shows it further with its offer than ever before.
     pub fn comes_further(&mut self, report: &Report) -> bool {
         // Another nonce: it was set up anew, and begins from nothing; once for an offer.
         let another = self.report().is_some_and(|before| before.nonce != report.nonce);
         let Some(version) = self.row.offer.as_ref().map(|offer| offer.signed.version) else { return another };
         let is_new = another && self.begun_anew != Some(version);
         self.begun_anew = if is_new { Some(version) } else { self.begun_anew };
-        let stage = Stage::of(report, version);
-        let before = self.furthest.filter(|(known, _)| !is_new && *known == version).map_or(Stage::None, |(_, s)| s);
-        self.furthest = Some((version, stage.max(before)));
-        is_new || stage > before
+        if is_new {
+            self.furthest = Furthest::default();
+        }
+        self.furthest.reach(version, report) || is_new
     }
 
     /// What people should know about the clock in a report: said when it gets far off, not each time.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bellwether_core::admission::{Admissions, Identity};
 use bellwether_core::classify::Standing;
 use bellwether_core::declare::EntryKey;
+use bellwether_core::offer::{asks_for, shall_look};
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::{Directive, Phase, Report, Reported};
 use bellwether_schemas::targets::SignedOffer;
@@ -320,12 +321,11 @@ impl World {
         };
         let version = offer.signed.version;
         match device.report() {
-            Some(report) if applying(device, &self.repository) == Some(version) && offer.acknowledged_at.is_some() => {
-                debug_assert_eq!(report.phase, Phase::Applying);
+            Some(_) if applying(device, &self.repository) == Some(version) && offer.acknowledged_at.is_some() => {
                 directives.push(Directive::Proceed { version });
             }
             // What is not published yet it would not find.
-            Some(report) if is_idle(report) && !knows(report, offer.signed.version) && !self.backlog.contains(name) => {
+            Some(report) if shall_look(report, version) && !self.backlog.contains(name) => {
                 directives.push(Directive::SpecAvailable);
             }
             Some(_) | None => {}
@@ -337,23 +337,10 @@ impl World {
 /// The version that a device is about to apply, if it may: it is what it is offered, still, and the device takes part in
 /// its fleet's rollout.
 fn applying(device: &Device, repository: &Repository) -> Option<bellwether_schemas::Version> {
-    let report = device.report()?;
-    let claim = report.applying.filter(|_| report.phase == Phase::Applying)?;
-    let offer = device.standing_offer(repository)?;
     device.placement.fleet()?;
-    let is_offer = offer.signed.version == claim.version && offer.signed.digest == claim.digest;
+    let version = asks_for(device.report()?, &device.standing_offer(repository)?.signed)?;
     let takes_part = matches!(device.standing, Standing::Normal { .. });
-    (is_offer && takes_part && device.row.paused.is_none()).then_some(claim.version)
-}
-
-fn is_idle(report: &Report) -> bool {
-    matches!(report.phase, Phase::Idle | Phase::Committed | Phase::Soaking | Phase::RolledBack | Phase::Degraded)
-}
-
-fn knows(report: &Report, version: bellwether_schemas::Version) -> bool {
-    let failed = report.failure.as_ref().and_then(|failure| failure.version);
-    let claimed = [report.running, report.applying].into_iter().flatten().any(|claim| claim.version == version);
-    claimed || failed == Some(version)
+    (takes_part && device.row.paused.is_none()).then_some(version)
 }
 
 /// Whether a report says something else than the one before, but for its clock.

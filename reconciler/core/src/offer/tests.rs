@@ -164,3 +164,70 @@ fn an_offer_stands_while_its_landing_counts_and_it_gives_up_what_must_be() {
         assert_eq!(track.upholds(&offer, &WORLD.history, Some(&WORLD.history)), stands, "{what}");
     }
 }
+
+fn offer(version: Version) -> SignedOffer {
+    SignedOffer {
+        fleet: "edge".parse().expect("a name"),
+        version,
+        template: version.commit,
+        digest: Sha256Digest::of(b"content"),
+        supersedes: None,
+        not_before: None,
+        not_after: None,
+        soak: Seconds::ZERO,
+    }
+}
+
+#[test]
+fn a_device_asks_to_begin_what_it_is_offered_and_nothing_else() {
+    let applying = |phase, claim| Report { applying: Some(claim), phase, ..report(None, None) };
+    let offered = offer(known(3, 1));
+    let asks = |phase, claim| asks_for(&applying(phase, claim), &offered);
+    assert_eq!(asks(Phase::Applying, claim(known(3, 1))), Some(known(3, 1)));
+    assert_eq!(asks(Phase::Applying, claim(known(3, 0))), None, "an offer that was replaced");
+    let other = Claim { digest: Sha256Digest::of(b"other"), ..claim(known(3, 1)) };
+    assert_eq!(asks(Phase::Applying, other), None, "other content");
+    assert_eq!(asks(Phase::Probing, claim(known(3, 1))), None, "it has begun");
+    assert_eq!(asks_for(&report(Some(known(3, 1)), None), &offered), None);
+}
+
+#[test]
+fn a_device_shall_look_for_what_it_says_nothing_of() {
+    let offered = known(3, 0);
+    let idle = report(Some(known(2, 0)), None);
+    assert!(shall_look(&idle, offered));
+    assert!(!shall_look(&Report { running: Some(claim(offered)), ..idle.clone() }, offered), "it runs it");
+    assert!(!shall_look(&Report { phase: Phase::Fetching, ..idle.clone() }, offered), "it looks");
+    let failed = Report { phase: Phase::RolledBack, failure: Some(failure(offered)), ..idle.clone() };
+    assert!(!shall_look(&failed, offered), "it failed on it");
+    assert!(shall_look(&failed, known(3, 1)), "the next try it does not know");
+    let soaks = Report { applying: Some(claim(known(2, 1))), phase: Phase::Soaking, ..idle };
+    assert!(shall_look(&soaks, offered), "a soak can be left for something newer");
+}
+
+fn failure(version: Version) -> bellwether_schemas::report::Failure {
+    bellwether_schemas::report::Failure {
+        version: Some(version),
+        digest: None,
+        kind: bellwether_schemas::report::FailureKind::RolledBack,
+        code: "BW-0406".to_owned(),
+        message: String::new(),
+        at: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+#[test]
+fn only_what_was_never_reached_with_an_offer_is_progress() {
+    let (first, second) = (known(2, 0), known(3, 0));
+    let at = |phase| Report { applying: Some(claim(first)), phase, ..report(None, None) };
+    let mut furthest = Furthest::default();
+    for phase in [Phase::Fetching, Phase::Staged, Phase::Applying, Phase::Probing, Phase::RollingBack] {
+        assert!(furthest.reach(first, &at(phase)), "{phase:?}");
+        assert!(!furthest.reach(first, &at(phase)), "{phase:?} again");
+    }
+    for phase in [Phase::Fetching, Phase::Applying, Phase::Probing, Phase::Soaking, Phase::RolledBack] {
+        assert!(!furthest.reach(first, &at(phase)), "{phase:?} after it ended");
+    }
+    assert!(furthest.reach(second, &at(Phase::Fetching)), "another offer begins from nothing");
+    assert!(furthest.reach(second, &report(Some(second), None)), "it runs it");
+}

@@ -2,14 +2,14 @@
 //! answers. The planner, `classify` and the versions of offers are the real ones.
 
 use bellwether_schemas::api::WaitingOn;
-use bellwether_schemas::report::{Claim, Phase, Report, Reported};
+use bellwether_schemas::report::{Claim, Report, Reported};
 use bellwether_schemas::targets::SignedOffer;
 use bellwether_schemas::{Seconds, Sha256Digest, Version};
 use jiff::Timestamp;
 
 use super::device::Around;
 use crate::classify::{Evidence, Standing, Who, classify, standing};
-use crate::offer::Track;
+use crate::offer::{Furthest, Track, asks_for, shall_look};
 use crate::plan::{Action, Member, Observed, Offer, Span};
 
 /// A device as the reconciler knows it.
@@ -20,7 +20,7 @@ pub(super) struct Row {
     /// When it was last heard of: of a device that is up, when it will fall silent.
     pub(super) last_seen: Timestamp,
     last_progress: Option<Timestamp>,
-    furthest: Option<(Version, Stage)>,
+    furthest: Furthest,
     offer: Option<Held>,
     /// Every offer that it ever had.
     offered: Vec<Claim>,
@@ -33,17 +33,6 @@ struct Held {
     offered_at: Timestamp,
     is_visible: bool,
     acknowledged_at: Option<Timestamp>,
-}
-
-/// How far a device came with its offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    Nowhere,
-    Fetching,
-    Staged,
-    Applying,
-    Probing,
-    Ended,
 }
 
 /// What a device is told.
@@ -67,7 +56,7 @@ impl Row {
             standing: Standing::Normal { supersedes: None },
             last_seen,
             last_progress: None,
-            furthest: None,
+            furthest: Furthest::default(),
             offer: held,
             offered: running.into_iter().collect(),
         }
@@ -84,7 +73,8 @@ impl Row {
         if self.report == report {
             return false;
         }
-        if self.comes_further(&report) {
+        let version = self.offer.as_ref().map(|offer| offer.signed.version);
+        if version.is_some_and(|version| self.furthest.reach(version, &report)) {
             self.last_progress = Some(around.now);
         }
         self.report = report;
@@ -114,15 +104,6 @@ impl Row {
         let running = self.report.running.map(|claim| (claim.version, claim.digest));
         let offer = self.offer.as_ref().filter(|offer| offer.is_visible);
         offer.is_some_and(|offer| Some((offer.signed.version, offer.signed.digest)) == running)
-    }
-
-    /// Whether a report shows it further with its offer than any before.
-    fn comes_further(&mut self, report: &Report) -> bool {
-        let Some(version) = self.offer.as_ref().map(|offer| offer.signed.version) else { return false };
-        let stage = Stage::of(report, version);
-        let before = self.furthest.filter(|(known, _)| *known == version).map_or(Stage::Nowhere, |(_, stage)| stage);
-        self.furthest = Some((version, stage.max(before)));
-        stage > before
     }
 
     /// Carries out what a plan decided.
@@ -172,22 +153,13 @@ impl Row {
         if self.asks_for() == Some(version) && offer.acknowledged_at.is_some() {
             return Some(Answer::Proceed(version));
         }
-        let is_idle = matches!(
-            self.report.phase,
-            Phase::Idle | Phase::Committed | Phase::Soaking | Phase::RolledBack | Phase::Degraded
-        );
-        let failed = self.report.failure.as_ref().and_then(|failure| failure.version);
-        let claims = [self.report.running, self.report.applying].into_iter().flatten();
-        let knows = claims.map(|claim| claim.version).chain(failed).any(|known| known == version);
-        (is_idle && !knows && offer.is_visible).then_some(Answer::Look)
+        (offer.is_visible && shall_look(&self.report, version)).then_some(Answer::Look)
     }
 
-    /// The version that it is about to apply, if it is what it is offered and it takes part.
+    /// The version that it asks to begin, if it is offered that and takes part.
     fn asks_for(&self) -> Option<Version> {
-        let claim = self.report.applying.filter(|_| self.report.phase == Phase::Applying)?;
-        let offer = self.offer.as_ref()?;
-        let is_offer = offer.signed.version == claim.version && offer.signed.digest == claim.digest;
-        (is_offer && self.paused().is_none()).then_some(claim.version)
+        let version = asks_for(&self.report, &self.offer.as_ref()?.signed)?;
+        self.paused().is_none().then_some(version)
     }
 
     fn paused(&self) -> Option<WaitingOn> {
@@ -251,23 +223,6 @@ impl Row {
             pin: around.scene.pinned(device),
             revision: self.revision(around),
             observed: self.observed(around),
-        }
-    }
-}
-
-impl Stage {
-    fn of(report: &Report, version: Version) -> Self {
-        let is_it = |claim: Option<Claim>| claim.is_some_and(|claim| claim.version == version);
-        let (applies, runs) = (is_it(report.applying), is_it(report.running));
-        let failed = report.failure.as_ref().is_some_and(|failure| failure.version == Some(version));
-        match report.phase {
-            _ if runs => Self::Ended,
-            Phase::Applying if applies => Self::Applying,
-            Phase::Probing | Phase::Soaking if applies => Self::Probing,
-            Phase::RollingBack | Phase::RolledBack | Phase::Degraded if applies || failed => Self::Ended,
-            Phase::Staged => Self::Staged,
-            Phase::Fetching | Phase::Verifying => Self::Fetching,
-            _ => Self::Nowhere,
         }
     }
 }
