@@ -176,3 +176,15 @@ fn nothing_is_heard_of_a_device_that_is_off() {
         outcome.samples.iter().find(|sample| sample.counts.healthy == 4).expect("they are well by themselves");
     assert!(after(&outcome, Some(healthy.at)) < 300);
 }
+
+#[test]
+fn who_applies_for_longer_than_it_may_is_timed_out() {
+    let story = story();
+    let rollout = Rollout { device_timeout: seconds("10m"), ..rollout(vec![percent("all", 100)]) };
+    let scene = scene(&story, rollout, 20);
+    let applies = |time| {
+        let faults = Faults { apply_time: seconds(time), ..Faults::default() };
+        simulate(&scene, &faults, 1).state
+    };
+    assert_eq!((applies("6m"), applies("25m")), (RolloutState::Complete, RolloutState::Halted));
+}
