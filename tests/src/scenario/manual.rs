@@ -53,7 +53,7 @@ bellwether simulate --fleet edge --next --inventory URL --failure-rate 100% --mo
 bellwether simulate --fleet edge --next --inventory URL --offline 2% --sweep 200             # how often does which release halt?
 ```
 
-`--next` is the next change of the fleet, whatever it is: use it for an edit of a Rollout, which counts from then on. Made-up devices
+`--next` is the next change of the fleet, whatever it is: use it for an edit of a Rollout, which counts for that. Made-up devices
 have labels that git gives to members, but tokens that name no device count once for each set of labels: where the sizes of waves
 matter, give the real devices, from a reconciler's page, a CSV file, or what `bellwether get devices --output json` printed.
 
