@@ -272,7 +272,8 @@ fn each_failure_says_what_it_is_and_what_to_do_and_spends_no_token() {
         let by_name = server.replace("127.0.0.1", "localhost");
         let said = fails(path, &["--token-file", &good, "--server", &by_name], 6, "BW-0611");
         assert!(said.contains("localhost") && said.contains("127.0.0.1, bellwether.test"), "the names: {said}");
-        fails(path, &["--token-file", &good, "--server", "https://127.0.0.1:1"], 5, "BW-0610");
+        let said = fails(path, &["--token-file", &good, "--server", "https://127.0.0.1:1"], 5, "BW-0610");
+        assert!(said.contains("cannot connect"), "{said}");
         let said = fails(path, &["--token-file", &good, "--server", "https://no.invalid:8440"], 5, "BW-0610");
         assert!(said.contains("cannot be resolved"), "{said}");
     }

@@ -2,6 +2,7 @@
 
 use bellwether_core::plan::{advice, device_advice};
 use bellwether_schemas::api::{CommitView, DeviceView, RolloutState, RolloutView, Summary, Updated, WaitingOn};
+use bellwether_tests::files::remove;
 use bellwether_tests::site::ROLLOUT;
 use bellwether_tests::{Site, SiteBuilder};
 
@@ -211,7 +212,7 @@ fn a_device_that_was_off_while_its_version_was_reverted_comes_back_to_what_count
 
 #[test]
 fn a_local_brake_stops_offers_at_once_and_releases_them() {
-    let site = SiteBuilder::new(PART, 2).start();
+    let mut site = SiteBuilder::new(PART, 2).start();
     site.wait_up_to_date(&site.introduction);
     let (done, said) = site.reconciler(&["hold", "edge", "--reason", "look first"]);
     assert!(done && said.contains("edge is held since ") && said.contains(": look first"), "{said}");
@@ -223,6 +224,15 @@ fn a_local_brake_stops_offers_at_once_and_releases_them() {
     });
     assert_eq!(command_for(&held), "bellwether-reconciler hold --release");
     assert_eq!(held.why, "Held by bellwether-reconciler hold: look first");
+    // It is beside what is published: neither a restart nor a lost database releases it.
+    site.kill_reconciler();
+    for file in ["state.db", "state.db-wal", "state.db-shm"] {
+        remove(&site.path("reconciler").join(file));
+    }
+    site.start_reconciler();
+    site.wait_rollout("it is held still", |rollout| {
+        rollout.commit == landed && matches!(rollout.reason, Some(WaitingOn::Held { .. }))
+    });
     assert_eq!(message(&site, "edge-1"), "message 1 for edge-1\n");
     let (done, said) = site.reconciler(&["hold", "--release"]);
     assert!(done && said.contains("nothing is held locally"), "{said}");

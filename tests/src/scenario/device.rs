@@ -97,7 +97,7 @@ impl Device {
     }
 
     fn fetch_in_vain(&mut self, offer: SignedOffer, now: Timestamp) {
-        let (kind, code) = (FailureKind::Transient, codes::CONNECTIVITY_LOST.as_str());
+        let (kind, code) = (FailureKind::Transient, codes::DOWNLOAD_FAILED.as_str());
         self.fail(&offer, kind, code, "the download broke", now);
         self.work = Some(Work::Fetching(offer));
     }

@@ -40,6 +40,31 @@ waves:
   - {name: canary, select: {matchLabels: {ring: canary}}, soak: 30m}
   - {name: broad, percent: 100, soak: 10m}
 ```
+
+## Before you push: simulate
+
+`bellwether simulate` runs the planner on what is committed, on a virtual clock and with virtual devices: when waves, gates and
+windows open, when the rollout ends, and how many devices a bad release harms before it is stopped. Whether a release is good it
+cannot know: that is what you assume. It changes nothing, and needs no reconciler.
+
+```sh
+bellwether simulate --fleet edge --from main        # what this branch, which has all of main, would do to 100 made-up devices
+bellwether simulate --fleet edge --next --inventory URL --failure-rate 100% --mode in-soak   # whom would a bad release harm?
+bellwether simulate --fleet edge --next --inventory URL --offline 2% --sweep 200             # how often does which release halt?
+```
+
+`--next` is the next change of the fleet, whatever it is: use it for an edit of a Rollout, which counts for that. Made-up devices
+have labels that git gives to members, but tokens that name no device count once for each set of labels: where the sizes of waves
+matter, give the real devices, from a reconciler's page, a CSV file, or what `bellwether get devices --output json` printed.
+
+To choose `maxFailureRate`, read two rows of `--sweep`. Each is a release that fails on each device with the chance in `FAILS ON`.
+
+- **A good one**, which fails only on the few devices that have troubles of their own: `HALTS` is how often it stops all the same,
+  and `IN WAVE` where. Is that too often, raise `maxFailureRate` of that wave; in later waves `minFailures`, too.
+- **A bad one**: it passes the canary in all `RUNS` but those that `IN WAVE` counts for the canary, and reaches everybody in those
+  that are `COMPLETE`; `HARMED` says what that costs. Is that too much, lower `maxFailureRate` of the wave that let it through, or give
+  the canary more devices. Ten canaries of which none may fail still pass a release that fails on 5 % in 60 of 100 runs.
+- Then commit the Rollout, and look again. `--offline` and `--mode` change both rows: in the first wave's soak silence counts as failure.
 ";
 
 /// The manual. Scenarios come with the names of their files, in order.
