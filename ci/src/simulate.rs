@@ -55,7 +55,7 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
         None => {
             let outcome = core::simulate(&scene, &args.faults(), args.seed);
             tell(args, &scene, &outcome, form);
-            finished(&outcome)
+            finished(args, &outcome)
         }
     }
 }
@@ -131,10 +131,15 @@ fn described(args: &SimulateArgs, scene: &Scene<'_>) -> serde_json::Value {
     })
 }
 
-/// A rollout that neither ends nor stops, and does not wait for people, is a finding.
-fn finished(outcome: &Outcome) -> Result<(), Failure> {
+/// A finding is a rollout that neither ends nor stops and does not wait for people, and one that stops by itself.
+fn finished(args: &SimulateArgs, outcome: &Outcome) -> Result<(), Failure> {
     let waits_for_people = matches!(outcome.reason, Some(WaitingOn::Gate { .. }));
     match outcome.state {
+        RolloutState::Halted | RolloutState::Reverting | RolloutState::Rejected if args.assumes_nothing() => {
+            let wave = outcome.halted_in.as_ref().map(|wave| format!(" in wave {wave}")).unwrap_or_default();
+            let what = format!("the rollout halts{wave}, and nothing was assumed to fail");
+            Err(Failure::finding(codes::SIMULATION_HALTED, what))
+        }
         RolloutState::Complete | RolloutState::Halted | RolloutState::Reverting | RolloutState::Rejected => Ok(()),
         RolloutState::Waiting | RolloutState::Progressing if waits_for_people => Ok(()),
         RolloutState::Waiting | RolloutState::Progressing => {

@@ -121,6 +121,11 @@ impl SimulateArgs {
         }
     }
 
+    /// Whether no device fails or is off but by what is committed.
+    pub(super) fn assumes_nothing(&self) -> bool {
+        self.failure_rate == Percent::ZERO && self.offline == Percent::ZERO && self.site_outage.is_empty()
+    }
+
     /// What is assumed, a line each.
     pub(super) fn assumptions(&self) -> Vec<(&'static str, String)> {
         let how = self.mode.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();

@@ -122,4 +122,10 @@ fn what_cannot_be_simulated_is_told_with_what_to_do() {
     sandbox.replace("rollouts/edge.yaml", "  deviceTimeout: 31m", never);
     sandbox.git(&["commit", "-qam", "Go by the label tz"]);
     refused(&["--fleet", "edge", "--next"], 1, &["BW-0761"]);
+
+    sandbox.replace("fleets/edge.yaml", "{{ vars.greeting }}", "{{ labels.bay }}");
+    sandbox.git(&["commit", "-qam", "Say the bay"]);
+    refused(&["--fleet", "edge"], 1, &["BW-0762", "halts in wave canary"]);
+    let assumed = sandbox.bellwether(&["simulate", "--fleet", "edge", "--failure-rate", "1%"]);
+    assert_eq!(assumed.code, Some(0), "who assumes failures sees what they do: {}", assumed.err);
 }

@@ -54,8 +54,9 @@ bellwether simulate --fleet edge --next --inventory URL --offline 2% --sweep 200
 ```
 
 `--next` is the next change of the fleet, whatever it is: use it for an edit of a Rollout, which counts for that. Made-up devices
-have labels that git gives to members, but tokens that name no device count once for each set of labels: where the sizes of waves
-matter, give the real devices, from a reconciler's page, a CSV file, or what `bellwether get devices --output json` printed.
+have the labels that git gives to members, in the same proportion. Of devices with factory certificates git knows no number: where
+the sizes of waves matter, give the real devices, from a reconciler's page, a CSV file, or what
+`bellwether get devices --output json` printed.
 
 To choose `maxFailureRate`, read two rows of `--sweep`. Each is a release that fails on each device with the chance in `FAILS ON`.
 

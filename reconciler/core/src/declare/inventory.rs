@@ -119,6 +119,15 @@ impl Inventory {
         named.chain(self.entries.iter().filter_map(|(key, entry)| self.unnamed(key, entry))).chain(by_factory).collect()
     }
 
+    /// How many entries there are for the devices of each unnamed subject, which come with tokens.
+    pub fn unnamed_entries(&self) -> BTreeMap<Subject, u64> {
+        let subjects = self.entries.iter().filter_map(|(key, entry)| self.unnamed(key, entry));
+        subjects.fold(BTreeMap::new(), |mut counts, subject| {
+            *counts.entry(subject).or_insert(0) += 1;
+            counts
+        })
+    }
+
     /// The devices that come with factory certificates.
     fn factory_subject(&self, enrollment: &EnrollmentName) -> Subject {
         let labels = self.enrollments.get(enrollment).map(|labels| (**labels).clone()).unwrap_or_default();

@@ -86,11 +86,12 @@ pub fn known_devices(stage: &Stage<'_>, known: Vec<Known>) -> Vec<Known> {
 pub fn virtual_devices(stage: &Stage<'_>, count: u32) -> Vec<Known> {
     let Some(line) = stage.after.fleets().get(stage.fleet) else { return Vec::new() };
     let mut kinds: BTreeMap<(Labels, String, Labels), (u64, &Subject)> = BTreeMap::new();
+    let unnamed = stage.after.inventory().unnamed_entries();
     for subject in line.subjects() {
         let Facts { labels, vars } = stage.after.inventory().subject_facts(subject);
         let vars = serde_json::to_string(&vars).expect("variables are JSON already");
         let placing = stage.placing(line, subject, &labels);
-        kinds.entry((labels, vars, placing)).or_insert((0, subject)).0 += 1;
+        kinds.entry((labels, vars, placing)).or_insert((0, subject)).0 += unnamed.get(subject).copied().unwrap_or(1);
     }
     let weights: Vec<u64> = kinds.values().map(|(weight, _)| *weight).collect();
     let counts = shares(&weights, u64::from(count));

@@ -99,3 +99,17 @@ fn what_cannot_be_rendered_counts_as_failure() {
     let outcome = simulate(&scene, &Faults::default(), 1);
     assert_eq!((outcome.state, outcome.offers, outcome.tried), (RolloutState::Halted, 0, 0));
 }
+
+#[test]
+fn devices_are_made_up_in_proportion_to_what_git_has_of_each_kind() {
+    let (mut story, _) = begun();
+    let token = |i: usize| {
+        let ring = if i < 2 { "canary" } else { "rest" };
+        format!("{{id: t{i}, sha256: {i:064x}, expires: 2030-01-31T12:00:00Z, labels: {{ring: {ring}}}}}")
+    };
+    let tokens: Vec<String> = (0..8).map(token).collect();
+    story.say("enrollments/plant.yaml", &format!("{{labels: {{kind: edge}}, tokens: [{}]}}", tokens.join(", "))).land();
+    let scene = staged(&story, None, &story.declared, 24).expect("a scene");
+    let canaries = scene.devices.iter().filter(|device| device.labels.get("ring").is_some_and(|ring| ring == "canary"));
+    assert_eq!((canaries.count(), scene.devices.len()), (6, 24), "one named and two tokens of twelve");
+}
