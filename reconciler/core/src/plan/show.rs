@@ -14,6 +14,11 @@ impl Planner {
     pub fn show(&self, reasons: &Reasons<'_>) -> RolloutStanding {
         let complete = self.record.is_complete();
         let first_pending = self.first_pending();
+        // What one of its devices is awaited for, the wave waits for of all of them.
+        let of_wave = |reason| match reason {
+            WaitingOn::AwaitingReconnect => WaitingOn::Reconnects { until: self.timing.grace_end() },
+            reason => reason,
+        };
         let view = |place: usize| {
             let tally = self.tallies[place];
             let open = place < self.open_waves();
@@ -28,7 +33,7 @@ impl Planner {
             };
             let reason = match (done, open) {
                 (true, _) => None,
-                (false, true) => self.stop().or_else(pending).or_else(|| self.waits_for(place)),
+                (false, true) => self.stop().or_else(|| pending().map(of_wave)).or_else(|| self.waits_for(place)),
                 (false, false) => self.stop().or_else(|| self.waits_for(place)),
             };
             WaveView {
