@@ -206,7 +206,7 @@ fn who_fails_on_the_way_back_holds_no_return_up() {
     sim.fail(&["c2"]);
     let plan = sim.plan();
     assert_eq!((plan.view.state, reasons(&plan)[1].as_str()), (RolloutState::Complete, "Failed"));
-    let planner = &sim.planner.as_ref().unwrap().0;
+    let planner = &sim.run.as_ref().unwrap().planner;
     assert_eq!(planner.completion(), "1 device went back, and that failed on 1 device.");
 }
 
