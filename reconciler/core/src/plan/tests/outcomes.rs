@@ -6,6 +6,8 @@ use super::history::{Event, event, fleet, name, waves};
 use super::properties::config;
 use super::*;
 
+const DAY: i64 = 24 * 60 * 60;
+
 /// What happens while nothing fails. `d00`, a canary, stays, so that there is always somebody for the first wave.
 fn benign() -> impl Strategy<Value = Event> {
     event().prop_map(|event| match event {
@@ -76,7 +78,102 @@ impl Sim {
     }
 }
 
-const DAY: i64 = 24 * 60 * 60;
+/// What happens while a release fails on everybody who takes it.
+fn harmful() -> impl Strategy<Value = Event> {
+    event().prop_map(|event| match event {
+        Event::Commit(_) | Event::Expedite | Event::Acknowledge(_) => Event::Restart,
+        other => other,
+    })
+}
+
+/// A fleet to which commit 2 comes, which fails wherever it is: at once, by its probes, or on a device that is off.
+struct Bad {
+    sim: Sim,
+    /// What devices ran before it.
+    before: BTreeMap<String, Option<Claim>>,
+}
+
+impl Bad {
+    fn runs(&self, name: &str) -> bool {
+        let observed = &self.sim.devices[name].observed;
+        observed.running.is_some_and(|running| running.digest == self.sim.digest(2, name))
+    }
+
+    /// A device on which it runs, or which is about to run it, finds that it fails: every other one goes back.
+    fn fails(&mut self, name: &str) {
+        if !self.sim.devices.contains_key(name) {
+            return;
+        }
+        let begun = self.sim.devices[name].observed.applying.as_ref().map(|claim| claim.digest);
+        let is_begun = begun == Some(self.sim.digest(2, name));
+        if !self.runs(name) && !is_begun {
+            return;
+        }
+        let goes_back = is_begun || name.bytes().last().is_some_and(|last| last % 2 == 0);
+        let is_offered = self.sim.devices[name].observed.offer.is_some();
+        if goes_back && is_offered {
+            let before = self.before.get(name).copied().flatten();
+            self.sim.fail_anew(name);
+            let observed = &mut self.sim.device(name).observed;
+            (observed.running, observed.health) = (before.or(observed.running.filter(|_| is_begun)), Health::Healthy);
+        } else if !is_begun {
+            self.sim.device(name).observed.health = Health::Unhealthy;
+        }
+    }
+
+    fn everybody_fails(&mut self) {
+        let is_online = |(_, device): &(&String, &sim::Device)| device.online;
+        let names: Vec<String> = self.sim.devices.iter().filter(is_online).map(|(name, _)| name.clone()).collect();
+        names.iter().for_each(|name| self.fails(name));
+    }
+
+    /// When the soak of the first wave ends, as long as it goes on.
+    fn soak_ends(&self) -> Option<Timestamp> {
+        let record = self.sim.record.as_ref().unwrap();
+        let completed = record.waves.first().filter(|wave| wave.advanced_at.is_none())?.completed_at?;
+        Some(completed + record.rollout.waves[0].soak.signed())
+    }
+
+    fn happen(&mut self, event: &Event) {
+        let seconds = match event {
+            Event::Pass(seconds) | Event::Down(seconds) => *seconds,
+            // What was heard of it last counts for so long.
+            Event::Offline(_) => STALE_AFTER,
+            _ => 1,
+        };
+        if self.soak_ends().is_some_and(|end| self.sim.now + Seconds::new(seconds).signed() >= end) {
+            self.everybody_fails();
+        }
+        match event {
+            Event::Apply(i) => {
+                let running = self.sim.devices.get(&name(*i)).and_then(|device| device.observed.running);
+                if self.sim.devices.contains_key(&name(*i)) && !self.runs(&name(*i)) {
+                    self.before.insert(name(*i), running);
+                }
+                self.sim.happen(event);
+            }
+            Event::Unwell(i) => self.fails(&name(*i)),
+            // It comes back, and tells how that went.
+            Event::Online(i) => {
+                self.sim.happen(event);
+                self.fails(&name(*i));
+            }
+            _ => self.sim.happen(event),
+        }
+    }
+
+    /// Nobody but members of the first wave is offered it.
+    fn check(&self, plan: &FleetPlan) {
+        assert!(plan.record.waves.len() <= 1, "{:?}", plan.record.waves);
+        for (name, decision) in &plan.decisions {
+            if let Some(Action::Offer { digest, .. }) = decision.action
+                && digest == self.sim.digest(2, name.as_str())
+            {
+                assert_eq!(plan.record.members[name].wave, Some(0), "{name} is offered it");
+            }
+        }
+    }
+}
 
 proptest! {
     #![proptest_config(config())]
@@ -103,5 +200,26 @@ proptest! {
             sim.become_quiet();
         }
         sim.assert_everybody_is_there();
+    }
+
+    #[test]
+    fn what_fails_everywhere_sooner_or_later_harms_the_first_wave_only(
+        rollout in waves(),
+        grace in 0..200_u32,
+        events in prop::collection::vec(harmful(), 1..60),
+    ) {
+        let mut rollout = rollout;
+        // Whoever falls silent in it is known to be silent before its end.
+        rollout.waves[0].soak = Seconds::new(STALE_AFTER * 2);
+        let mut sim = fleet(rollout, 12);
+        sim.grace = Seconds::new(grace);
+        sim.commit(2, "bad");
+        let mut bad = Bad { sim, before: BTreeMap::new() };
+        for event in &events {
+            bad.sim.approved = vec!["early"];
+            let plan = bad.sim.plan();
+            bad.check(&plan);
+            bad.happen(event);
+        }
     }
 }
