@@ -51,7 +51,7 @@ fn waves(planner: &Planner, before: &Stage) -> Result<(), Unsound> {
     for place in before.waves..open {
         let wave = &record.rollout.waves[place];
         // What adds nobody is skipped with its gate; an emergency fix goes past it, with those who follow at once.
-        if place > 0 && (planner.tallies[place].members == 0 || planner.is_passed(place)) {
+        if place > 0 && (planner.tallies[place].present == 0 || planner.is_passed(place)) {
             continue;
         }
         let stops = || terms.holds.first().map(|hold| hold.path.as_str());
@@ -90,7 +90,7 @@ fn advances(planner: &Planner, before: &Stage) -> Result<(), Unsound> {
             stays(halt.at) || of_wave.is_some_and(|halted| halted <= place)
         });
         holds(!is_halted, || format!("wave {} goes on in a halt", wave.name))?;
-        let adds_nobody = planner.tallies[place].members == 0 && record.rollout.waves[place].select.is_none();
+        let adds_nobody = planner.tallies[place].present == 0 && record.rollout.waves[place].select.is_none();
         let is_skipped = place > 0 && (leaves_some || adds_nobody && place >= before.waves);
         if !is_skipped {
             is_healthy_enough(planner, place)?;

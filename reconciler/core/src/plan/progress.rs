@@ -316,7 +316,8 @@ impl Planner {
         if self.is_passed(place) {
             return true;
         }
-        let follows = self.tallies[place].members > 0;
+        // Who followed and left, or takes no part, would never come to an end in it.
+        let follows = self.tallies[place].present > 0;
         let adds_nobody = !follows && self.place_now().rows(place).is_empty();
         let keeps_gate = self.record.rebuilt && self.is_gate_closed(place);
         !self.is_select(place) && adds_nobody && !keeps_gate

@@ -7,6 +7,8 @@ use super::standing::{Row, Standing};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) members: u64,
+    /// Members that are in the fleet, and neither paused nor pinned.
+    pub(super) present: u64,
     /// Members that were offered the target, or need no offer.
     pub(super) offered: u64,
     pub(super) healthy: u64,
@@ -24,6 +26,7 @@ pub(super) struct Tally {
 /// What one member counts as.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Count {
+    present: bool,
     offered: bool,
     healthy: bool,
     failed: bool,
@@ -42,6 +45,7 @@ impl Count {
             _ => failed || healthy || row.note.offered || row.is_at_target(),
         };
         Self {
+            present: !row.is_apart(),
             offered,
             healthy,
             failed,
@@ -73,8 +77,9 @@ impl Tally {
     }
 
     fn change(&mut self, count: Count, change: impl Fn(&mut u64, u64)) {
-        let Count { offered, healthy, failed, silent, unrendered, pending, soaking } = count;
+        let Count { present, offered, healthy, failed, silent, unrendered, pending, soaking } = count;
         change(&mut self.members, 1);
+        change(&mut self.present, u64::from(present));
         change(&mut self.offered, u64::from(offered));
         change(&mut self.healthy, u64::from(healthy));
         change(&mut self.failed, u64::from(failed));
