@@ -136,7 +136,7 @@ impl Bad {
 
     fn happen(&mut self, event: &Event) {
         let seconds = match event {
-            Event::Pass(seconds) | Event::Down(seconds) => *seconds,
+            Event::Pass(seconds) | Event::Down(seconds) | Event::Rewound(seconds) => *seconds,
             // What was heard of it last counts for so long.
             Event::Offline(_) => STALE_AFTER,
             _ => 1,
