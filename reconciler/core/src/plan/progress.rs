@@ -349,7 +349,7 @@ impl Planner {
             let after = self.wave(pending.unwrap_or(place)).name.clone();
             return WaitingOn::Wave { wave: next.name.clone(), after };
         }
-        match tally.healthy + tally.failed {
+        match tally.healthy + tally.failed + tally.late {
             0 => WaitingOn::EmptyWave { wave: name },
             _ => WaitingOn::TooFewHealthy { wave: name, healthy: tally.healthy, needed: self.needed(place) },
         }

@@ -19,6 +19,8 @@ pub(super) struct Tally {
     pub(super) unrendered: u64,
     /// Members that hold the wave's completion.
     pub(super) pending: u64,
+    /// Members that came late and are not done, which hold nothing.
+    pub(super) late: u64,
     /// Of the healthy ones, those whose own soak goes on: they may still go back.
     pub(super) soaking: u64,
 }
@@ -33,6 +35,7 @@ pub(super) struct Count {
     silent: bool,
     unrendered: bool,
     pending: bool,
+    late: bool,
     soaking: bool,
 }
 
@@ -52,6 +55,7 @@ impl Count {
             silent: failed && row.note.failed.as_ref().is_some_and(|note| note.silent),
             unrendered: row.standing == Standing::RenderError,
             pending: row.standing == Standing::Pending && !row.note.late,
+            late: row.standing == Standing::Pending && row.note.late,
             soaking: healthy && row.observed.changing && !row.note.late,
         }
     }
@@ -77,7 +81,7 @@ impl Tally {
     }
 
     fn change(&mut self, count: Count, change: impl Fn(&mut u64, u64)) {
-        let Count { present, offered, healthy, failed, silent, unrendered, pending, soaking } = count;
+        let Count { present, offered, healthy, failed, silent, unrendered, pending, late, soaking } = count;
         change(&mut self.members, 1);
         change(&mut self.present, u64::from(present));
         change(&mut self.offered, u64::from(offered));
@@ -86,6 +90,7 @@ impl Tally {
         change(&mut self.silent, u64::from(silent));
         change(&mut self.unrendered, u64::from(unrendered));
         change(&mut self.pending, u64::from(pending));
+        change(&mut self.late, u64::from(late));
         change(&mut self.soaking, u64::from(soaking));
     }
 }
