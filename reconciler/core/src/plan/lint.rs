@@ -52,13 +52,13 @@ fn waves(planner: &Planner, before: &Stage) -> Result<(), Unsound> {
     for place in before.waves..open {
         let wave = &record.rollout.waves[place];
         // What adds nobody is skipped with its gate; an emergency fix goes past it, with those who follow at once.
-        if place > 0 && (planner.tallies[place].members == 0 || planner.is_passed(place)) {
+        if place > 0 && (planner.tallies[place].present == 0 || planner.is_passed(place)) {
             continue;
         }
         let stops = || terms.holds.first().map(|hold| hold.path.as_str());
         holds(stops().is_none(), || format!("wave {} opens in spite of {}", name(place), stops().unwrap_or_default()))?;
         let since = record.halted.as_ref().map(|halt| halt.at);
-        let stays_halted = before.halted.is_some_and(|(at, ..)| Some(at) == since);
+        let stays_halted = before.halted.as_ref().is_some_and(|halt| Some(halt.at) == since);
         holds(!stays_halted, || format!("wave {} opens in a halt", name(place)))?;
         let is_open = terms.decisions.opened.contains(&wave.name) || planner.skips(SkipStep::Gates);
         holds(wave.gate == Gate::Automatic || is_open, || format!("wave {} opens with its gate closed", name(place)))?;
@@ -85,13 +85,13 @@ fn advances(planner: &Planner, before: &Stage) -> Result<(), Unsound> {
         if wave.advanced_at.is_none() {
             continue;
         }
-        let stays = |at| before.halted.is_some_and(|(since, ..)| since == at);
+        let stays = |at| before.halted.as_ref().is_some_and(|halt| halt.at == at);
         let is_halted = record.halted.as_ref().is_some_and(|halt| {
             let of_wave = record.rollout.waves.iter().position(|wave| wave.name == halt.wave);
             stays(halt.at) || of_wave.is_some_and(|halted| halted <= place)
         });
         holds(!is_halted, || format!("wave {} goes on in a halt", wave.name))?;
-        let adds_nobody = planner.tallies[place].members == 0 && record.rollout.waves[place].select.is_none();
+        let adds_nobody = planner.tallies[place].present == 0 && record.rollout.waves[place].select.is_none();
         let is_skipped = place > 0 && (leaves_some || adds_nobody && place >= before.waves);
         if !is_skipped {
             is_healthy_enough(planner, place)?;

@@ -11,7 +11,7 @@ use super::carry::{Before, Carried, Known, carry};
 use super::clocks::Clocks;
 use super::lint::{Unsound, lint};
 use super::place::{Order, Placement, index, number, place};
-use super::record::{MemberRecord, Members, RolloutRecord};
+use super::record::{HaltRecord, MemberRecord, Members, RolloutRecord};
 use super::slots::{Grouping, Slots};
 use super::standing::{Row, Rows, Rules};
 use super::tally::{Count, Tally};
@@ -50,15 +50,14 @@ pub struct Planner {
 }
 
 /// What of a record decides what members may run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stage {
     pub(super) waves: usize,
     /// How many of them are done.
     pub(super) advanced: usize,
     pub(super) completed_at: Option<Timestamp>,
     advanced_at: Option<Timestamp>,
-    /// Since when; failures, and whether they are silence, and whether the target is given up.
-    pub(super) halted: Option<(Timestamp, u64, bool, bool)>,
+    pub(super) halted: Option<HaltRecord>,
     pub(super) stable: Option<Landing>,
 }
 
@@ -274,7 +273,7 @@ impl Planner {
             advanced: self.record.waves.iter().filter(|wave| wave.advanced_at.is_some()).count(),
             completed_at: last.and_then(|wave| wave.completed_at),
             advanced_at: last.and_then(|wave| wave.advanced_at),
-            halted: self.record.halted.as_ref().map(|halt| (halt.at, halt.failures, halt.silence, halt.reverts)),
+            halted: self.record.halted.clone(),
             stable: self.record.stable,
         }
     }
@@ -296,7 +295,7 @@ impl Planner {
             self.progress();
         }
         let stage = self.stage();
-        let moved = Stage { completed_at: None, ..before } != Stage { completed_at: None, ..stage };
+        let moved = before != (Stage { completed_at: before.completed_at, ..stage.clone() });
         let acts =
             if all || moved || windows_moved { self.decide(0..self.rows.len()) } else { self.decide(rows.into_iter()) };
         if let Err(unsound) = lint(self, &before, &acts) {

@@ -316,7 +316,8 @@ impl Planner {
         if self.is_passed(place) {
             return true;
         }
-        let follows = self.tallies[place].members > 0;
+        // Who followed and left, or takes no part, would never come to an end in it.
+        let follows = self.tallies[place].present > 0;
         let adds_nobody = !follows && self.place_now().rows(place).is_empty();
         let keeps_gate = self.record.rebuilt && self.is_gate_closed(place);
         !self.is_select(place) && adds_nobody && !keeps_gate
@@ -348,7 +349,7 @@ impl Planner {
             let after = self.wave(pending.unwrap_or(place)).name.clone();
             return WaitingOn::Wave { wave: next.name.clone(), after };
         }
-        match tally.healthy + tally.failed {
+        match tally.healthy + tally.failed + tally.late {
             0 => WaitingOn::EmptyWave { wave: name },
             _ => WaitingOn::TooFewHealthy { wave: name, healthy: tally.healthy, needed: self.needed(place) },
         }

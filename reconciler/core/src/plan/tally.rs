@@ -7,6 +7,8 @@ use super::standing::{Row, Standing};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) members: u64,
+    /// Members that are in the fleet, and neither paused nor pinned.
+    pub(super) present: u64,
     /// Members that were offered the target, or need no offer.
     pub(super) offered: u64,
     pub(super) healthy: u64,
@@ -17,6 +19,8 @@ pub(super) struct Tally {
     pub(super) unrendered: u64,
     /// Members that hold the wave's completion.
     pub(super) pending: u64,
+    /// Members that came late and are not done, which hold nothing.
+    pub(super) late: u64,
     /// Of the healthy ones, those whose own soak goes on: they may still go back.
     pub(super) soaking: u64,
 }
@@ -24,12 +28,14 @@ pub(super) struct Tally {
 /// What one member counts as.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Count {
+    present: bool,
     offered: bool,
     healthy: bool,
     failed: bool,
     silent: bool,
     unrendered: bool,
     pending: bool,
+    late: bool,
     soaking: bool,
 }
 
@@ -42,12 +48,14 @@ impl Count {
             _ => failed || healthy || row.note.offered || row.is_at_target(),
         };
         Self {
+            present: !row.is_apart(),
             offered,
             healthy,
             failed,
             silent: failed && row.note.failed.as_ref().is_some_and(|note| note.silent),
             unrendered: row.standing == Standing::RenderError,
             pending: row.standing == Standing::Pending && !row.note.late,
+            late: row.standing == Standing::Pending && row.note.late,
             soaking: healthy && row.observed.changing && !row.note.late,
         }
     }
@@ -73,14 +81,16 @@ impl Tally {
     }
 
     fn change(&mut self, count: Count, change: impl Fn(&mut u64, u64)) {
-        let Count { offered, healthy, failed, silent, unrendered, pending, soaking } = count;
+        let Count { present, offered, healthy, failed, silent, unrendered, pending, late, soaking } = count;
         change(&mut self.members, 1);
+        change(&mut self.present, u64::from(present));
         change(&mut self.offered, u64::from(offered));
         change(&mut self.healthy, u64::from(healthy));
         change(&mut self.failed, u64::from(failed));
         change(&mut self.silent, u64::from(silent));
         change(&mut self.unrendered, u64::from(unrendered));
         change(&mut self.pending, u64::from(pending));
+        change(&mut self.late, u64::from(late));
         change(&mut self.soaking, u64::from(soaking));
     }
 }

@@ -31,6 +31,22 @@ fn one_failed_canary_halts_the_fleet() {
 }
 
 #[test]
+fn a_halt_that_another_wave_makes_from_now_on_is_news_of_the_rollout() {
+    let mut sim = Sim::settled(Rollout { min_failures: 0, ..canary_then_rest() }, &FIVE);
+    sim.commit(2, "two");
+    sim.plan();
+    sim.apply(&["c1", "c2"]);
+    sim.plan();
+    sim.fail(&["r1"]);
+    let halt = sim.plan().record.halted.unwrap();
+    sim.device("c1").observed.health = Health::Unhealthy;
+    let plan = sim.plan_on();
+    let halted = plan.record.halted.unwrap();
+    assert_eq!((halt.wave.as_str(), halted.wave.as_str()), ("rest", "canary"));
+    assert_eq!((halted.failures, plan.changed), (halt.failures, Changed::Rollout));
+}
+
+#[test]
 fn a_later_wave_halts_only_above_its_rate_and_from_min_failures_on() {
     let names: Vec<String> = (0..10).map(|i| format!("r{i}")).collect();
     let mut devices = vec![("c1", "canary")];

@@ -34,6 +34,8 @@ pub(super) enum Event {
     Pin(usize, bool),
     Site(usize),
     Unmet(bool),
+    /// For so long the branch is behind what was accepted.
+    Rewound(u32),
 }
 
 pub(super) fn event() -> impl Strategy<Value = Event> {
@@ -62,6 +64,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         1 => (0..12_usize, any::<bool>()).prop_map(|(i, on)| Event::Pin(i, on)),
         1 => (0..12_usize).prop_map(Event::Site),
         1 => any::<bool>().prop_map(Event::Unmet),
+        1 => (1..600_u32).prop_map(Event::Rewound),
     ]
 }
 
@@ -149,6 +152,7 @@ impl Sim {
                 let unmet = Unmet::After("gateways".parse().unwrap());
                 self.unmet = Some(unmet).filter(|_| on).into_iter().collect();
             }
+            Event::Rewound(seconds) => self.rewound(seconds),
             Event::Commit(content) => {
                 self.approved.clear();
                 self.decisions = Decisions::default();
@@ -188,5 +192,19 @@ impl Sim {
                 }
             }
         }
+    }
+
+    /// The branch is behind what was accepted, and comes back: meanwhile nothing is done, and nothing recorded.
+    fn rewound(&mut self, seconds: u32) {
+        let (head, record) = (landing(self.head), self.record.clone());
+        let (accepted, tip) = (head.commit, landing(1).commit);
+        self.condition = Condition::Rewound { accepted, landing: head.number, tip, reset: None };
+        for seconds in [seconds, 0] {
+            let plan = self.plan();
+            assert!(plan.decisions.values().all(|decision| decision.action.is_none()), "{:?}", plan.decisions);
+            assert_eq!((&self.record, plan.changed), (&record, Changed::Nothing));
+            self.pass(seconds);
+        }
+        self.condition = Condition::Verified;
     }
 }

@@ -8,6 +8,7 @@ mod history;
 mod limits;
 mod lint;
 mod lost;
+mod outcomes;
 mod properties;
 mod restarts;
 mod rules;

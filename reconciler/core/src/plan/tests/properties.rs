@@ -8,6 +8,9 @@ use super::history::{event, fleet, name, waves};
 use super::sim::Decision;
 use super::*;
 
+/// How many cases proptest has by itself.
+const PROPTESTS_OWN: u32 = 256;
+
 /// Whether a device is unavailable as a budget sees it: on its way, ill, or silent and not given up.
 fn is_unavailable(sim: &Sim, name: &str, rollout: &Rollout) -> bool {
     let observed = &sim.devices[name].observed;
@@ -134,14 +137,10 @@ fn check_limits(before: &Sim, sim: &Sim, plan: &FleetPlan) {
     }
 }
 
-/// 64 cases, unless `PROPTEST_CASES` asks for more: each is a history of many plans.
-#[expect(clippy::disallowed_methods, reason = "proptest takes its settings from the environment, and so does this")]
+/// 64 cases, each a history of many plans, unless the environment asks proptest for another number of them.
 pub(super) fn config() -> ProptestConfig {
     let asked = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    match std::env::var_os("PROPTEST_CASES") {
-        Some(_) => asked,
-        None => ProptestConfig { cases: 64, ..asked },
-    }
+    ProptestConfig { cases: if asked.cases == PROPTESTS_OWN { 64 } else { asked.cases }, ..asked }
 }
 
 proptest! {

@@ -69,6 +69,7 @@ fn coarse(event: Event) -> Event {
         Event::Pass(seconds) if seconds < 1_000 => Event::Pass(seconds % 20 + 1),
         Event::Pass(_) => Event::Pass(10_000),
         Event::Down(seconds) => Event::Down(seconds % 10),
+        Event::Rewound(seconds) => Event::Rewound(seconds % 10),
         // Nobody knows then when anything was.
         Event::Lose => Event::Restart,
         other => other,

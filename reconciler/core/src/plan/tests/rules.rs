@@ -321,6 +321,20 @@ fn a_hold_stops_offers_and_takes_back_those_that_were_not_begun() {
 }
 
 #[test]
+fn a_wave_with_a_late_member_on_its_way_is_not_empty() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.device("c2").observed.paused = Some(Box::new(WaitingOn::AwaitingReconnect));
+    sim.commit(2, "two");
+    assert_eq!(offered(&sim.plan()), ["c1"]);
+    sim.set_online(&["c1"], false);
+    sim.pass(STALE_AFTER);
+    assert_eq!(kind(Some(why(&sim.plan(), "r1"))), "EmptyWave");
+    sim.device("c2").observed.paused = None;
+    let plan = sim.plan();
+    assert_eq!((offered(&plan), kind(Some(why(&plan, "r1")))), (vec!["c2"], "TooFewHealthy".to_owned()));
+}
+
+#[test]
 fn while_the_branch_is_rewound_nothing_is_offered_and_nothing_recorded() {
     let mut sim = Sim::settled(canary_then_rest(), &FIVE);
     sim.commit(2, "two");

@@ -1,5 +1,6 @@
 //! New targets: news, no news, and the way back.
 
+use super::super::Good;
 use super::*;
 
 #[test]
@@ -193,6 +194,27 @@ fn a_return_shows_who_goes_back_until_everybody_said_so() {
 }
 
 #[test]
+fn a_percent_wave_of_nobody_but_followers_that_are_pinned_or_left_is_skipped() {
+    let mut sim = Sim::settled(canary_then_rest(), &FIVE);
+    sim.rollout.waves.insert(1, Wave { gate: Gate::Manual, ..percent("early", 20) });
+    sim.commit(2, "two");
+    sim.plan();
+    sim.device("c2").ring = "rest".to_owned();
+    sim.commit(3, "three");
+    let mut pinned = sim.clone();
+    let spec = Good { template: landing(1), digest: pinned.digest(1, "c2") };
+    pinned.device("c2").pin = Some(Pinned { commit: landing(1).commit, spec: Ok(spec) });
+    pinned.plan();
+    pinned.apply(&["c1"]);
+    assert_eq!(offered(&pinned.plan()), ["r1", "r2", "r3"]);
+    sim.plan();
+    sim.apply(&["c1"]);
+    assert_eq!(offered(&sim.plan()), ["c2"], "it follows directly");
+    sim.devices.remove("c2");
+    assert_eq!(offered(&sim.plan()), ["r1", "r2", "r3"]);
+}
+
+#[test]
 fn who_fails_on_the_way_back_holds_no_return_up() {
     let mut sim = Sim::settled(canary_then_rest(), &FIVE);
     sim.rollout.waves[0].soak = Seconds::minutes(10);
@@ -206,7 +228,7 @@ fn who_fails_on_the_way_back_holds_no_return_up() {
     sim.fail(&["c2"]);
     let plan = sim.plan();
     assert_eq!((plan.view.state, reasons(&plan)[1].as_str()), (RolloutState::Complete, "Failed"));
-    let planner = &sim.planner.as_ref().unwrap().0;
+    let planner = &sim.run.as_ref().unwrap().planner;
     assert_eq!(planner.completion(), "1 device went back, and that failed on 1 device.");
 }
 
