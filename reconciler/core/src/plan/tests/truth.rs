@@ -502,11 +502,11 @@ impl Facts<'_> {
     }
 
     fn is_in_flight(&self, name: &DeviceName) -> bool {
-        let is_paused = self.sim.devices[name.as_str()].observed.paused.is_some();
+        let observed = &self.sim.devices[name.as_str()].observed;
+        // Who failed, and is still at that, takes a place for what it is to come back to; also where it runs that yet.
         let is_elsewhere = |offer: &Offer| Some(offer.digest) != self.target_of(name);
-        let may_begin = self.note(name).failed.is_none()
-            || outstanding(&self.sim.devices[name.as_str()].observed).is_some_and(is_elsewhere);
-        self.moves(name) && !is_paused && may_begin
+        let may_begin = self.note(name).failed.is_none() || observed.offer.as_ref().is_some_and(is_elsewhere);
+        self.moves(name) && observed.paused.is_none() && may_begin
     }
 
     /// Whether it is unavailable, as budgets see it.
