@@ -48,12 +48,12 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
     }
     match args.sweep {
         Some(runs) => {
-            let rates = core::sweep(&scene, &args.faults(), &core::rates(), runs, args.seed);
+            let rates = core::sweep(&scene, &args.faults(&scene.rollout), &core::rates(), runs, args.seed);
             tell_sweep(args, &scene, &rates, form.into());
             Ok(())
         }
         None => {
-            let outcome = core::simulate(&scene, &args.faults(), args.seed);
+            let outcome = core::simulate(&scene, &args.faults(&scene.rollout), args.seed);
             tell(args, &scene, &outcome, form);
             finished(args, &outcome)
         }
@@ -95,7 +95,7 @@ fn header(args: &SimulateArgs, scene: &Scene<'_>, devices: &[Known]) -> String {
     };
     let fleet = Paint::stdout().bold(args.fleet.as_str());
     let mut lines = vec![format!("Fleet {fleet}: {what} rolls out from {} on\n", args.start)];
-    let assumptions = std::iter::once(("devices", whom)).chain(args.assumptions());
+    let assumptions = std::iter::once(("devices", whom)).chain(args.assumptions(&scene.rollout));
     lines.extend(assumptions.map(|(name, text)| format!("  {name:<10}{text}")));
     lines.join("\n") + "\n"
 }
@@ -123,7 +123,7 @@ fn tell_sweep(args: &SimulateArgs, scene: &Scene<'_>, rates: &[RateOutcome], out
 /// The scene, for programs.
 fn described(args: &SimulateArgs, scene: &Scene<'_>) -> serde_json::Value {
     let assumptions: serde_json::Map<String, serde_json::Value> =
-        args.assumptions().into_iter().map(|(name, text)| (name.replace(' ', ""), text.into())).collect();
+        args.assumptions(&scene.rollout).into_iter().map(|(name, text)| (name.replace(' ', ""), text.into())).collect();
     serde_json::json!({
         "fleet": scene.fleet, "next": args.next, "head": scene.head, "target": scene.target,
         "from": scene.before.map(|before| before.head), "rollout": *scene.rollout, "devices": scene.devices.len(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bellwether_core::simulate::{Approvals, Faults, Mode, Outage};
+use bellwether_schemas::manifest::Rollout;
 use bellwether_schemas::{FleetName, Percent, Seconds, select};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -21,6 +22,9 @@ const EXAMPLES: &str = "Examples:
 Planner, judgement of reports and the devices' state machine are those of the reconciler and the agent; made up are the
 clock, the network and what devices find when they probe. Everything comes out the same for the same arguments. Only what
 is committed counts, verified as the reconciler does it; other fleets are taken to have completed what this one waits for.";
+
+/// How long a device takes to apply, unless somebody says so or has to be faster.
+const APPLY_TIME: Seconds = Seconds::minutes(2);
 
 /// Options of `simulate`.
 #[derive(Debug, Args)]
@@ -63,9 +67,9 @@ pub(crate) struct SimulateArgs {
     /// Devices with these labels are off together, from so long after the start for so long; may be given again
     #[arg(long, value_name = "SELECTOR@BEGINS+LASTS", value_parser = outage)]
     site_outage: Vec<Outage>,
-    /// How long a device takes to apply: half to one and a half times this
-    #[arg(long, default_value = "2m", value_name = "DURATION")]
-    apply_time: Seconds,
+    /// How long a device takes to apply: half to one and a half times this [default: 2m, or a third of deviceTimeout]
+    #[arg(long, value_name = "DURATION")]
+    apply_time: Option<Seconds>,
     /// How long it takes until somebody opens a gate, or never
     #[arg(long, default_value = "0s", value_name = "DURATION|never", value_parser = approvals)]
     pub(super) approve_after: Approvals,
@@ -103,7 +107,8 @@ enum How {
 }
 
 impl SimulateArgs {
-    pub(super) fn faults(&self) -> Faults {
+    /// What goes wrong with a rollout that this Rollout judges.
+    pub(super) fn faults(&self, rollout: &Rollout) -> Faults {
         let ten = Seconds::minutes(10);
         let mode = match self.mode {
             How::AtOnce => Mode::AtOnce,
@@ -117,7 +122,7 @@ impl SimulateArgs {
             mode,
             offline: self.offline,
             outages: self.site_outage.clone(),
-            apply_time: self.apply_time,
+            apply_time: self.apply_time(rollout),
         }
     }
 
@@ -126,8 +131,14 @@ impl SimulateArgs {
         self.failure_rate == Percent::ZERO && self.offline == Percent::ZERO && self.site_outage.is_empty()
     }
 
+    /// A release is not taken to be one that cannot be applied in time, unless somebody says so.
+    fn apply_time(&self, rollout: &Rollout) -> Seconds {
+        let in_time = Seconds::new(rollout.device_timeout.get() / 3);
+        self.apply_time.unwrap_or_else(|| APPLY_TIME.min(in_time))
+    }
+
     /// What is assumed, a line each.
-    pub(super) fn assumptions(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn assumptions(&self, rollout: &Rollout) -> Vec<(&'static str, String)> {
         let how = self.mode.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         let fails = match self.sweep {
             Some(runs) => format!("on 0% to 100% of the devices, {how}; {runs} runs each"),
@@ -144,7 +155,7 @@ impl SimulateArgs {
         vec![
             ("it fails", fails),
             ("off", off),
-            ("applying", format!("takes {}, give or take half", self.apply_time)),
+            ("applying", format!("takes {}, give or take half", self.apply_time(rollout))),
             ("gates", gates),
             ("seed", self.seed.to_string()),
         ]

@@ -117,6 +117,13 @@ fn what_cannot_be_simulated_is_told_with_what_to_do() {
         "31m",
         "the Rollout at the head judges the next change"
     );
+    sandbox.replace("rollouts/edge.yaml", "  deviceTimeout: 31m", "  deviceTimeout: 90s");
+    sandbox.git(&["commit", "-qam", "Wait for less"]);
+    let next = json(&simulate(&sandbox, &["--next", "--output", "json"]));
+    assert_eq!(next["outcome"]["state"], "Complete", "applying is not taken to last longer than it may");
+    assert_eq!(next["scene"]["assumptions"]["applying"], "takes 30s, give or take half");
+    refused(&["--fleet", "edge", "--next", "--apply-time", "5m"], 1, &["BW-0762"]);
+    sandbox.replace("rollouts/edge.yaml", "  deviceTimeout: 90s", "  deviceTimeout: 31m");
     let never =
         "  windows: [{days: [mon], start: \"02:00\", duration: 1h, timezone: \"label:tz\"}]\n  deviceTimeout: 31m";
     sandbox.replace("rollouts/edge.yaml", "  deviceTimeout: 31m", never);
