@@ -4,6 +4,8 @@ use bellwether_core::simulate::{Outcome, Sample};
 use jiff::Timestamp;
 
 use super::span::{grouped, spoken};
+use super::text::summary;
+use crate::output::Paint;
 
 const LEFT: i64 = 140;
 const WIDTH: i64 = 760;
@@ -23,7 +25,7 @@ pub(super) fn picture(outcome: &Outcome) -> String {
     let scale = Scale::of(outcome);
     let rows = i64::try_from(outcome.waves.len()).unwrap_or(i64::MAX / ROW);
     let plot = TOP + rows * ROW + 20;
-    let (width, height) = (LEFT + WIDTH + 20, plot + PLOT + 60);
+    let (width, height) = (LEFT + WIDTH + 20, plot + PLOT + 110);
     let title = format!("Fleet {}: {} devices, seed {}", outcome.fleet, grouped(outcome.devices), outcome.seed);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\">\n<title>{title}</title>\n\
@@ -58,14 +60,17 @@ pub(super) fn picture(outcome: &Outcome) -> String {
     text.push_str(&format!(
         "<text x=\"{LEFT}\" y=\"{below}\">0</text>\n<text x=\"{}\" y=\"{below}\" text-anchor=\"end\">{}</text>\n\
          <text x=\"12\" y=\"{}\">{}</text>\n<text x=\"{LEFT}\" y=\"{}\">green: healthy on the new target; red: unavailable; \
-         blue: applied, pale: soaks; amber: waits for an approval</text>\n</svg>\n",
+         blue: applied, pale: soaks; amber: waits for an approval</text>\n",
         LEFT + WIDTH,
         spoken(scale.span),
         plot + 12,
         grouped(outcome.devices),
         below + 24,
     ));
-    text
+    for (y, line) in (below + 54..).step_by(22).zip(summary(outcome, Paint::none()).lines()) {
+        text.push_str(&format!("<text x=\"12\" y=\"{y}\">{}</text>\n", escaped(line)));
+    }
+    text + "</svg>\n"
 }
 
 type Of = fn(&Sample) -> u64;

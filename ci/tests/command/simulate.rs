@@ -76,6 +76,7 @@ fn programs_get_json_and_pages_a_picture() {
         }
     }
     assert!(open.is_empty() && picture.starts_with("<svg ") && picture.contains(">canary</text>"), "{picture}");
+    assert!(picture.contains(">The rollout is complete after "), "{picture}");
 }
 
 #[test]
