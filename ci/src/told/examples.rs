@@ -66,8 +66,9 @@ pub(crate) fn told(reason: &WaitingOn, device: Option<&DeviceName>) -> Waits {
     .expect("a record");
     let hold = HoldNote { path: "holds/stop.yaml".to_owned(), reason: String::new(), since: Some(at("09:00:00")) };
     let (fleet, holds) = (fleet(), [hold]);
-    let (pinned_at, out_since) = (Some(at("09:10:00")), Some(at("09:15:00")));
-    waits(reason, Ground { device, fleet: Some(&fleet), record: Some(&record), holds: &holds, pinned_at, out_since })
+    let [pinned_at, unwell_since, out_since] = ["09:10:00", "09:12:00", "09:15:00"].map(|time| Some(at(time)));
+    let (fleet, record) = (Some(&fleet), Some(&record));
+    waits(reason, Ground { device, fleet, record, holds: &holds, pinned_at, unwell_since, out_since })
 }
 
 /// One of each kind.

@@ -12,7 +12,7 @@ use bellwether_core::plan::Landing;
 use bellwether_core::render::{Contents, RenderError, Rendered, render};
 use bellwether_schemas::api::{MissingCommit, WaitingOn};
 use bellwether_schemas::manifest::Labels;
-use bellwether_schemas::report::{Claim, Report, Reported};
+use bellwether_schemas::report::{Claim, Health, Report, Reported};
 use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::targets::{SignedOffer, Supersedes};
 use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Seconds, Sha256Digest, Version, codes};
@@ -81,6 +81,8 @@ pub struct Device {
     clock_is_off: bool,
     /// The version that was published last since the start.
     visible: Option<Version>,
+    /// Since when it says that it does not pass its probes; none where it does, or said so before the start.
+    pub(super) unwell_since: Option<Timestamp>,
     /// Since when it is out of every rollout as `row.paused` says; none where it is not, or that was long ago.
     pub(super) out_since: Option<Timestamp>,
     /// Digests of what templates render to, by template commit, for the labels and variables in `facts` and the fleet
@@ -103,6 +105,7 @@ impl Device {
             begun_anew: None,
             clock_is_off: false,
             visible: None,
+            unwell_since: None,
             out_since: None,
             digests: HashMap::new(),
         }
@@ -198,6 +201,16 @@ impl Device {
             self.furthest = Furthest::default();
         }
         self.furthest.reach(version, report) || is_new
+    }
+
+    /// Learns from a report, which is not taken yet, since when it is unwell.
+    pub(super) fn hear_health(&mut self, report: &Report, now: Timestamp) {
+        let was_well = self.report().is_some_and(|before| before.health != Health::Unhealthy);
+        self.unwell_since = match report.health {
+            Health::Unhealthy if was_well => Some(now),
+            Health::Unhealthy => self.unwell_since,
+            Health::Healthy | Health::Unknown => None,
+        };
     }
 
     /// What people should know about the clock in a report: said when it gets far off, not each time.

@@ -185,10 +185,11 @@ impl World {
             self.backlog.add_first(name.clone());
             self.touched.insert(name.clone());
         }
-        if let Reported::Readable(report) = &reported
-            && device.comes_further(report)
-        {
-            device.row.last_progress = Some(now);
+        if let Reported::Readable(report) = &reported {
+            device.hear_health(report, now);
+            if device.comes_further(report) {
+                device.row.last_progress = Some(now);
+            }
         }
         let clock = match &reported {
             Reported::Readable(report) => device.clock_event(report, now),

@@ -177,6 +177,7 @@ impl World {
             record,
             holds: state.and_then(|state| state.planner.as_ref()).map_or(&[], |planner| &planner.terms().holds),
             pinned_at: self.pinned_at(device.name()),
+            unwell_since: device.unwell_since,
             out_since: device.out_since,
         };
         let target = record.and_then(|record| device.known_digest(&record.target.commit));

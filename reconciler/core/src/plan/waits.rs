@@ -22,6 +22,8 @@ pub struct Ground<'a> {
     pub holds: &'a [HoldNote],
     /// Since when the device is pinned to what its pin names.
     pub pinned_at: Option<Timestamp>,
+    /// Since when the device does not pass its probes.
+    pub unwell_since: Option<Timestamp>,
     /// Since when the device is out of every rollout.
     pub out_since: Option<Timestamp>,
 }
@@ -40,6 +42,7 @@ fn since(reason: &WaitingOn, ground: Ground<'_>) -> Option<Timestamp> {
         WaitingOn::Stale { last_seen, .. } => *last_seen,
         WaitingOn::Failed { failure, .. } => failure.as_ref().map(|failure| failure.at),
         WaitingOn::Decommissioned { at } => Some(*at),
+        WaitingOn::Unhealthy { .. } => ground.unwell_since,
         WaitingOn::Paused { .. }
         | WaitingOn::Lookup { .. }
         | WaitingOn::AwaitingReconnect

@@ -2,6 +2,7 @@
 
 use bellwether_schemas::CommitId;
 use bellwether_schemas::api::{CommitView, DecisionView, DeviceView, RolloutView};
+use bellwether_schemas::report::Health;
 
 use super::*;
 
@@ -145,4 +146,25 @@ async fn who_is_paused_is_told_since_when_across_a_restart() {
     assert_eq!(since(&later), Some(paused), "as the events tell");
     later.pass(&[("edge-1", readable(runs(&offer)))]).await.expect("stored");
     assert_eq!(since(&later), None, "it takes part again");
+}
+
+#[tokio::test]
+async fn who_fails_its_probes_is_told_since_when() {
+    let git = Git::begin(&[("fleets/edge.yaml", EDGE)]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    site.pass(&[("edge-1", readable(idle()))]).await.expect("stored");
+    let offer = site.offer("edge-1").expect("an offer");
+    site.pass(&[("edge-1", readable(runs(&offer)))]).await.expect("stored");
+    let unwell = || readable(Report { health: Health::Unhealthy, ..runs(&offer) });
+    let since = |site: &Site| view(site, "edge-1").waits.and_then(|waits| waits.since);
+    site.later(SignedDuration::from_mins(1));
+    let began = site.now;
+    for _ in 0..3 {
+        site.pass(&[("edge-1", unwell())]).await.expect("stored");
+        assert!(matches!(view(&site, "edge-1").reason, Some(WaitingOn::Unhealthy { .. })));
+        assert_eq!(since(&site), Some(began));
+        site.later(SignedDuration::from_mins(1));
+    }
+    site.pass(&[("edge-1", readable(runs(&offer)))]).await.expect("stored");
+    assert_eq!(since(&site), None);
 }
