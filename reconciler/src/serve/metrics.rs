@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use bellwether_schemas::api::{Condition, Summary, Updated};
+use bellwether_schemas::api::{Condition, RolloutState, Summary, Updated};
 
 use super::ends::End;
 use super::sessions::Sessions;
@@ -14,6 +14,15 @@ use super::webhook::Calls;
 const MISSING_NAMED: usize = 10;
 
 const CONDITIONS: [&str; 5] = ["Verified", "Stalled", "Rewound", "Unreachable", "Frozen"];
+
+const ROLLOUTS: [RolloutState; 6] = [
+    RolloutState::Progressing,
+    RolloutState::Waiting,
+    RolloutState::Halted,
+    RolloutState::Reverting,
+    RolloutState::Rejected,
+    RolloutState::Complete,
+];
 
 fn condition(condition: &Condition) -> &'static str {
     match condition {
@@ -66,6 +75,9 @@ pub(super) fn render(views: &Views, requests: usize, sessions: &Sessions, webhoo
         let conditions = CONDITIONS.map(|word| (format!("{{condition=\"{word}\"}}"), u64::from(word == now)));
         family("bellwether_repository_condition", "gauge", "1 for the repository's condition.", &conditions);
     }
+    let of_state = |state: RolloutState| views.rollouts.iter().filter(|rollout| rollout.state == state).count();
+    let rollouts = ROLLOUTS.map(|state| (format!("{{state=\"{state:?}\"}}"), count(of_state(state))));
+    family("bellwether_rollouts", "gauge", "Rollouts by how they stand.", &rollouts);
     family("bellwether_invalid_manifests", "gauge", "Manifests with problems.", &plain(count(views.invalid.len())));
     let help = "Devices that wait for a person to approve their key.";
     family("bellwether_enrollment_requests", "gauge", help, &plain(count(requests)));

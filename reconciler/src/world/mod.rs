@@ -10,6 +10,7 @@ mod exclude;
 mod execute;
 mod fleet;
 mod gone;
+mod milestones;
 mod observe;
 mod planning;
 mod recall;

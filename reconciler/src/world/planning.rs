@@ -16,6 +16,7 @@ use bellwether_schemas::{CommitId, DeviceName, FleetName};
 use jiff::{SignedDuration, Timestamp};
 
 use super::backlog::Backlog;
+use super::milestones::Milestones;
 use super::records::{LEISURE, next_sequence};
 use super::{Device, Placement, World};
 use crate::repository::Repository;
@@ -90,10 +91,12 @@ impl World {
                 break;
             }
             let (target, anew) = (state.rollout().map(|record| record.target), state.is_anew());
+            let milestones = state.rollout().map(Milestones::of);
             let planned = if anew { self.plan_anew(name, head, now) } else { self.plan_on(name, head, now) };
             match planned {
                 Ok(plan) => {
                     self.take_plan(name, plan, now);
+                    self.tell_of_rollout(name, milestones, now);
                     // Before another plan, which may be refused: what this one decided is recorded.
                     self.store_notes(name, now);
                 }

@@ -77,7 +77,8 @@ impl Planner {
         Some(WaitingOn::Held { hold: hold.path.clone(), reason: hold.reason.clone() })
     }
 
-    pub(super) fn halted(&self) -> Option<WaitingOn> {
+    /// That it stopped by itself, where it did.
+    pub fn halted(&self) -> Option<WaitingOn> {
         let HaltRecord { wave, failures, offered, unrendered, reverts, .. } = self.record.halted.clone()?;
         let commit = self.record.target.commit;
         Some(match reverts {

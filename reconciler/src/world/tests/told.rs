@@ -168,3 +168,58 @@ async fn who_fails_its_probes_is_told_since_when() {
     site.pass(&[("edge-1", readable(runs(&offer)))]).await.expect("stored");
     assert_eq!(since(&site), None);
 }
+
+#[tokio::test]
+async fn the_events_tell_what_becomes_of_a_rollout() {
+    let waves =
+        "{waves: [{name: one, percent: 50, soak: 0s}, {name: rest, percent: 100, soak: 0s}], deviceTimeout: 10m}";
+    let mut git = Git::begin(&[("fleets/edge.yaml", EDGE), ("rollouts/edge.yaml", waves)]);
+    let mut site = Site::open(&git, Loaded::default()).await;
+    let told = async |site: &Site| -> Vec<(Option<String>, String)> {
+        let events = site.stored().await.events.into_iter().rev().map(|stored| stored.event);
+        let of_rollout = events.filter(|event| event.kind == "rollout");
+        of_rollout.map(|event| (event.code, event.message)).collect()
+    };
+    let quiet = |message: &str| (None, format!("edge: {message}"));
+    site.pass(&[("edge-1", readable(idle())), ("edge-2", readable(idle()))]).await.expect("stored");
+    let (canary, other) = if site.offer("edge-1").is_some() { ("edge-1", "edge-2") } else { ("edge-2", "edge-1") };
+    let first = git.tip.expect("a commit").short().to_owned();
+    let mut expected =
+        vec![quiet(&format!("the rollout of v1 ({first}) begins")), quiet(&format!("wave one opens for v1 ({first})"))];
+    assert_eq!(told(&site).await, expected);
+    let mut at_first = Vec::new();
+    for name in [canary, other] {
+        at_first.push((name, runs(&site.offer(name).expect("an offer"))));
+        let reports: Vec<_> = at_first.iter().map(|(name, report)| (*name, readable(report.clone()))).collect();
+        site.pass(&reports).await.expect("stored");
+    }
+    expected.push(quiet(&format!("wave rest opens for v1 ({first})")));
+    expected.push(quiet(&format!("the rollout of v1 ({first}) is complete. Every wave completed.")));
+    assert_eq!(told(&site).await, expected);
+
+    let second = land(&mut site, &mut git, &[("fleets/edge.yaml", &fleet("bad"))]).short().to_owned();
+    site.pass(&[]).await.expect("stored");
+    let is_taken = |(name, _): &&(&str, Report)| site.offer(name).is_some_and(|offer| offer.version.landing == 2);
+    let (taken, report) = at_first.iter().find(is_taken).cloned().expect("one is offered it");
+    let tries = claim(&site.offer(taken).expect("an offer"));
+    let applying = Report { applying: Some(tries), phase: Phase::Applying, ..report.clone() };
+    site.pass(&[(taken, readable(applying))]).await.expect("stored");
+    let failure = Failure {
+        version: Some(tries.version),
+        digest: Some(tries.digest),
+        kind: FailureKind::RolledBack,
+        code: "BW-0406".to_owned(),
+        message: "probe failed".to_owned(),
+        at: site.now,
+    };
+    let back = Report { phase: Phase::RolledBack, failure: Some(failure), ..report };
+    site.pass(&[(taken, readable(back))]).await.expect("stored");
+    expected.push(quiet(&format!("the rollout of v2 ({second}) begins")));
+    expected.push(quiet(&format!("wave one opens for v2 ({second})")));
+    let why = format!("edge: The rollout of {second} halted: 1 of 1 offered devices failed in wave one.");
+    expected.push((Some("BW-0401".to_owned()), why));
+    assert_eq!(told(&site).await, expected);
+    let mut site = Site::open(&git, site.stored().await).await;
+    site.pass(&[]).await.expect("stored");
+    assert_eq!(told(&site).await, [], "a start is no news");
+}
