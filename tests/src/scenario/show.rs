@@ -55,7 +55,8 @@ impl Log {
                 (Some(device), "withdrawn") => {
                     self.decisions.entry("withdrawn".to_owned()).or_default().insert(device.clone());
                 }
-                (Some(_), "enrolled" | "clock") => {}
+                // What becomes of rollouts is told by how they are shown.
+                (Some(_), "enrolled" | "clock") | (None, "rollout") => {}
                 (Some(device), "paused") => {
                     let why = event.message.split_once(": ").map_or("", |(_, why)| why);
                     self.decisions.entry(format!("paused: {why}")).or_default().insert(device.clone());
