@@ -95,8 +95,8 @@ impl World {
             let planned = if anew { self.plan_anew(name, head, now) } else { self.plan_on(name, head, now) };
             match planned {
                 Ok(plan) => {
-                    self.take_plan(name, plan, now);
                     self.tell_of_rollout(name, milestones, now);
+                    self.take_plan(name, plan, now);
                     // Before another plan, which may be refused: what this one decided is recorded.
                     self.store_notes(name, now);
                 }
