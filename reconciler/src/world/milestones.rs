@@ -49,12 +49,17 @@ impl World {
 /// What a rollout came to since it had come as far as `before`.
 fn news(planner: &Planner, before: Option<Milestones>) -> Vec<(Option<Code>, String)> {
     let record = planner.rollout();
-    let (target, now) =
-        (format!("v{} ({})", record.target.number, record.target.commit.short()), Milestones::of(record));
-    let same = before.filter(|before| before.target == now.target);
+    let (target, now) = (version(record.target), Milestones::of(record));
+    // A landing that changes nothing for its devices, such as an enrollment, begins no other rollout.
+    let goes_on = |before: &Milestones| before.target == now.target || record.earlier.last() == Some(&before.target);
+    let same = before.filter(goes_on);
     let mut told = Vec::new();
-    if same.is_none() {
-        told.push((None, format!("the rollout of {target} begins")));
+    match &same {
+        None => told.push((None, format!("the rollout of {target} begins"))),
+        Some(before) if before.target != now.target => {
+            told.push((None, format!("the rollout of {} goes on as that of {target}", version(before.target))));
+        }
+        Some(_) => {}
     }
     let opened = record.waves.iter().skip(same.as_ref().map_or(0, |before| before.waves));
     let is_skipped = |opened: Timestamp, advanced: Option<Timestamp>| advanced == Some(opened);
@@ -74,4 +79,8 @@ fn news(planner: &Planner, before: Option<Milestones>) -> Vec<(Option<Code>, Str
         told.push((None, format!("the rollout of {target} is complete. {}", planner.completion())));
     }
     told
+}
+
+fn version(of: Landing) -> String {
+    format!("v{} ({})", of.number, of.commit.short())
 }

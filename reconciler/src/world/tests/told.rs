@@ -204,6 +204,10 @@ async fn the_events_tell_what_becomes_of_a_rollout() {
     let tries = claim(&site.offer(taken).expect("an offer"));
     let applying = Report { applying: Some(tries), phase: Phase::Applying, ..report.clone() };
     site.pass(&[(taken, readable(applying))]).await.expect("stored");
+    let token = format!("{{id: t1, sha256: {:064x}, expires: 2030-01-31T12:00:00Z}}", 1);
+    let plant = format!("{{labels: {{role: edge}}, tokens: [{token}]}}");
+    let third = land(&mut site, &mut git, &[("enrollments/plant.yaml", &plant)]).short().to_owned();
+    site.pass(&[]).await.expect("stored");
     let failure = Failure {
         version: Some(tries.version),
         digest: Some(tries.digest),
@@ -216,7 +220,8 @@ async fn the_events_tell_what_becomes_of_a_rollout() {
     site.pass(&[(taken, readable(back))]).await.expect("stored");
     expected.push(quiet(&format!("the rollout of v2 ({second}) begins")));
     expected.push(quiet(&format!("wave one opens for v2 ({second})")));
-    let why = format!("edge: The rollout of {second} halted: 1 of 1 offered devices failed in wave one.");
+    expected.push(quiet(&format!("the rollout of v2 ({second}) goes on as that of v3 ({third})")));
+    let why = format!("edge: The rollout of {third} halted: 1 of 1 offered devices failed in wave one.");
     expected.push((Some("BW-0401".to_owned()), why));
     assert_eq!(told(&site).await, expected);
     let mut site = Site::open(&git, site.stored().await).await;
