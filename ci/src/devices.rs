@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bellwether_core::declare::Facts;
 use bellwether_schemas::DeviceName;
-use bellwether_schemas::manifest::AnyManifest;
+use bellwether_schemas::manifest::{AnyManifest, Enrollment};
 
 /// A device that manifests name, or that enrolls with a token without a name of its own.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Known {
     pub(crate) name: DeviceName,
     /// The enrollment's labels, overridden by the token's, overridden by the Device manifest's; and its variables.
     pub(crate) facts: Facts,
+    /// Whether a manifest lists it. Else it stands for whoever will come by an enrollment in which nobody is listed yet.
+    pub(crate) is_listed: bool,
 }
 
 /// Each device that `manifests` name.
@@ -23,13 +25,18 @@ pub(crate) fn known<'a>(manifests: impl Iterator<Item = &'a AnyManifest> + Clone
     let mut unnamed = Vec::new();
     for manifest in manifests.clone() {
         let AnyManifest::Enrollment(enrollment) = manifest else { continue };
-        let made_name = |shown: String, labels| {
+        let made_name = |shown: String, labels, is_listed| {
             let name = format!("{}-0000000000000000", enrollment.metadata.name).parse().ok()?;
-            Some(Known { shown, name, facts: Facts { labels, ..Facts::default() } })
+            Some(Known { shown, name, facts: Facts { labels, ..Facts::default() }, is_listed })
         };
+        let Enrollment { tokens, approved, ca, .. } = &enrollment.spec;
+        if tokens.is_empty() && approved.is_empty() && ca.is_none() {
+            let shown = format!("whoever enrolls by {}", enrollment.metadata.name);
+            unnamed.extend(made_name(shown, enrollment.spec.labels.clone(), false));
+        }
         if enrollment.spec.ca.is_some() {
             let shown = format!("a device with a factory certificate for {}", enrollment.metadata.name);
-            unnamed.extend(made_name(shown, enrollment.spec.labels.clone()));
+            unnamed.extend(made_name(shown, enrollment.spec.labels.clone(), true));
         }
         for key in &enrollment.spec.approved {
             let mut labels = enrollment.spec.labels.clone();
@@ -43,7 +50,7 @@ pub(crate) fn known<'a>(manifests: impl Iterator<Item = &'a AnyManifest> + Clone
                 devices.entry(name.clone()).or_insert_with(|| named(name)).facts.labels.extend(labels);
             } else {
                 let shown = format!("a device with the token {} of {}", token.id, enrollment.metadata.name);
-                unnamed.extend(made_name(shown, labels));
+                unnamed.extend(made_name(shown, labels, true));
             }
         }
     }
@@ -58,5 +65,5 @@ pub(crate) fn known<'a>(manifests: impl Iterator<Item = &'a AnyManifest> + Clone
 }
 
 fn named(name: &DeviceName) -> Known {
-    Known { shown: name.to_string(), name: name.clone(), facts: Facts::default() }
+    Known { shown: name.to_string(), name: name.clone(), facts: Facts::default(), is_listed: true }
 }

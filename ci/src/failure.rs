@@ -52,7 +52,16 @@ impl Failure {
         ExitCode::from(self.exit)
     }
 
-    fn advice(&self) -> &str {
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> &str {
         match &self.hint {
             Some(hint) => hint,
             None => codes::explain(self.code.as_str()).map_or("", |known| known.mend),

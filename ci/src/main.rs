@@ -20,6 +20,7 @@ mod hold;
 mod init;
 mod keys;
 mod land;
+mod markdown;
 mod output;
 mod render;
 mod repo;
@@ -60,7 +61,7 @@ Exit codes: 0 fine, 1 something was found, 2 wrong usage or environment.";
 #[command(name = "bellwether", version, about = ABOUT, max_term_width = 110)]
 struct Cli {
     /// What to print: text for people, or one JSON document (failures: JSON on stderr)
-    #[arg(long, global = true, value_parser = Form::written(), default_value = "text", display_order = 100)]
+    #[arg(long, global = true, value_parser = Form::among(Form::COMMON), hide_possible_values = true, default_value = "text", display_order = 100)]
     output: Form,
     #[command(subcommand)]
     command: Command,
@@ -143,7 +144,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Demo(args) => demo::run(args, output),
         Command::Init(args) => init::run(args, output),
-        Command::Validate(args) => validate::run(args, output),
+        Command::Validate(args) => validate::run(args),
         Command::Trust(command) => trust::run(command, output),
         Command::Land(args) => land::run(args, output),
         Command::Render(args) => render::run(args, output),

@@ -20,24 +20,38 @@ pub(crate) enum Output {
     Json,
 }
 
-/// What `--output` takes: `svg` where there is something to draw.
+/// What `--output` takes. Each subcommand prints some of these forms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Form {
-    // For people.
+    /// For people
     #[default]
     Text,
-    // One document on stdout; failures on stderr, as JSON.
+    /// One JSON document on stdout, and failures as JSON on stderr
     Json,
-    // A picture on stdout.
+    /// A picture
     Svg,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// Annotations in the log of a GitHub workflow
+    Github,
+    /// A Code Quality report of GitLab
+    Gitlab,
+    /// A JUnit report: each file is a test
+    Junit,
+    /// For a comment on a pull request
+    Markdown,
 }
 
 impl Form {
-    /// Takes what every subcommand can print.
-    pub(crate) fn written() -> impl clap::builder::TypedValueParser<Value = Self> {
+    /// What every subcommand can print.
+    pub(crate) const COMMON: &[Self] = &[Self::Text, Self::Json];
+
+    /// Takes the forms that a subcommand can print.
+    pub(crate) fn among(forms: &'static [Self]) -> impl clap::builder::TypedValueParser<Value = Self> {
         use clap::ValueEnum as _;
         use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-        PossibleValuesParser::new(["text", "json"]).try_map(|text| Self::from_str(&text, false))
+        PossibleValuesParser::new(forms.iter().filter_map(Self::to_possible_value))
+            .try_map(|text| Self::from_str(&text, false))
     }
 }
 
@@ -45,7 +59,9 @@ impl From<Form> for Output {
     fn from(form: Form) -> Self {
         match form {
             Form::Json => Self::Json,
-            Form::Text | Form::Svg => Self::Text,
+            Form::Text | Form::Svg | Form::Sarif | Form::Github | Form::Gitlab | Form::Junit | Form::Markdown => {
+                Self::Text
+            }
         }
     }
 }
@@ -134,6 +150,10 @@ impl Paint {
     /// None.
     pub(crate) fn none() -> Self {
         Self(false)
+    }
+
+    pub(crate) fn is_on(self) -> bool {
+        self.0
     }
 
     pub(crate) fn red(self, text: &str) -> String {

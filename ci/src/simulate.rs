@@ -103,7 +103,7 @@ fn header(args: &SimulateArgs, scene: &Scene<'_>, devices: &[Known]) -> String {
 fn tell(args: &SimulateArgs, scene: &Scene<'_>, outcome: &Outcome, form: Form) {
     match form {
         Form::Svg => output::line(svg::picture(outcome).trim_end()),
-        Form::Text => {
+        Form::Text | Form::Sarif | Form::Github | Form::Gitlab | Form::Junit | Form::Markdown => {
             let marks = if std::io::stdout().is_terminal() { Marks::BLOCKS } else { Marks::ASCII };
             output::line(text::describe(outcome, marks, Paint::stdout()));
         }

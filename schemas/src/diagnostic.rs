@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::codes::Code;
 
 /// How bad a problem is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Severity {
     /// The object is refused.
@@ -16,28 +17,42 @@ pub enum Severity {
     Warning,
 }
 
-/// A place in a text: 1-based line and column (in characters), and the byte range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+/// A place in a text: lines and columns from 1, columns in characters, and the byte range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Place {
     /// Line, from 1.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
+    /// Line of the end.
+    pub end_line: usize,
+    /// Column after the last character.
+    pub end_column: usize,
     /// First byte.
     pub start: usize,
     /// Byte after the last one.
     pub end: usize,
 }
 
+impl Place {
+    /// The place of `text`, which begins at this line, column and byte.
+    pub fn of(text: &str, line: usize, column: usize, start: usize) -> Self {
+        let (breaks, last) = (text.matches('\n').count(), text.rsplit('\n').next().unwrap_or_default());
+        let end_column = last.chars().count() + if breaks == 0 { column } else { 1 };
+        Self { line, column, end_line: line + breaks, end_column, start, end: start + text.len() }
+    }
+}
+
 /// One problem of one file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
     /// The stable code.
     #[serde(serialize_with = "code_text")]
+    #[schemars(with = "String", regex(pattern = "^BW-[0-9]{4}$"))]
     pub code: Code,
     /// The file, relative to the repository.
     pub file: String,
@@ -49,6 +64,28 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+/// What `bellwether validate --output json` prints. Its form changes with [`Self::SCHEMA`] only.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Validation<'a> {
+    /// Which form this is: that of `bellwether schema validation`.
+    #[serde(rename = "$schema")]
+    pub schema: &'a str,
+    /// How many manifests were read.
+    pub files: usize,
+    /// How many errors were found.
+    pub errors: usize,
+    /// How many warnings were found.
+    pub warnings: usize,
+    /// Every problem, sorted by file and place.
+    pub problems: &'a [Diagnostic],
+}
+
+impl Validation<'_> {
+    /// The `$id` of its JSON Schema.
+    pub const SCHEMA: &'static str = "urn:bellwether:v1:validation";
 }
 
 fn code_text<S: serde::Serializer>(code: &Code, serializer: S) -> Result<S::Ok, S::Error> {
@@ -76,12 +113,9 @@ impl Diagnostic {
         let end = floor_boundary(text, end).max(start);
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
-        self.place = Some(Place {
-            line: text[..start].matches('\n').count() + 1,
-            column: text[line_start..start].chars().count() + 1,
-            start,
-            end,
-        });
+        let line = text[..start].matches('\n').count() + 1;
+        let column = text[line_start..start].chars().count() + 1;
+        self.place = Some(Place::of(&text[start..end], line, column, start));
         self.snippet = Some(text[line_start..line_end].trim_end_matches('\r').chars().take(200).collect());
         self
     }

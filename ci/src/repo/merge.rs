@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use bellwether_core::verify::{EntryMode, PathChange};
-use bellwether_schemas::{ObjectId, codes};
+use bellwether_schemas::{CommitId, ObjectId, codes};
 use gix::index::entry::{Mode, Stage};
 
 use super::commit::{Blob, Blobs};
@@ -41,6 +41,32 @@ impl WorkingCopy {
     /// The tree of the last commit with `changes` made to it.
     pub(crate) fn tree_with(&self, changes: &[PathChange]) -> Result<gix::ObjectId, Failure> {
         self.write_tree(self.head()?, &blobs(changes))
+    }
+
+    /// The merge of `head` into `base` that a button of a hosting service makes: unsigned, with these changes of the base. It
+    /// is there in the returned repository only, which keeps it in memory.
+    pub(crate) fn imagine_merge(
+        &self,
+        base: &CommitId,
+        head: &CommitId,
+        changes: &[PathChange],
+    ) -> Result<(gix::Repository, CommitId), Failure> {
+        let memory = Self { repo: self.repo.clone().with_object_memory(), root: self.root.clone() };
+        let parents = [base, head].map(|id| gix::ObjectId::from_bytes_or_panic(id.as_bytes()));
+        let tree = memory.write_tree(Some(parents[0]), &blobs(changes))?;
+        let who =
+            gix::actor::Signature { name: "nobody".into(), email: "nobody".into(), time: gix::date::Time::now_utc() };
+        let commit = gix::objs::Commit {
+            tree,
+            parents: parents.into_iter().collect(),
+            author: who.clone(),
+            committer: who,
+            encoding: None,
+            message: "Merge\n".into(),
+            extra_headers: Vec::new(),
+        };
+        let id = memory.repo.write_object(&commit).map_err(|e| git("the merge cannot be made in memory", &e))?.detach();
+        Ok((memory.repo, CommitId::from_bytes(id.as_slice()).expect("a git id has 20 or 32 bytes")))
     }
 
     /// Moves the current branch to a draft that makes `changes`, and lets files and index follow.

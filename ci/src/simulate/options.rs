@@ -87,9 +87,12 @@ pub(crate) struct SimulateArgs {
           value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(super) sweep: Option<u64>,
     /// What to print: text for people, one JSON document, or a picture (failures as JSON: with json)
-    #[arg(long, value_enum, default_value_t, display_order = 100)]
+    #[arg(long, value_parser = Form::among(FORMS), default_value = "text", display_order = 100)]
     pub(super) output: Form,
 }
+
+/// The forms of an outcome.
+const FORMS: &[Form] = &[Form::Text, Form::Json, Form::Svg];
 
 /// How a release fails on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

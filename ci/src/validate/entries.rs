@@ -1,35 +1,48 @@
 //! Entries of Enrollments, across files and against the last commit: what the reconciler would not take as it is written.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use bellwether_core::admission::Proof;
 use bellwether_core::declare::changed_proof;
-use bellwether_schemas::diagnostic::Diagnostic;
-use bellwether_schemas::manifest::{AnyManifest, Enrollment};
-use bellwether_schemas::{DeviceName, EntryId, codes, yaml};
+use bellwether_schemas::manifest::{AnyManifest, Enrollment, Token};
+use bellwether_schemas::yaml::FieldPath;
+use bellwether_schemas::{CommitId, DeviceName, EntryId, codes, yaml};
+use jiff::Timestamp;
 
-/// A problem, and what it is about in the file.
-pub(super) type About = (Diagnostic, String);
+use super::finding::Finding;
+use super::manifests::Manifests;
+
+/// Entries that name a device of another Enrollment, that changed, or that have expired.
+pub(super) fn problems(manifests: &Manifests, base: Option<&CommitId>, now: Timestamp) -> Vec<Finding> {
+    let repo = gix::open(&manifests.root).ok();
+    let committed = repo.as_ref().map(|repo| Committed::of(repo, base));
+    let mut found = named_twice(manifests);
+    for (path, enrollment) in manifests.enrollments() {
+        let before = committed.as_ref().map(|committed| committed.versions(path)).unwrap_or_default();
+        found.extend(changed(path, enrollment, &before));
+        found.extend(expired(path, enrollment, &before, now));
+    }
+    found
+}
 
 /// Devices that more than one Enrollment names.
-pub(super) fn named_twice(manifests: &BTreeMap<String, AnyManifest>) -> Vec<About> {
+fn named_twice(manifests: &Manifests) -> Vec<Finding> {
     let mut first: BTreeMap<&DeviceName, &str> = BTreeMap::new();
     let mut found = Vec::new();
-    for (path, enrollment) in enrollments(manifests) {
+    for (path, enrollment) in manifests.enrollments() {
+        let tokens = enrollment.tokens.iter().enumerate();
+        let tokens = tokens.map(|(place, token)| ("tokens", place, token.device.as_ref(), token.revoked));
+        let keys = enrollment.approved.iter().enumerate();
+        let keys = keys.map(|(place, key)| ("approved", place, Some(&key.device), key.revoked));
         // A revoked entry gives its device free.
-        let tokens = enrollment.tokens.iter().filter(|token| token.revoked != Some(true));
-        let keys = enrollment.approved.iter().filter(|key| key.revoked != Some(true));
-        for device in tokens.filter_map(|token| token.device.as_ref()).chain(keys.map(|key| &key.device)) {
+        for (list, place, device, _) in tokens.chain(keys).filter(|entry| entry.3 != Some(true)) {
+            let Some(device) = device else { continue };
             match first.get(device) {
                 Some(other) if *other != path => {
                     let message = format!("{device} is named in {other} already");
-                    let problem = Diagnostic::error(codes::CONTRADICTION, path, message);
-                    found.push((
-                        problem.hint(
-                            "one Enrollment at most names a device; to move it, set revoked: true on its entry there",
-                        ),
-                        device.to_string(),
+                    let field = FieldPath::of("spec").key(list).item(place).key("device");
+                    found.push(Finding::error(codes::CONTRADICTION, path, field, message).hint(
+                        "one Enrollment at most names a device; to move it, set revoked: true on its entry there",
                     ));
                 }
                 Some(_) => {}
@@ -40,46 +53,89 @@ pub(super) fn named_twice(manifests: &BTreeMap<String, AnyManifest>) -> Vec<Abou
     found
 }
 
-/// Entries that list another token or key than in the last commit, or in the one before it.
-pub(super) fn changed(root: &Path, manifests: &BTreeMap<String, AnyManifest>) -> Vec<About> {
-    let Ok(repo) = gix::open(root) else { return Vec::new() };
-    let Ok(head) = repo.head_commit() else { return Vec::new() };
-    let parent = head.parent_ids().next().and_then(|id| repo.find_commit(id).ok());
-    let mut found = Vec::new();
-    for (path, enrollment) in enrollments(manifests) {
-        let before: Vec<_> = parent.iter().chain([&head]).filter_map(|commit| committed(commit, path)).collect();
-        let mut known: BTreeMap<&EntryId, Proof> = BTreeMap::new();
-        for (id, proof) in before.iter().flat_map(proofs) {
-            // The first that was listed counts.
-            known.entry(id).or_insert(proof);
-        }
-        let is_other = |(id, proof): &(&EntryId, Proof)| known.get(id).is_some_and(|known| !known.is_same(proof));
-        found.extend(proofs(enrollment).filter(is_other).map(|(id, proof)| {
-            let about = match proof {
-                Proof::Token { hash, .. } => hash,
-                Proof::Key { fingerprint } => fingerprint,
-            };
-            (changed_proof(path, id, &proof), about.to_string())
-        }));
+/// Entries that list another token or key than a version that was committed before.
+fn changed<'a>(path: &'a str, enrollment: &'a Enrollment, before: &'a [Enrollment]) -> impl Iterator<Item = Finding> {
+    let mut known: BTreeMap<&EntryId, Proof> = BTreeMap::new();
+    for (id, proof, _) in before.iter().flat_map(proofs) {
+        // The first that was listed counts.
+        known.entry(id).or_insert(proof);
+    }
+    proofs(enrollment).filter_map(move |(id, proof, field)| {
+        let is_other = known.get(id).is_some_and(|known| !known.is_same(&proof));
+        is_other.then(|| Finding::of(changed_proof(path, id, &proof), field))
+    })
+}
+
+/// Tokens that nobody can use any more. One that is new was never of use; of those that were committed the file is told once,
+/// for they may have been used.
+fn expired(path: &str, enrollment: &Enrollment, before: &[Enrollment], now: Timestamp) -> Vec<Finding> {
+    let newest = before.last();
+    let is_old = |token: &Token| newest.is_some_and(|newest| newest.tokens.iter().any(|old| old.id == token.id));
+    let tokens = enrollment.tokens.iter().enumerate();
+    let expired = tokens.filter(|(_, token)| token.expires <= now && token.revoked != Some(true));
+    let (old, new): (Vec<_>, Vec<_>) = expired.partition(|(_, token)| is_old(token));
+    let field = |place: usize| FieldPath::of("spec.tokens").item(place).key("expires");
+    let mut found: Vec<_> = new
+        .into_iter()
+        .map(|(place, token)| {
+            let message =
+                format!("the token {} has expired at {}: no device can enroll with it", token.id, token.expires);
+            let problem = Finding::error(codes::TOKEN_EXPIRED, path, field(place), message);
+            problem.hint(format!(
+                "make another: bellwether token mint {}",
+                path.trim_start_matches("enrollments/").trim_end_matches(".yaml")
+            ))
+        })
+        .collect();
+    if let Some((place, token)) = old.first() {
+        let message = match old.len() {
+            1 => format!("the token {} has expired at {}: no device can enroll with it", token.id, token.expires),
+            many => {
+                format!("{many} tokens have expired, {} at {}: no device can enroll with them", token.id, token.expires)
+            }
+        };
+        let problem = Finding::warning(codes::TOKEN_EXPIRED, path, field(*place), message);
+        found.push(problem.hint("delete what has expired; that shuts out no device which enrolled with it"));
     }
     found
 }
 
-fn proofs(enrollment: &Enrollment) -> impl Iterator<Item = (&EntryId, Proof)> {
-    let tokens = enrollment.tokens.iter();
-    let tokens = tokens.map(|token| (&token.id, Proof::Token { hash: token.sha256, expires: token.expires }));
-    tokens.chain(enrollment.approved.iter().map(|key| (&key.id, Proof::Key { fingerprint: key.fingerprint })))
+/// The entries of an Enrollment, and the field of what proves each.
+fn proofs(enrollment: &Enrollment) -> impl Iterator<Item = (&EntryId, Proof, FieldPath)> {
+    let field = |list: &str, place, key: &str| FieldPath::of("spec").key(list).item(place).key(key);
+    let tokens = enrollment.tokens.iter().enumerate();
+    let tokens = tokens.map(move |(place, token)| {
+        (&token.id, Proof::Token { hash: token.sha256, expires: token.expires }, field("tokens", place, "sha256"))
+    });
+    let keys = enrollment.approved.iter().enumerate();
+    let keys = keys.map(move |(place, key)| {
+        (&key.id, Proof::Key { fingerprint: key.fingerprint }, field("approved", place, "fingerprint"))
+    });
+    tokens.chain(keys)
 }
 
-fn enrollments(manifests: &BTreeMap<String, AnyManifest>) -> impl Iterator<Item = (&str, &Enrollment)> {
-    manifests.iter().filter_map(|(path, manifest)| match manifest {
-        AnyManifest::Enrollment(enrollment) => Some((path.as_str(), &enrollment.spec)),
-        _ => None,
-    })
+/// The commits that the working tree is compared with.
+struct Committed<'r>(Vec<gix::Commit<'r>>);
+
+impl<'r> Committed<'r> {
+    /// The last commit and the one before it, and what the branch will be merged into.
+    fn of(repo: &'r gix::Repository, base: Option<&CommitId>) -> Self {
+        let head = repo.head_commit().ok();
+        let parent = head.as_ref().and_then(|head| repo.find_commit(head.parent_ids().next()?).ok());
+        let base = base.and_then(|base| repo.find_commit(gix::ObjectId::from_bytes_or_panic(base.as_bytes())).ok());
+        Self(match base {
+            Some(base) => vec![base],
+            None => parent.into_iter().chain(head).collect(),
+        })
+    }
+
+    /// An Enrollment as these commits have it, oldest first; what does not parse there counts for nothing.
+    fn versions(&self, path: &str) -> Vec<Enrollment> {
+        self.0.iter().filter_map(|commit| version(commit, path)).collect()
+    }
 }
 
-/// An Enrollment as a commit has it; what does not parse there counts for nothing.
-fn committed(commit: &gix::Commit<'_>, path: &str) -> Option<Enrollment> {
+fn version(commit: &gix::Commit<'_>, path: &str) -> Option<Enrollment> {
     let entry = commit.tree().ok()?.lookup_entry_by_path(path).ok()??;
     match yaml::parse(path, &entry.object().ok()?.detach().data) {
         Ok(AnyManifest::Enrollment(enrollment)) => Some(enrollment.spec),

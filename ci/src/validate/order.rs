@@ -2,22 +2,33 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bellwether_schemas::FleetName;
-use bellwether_schemas::manifest::AnyManifest;
+use bellwether_schemas::yaml::FieldPath;
+use bellwether_schemas::{FleetName, codes};
+
+use super::finding::Finding;
+use super::manifests::Manifests;
 
 /// Which fleets each fleet waits for.
 type After<'m> = BTreeMap<&'m FleetName, &'m [FleetName]>;
 
+/// Each fleet that waits for itself, with the shortest circle from it back to it.
+pub(super) fn problems(manifests: &Manifests) -> Vec<Finding> {
+    let after: After<'_> = manifests.rollouts().map(|(_, fleet, rollout)| (fleet, rollout.after.as_slice())).collect();
+    circles(&after).into_iter().filter_map(|circle| told(&circle, &after)).collect()
+}
+
+fn told(circle: &[&FleetName], after: &After<'_>) -> Option<Finding> {
+    let (first, second) = (circle.first()?, circle.get(1)?);
+    let place = after.get(first)?.iter().position(|fleet| fleet == *second)?;
+    let way = circle.iter().map(|fleet| fleet.as_str()).collect::<Vec<_>>().join(" → ");
+    let (path, field) = (format!("rollouts/{first}.yaml"), FieldPath::of("spec.after").item(place));
+    let problem = Finding::error(codes::AFTER_CIRCLE, &path, field, format!("the fleets wait for each other: {way}"));
+    Some(problem.hint(format!("remove {second} from after here, or another step of the circle")))
+}
+
 /// For each fleet that waits for itself, the shortest circle from it back to it.
-pub(super) fn circles(manifests: &BTreeMap<String, AnyManifest>) -> Vec<Vec<&FleetName>> {
-    let after: After<'_> = manifests
-        .values()
-        .filter_map(|manifest| match manifest {
-            AnyManifest::Rollout(rollout) => Some((&rollout.metadata.name, rollout.spec.after.as_slice())),
-            _ => None,
-        })
-        .collect();
-    after.keys().filter_map(|fleet| circle(fleet, &after)).collect()
+fn circles<'m>(after: &After<'m>) -> Vec<Vec<&'m FleetName>> {
+    after.keys().filter_map(|fleet| circle(fleet, after)).collect()
 }
 
 /// The shortest way from a fleet back to it.
@@ -55,18 +66,15 @@ fn way_back<'m>(fleet: &'m FleetName, came_from: &BTreeMap<&'m FleetName, &'m Fl
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bellwether_schemas::yaml;
 
     /// The circles of rollouts that are written as `fleet: those before it`.
     fn circles_of(rollouts: &[(&str, &str)]) -> Vec<String> {
-        let read = |(name, after): &(&str, &str)| {
-            let (path, head) = (format!("rollouts/{name}.yaml"), "apiVersion: bellwether/v1\nkind: Rollout\n");
-            let text = format!("{head}metadata: {{name: {name}}}\nspec: {{after: [{after}]}}\n");
-            (path.clone(), yaml::parse(&path, text.as_bytes()).expect("a Rollout"))
-        };
-        let manifests = rollouts.iter().map(read).collect();
+        let names =
+            |text: &str| -> Vec<FleetName> { text.split(", ").map(|name| name.parse().expect("a name")).collect() };
+        let read: Vec<_> = rollouts.iter().map(|(name, after)| (names(name).remove(0), names(after))).collect();
+        let after = read.iter().map(|(name, after)| (name, after.as_slice())).collect();
         let shown = |circle: Vec<&FleetName>| circle.iter().map(|fleet| fleet.as_str()).collect::<Vec<_>>().join(" ");
-        circles(&manifests).into_iter().map(shown).collect()
+        circles(&after).into_iter().map(shown).collect()
     }
 
     #[test]

@@ -2,50 +2,80 @@
 
 use std::path::Path;
 
-use bellwether_core::verify::{ExpiringKey, POLICY_PATH, Policy, SIGSTORE_ROOT_PATH};
+use bellwether_core::verify::{ExpiringKey, Fault, POLICY_PATH, Policy, SIGSTORE_ROOT_PATH};
 use bellwether_schemas::codes;
-use bellwether_schemas::diagnostic::{Diagnostic, Severity};
-use bellwether_schemas::manifest::{Kind, TrustPolicy};
+use bellwether_schemas::manifest::{AnyManifest, Kind, TrustPolicy};
+use bellwether_schemas::yaml::FieldPath;
 use jiff::{SignedDuration, Timestamp};
+
+use super::finding::Finding;
+use super::manifests::Manifests;
 
 /// Long enough to renew a policy without haste.
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// What the verifier would refuse, and what it will refuse soon.
-pub(super) fn problems(root: &Path, text: &[u8], manifest: &TrustPolicy, now: Timestamp) -> Vec<Diagnostic> {
+pub(super) fn problems(manifests: &Manifests, now: Timestamp) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if !manifests.texts.keys().any(|path| Kind::of_path(path) == Some(Kind::Fleet)) {
+        found.extend(fleets_lost(&manifests.root));
+    }
+    match (manifests.parsed.get(POLICY_PATH), manifests.texts.get(POLICY_PATH)) {
+        (Some(AnyManifest::TrustPolicy(policy)), Some(text)) => {
+            found.extend(of_policy(&manifests.root, text, &policy.spec, now));
+        }
+        (_, Some(_)) => {}
+        (_, None) => {
+            let message = "the trust policy is missing: every landing needs it";
+            let problem = Finding::error(codes::POLICY_MISSING, POLICY_PATH, FieldPath::default(), message);
+            found.push(problem.hint("bellwether trust init writes one that trusts you"));
+        }
+    }
+    found
+}
+
+fn of_policy(root: &Path, text: &[u8], manifest: &TrustPolicy, now: Timestamp) -> Vec<Finding> {
     let sigstore_root = std::fs::read(root.join(SIGSTORE_ROOT_PATH)).ok();
     let policy = match Policy::compile(manifest.clone(), sigstore_root.as_deref()) {
         Ok(policy) => policy,
-        Err(faults) => {
-            let shown = |fault: &bellwether_core::verify::Fault| {
-                let rule = fault.untold_rule().map(|rule| format!(" (rule {rule})")).unwrap_or_default();
-                Diagnostic::error(
-                    fault.code,
-                    fault.path.as_deref().unwrap_or(POLICY_PATH),
-                    format!("{}{rule}", fault.why),
-                )
-            };
-            return faults.iter().map(shown).collect();
-        }
+        Err(faults) => return faults.iter().map(|fault| faulty(fault, manifest)).collect(),
     };
     let keys = policy.expiring_keys().filter_map(|key| key_expiry(&key, now));
     expiry(policy.expires(), now).into_iter().chain(keys).chain(not_raised(root, text, &policy)).collect()
 }
 
-fn expiry(expires: Timestamp, now: Timestamp) -> Option<Diagnostic> {
+fn faulty(fault: &Fault, manifest: &TrustPolicy) -> Finding {
+    let rule = fault.untold_rule().map(|rule| format!(" (rule {rule})")).unwrap_or_default();
+    let path = fault.path.as_deref().unwrap_or(POLICY_PATH);
+    // The text of a rule begins with its paths.
+    let is_about = |paths: &[String]| {
+        fault.rule.as_ref().is_some_and(|text| text.starts_with(&format!("paths [{}]", paths.join(", "))))
+    };
+    let field = match manifest.rules.iter().position(|rule| is_about(&rule.paths)) {
+        Some(place) => FieldPath::of("spec.rules").item(place).key("paths"),
+        None => FieldPath::default(),
+    };
+    let advice = codes::explain(fault.code.as_str()).map_or("", |known| known.mend);
+    Finding::error(fault.code, path, field, format!("{}{rule}", fault.why)).hint(advice)
+}
+
+fn expiry(expires: Timestamp, now: Timestamp) -> Option<Finding> {
     let left = expires.duration_since(now);
     if left > SOON {
         return None;
     }
-    let (severity, verb) =
-        if left.is_positive() { (Severity::Warning, "expires") } else { (Severity::Error, "has expired") };
-    let message = format!("the policy {verb} at {expires}");
-    let problem = Diagnostic::error(codes::POLICY_EXPIRED, POLICY_PATH, message);
-    Some(Diagnostic { severity, ..problem }.hint("set a later expires and raise version; until then landings wait"))
+    let field = FieldPath::of("spec.expires");
+    let problem = match left.is_positive() {
+        true => Finding::warning(codes::POLICY_EXPIRED, POLICY_PATH, field, format!("the policy expires at {expires}")),
+        false => {
+            Finding::error(codes::POLICY_EXPIRED, POLICY_PATH, field, format!("the policy has expired at {expires}"))
+        }
+    };
+    Some(problem.hint("set a later expires and raise version; until then landings wait"))
 }
 
 /// An OpenPGP key that ends soon by its own date. It counts on; gpg signs with it no longer.
-fn key_expiry(key: &ExpiringKey, now: Timestamp) -> Option<Diagnostic> {
+fn key_expiry(key: &ExpiringKey, now: Timestamp) -> Option<Finding> {
     let ExpiringKey { person, fingerprint, expires } = key;
     let left = expires.duration_since(now);
     if left > SOON {
@@ -54,15 +84,15 @@ fn key_expiry(key: &ExpiringKey, now: Timestamp) -> Option<Diagnostic> {
     let verb = if left.is_positive() { "expires" } else { "expired" };
     let message =
         format!("the OpenPGP key {fingerprint} of {person} {verb} at {expires}, and then gpg does not sign with it");
-    let problem = Diagnostic::error(codes::KEY_EXPIRES, POLICY_PATH, message).hint(format!(
+    let field = FieldPath::of("spec.people").key(person.as_str()).key("openpgp");
+    Some(Finding::warning(codes::KEY_EXPIRES, POLICY_PATH, field, message).hint(format!(
         "gpg --quick-set-expire {fingerprint} 2y '*' && gpg --quick-set-expire {fingerprint} 2y && gpg --armor --export \
          {fingerprint} > {person}.asc && bellwether trust add {person} --openpgp {person}.asc"
-    ));
-    Some(Diagnostic { severity: Severity::Warning, ..problem })
+    )))
 }
 
 /// The policy differs from the last commit's, and its version is not higher.
-fn not_raised(root: &Path, text: &[u8], policy: &Policy) -> Option<Diagnostic> {
+fn not_raised(root: &Path, text: &[u8], policy: &Policy) -> Option<Finding> {
     let committed = committed(root)?;
     let before = Policy::read(&committed).ok()?;
     if committed == text || policy.version() > before.version {
@@ -71,17 +101,17 @@ fn not_raised(root: &Path, text: &[u8], policy: &Policy) -> Option<Diagnostic> {
     let message =
         format!("the policy changed, and its version is {}, expected more than {}", policy.version(), before.version);
     let hint = format!("write version: {}", before.version.saturating_add(1));
-    Some(Diagnostic::error(codes::POLICY_VERSION, POLICY_PATH, message).hint(hint))
+    Some(Finding::error(codes::POLICY_VERSION, POLICY_PATH, FieldPath::of("spec.version"), message).hint(hint))
 }
 
 /// No fleet is left of those in the last commit. Only asked where there is none.
-pub(super) fn fleets_lost(root: &Path) -> Option<Diagnostic> {
+fn fleets_lost(root: &Path) -> Option<Finding> {
     let repo = gix::open(root).ok()?;
     let fleets = repo.head_commit().ok()?.tree().ok()?.lookup_entry_by_path(Kind::Fleet.folder()).ok()??;
     let fleets = fleets.object().ok()?.try_into_tree().ok()?;
     fleets.iter().flatten().any(|entry| entry.filename().ends_with(b".yaml")).then(|| {
         let message = "no fleet is left of those in the last commit, and a landing that loses every fleet is refused";
-        Diagnostic::error(codes::EVERY_FLEET_LOST, Kind::Fleet.folder(), message)
+        Finding::error(codes::EVERY_FLEET_LOST, Kind::Fleet.folder(), FieldPath::default(), message)
     })
 }
 
@@ -97,8 +127,8 @@ mod tests {
 
     const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-    fn days_before(expires: Timestamp, days: i32, judge: impl Fn(Timestamp) -> Option<Diagnostic>) -> Option<String> {
-        let found = judge(expires - DAY * days)?;
+    fn days_before(expires: Timestamp, days: i32, judge: impl Fn(Timestamp) -> Option<Finding>) -> Option<String> {
+        let found = judge(expires - DAY * days)?.problem;
         Some(format!("{:?} {} {}", found.severity, found.code, found.message))
     }
 

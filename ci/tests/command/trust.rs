@@ -297,7 +297,7 @@ fn validate_warns_of_what_squash_and_rebase_buttons_make() {
         "{}",
         own.out
     );
-    assert_eq!(team.ada(&["validate", "--strict"]).code, Some(1));
+    assert_eq!(team.ada(&["validate", "--fail-level", "warning"]).code, Some(1));
 
     let author = "--author=Ada <ada@example.com>";
     let service = ["-c", "user.name=Service", "-c", "user.email=noreply@example.com"];

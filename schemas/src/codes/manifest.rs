@@ -75,4 +75,22 @@ codes! { MANIFEST:
     COMMIT_NOT_IN_HISTORY = "BW-0124", "a commit that a manifest names is not in the history",
         "An Approval, an Expedite or a pin names a commit of the branch: one of git log --first-parent. A commit of another branch counts only by the merge that brought it, and one that is not there decides nothing.",
         "Name the commit that landed (git log --first-parent), fetch what is missing, or remove the manifest.";
+    NO_CANARY = "BW-0125", "a rollout has no canary",
+        "The first wave takes every device that git knows in the fleet, so a bad release reaches all of them before anybody sees that it is bad.",
+        "Begin with a small wave: one that selects a label such as ring=canary, or a percentage.";
+    NO_SOAK = "BW-0126", "nobody watches the canary",
+        "The first wave has a soak of 0s: the next wave opens as soon as the canary's probes passed once. What fails a minute later is found on every device.",
+        "Write a soak that is long enough for a failure to show, such as 15m.";
+    NEVER_HALTS = "BW-0127", "a rollout never halts",
+        "A maxFailureRate of 100% lets every device fail: the limit is exceeded only by more than all of them.",
+        "Write the share of devices whose loss you accept, such as 2%, or leave it out for the default.";
+    ZONE_UNKNOWN_TO_DEVICE = "BW-0128", "a window goes by a label that does not name a time zone",
+        "The window's timezone is label:KEY, and a device of the fleet has no such label, or its value is no zone of the IANA time zone database. The window never opens for that device.",
+        "Give the device the label (a value cannot have a slash: write Europe.Berlin), or name one zone for all.";
+    TOO_FEW_DEVICES = "BW-0129", "a wave needs more healthy devices than the fleet has",
+        "A wave advances when minHealthy devices are healthy on the new target. Git knows fewer devices of the fleet than that, so the rollout would wait forever.",
+        "Lower minHealthy, or enroll more devices.";
+    SECRET = "BW-0130", "a secret in plain text",
+        "The text has the shape of a private key, a password or an access token. Whoever can read the repository has it, also after it was deleted: git keeps what was committed.",
+        "Take it out before you push, and replace it wherever it is used. Place secrets on devices when they are provisioned, and let the template name the file. If it is none, say so on its line: bellwether:not-a-secret";
 }

@@ -12,6 +12,7 @@ mod http_url;
 mod policy;
 mod rollout;
 mod selector;
+mod selector_index;
 mod window;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ pub use http_url::{HttpUrl, InvalidHttpUrl};
 pub use policy::{GitsignIdentity, Person, PolicyRole, PolicyRule, TrustPolicy};
 pub use rollout::{Budget, Gate, MaxUnavailable, OnFailure, OnNewer, Rollout, Wave, WaveMembers};
 pub use selector::{LabelSelector, Operator, Requirement};
+pub use selector_index::SelectorIndex;
 pub use window::{Day, DayRange, InvalidWindow, TimeOfDay, Window, Zone};
 
 /// Labels: what selectors match. `crate::yaml` holds them to the grammar of Kubernetes.

@@ -6,7 +6,7 @@ use crate::api::{DeviceView, Summary, Updated, WaitingOn};
 use crate::codes;
 use crate::id::CommitId;
 use crate::name::{DeviceName, EnrollmentName, EntryId, FleetName};
-use crate::yaml::nearest::nearest;
+use crate::yaml::nearest;
 
 /// The fewest digits that name a commit.
 const SHORTEST_COMMIT: usize = 7;

@@ -1,7 +1,7 @@
 //! The known word that was probably meant.
 
 /// The known word nearest to `found`, if one is near enough to be what was meant.
-pub(crate) fn nearest<'k>(found: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(found: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     if found.len() > 64 {
         return None;
     }

@@ -93,6 +93,7 @@ impl Cursor<'_> {
 
     fn diagnostic(&mut self, file: &str, problem: Problem) -> Diagnostic {
         let start = self.text.floor_char_boundary(problem.start);
+        let end = self.text.floor_char_boundary(problem.end).max(start);
         self.move_to(start);
         let line: String = self.text[self.line_start..]
             .chars()
@@ -104,12 +105,7 @@ impl Cursor<'_> {
             severity: Severity::Error,
             code: problem.code,
             file: file.to_owned(),
-            place: Some(Place {
-                line: self.line,
-                column: self.column,
-                start,
-                end: self.text.floor_char_boundary(problem.end).max(start),
-            }),
+            place: Some(Place::of(&self.text[start..end], self.line, self.column, start)),
             snippet: (self.column <= MAX_SHOWN).then(|| line.trim_end().to_owned()),
             message: clip(&problem.message, 2 * MAX_SHOWN),
             hint: problem.hint,

@@ -10,70 +10,74 @@ use bellwether_core::plan::Landing;
 use bellwether_core::render::{self, Contents, RenderError};
 use bellwether_core::verify::{EntryMode, TreeEntry};
 use bellwether_schemas::manifest::Fleet;
-use bellwether_schemas::{CommitId, FleetName, ObjectId, Sha256Digest};
+use bellwether_schemas::yaml::FieldPath;
+use bellwether_schemas::{CommitId, ObjectId, Sha256Digest, codes};
+use rayon::prelude::*;
 
+use super::finding::Finding;
+use super::manifests::{Manifests, Templated};
+use super::selection::Selection;
 use crate::devices::Known;
 use crate::failure::{self, Failure};
 
-/// A fleet that cannot be rendered for some devices, for one and the same reason.
-pub(super) struct Problem {
-    /// What is wrong, and for whom.
-    pub(super) message: String,
-    /// A value that stands near it in the manifest.
-    pub(super) near: Option<String>,
+/// Every reason for which a template cannot be rendered for a device that is to run it. What is missing in the repository, and
+/// artifacts that are something else, are found without devices.
+pub(super) fn problems(manifests: &Manifests, selection: &Selection<'_>) -> Result<Vec<Finding>, Failure> {
+    let templated: Vec<_> = manifests.templated().collect();
+    let found = templated.into_par_iter().map(|templated| {
+        let own = templated.name.device();
+        let devices: Vec<&Known> = match &own {
+            Some(own) => selection.device(own).collect(),
+            None => selection.members(&templated.name).collect(),
+        };
+        of_one(&manifests.root, &templated, &devices)
+    });
+    Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
-/// Every reason for which `fleet` cannot be rendered for a device that it selects. What is missing in the repository, and
-/// artifacts that are something else, are found without devices.
-pub(super) fn problems(
-    root: &Path,
-    name: &FleetName,
-    fleet: &Fleet,
-    devices: &[Known],
-) -> Result<Vec<Problem>, Failure> {
-    let (files, sources) = sources(root, fleet)?;
+fn of_one(root: &Path, templated: &Templated<'_>, devices: &[&Known]) -> Result<Vec<Finding>, Failure> {
+    if devices.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (files, sources) = sources(root, &templated.fleet)?;
     // Nothing of the commit gets into a spec.
     let landing = Landing { commit: CommitId::from_bytes(&[0; 20]).expect("20 bytes make an id"), number: 0 };
-    let inputs = Sha256Digest::of(&[]);
-    let template = TemplateAt { name: name.clone(), landing, fleet: Arc::new(fleet.clone()), sources, inputs };
+    let (inputs, fleet) = (Sha256Digest::of(&[]), Arc::new(templated.fleet.clone().into_owned()));
+    let template = TemplateAt { name: templated.name.clone(), landing, fleet, sources, inputs };
     let mut known = HashMap::new();
-    let mut found: BTreeMap<String, (Option<String>, Vec<&str>)> = BTreeMap::new();
-    let own = name.device();
-    let takes = |device: &&Known| match &own {
-        Some(own) => device.name == *own,
-        None => fleet.selector.matches(&device.facts.labels),
-    };
-    for device in devices.iter().filter(takes) {
+    let mut found: BTreeMap<String, (FieldPath, Vec<&str>)> = BTreeMap::new();
+    for device in devices {
         let mut contents = Contents::new(&files, &mut known);
         match render::render(&template, &device.name, &device.facts, &mut contents) {
             Ok(_) | Err(RenderError::NoSuchFile { .. } | RenderError::ArtifactMismatch { .. }) => {}
             Err(error) => {
-                let entry = found.entry(error.to_string()).or_insert_with(|| (near(fleet, &error), Vec::new()));
+                let entry = found.entry(error.to_string()).or_insert_with(|| (field(&error), Vec::new()));
                 entry.1.push(&device.shown);
             }
         }
     }
-    Ok(found.into_iter().map(|(why, (near, for_whom))| problem(&why, near, &for_whom)).collect())
+    let told = |(why, (field, for_whom)): (String, (FieldPath, Vec<&str>))| {
+        let message = format!("{why}{}", whom(&for_whom));
+        Finding::error(codes::TEMPLATE, templated.path, field, message)
+    };
+    Ok(found.into_iter().map(told).collect())
 }
 
-fn problem(why: &str, near: Option<String>, for_whom: &[&str]) -> Problem {
-    let whom = match for_whom {
+fn whom(devices: &[&str]) -> String {
+    match devices {
         [] => String::new(),
         [one] => format!(" (for {one})"),
         [first, others @ ..] => format!(" (for {first} and {} more)", others.len()),
-    };
-    Problem { message: format!("{why}{whom}"), near }
+    }
 }
 
-/// What names the file, artifact or probe that the error is about.
-fn near(fleet: &Fleet, error: &RenderError) -> Option<String> {
-    let (RenderError::Template { place, .. } | RenderError::Value { place, .. }) = error else { return None };
-    let (list, rest) = place.split_once('[')?;
-    let index: usize = rest.split_once(']')?.0.parse().ok()?;
-    match list {
-        "files" => fleet.template.files.get(index).map(|file| file.path.clone()),
-        "artifacts" => fleet.template.artifacts.get(index).map(|artifact| artifact.name.to_string()),
-        _ => Some(list.to_owned()),
+/// The field that the error is about.
+fn field(error: &RenderError) -> FieldPath {
+    match error {
+        RenderError::Template { place, .. } | RenderError::Value { place, .. } => {
+            FieldPath::of(&format!("spec.template.{place}"))
+        }
+        _ => FieldPath::of("spec.template"),
     }
 }
 
@@ -86,7 +90,7 @@ fn sources(root: &Path, fleet: &Fleet) -> Result<(Files, Sources), Failure> {
     let (mut files, mut sources) = (Files(HashMap::new()), Sources::new());
     for path in of_files.chain(of_artifacts) {
         let file = root.join(path);
-        if !super::is_plain_file(root, path) {
+        if !std::fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_file()) {
             continue;
         }
         let content = std::fs::read(&file).map_err(|e| failure::file("cannot read", &file, &e))?;

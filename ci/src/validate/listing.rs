@@ -12,7 +12,7 @@ use crate::failure::{self, Failure};
 
 /// What lies in the folders of manifests, as paths in the repository.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct Listed {
     /// What is read as a manifest.
     pub(super) manifests: Vec<String>,
     /// What is not, with what happens because of it.
@@ -20,8 +20,8 @@ pub(super) struct Found {
 }
 
 /// Looks through the folder of each kind, with all that is in it.
-pub(super) fn find(root: &Path) -> Result<Found, Failure> {
-    let (mut found, known) = (Found::default(), known_to_git(root));
+pub(super) fn list(root: &Path) -> Result<Listed, Failure> {
+    let (mut found, known) = (Listed::default(), known_to_git(root));
     for kind in Kind::ALL {
         let mut folders = vec![kind.folder().to_owned()];
         while let Some(folder) = folders.pop() {
@@ -48,7 +48,7 @@ pub(super) fn find(root: &Path) -> Result<Found, Failure> {
     Ok(found)
 }
 
-impl Found {
+impl Listed {
     fn take(&mut self, kind: Kind, path: String, name: &str, file_type: FileType) {
         if file_type.is_symlink() {
             let message = "is a symbolic link, and a commit with one is refused as a whole";
@@ -85,4 +85,22 @@ fn known_to_git(root: &Path) -> BTreeSet<String> {
     let index = gix::open(root).ok().and_then(|repo| repo.open_index().ok());
     let paths = index.iter().flat_map(|index| index.entries().iter().map(|entry| entry.path(index).to_string()));
     paths.collect()
+}
+
+/// The plain files in a folder of the working tree and all that is in it, sorted; none where it cannot be read.
+pub(super) fn files_below(root: &Path, folder: &str) -> Vec<String> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root.join(&folder)).into_iter().flatten().flatten() {
+            let Ok(file_type) = entry.file_type() else { continue };
+            let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+            if file_type.is_dir() {
+                folders.push(path);
+            } else if file_type.is_file() {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
 }

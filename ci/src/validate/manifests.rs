@@ -1,0 +1,131 @@
+//! The manifests of a working tree.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use bellwether_schemas::diagnostic::Diagnostic;
+use bellwether_schemas::manifest::{AnyManifest, Enrollment, Fleet, Rollout};
+use bellwether_schemas::{FleetName, yaml};
+use rayon::prelude::*;
+
+use super::finding::Finding;
+use super::listing;
+use crate::failure::{self, Failure};
+
+/// The manifests of a working tree, by path.
+pub(super) struct Manifests {
+    pub(super) root: PathBuf,
+    /// What each file has in it.
+    pub(super) texts: BTreeMap<String, Vec<u8>>,
+    /// Those that can be read.
+    pub(super) parsed: BTreeMap<String, AnyManifest>,
+}
+
+/// What may become a spec: a Fleet, or the template of a Device.
+pub(super) struct Templated<'m> {
+    pub(super) path: &'m str,
+    pub(super) name: FleetName,
+    pub(super) fleet: Cow<'m, Fleet>,
+}
+
+impl Manifests {
+    /// Reads all of them, and tells what is wrong with those that cannot be read, or lie where none belongs.
+    pub(super) fn read(root: &Path) -> Result<(Self, Vec<Diagnostic>), Failure> {
+        let listed = listing::list(root)?;
+        let read = |path: String| -> Result<_, Failure> {
+            let text = read(&root.join(&path))?;
+            let parsed = yaml::parse(&path, &text);
+            Ok((path, text, parsed))
+        };
+        let read: Vec<_> = listed.manifests.into_par_iter().map(read).collect::<Result<_, _>>()?;
+        let mut manifests = Self { root: root.to_owned(), texts: BTreeMap::new(), parsed: BTreeMap::new() };
+        let mut problems = listed.misplaced;
+        for (path, text, parsed) in read {
+            match parsed {
+                Ok(manifest) => drop(manifests.parsed.insert(path.clone(), manifest)),
+                Err(found) => problems.extend(found),
+            }
+            manifests.texts.insert(path, text);
+        }
+        Ok((manifests, problems))
+    }
+
+    /// The diagnostic of a finding, at the place of its field.
+    pub(super) fn place(&self, finding: Finding) -> Diagnostic {
+        let Finding { problem, field } = finding;
+        if field.is_whole() {
+            return problem;
+        }
+        let Some(text) = self.texts.get(&problem.file).and_then(|text| std::str::from_utf8(text).ok()) else {
+            return problem;
+        };
+        let range = field.locate(text);
+        problem.at(text, range.start, range.end)
+    }
+
+    pub(super) fn fleets(&self) -> impl Iterator<Item = (&str, &FleetName, &Fleet)> {
+        self.parsed.iter().filter_map(|(path, manifest)| match manifest {
+            AnyManifest::Fleet(fleet) => Some((path.as_str(), &fleet.metadata.name, &fleet.spec)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn rollouts(&self) -> impl Iterator<Item = (&str, &FleetName, &Rollout)> {
+        self.parsed.iter().filter_map(|(path, manifest)| match manifest {
+            AnyManifest::Rollout(rollout) => Some((path.as_str(), &rollout.metadata.name, &rollout.spec)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn enrollments(&self) -> impl Iterator<Item = (&str, &Enrollment)> {
+        self.parsed.iter().filter_map(|(path, manifest)| match manifest {
+            AnyManifest::Enrollment(enrollment) => Some((path.as_str(), &enrollment.spec)),
+            _ => None,
+        })
+    }
+
+    /// Everything that has a template.
+    pub(super) fn templated(&self) -> impl Iterator<Item = Templated<'_>> {
+        self.parsed.iter().filter_map(|(path, manifest)| match manifest {
+            AnyManifest::Fleet(fleet) => {
+                Some(Templated { path, name: fleet.metadata.name.clone(), fleet: Cow::Borrowed(&fleet.spec) })
+            }
+            AnyManifest::Device(device) => {
+                let fleet = Cow::Owned(Fleet::of_one(device.spec.template.clone()?));
+                Some(Templated { path, name: FleetName::of_device(&device.metadata.name), fleet })
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether the fleet is there; one that does not parse is.
+    pub(super) fn has_fleet(&self, fleet: &FleetName) -> bool {
+        match self.parsed.get(&fleet.path()) {
+            Some(AnyManifest::Device(device)) => device.spec.template.is_some(),
+            _ => self.texts.contains_key(&fleet.path()),
+        }
+    }
+
+    /// How changes of a fleet roll out.
+    pub(super) fn rollout(&self, fleet: &FleetName) -> Cow<'_, Rollout> {
+        if fleet.device().is_some() {
+            return Cow::Owned(Rollout::of_one());
+        }
+        match self.parsed.get(&format!("rollouts/{fleet}.yaml")) {
+            Some(AnyManifest::Rollout(rollout)) => Cow::Borrowed(&rollout.spec),
+            _ => Cow::Owned(Rollout::default()),
+        }
+    }
+}
+
+/// What a manifest has in it, and a byte more than any may have at most.
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |e: std::io::Error| failure::file("cannot read", file, &e);
+    let mut text = Vec::new();
+    let most = yaml::MAX_ENROLLMENT as u64 + 1;
+    File::open(file).and_then(|open| open.take(most).read_to_end(&mut text)).map_err(failed)?;
+    Ok(text)
+}

@@ -1,0 +1,186 @@
+//! `bellwether validate`: every manifest, every problem, with its place; whether the manifests fit together, and whether
+//! what is checked out would count.
+
+mod commits;
+mod contents;
+mod entries;
+mod finding;
+mod listing;
+mod manifests;
+mod order;
+mod references;
+mod report;
+mod safety;
+mod secrets;
+mod selection;
+mod templates;
+mod trust;
+mod unsigned;
+mod verdict;
+
+use std::path::{Component, Path, PathBuf};
+
+use bellwether_schemas::diagnostic::{Diagnostic, Severity};
+use bellwether_schemas::{CommitId, codes};
+use clap::{Args, ValueEnum as _};
+use jiff::Timestamp;
+
+use crate::devices;
+use crate::failure::{self, Failure};
+use crate::output::{self, Form, Paint};
+use crate::repo::{WorkingCopy, shown};
+
+use manifests::Manifests;
+use report::{FORMS, Report};
+use selection::Selection;
+
+const EXAMPLES: &str = "Examples:
+  bellwether validate                                  (the repository here)
+  bellwether validate fleets/edge.yaml                 (only what concerns this file)
+  bellwether validate --base origin/main               (and: would it count, once it is merged?)
+  bellwether validate --fail-level warning             (warnings are findings, too)
+  bellwether validate --output github --also sarif=found.sarif --also markdown=found.md      (in CI, in one run)
+
+Nothing is asked of the network. More about a code, with an example:  bellwether explain CODE
+Exit codes: 0 nothing found, 1 problems of the --fail-level or worse, 2 it could not be looked for.";
+
+/// Options of `validate`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ValidateArgs {
+    /// Show only problems of these files and folders
+    paths: Vec<PathBuf>,
+    /// The repository
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    repo: PathBuf,
+    /// Also ask whether HEAD would count, merged into this branch or commit
+    #[arg(long, value_name = "REV")]
+    base: Option<String>,
+    /// What makes the exit code 1
+    #[arg(long, value_enum, default_value_t = FailLevel::Error, value_name = "LEVEL")]
+    fail_level: FailLevel,
+    /// The form of the findings
+    #[arg(long, value_parser = Form::among(FORMS), default_value = "text", display_order = 100)]
+    output: Form,
+    /// Also write the findings to a file, in another form; may be repeated
+    #[arg(long, value_name = "FORM=FILE", value_parser = form_and_file)]
+    also: Vec<(Form, PathBuf)>,
+}
+
+/// The problems that count as findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FailLevel {
+    /// Errors
+    Error,
+    /// Errors and warnings
+    Warning,
+    /// None: the exit code is 0 whatever is found
+    Never,
+}
+
+impl FailLevel {
+    fn counts(self, problem: &Diagnostic) -> bool {
+        match self {
+            Self::Error => problem.severity == Severity::Error,
+            Self::Warning => true,
+            Self::Never => false,
+        }
+    }
+}
+
+pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
+    let root = gix::discover(&args.repo).ok().and_then(|repo| repo.workdir().map(Path::to_path_buf));
+    let root = root.unwrap_or_else(|| args.repo.clone());
+    if !root.is_dir() {
+        return Err(Failure::new(codes::NOT_A_REPOSITORY, format!("{} is not a folder", shown(&root).display())));
+    }
+    let scope = args.paths.iter().map(|path| in_repository(&root, path)).collect::<Result<Vec<_>, _>>()?;
+    let (manifests, problems) = Manifests::read(&root)?;
+    if manifests.texts.is_empty() && problems.is_empty() {
+        return Err(Failure::new(codes::NOT_A_REPOSITORY, format!("{} has no manifests", shown(&root).display())));
+    }
+    let mut problems = [problems, look(&manifests, args.base.as_deref(), Timestamp::now())?].concat();
+    problems.retain(|problem| scope.is_empty() || scope.iter().any(|path| Path::new(&problem.file).starts_with(path)));
+    problems.sort_by(|a, b| (&a.file, a.place, a.code).cmp(&(&b.file, b.place, b.code)));
+
+    let report = Report { problems: &problems, texts: &manifests.texts, scope: &scope };
+    for (form, file) in &args.also {
+        std::fs::write(file, report.written(*form, Paint::none()))
+            .map_err(|e| failure::file("cannot write", file, &e))?;
+    }
+    output::bytes(report.written(args.output, Paint::stdout()).as_bytes());
+    finished(&problems, args.fail_level)
+}
+
+/// Everything that is looked for once the manifests are read.
+fn look(manifests: &Manifests, base: Option<&str>, now: Timestamp) -> Result<Vec<Diagnostic>, Failure> {
+    let against = base.map(|base| merge_base(&manifests.root, base)).transpose()?;
+    let devices = devices::known(manifests.parsed.values());
+    let selection = Selection::of(manifests, &devices);
+    let findings = [
+        references::problems(manifests),
+        contents::problems(manifests)?,
+        order::problems(manifests),
+        entries::problems(manifests, against.as_ref().map(|(_, base)| base), now),
+        commits::problems(manifests)?,
+        selection.problems(manifests),
+        templates::problems(manifests, &selection)?,
+        safety::problems(manifests, &selection),
+        trust::problems(manifests, now),
+    ];
+    let mut problems: Vec<_> = findings.into_iter().flatten().map(|finding| manifests.place(finding)).collect();
+    problems.extend(secrets::problems(manifests));
+    match &against {
+        Some((copy, base)) => problems.extend(verdict::problems(copy, base, now)?),
+        None => problems.extend(unsigned::warning(&manifests.root)?),
+    }
+    Ok(problems)
+}
+
+/// The working copy, and the commit into which it is to be merged.
+fn merge_base(root: &Path, base: &str) -> Result<(WorkingCopy, CommitId), Failure> {
+    let copy = WorkingCopy::discover(root)?;
+    copy.require_whole_history()?;
+    let base = copy.resolve("--base", base)?;
+    Ok((copy, base))
+}
+
+fn finished(problems: &[Diagnostic], level: FailLevel) -> Result<(), Failure> {
+    let counting: Vec<_> = problems.iter().filter(|problem| level.counts(problem)).collect();
+    match counting.as_slice() {
+        [] => Ok(()),
+        [first, ..] => {
+            let noun = if counting.len() == 1 { "problem" } else { "problems" };
+            Err(Failure::finding(first.code, format!("{} {noun} found", counting.len()))
+                .hint(format!("bellwether explain {} says more about the first.", first.code)))
+        }
+    }
+}
+
+fn form_and_file(text: &str) -> Result<(Form, PathBuf), String> {
+    let split = text.split_once('=').filter(|(_, file)| !file.is_empty());
+    let (form, file) = split.ok_or_else(|| format!("found {text:?}, expected FORM=FILE, such as sarif=found.sarif"))?;
+    let named = |known: &Form| known.to_possible_value().is_some_and(|known| known.matches(form, false));
+    match FORMS.iter().find(|known| named(known)) {
+        Some(form) => Ok((*form, file.into())),
+        None => {
+            let names: Vec<_> =
+                FORMS.iter().filter_map(Form::to_possible_value).map(|known| known.get_name().to_owned()).collect();
+            Err(format!("found the form {form:?}, expected one of {}", names.join(", ")))
+        }
+    }
+}
+
+/// What was named, as a path in the repository; nothing that is not there is silently found to be in order.
+fn in_repository(root: &Path, path: &Path) -> Result<PathBuf, Failure> {
+    let inner = path.components().all(|part| matches!(part, Component::CurDir | Component::Normal(_)));
+    if inner && std::fs::symlink_metadata(root.join(path)).is_ok() {
+        return Ok(path.components().filter(|part| *part != Component::CurDir).collect());
+    }
+    let absolute = root.canonicalize().and_then(|root| Ok((root, path.canonicalize()?))).ok();
+    let inside = absolute.and_then(|(root, path)| path.strip_prefix(root).map(Path::to_path_buf).ok());
+    inside.ok_or_else(|| {
+        let message = format!("{} is not in the repository {}", path.display(), shown(root).display());
+        Failure::new(codes::USAGE, message).hint("Name a file or folder in it, such as fleets/edge.yaml.")
+    })
+}

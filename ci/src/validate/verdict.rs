@@ -1,0 +1,127 @@
+//! Whether what is checked out would count, once it is on a base branch: as it is, or merged by a button that signs nothing.
+
+use std::collections::BTreeSet;
+
+use bellwether_core::verify::{Explanation, POLICY_PATH, Policy, Refusal, Stop, VerifiedHistory};
+use bellwether_schemas::diagnostic::{Diagnostic, Severity};
+use bellwether_schemas::{CommitId, PersonName, codes};
+use jiff::Timestamp;
+
+use crate::failure::Failure;
+use crate::history::{HistoryOptions, Objects, Verifier, could_count, first_parents, parents, refused};
+use crate::repo::WorkingCopy;
+
+/// So many people are named who could make a change count.
+const NAMED: usize = 5;
+
+/// Why the head would not count on `base`; nothing where it would, or is there already.
+pub(super) fn problems(copy: &WorkingCopy, base: &CommitId, now: Timestamp) -> Result<Vec<Diagnostic>, Failure> {
+    let head = copy.resolve("HEAD", "HEAD")?;
+    if copy.is_ancestor(&head, base)? {
+        return Ok(Vec::new());
+    }
+    let verifier = Verifier::of(copy, base, &HistoryOptions::default())?;
+    let mut history = match verifier.up_to(base) {
+        Ok(history) => history,
+        Err(failure) => {
+            let why =
+                format!("{} itself does not count, so nothing can land on it: {}", base.short(), failure.message());
+            return Ok(vec![Diagnostic::error(failure.code(), POLICY_PATH, why).hint(failure.advice())]);
+        }
+    };
+    let on_line = first_parents(copy, &head, |id| id == base)?;
+    let leads_on = on_line.last().map_or(Ok(Vec::new()), |oldest| parents(copy, oldest))?.first() == Some(base);
+    let pushed = if leads_on { Some(history.judge(&verifier.objects, &head, now).stop) } else { None };
+    match pushed {
+        Some(None) => Ok(Vec::new()),
+        // A test merge of a hosting service is judged as what it is; of a branch there is more to say.
+        Some(Some(Stop::Refused(refusal))) if on_line.len() == 1 && parents(copy, &head)?.len() > 1 => {
+            let judged = judged(copy, &mut history, &verifier, &head, &refusal)?;
+            Ok(vec![judged])
+        }
+        _ => {
+            let mut found = Vec::new();
+            let merged = merged(copy, &mut history, &verifier, &head)?;
+            if let (None, Some(Some(Stop::Refused(refusal)))) = (&merged, pushed) {
+                let why = format!("pushed as it is, it would be refused: {}; merged, it counts", refusal.why);
+                found.push(Diagnostic { severity: Severity::Warning, ..told(&refusal, why, refusal.hint.to_owned()) });
+            }
+            found.extend(merged);
+            Ok(found)
+        }
+    }
+}
+
+/// What is wrong with a merge that is there.
+fn judged(
+    copy: &WorkingCopy,
+    history: &mut VerifiedHistory,
+    verifier: &Verifier,
+    merge: &CommitId,
+    refusal: &Refusal,
+) -> Result<Diagnostic, Failure> {
+    let explained = history.explain(&verifier.objects, merge).map_err(refused)?;
+    Ok(match &explained.refusal {
+        Some(_) => why_not(&explained, history.policy(), &copy.branch().unwrap_or_else(|_| "BRANCH".to_owned())),
+        None => told(refusal, refusal.why.clone(), refusal.hint.to_owned()),
+    })
+}
+
+/// What is wrong with the merge that a button would make. It is made in memory, and gone afterwards.
+fn merged(
+    copy: &WorkingCopy,
+    history: &mut VerifiedHistory,
+    verifier: &Verifier,
+    head: &CommitId,
+) -> Result<Option<Diagnostic>, Failure> {
+    let changes = match history.plan_merge(&verifier.objects, head) {
+        Ok(changes) => changes,
+        Err(refusal) if refusal.code == codes::MERGE_UNCLEAN => {
+            let paths = history.merge_conflicts(&verifier.objects, head).map_err(refused)?;
+            let why = format!("both sides changed {} since the branch began", paths.join(", "));
+            let hint = "merge the base into the branch, signed (git merge -S), resolve it there, and have it endorsed";
+            let place = paths.first().map_or(POLICY_PATH, String::as_str);
+            return Ok(Some(Diagnostic::error(codes::MERGE_CONFLICT, place, why).hint(hint)));
+        }
+        Err(refusal) => return Ok(Some(told(&refusal, refusal.why.clone(), refusal.hint.to_owned()))),
+    };
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    let (memory, merge) = copy.imagine_merge(history.head(), head, &changes)?;
+    let explained = history.explain(&Objects::of(&memory), &merge).map_err(refused)?;
+    let branch = copy.branch().unwrap_or_else(|_| "BRANCH".to_owned());
+    Ok(explained.refusal.is_some().then(|| why_not(&explained, history.policy(), &branch)))
+}
+
+/// Why a merge would be refused, with every path that somebody still has to stand for.
+fn why_not(explained: &Explanation, policy: &Policy, branch: &str) -> Diagnostic {
+    let fault = explained.refusal.as_ref().expect("only what is refused has a reason");
+    let lacking: Vec<_> = explained.paths.iter().filter(|path| path.refusal.is_some()).collect();
+    let place = lacking.first().map_or(fault.path.as_deref().unwrap_or(POLICY_PATH), |path| &path.path);
+    let more = match lacking.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" (and {more} more paths)"),
+    };
+    let why = format!("merged now, it would be refused: {}{more}", fault.why);
+    let could: BTreeSet<&PersonName> = lacking
+        .iter()
+        .flat_map(|path| &path.rules)
+        .filter(|rule| !rule.holds())
+        .flat_map(|rule| could_count(policy, rule))
+        .collect();
+    let names: Vec<_> = could.iter().take(NAMED).map(|person| person.as_str()).collect();
+    let hint = match names.as_slice() {
+        [] => codes::explain(fault.code.as_str()).map_or("", |known| known.mend).to_owned(),
+        names => format!(
+            "missing is {}: endorse the branch (git switch {branch} && bellwether trust endorse && git push), or land it: \
+             bellwether land {branch}",
+            names.join(" or ")
+        ),
+    };
+    Diagnostic::error(fault.code, place, why).hint(hint)
+}
+
+fn told(refusal: &Refusal, why: String, hint: String) -> Diagnostic {
+    Diagnostic::error(refusal.code, refusal.path.as_deref().unwrap_or(POLICY_PATH), why).hint(hint)
+}
