@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use bellwether_core::declare::Declared;
 use bellwether_core::objects::{self, ObjectError, ObjectKind, ObjectSource};
 use bellwether_core::verify::{
     Commit, Fault, Introduction, POLICY_PATH, Policy, Refusal, RuleOutcome, SIGSTORE_ROOT_PATH, VerifiedHistory,
@@ -139,6 +140,18 @@ impl Verifier {
         let (mut history, _) = introduced.map_err(refused)?;
         let advanced = history.advance(&self.objects, tip, Timestamp::MIN);
         Ok(advanced.landings.last().map_or(self.introduction.commit, |landing| *landing.id()))
+    }
+
+    /// What the history up to `head` declares.
+    pub(crate) fn declared(&self, head: &CommitId) -> Result<(VerifiedHistory, Declared), Failure> {
+        let history = self.up_to(head)?;
+        let unreadable = |e: ObjectError| git("an object cannot be read", &e);
+        let (first, later) = history.landings().split_first().expect("a history begins with its introduction");
+        let mut declared = Declared::introduce(&self.objects, first).map_err(unreadable)?;
+        for landing in later {
+            declared.land(&self.objects, landing).map_err(unreadable)?;
+        }
+        Ok((history, declared))
     }
 
     /// Verifies everything up to `head`, which is taken for accepted: no clock is asked.

@@ -9,6 +9,7 @@ mod demo;
 mod device;
 mod device_edit;
 mod devices;
+mod diff;
 #[cfg(test)]
 mod documented;
 mod enrollment_edit;
@@ -18,6 +19,7 @@ mod get;
 mod history;
 mod hold;
 mod init;
+mod inventory;
 mod keys;
 mod land;
 mod markdown;
@@ -29,6 +31,7 @@ mod select;
 mod server;
 mod sign;
 mod simulate;
+mod span;
 mod template;
 mod token;
 mod token_edit;
@@ -75,6 +78,8 @@ enum Command {
     Init(init::InitArgs),
     /// Check every manifest, and whether they fit together
     Validate(validate::ValidateArgs),
+    /// Say what a change does: which devices get what, in which waves, and what is dangerous about it
+    Diff(diff::DiffArgs),
     /// Say who may sign what, and what the history says by it
     #[command(subcommand)]
     Trust(trust::TrustCommand),
@@ -145,6 +150,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args, output),
         Command::Init(args) => init::run(args, output),
         Command::Validate(args) => validate::run(args),
+        Command::Diff(args) => diff::run(args),
         Command::Trust(command) => trust::run(command, output),
         Command::Land(args) => land::run(args, output),
         Command::Render(args) => render::run(args, output),

@@ -1,9 +1,11 @@
 //! How results are shown: text for people, JSON for programs; colours on a terminal only.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use bellwether_schemas::codes;
+use clap::ValueEnum as _;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -48,10 +50,24 @@ impl Form {
 
     /// Takes the forms that a subcommand can print.
     pub(crate) fn among(forms: &'static [Self]) -> impl clap::builder::TypedValueParser<Value = Self> {
-        use clap::ValueEnum as _;
         use clap::builder::{PossibleValuesParser, TypedValueParser as _};
         PossibleValuesParser::new(forms.iter().filter_map(Self::to_possible_value))
             .try_map(|text| Self::from_str(&text, false))
+    }
+
+    /// Reads `FORM=FILE`, of one of these forms.
+    pub(crate) fn with_file(text: &str, forms: &[Self]) -> Result<(Self, PathBuf), String> {
+        let split = text.split_once('=').filter(|(_, file)| !file.is_empty());
+        let (form, file) =
+            split.ok_or_else(|| format!("found {text:?}, expected FORM=FILE, such as json=found.json"))?;
+        let name = |form: &Self| form.to_possible_value().map(|known| known.get_name().to_owned()).unwrap_or_default();
+        match forms.iter().find(|known| name(known) == form) {
+            Some(form) => Ok((*form, file.into())),
+            None => {
+                let names: Vec<_> = forms.iter().map(name).collect();
+                Err(format!("found the form {form:?}, expected one of {}", names.join(", ")))
+            }
+        }
     }
 }
 

@@ -113,6 +113,15 @@ impl WorkingCopy {
         Ok(bases.iter().any(|base| base.detach() == ancestor))
     }
 
+    /// The committer's date of a commit.
+    pub(crate) fn committed_at(&self, commit: &CommitId) -> Result<jiff::Timestamp, Failure> {
+        let read = || -> Result<i64, gix::Error> {
+            Ok(self.repo.find_commit(gix::ObjectId::from_bytes_or_panic(commit.as_bytes()))?.time()?.seconds)
+        };
+        let seconds = read().map_err(|e| git(&format!("the commit {} cannot be read", commit.short()), &e))?;
+        Ok(jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+    }
+
     /// Whether the clone has an object.
     pub(crate) fn has(&self, id: &CommitId) -> bool {
         self.repo.has_object(gix::ObjectId::from_bytes_or_panic(id.as_bytes()))

@@ -1,9 +1,7 @@
 //! `bellwether simulate`: what a change of a fleet would do, on a virtual clock and a virtual fleet.
 
 mod commits;
-mod inventory;
 mod options;
-mod span;
 mod svg;
 mod text;
 
@@ -19,9 +17,9 @@ use crate::failure::Failure;
 use crate::output::{self, Form, Output, Paint};
 use crate::repo::WorkingCopy;
 
+use crate::span::{self, grouped};
 use commits::Commits;
 pub(crate) use options::SimulateArgs;
-use span::grouped;
 use text::Marks;
 
 /// Devices that are made up, unless somebody says how many.
@@ -60,9 +58,23 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
     }
 }
 
+/// How a rollout ended, in a sentence.
+pub(crate) fn in_a_sentence(outcome: &Outcome) -> String {
+    text::summary(outcome, Paint::none()).lines().next().unwrap_or_default().to_owned()
+}
+
 fn devices(args: &SimulateArgs, stage: &Stage<'_>) -> Result<Vec<Known>, Failure> {
     match &args.inventory {
-        Some(place) => Ok(known_devices(stage, inventory::read(place, args.ca.as_deref())?)),
+        Some(place) => {
+            let listed = crate::inventory::read(place, args.ca.as_deref())?.into_iter();
+            let known = listed.map(|device| Known {
+                name: device.name,
+                entry: device.entry,
+                labels: device.labels,
+                like: None,
+            });
+            Ok(known_devices(stage, known.collect()))
+        }
         None => Ok(virtual_devices(stage, args.devices.unwrap_or(DEVICES))),
     }
 }

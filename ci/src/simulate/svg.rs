@@ -3,9 +3,9 @@
 use bellwether_core::simulate::{Outcome, Sample};
 use jiff::Timestamp;
 
-use super::span::{grouped, spoken};
 use super::text::summary;
 use crate::output::Paint;
+use crate::span::{grouped, spoken};
 
 const LEFT: i64 = 140;
 const WIDTH: i64 = 760;

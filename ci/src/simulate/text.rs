@@ -5,9 +5,9 @@ use bellwether_core::simulate::{Moment, MomentKind, Outcome, RateOutcome, WaveOu
 use bellwether_schemas::api::RolloutState;
 use jiff::Timestamp;
 
-use super::span::{after, grouped, spoken};
 use crate::get::{printable, table};
 use crate::output::Paint;
+use crate::span::{after, grouped, spoken};
 
 /// How wide bars are.
 const WIDTH: i64 = 50;

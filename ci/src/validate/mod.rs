@@ -20,9 +20,10 @@ mod verdict;
 
 use std::path::{Component, Path, PathBuf};
 
+use bellwether_core::compare::Risk;
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
 use bellwether_schemas::{CommitId, codes};
-use clap::{Args, ValueEnum as _};
+use clap::Args;
 use jiff::Timestamp;
 
 use crate::devices;
@@ -131,10 +132,30 @@ fn look(manifests: &Manifests, base: Option<&str>, now: Timestamp) -> Result<Vec
     let mut problems: Vec<_> = findings.into_iter().flatten().map(|finding| manifests.place(finding)).collect();
     problems.extend(secrets::problems(manifests));
     match &against {
-        Some((copy, base)) => problems.extend(verdict::problems(copy, base, now)?),
-        None => problems.extend(unsigned::warning(&manifests.root)?),
+        Some((copy, base)) => {
+            let head = copy.resolve("HEAD", "HEAD")?;
+            problems.extend(verdict::problems(copy, base, &head, now)?);
+            problems.extend(unsigned::warning(copy, &verdict::branch_tip(copy, base, &head)?)?);
+        }
+        None => problems.extend(unsigned::of_head(&manifests.root)?),
     }
     Ok(problems)
+}
+
+/// Why a change would not count on `base`, as what whoever merges it should know.
+pub(crate) fn uncounted(
+    copy: &WorkingCopy,
+    base: &CommitId,
+    head: &CommitId,
+    now: Timestamp,
+) -> Result<Vec<Risk>, Failure> {
+    let mut problems = verdict::problems(copy, base, head, now)?;
+    problems.extend(unsigned::warning(copy, &verdict::branch_tip(copy, base, head)?)?);
+    let told = |problem: Diagnostic| {
+        let hint = problem.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+        Risk::of_all(codes::CHANGE_UNCOUNTED, format!("{} [{}]{hint}", problem.message, problem.code))
+    };
+    Ok(problems.into_iter().map(told).collect())
 }
 
 /// The working copy, and the commit into which it is to be merged.
@@ -158,17 +179,7 @@ fn finished(problems: &[Diagnostic], level: FailLevel) -> Result<(), Failure> {
 }
 
 fn form_and_file(text: &str) -> Result<(Form, PathBuf), String> {
-    let split = text.split_once('=').filter(|(_, file)| !file.is_empty());
-    let (form, file) = split.ok_or_else(|| format!("found {text:?}, expected FORM=FILE, such as sarif=found.sarif"))?;
-    let named = |known: &Form| known.to_possible_value().is_some_and(|known| known.matches(form, false));
-    match FORMS.iter().find(|known| named(known)) {
-        Some(form) => Ok((*form, file.into())),
-        None => {
-            let names: Vec<_> =
-                FORMS.iter().filter_map(Form::to_possible_value).map(|known| known.get_name().to_owned()).collect();
-            Err(format!("found the form {form:?}, expected one of {}", names.join(", ")))
-        }
-    }
+    Form::with_file(text, FORMS)
 }
 
 /// What was named, as a path in the repository; nothing that is not there is silently found to be in order.

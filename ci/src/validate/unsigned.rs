@@ -15,21 +15,26 @@ use crate::repo::WorkingCopy;
 /// So many commits are looked at; whoever has more of them has seen the warning.
 const LOOKED_AT: usize = 100;
 
-/// The warning, if the newest commit has one parent and is signed by nobody of the policy before it.
-pub(super) fn warning(root: &Path) -> Result<Option<Diagnostic>, Failure> {
+/// The warning about what is checked out.
+pub(super) fn of_head(root: &Path) -> Result<Option<Diagnostic>, Failure> {
     let Ok(copy) = WorkingCopy::discover(root) else { return Ok(None) };
     let Some(head) = copy.head()? else { return Ok(None) };
-    let mut at = CommitId::from_bytes(head.as_slice()).expect("a git id has 20 or 32 bytes");
+    warning(&copy, &CommitId::from_bytes(head.as_slice()).expect("a git id has 20 or 32 bytes"))
+}
+
+/// The warning, if the commit has one parent and is signed by nobody of the policy before it.
+pub(super) fn warning(copy: &WorkingCopy, tip: &CommitId) -> Result<Option<Diagnostic>, Failure> {
+    let mut at = *tip;
     let mut found: Vec<(CommitId, Fault)> = Vec::new();
     while found.len() < LOOKED_AT {
         // A merge may be clean and need no signature; what has no policy before it introduces the rest.
-        let [parent] = parents(&copy, &at)?[..] else { break };
+        let [parent] = parents(copy, &at)?[..] else { break };
         // A shallow clone, as CI makes it, ends somewhere.
         if !copy.has(&parent) {
             break;
         }
-        let Some(Ok(policy)) = policy_at(&copy, &parent)? else { break };
-        match signed_by(&copy, &at, &policy)? {
+        let Some(Ok(policy)) = policy_at(copy, &parent)? else { break };
+        match signed_by(copy, &at, &policy)? {
             Ok(_) => break,
             Err(fault) => found.push((at, fault)),
         }
@@ -41,16 +46,16 @@ pub(super) fn warning(root: &Path) -> Result<Option<Diagnostic>, Failure> {
         1 => " and the commit before it".to_owned(),
         more => format!(" and {more} commits before it"),
     };
-    let title = summary_of(&copy, newest)?;
+    let title = summary_of(copy, newest)?;
     let message = format!("nobody of the policy signed {} ({title:?}){more}: {}", newest.short(), fault.why);
-    let pushed = is_pushed(&copy, newest)?;
+    let pushed = is_pushed(copy, newest)?;
     let buttons = "squash and rebase buttons make such commits: turn them off on the hosting service, and merge with a merge \
                    commit";
     let again = match found.len() {
         1 => "git commit --amend --no-edit -S".to_owned(),
         _ => format!("git rebase --exec \"git commit --amend --no-edit -S\" {}", at.short()),
     };
-    let hint = if !pushed && committer_is_author(&copy, newest)? {
+    let hint = if !pushed && committer_is_author(copy, newest)? {
         format!("sign before you push: {again}; who may sign is shown by bellwether trust show")
     } else if !pushed {
         format!("{buttons}. Sign before you push: {again}")

@@ -14,10 +14,14 @@ use crate::repo::WorkingCopy;
 /// So many people are named who could make a change count.
 const NAMED: usize = 5;
 
-/// Why the head would not count on `base`; nothing where it would, or is there already.
-pub(super) fn problems(copy: &WorkingCopy, base: &CommitId, now: Timestamp) -> Result<Vec<Diagnostic>, Failure> {
-    let head = copy.resolve("HEAD", "HEAD")?;
-    if copy.is_ancestor(&head, base)? {
+/// Why `head` would not count on `base`; nothing where it would, or is there already.
+pub(super) fn problems(
+    copy: &WorkingCopy,
+    base: &CommitId,
+    head: &CommitId,
+    now: Timestamp,
+) -> Result<Vec<Diagnostic>, Failure> {
+    if copy.is_ancestor(head, base)? {
         return Ok(Vec::new());
     }
     let verifier = Verifier::of(copy, base, &HistoryOptions::default())?;
@@ -29,19 +33,19 @@ pub(super) fn problems(copy: &WorkingCopy, base: &CommitId, now: Timestamp) -> R
             return Ok(vec![Diagnostic::error(failure.code(), POLICY_PATH, why).hint(failure.advice())]);
         }
     };
-    let on_line = first_parents(copy, &head, |id| id == base)?;
+    let on_line = first_parents(copy, head, |id| id == base)?;
     let leads_on = on_line.last().map_or(Ok(Vec::new()), |oldest| parents(copy, oldest))?.first() == Some(base);
-    let pushed = if leads_on { Some(history.judge(&verifier.objects, &head, now).stop) } else { None };
+    let pushed = if leads_on { Some(history.judge(&verifier.objects, head, now).stop) } else { None };
     match pushed {
         Some(None) => Ok(Vec::new()),
         // A test merge of a hosting service is judged as what it is; of a branch there is more to say.
-        Some(Some(Stop::Refused(refusal))) if on_line.len() == 1 && parents(copy, &head)?.len() > 1 => {
-            let judged = judged(copy, &mut history, &verifier, &head, &refusal)?;
+        Some(Some(Stop::Refused(refusal))) if on_line.len() == 1 && parents(copy, head)?.len() > 1 => {
+            let judged = judged(copy, &mut history, &verifier, head, &refusal)?;
             Ok(vec![judged])
         }
         _ => {
             let mut found = Vec::new();
-            let merged = merged(copy, &mut history, &verifier, &head)?;
+            let merged = merged(copy, &mut history, &verifier, head)?;
             if let (None, Some(Some(Stop::Refused(refusal)))) = (&merged, pushed) {
                 let why = format!("pushed as it is, it would be refused: {}; merged, it counts", refusal.why);
                 found.push(Diagnostic { severity: Severity::Warning, ..told(&refusal, why, refusal.hint.to_owned()) });
@@ -49,6 +53,14 @@ pub(super) fn problems(copy: &WorkingCopy, base: &CommitId, now: Timestamp) -> R
             found.extend(merged);
             Ok(found)
         }
+    }
+}
+
+/// The newest commit that somebody wrote: of the merge that a hosting service makes for a test, that of the branch.
+pub(super) fn branch_tip(copy: &WorkingCopy, base: &CommitId, head: &CommitId) -> Result<CommitId, Failure> {
+    match parents(copy, head)?.as_slice() {
+        [first, branch] if first == base => Ok(*branch),
+        _ => Ok(*head),
     }
 }
 

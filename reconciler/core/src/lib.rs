@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod certificates;
 pub mod classify;
+pub mod compare;
 pub mod declare;
 pub mod factory;
 pub mod objects;

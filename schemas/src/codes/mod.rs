@@ -3,6 +3,7 @@
 //! A code never changes its meaning and is never used again.
 
 mod agent;
+mod change;
 mod device;
 mod environment;
 mod manifest;
@@ -16,6 +17,7 @@ use std::fmt;
 #[allow(unused_imports, unreachable_pub)]
 mod all {
     pub use super::agent::*;
+    pub use super::change::*;
     pub use super::device::*;
     pub use super::environment::*;
     pub use super::manifest::*;
@@ -85,6 +87,7 @@ pub fn explanations() -> impl Iterator<Item = &'static Explanation> {
         publish::PUBLISH,
         agent::AGENT,
         environment::ENVIRONMENT,
+        change::CHANGE,
     ]
     .into_iter()
     .flatten()

@@ -119,6 +119,22 @@ impl Inventory {
         named.chain(self.entries.iter().filter_map(|(key, entry)| self.unnamed(key, entry))).chain(by_factory).collect()
     }
 
+    /// Every entry that was ever listed, with the device that it names.
+    pub fn entries(&self) -> impl Iterator<Item = (&EntryKey, Option<&DeviceName>)> {
+        self.entries.iter().map(|(key, entry)| (key, entry.device.as_ref()))
+    }
+
+    /// Whether the entry was ever listed.
+    pub fn lists(&self, entry: &EntryKey) -> bool {
+        let (enrollment, id) = entry;
+        self.entries.contains_key(entry) || (id.is_factory() && self.admissions.factories().contains(enrollment))
+    }
+
+    /// The devices that have a manifest of their own.
+    pub fn devices(&self) -> impl Iterator<Item = &DeviceName> {
+        self.devices.keys()
+    }
+
     /// How many entries there are for the devices of each unnamed subject, which come with tokens.
     pub fn unnamed_entries(&self) -> BTreeMap<Subject, u64> {
         let subjects = self.entries.iter().filter_map(|(key, entry)| self.unnamed(key, entry));

@@ -20,7 +20,7 @@ use bellwether_schemas::{DeviceName, FleetName, ObjectId, Sha256Digest, codes, y
 
 use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
 use crate::plan::Landing;
-use crate::verify::{TreeEntry, VerifiedLanding};
+use crate::verify::{PathChange, TreeEntry, VerifiedLanding};
 
 use inputs::{facts_digest, inputs, members, source_paths};
 pub(crate) use inventory::generated_from;
@@ -151,6 +151,17 @@ pub struct Declared {
     templates: BTreeMap<FleetName, Vec<Since>>,
 }
 
+/// What would be declared by a change that has not landed: for people to look at, never to be offered.
+#[derive(Debug, Clone)]
+pub struct Proposal(Declared);
+
+impl Proposal {
+    /// What would be declared.
+    pub const fn declared(&self) -> &Declared {
+        &self.0
+    }
+}
+
 impl Declared {
     /// What the introduction declares. It counts as changing the inputs of every fleet.
     ///
@@ -174,8 +185,27 @@ impl Declared {
     /// # Errors
     /// When an object of the landing cannot be read.
     pub fn land(&mut self, objects: &dyn ObjectSource, landing: &VerifiedLanding) -> Result<(), ObjectError> {
+        self.take(objects, Landing { commit: *landing.id(), number: landing.number() }, landing.changes())
+    }
+
+    /// What would be declared at a landing of `changes`, which nobody has judged.
+    ///
+    /// # Errors
+    /// When an object of the change cannot be read.
+    pub fn propose(
+        &self,
+        objects: &dyn ObjectSource,
+        landing: Landing,
+        changes: &[PathChange],
+    ) -> Result<Proposal, ObjectError> {
+        let mut declared = self.clone();
+        declared.take(objects, landing, changes)?;
+        Ok(Proposal(declared))
+    }
+
+    fn take(&mut self, objects: &dyn ObjectSource, head: Landing, changes: &[PathChange]) -> Result<(), ObjectError> {
         let mut parsed = Vec::new();
-        for change in landing.changes() {
+        for change in changes {
             match (is_manifest_folder(&change.path), &change.after) {
                 (true, Some(entry)) => parsed.push((change.path.as_str(), Some(parse(objects, &change.path, entry)?))),
                 (true, None) => parsed.push((change.path.as_str(), None)),
@@ -183,13 +213,13 @@ impl Declared {
             }
         }
         let parent = self.inventory.clone();
-        self.head = Landing { commit: *landing.id(), number: landing.number() };
+        self.head = head;
 
         let mut touched = Touched::default();
         for (path, outcome) in parsed {
             self.take_manifest(path, outcome, &mut touched);
         }
-        for change in landing.changes().iter().filter(|change| is_content(&change.path)) {
+        for change in changes.iter().filter(|change| is_content(&change.path)) {
             touched.files.insert(change.path.clone());
             match &change.after {
                 Some(entry) => self.files.insert(change.path.clone(), *entry),

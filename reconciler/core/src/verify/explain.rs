@@ -100,6 +100,24 @@ impl VerifiedHistory {
         self.plan(objects, tip).map_err(|fault| fault.at(*tip))
     }
 
+    /// What the branch with the tip `tip` changes of the head's tree, once it is there: as it is where its first-parent line
+    /// goes on from the head, else merged cleanly. Whether it would count is not asked.
+    ///
+    /// # Errors
+    /// Both sides changed a path, or the branch cannot be compared.
+    pub fn plan_landing(&mut self, objects: &dyn ObjectSource, tip: &CommitId) -> Result<Vec<PathChange>, Refusal> {
+        match self.leads_on(objects, *tip)? {
+            true => self.differing(objects, *tip).map_err(|fault| fault.at(*tip)),
+            false => self.plan_merge(objects, tip),
+        }
+    }
+
+    fn differing(&mut self, objects: &dyn ObjectSource, tip: CommitId) -> Result<Vec<PathChange>, Fault> {
+        let parent = self.newest().clone();
+        let mut examined = examine::now(objects, tip, parent.shared_policy())?;
+        examined.changes(&mut Trees { objects, cache: &mut self.trees }, Some(parent.tree()))
+    }
+
     /// Every path that both sides changed since the branch with the tip `tip` left the line, sorted.
     ///
     /// # Errors

@@ -285,6 +285,11 @@ impl VerifiedHistory {
         })
     }
 
+    /// Whether the first-parent line of `tip` goes on from the head.
+    pub(super) fn leads_on(&self, objects: &dyn ObjectSource, tip: CommitId) -> Result<bool, Refusal> {
+        Ok(self.way_to(objects, tip, REACH)?.met.as_ref() == Some(self.head()))
+    }
+
     /// Why a branch whose first-parent line misses the head is not followed.
     fn off_line(&self, objects: &dyn ObjectSource, tip: &CommitId, way: Way, now: Timestamp, reach: Reach) -> Stop {
         match self.is_ancestor_of(objects, *tip, reach.commits) {

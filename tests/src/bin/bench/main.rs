@@ -5,8 +5,10 @@ mod figures;
 mod plan;
 mod publish;
 mod push;
+mod repository;
 mod simulate;
 mod tick;
+mod validate;
 mod verify;
 
 use std::ffi::OsStr;
@@ -67,6 +69,8 @@ enum Bench {
     Plan(plan::Options),
     /// A rollout to a great fleet on a virtual clock, by the real planner and the devices' real state machine
     Simulate(simulate::Options),
+    /// Every manifest of a repository, against check-jsonschema on some of them
+    Validate(validate::Options),
     /// Resident memory of an idle agent with an open session, and the size of its binary
     Agent(agent::Options),
 }
@@ -105,6 +109,7 @@ fn measure(cli: &Cli) -> anyhow::Result<()> {
         Bench::PushToApplied(options) => print(cli.output, &push::run(options, dir.path())?),
         Bench::Plan(options) => print(cli.output, &plan::run(options)?),
         Bench::Simulate(options) => print(cli.output, &simulate::run(options)?),
+        Bench::Validate(options) => print(cli.output, &validate::run(options, dir.path())?),
         Bench::Agent(options) => print(cli.output, &agent::run(options, dir.path())?),
     }
 }

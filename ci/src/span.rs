@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 /// `3 h 20 min`, `4 min 10 s`, `2 d 3 h`: the two greatest units.
-pub(super) fn spoken(seconds: i64) -> String {
+pub(crate) fn spoken(seconds: i64) -> String {
     let units = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
     let Some(first) = units.iter().position(|(count, _)| *count > 0) else { return "0 s".to_owned() };
     let parts = units[first..].iter().take(2).filter(|(count, _)| *count > 0);
@@ -11,12 +11,12 @@ pub(super) fn spoken(seconds: i64) -> String {
 }
 
 /// How long after `start` that was.
-pub(super) fn after(start: Timestamp, at: Timestamp) -> String {
+pub(crate) fn after(start: Timestamp, at: Timestamp) -> String {
     spoken(at.duration_since(start).as_secs())
 }
 
 /// A number with its digits in groups of three.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

@@ -1,22 +1,52 @@
-//! The devices of a simulation: made up, from a file, or those that a reconciler knows.
+//! An inventory of devices: what a reconciler knows, from its page or from a file.
 
 use std::path::Path;
 
-use bellwether_core::simulate::Known;
-use bellwether_schemas::api::DeviceView;
-use bellwether_schemas::codes;
+use bellwether_schemas::api::Summary;
 use bellwether_schemas::manifest::Labels;
+use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, codes};
+use serde::Deserialize;
 
 use crate::failure::{self, Failure};
 use crate::server::Server;
 
+/// A device of an inventory.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) name: DeviceName,
+    /// By which entry it came, if the inventory says so.
+    pub(crate) entry: Option<(EnrollmentName, EntryId)>,
+    pub(crate) labels: Labels,
+    pub(crate) is_offline: bool,
+}
+
+/// What is read of a device in the answer of the API: an inventory may be long, and the rest is not asked for.
+#[derive(Deserialize)]
+struct Row {
+    name: DeviceName,
+    enrollment: EnrollmentName,
+    entry: EntryId,
+    labels: Labels,
+    status: Status,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    summary: Word,
+}
+
+#[derive(Deserialize)]
+struct Word {
+    status: Summary,
+}
+
 /// The devices in a file, or of the reconciler whose page is at this address.
-pub(super) fn read(place: &str, ca: Option<&Path>) -> Result<Vec<Known>, Failure> {
+pub(crate) fn read(place: &str, ca: Option<&Path>) -> Result<Vec<Listed>, Failure> {
     if place.starts_with("http://") || place.starts_with("https://") {
         let address = crate::server::page_address(place)
             .map_err(|why| Failure::new(codes::USAGE, format!("--inventory: {why}")))?;
-        let devices: Vec<DeviceView> = Server::connect(&address, ca)?.get("devices")?;
-        return Ok(devices.into_iter().map(of_view).collect());
+        let devices: Vec<Row> = Server::connect(&address, ca)?.get("devices")?;
+        return Ok(devices.into_iter().map(listed).collect());
     }
     let file = Path::new(place);
     let text = std::fs::read(file).map_err(|e| failure::file("cannot read", file, &e))?;
@@ -24,18 +54,19 @@ pub(super) fn read(place: &str, ca: Option<&Path>) -> Result<Vec<Known>, Failure
     if is_json { of_json(place, &text) } else { of_csv(place, &text) }
 }
 
-fn of_view(device: DeviceView) -> Known {
-    let DeviceView { name, enrollment, entry, labels, .. } = device;
-    Known { name, entry: Some((enrollment, entry)), labels, like: None }
+fn listed(device: Row) -> Listed {
+    let Row { name, enrollment, entry, labels, status } = device;
+    let is_offline = matches!(status.summary.status, Summary::Stale | Summary::AwaitingReconnect);
+    Listed { name, entry: Some((enrollment, entry)), labels, is_offline }
 }
 
-fn of_json(place: &str, text: &[u8]) -> Result<Vec<Known>, Failure> {
-    let devices: Vec<DeviceView> = serde_json::from_slice(text).map_err(|e| unreadable(place).because(&e))?;
-    Ok(devices.into_iter().map(of_view).collect())
+fn of_json(place: &str, text: &[u8]) -> Result<Vec<Listed>, Failure> {
+    let devices: Vec<Row> = serde_json::from_slice(text).map_err(|e| unreadable(place).because(&e))?;
+    Ok(devices.into_iter().map(listed).collect())
 }
 
 /// A column `name`, and one for each label.
-fn of_csv(place: &str, text: &[u8]) -> Result<Vec<Known>, Failure> {
+fn of_csv(place: &str, text: &[u8]) -> Result<Vec<Listed>, Failure> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
     let header = reader.headers().map_err(|e| unreadable(place).because(&e))?.clone();
     let name_at = header.iter().position(|column| column == "name").ok_or_else(|| {
@@ -56,7 +87,7 @@ fn of_csv(place: &str, text: &[u8]) -> Result<Vec<Known>, Failure> {
             Failure::new(codes::USAGE, format!("--inventory: {place}, line {}: {name:?} is no device name", number + 2))
                 .because(&e)
         })?;
-        devices.push(Known { name, entry: None, labels, like: None });
+        devices.push(Listed { name, entry: None, labels, is_offline: false });
     }
     Ok(devices)
 }

@@ -1,0 +1,86 @@
+//! A spec as a person reads it: each file with its content, so that a difference shows what a device will see.
+
+use std::fmt::Write as _;
+
+use bellwether_core::compare::{Shown, Variant};
+use bellwether_core::objects::{self, ObjectError, ObjectKind, ObjectSource};
+use bellwether_core::render::Content;
+use bellwether_schemas::spec::{SpecFile, TargetRef};
+use similar::TextDiff;
+
+/// What is longer is shown by its digest.
+const LONGEST: u64 = 64 << 10;
+
+/// How many unchanged lines are shown around what changes.
+const AROUND: usize = 3;
+
+/// What a change makes of the example's spec, as a unified difference.
+pub(super) fn difference(variant: &Variant, objects: &dyn ObjectSource) -> Result<String, ObjectError> {
+    let before = variant.before.as_ref().map(|before| described(before, objects)).transpose()?.unwrap_or_default();
+    let after = described(&variant.after, objects)?;
+    let diff = TextDiff::from_lines(&before, &after);
+    Ok(diff.unified_diff().context_radius(AROUND).to_string())
+}
+
+fn described(shown: &Shown, objects: &dyn ObjectSource) -> Result<String, ObjectError> {
+    let mut text = String::new();
+    for file in &shown.spec.files {
+        let _infallible = writeln!(text, "file {}{}", file.path, attributes(file));
+        let (content, digest) = match (&file.content, &file.source) {
+            (Some(content), _) => (Some(content.clone()), None),
+            (None, Some(source)) => (content(shown, source, objects)?, Some(source)),
+            (None, None) => (None, None),
+        };
+        match (content, digest) {
+            (Some(content), _) => content.lines().for_each(|line| {
+                let _infallible = writeln!(text, "  {line}");
+            }),
+            (None, Some(digest)) => {
+                let _infallible = writeln!(text, "  ({} bytes, SHA-256 {})", digest.length, digest.sha256);
+            }
+            (None, None) => {}
+        }
+    }
+    for artifact in &shown.spec.artifacts {
+        let TargetRef { sha256, length } = &artifact.source;
+        let _infallible = writeln!(
+            text,
+            "artifact {} in {}, {} kept\n  ({length} bytes, SHA-256 {sha256})",
+            artifact.name, artifact.dest, artifact.keep
+        );
+    }
+    for probe in &shown.spec.probes {
+        let probe = serde_json::to_string(probe).expect("a probe is JSON");
+        let _infallible = writeln!(text, "probe {probe}");
+    }
+    Ok(text)
+}
+
+fn attributes(file: &SpecFile) -> String {
+    let mut attributes = format!(", mode {:04o}", file.mode.bits());
+    for (name, value) in [("owner", &file.owner), ("group", &file.group)] {
+        if let Some(value) = value {
+            let _infallible = write!(attributes, ", {name} {value}");
+        }
+    }
+    if file.overwrite {
+        attributes.push_str(", overwrites");
+    }
+    attributes
+}
+
+/// The content of a target, if it is text and not too long.
+fn content(shown: &Shown, target: &TargetRef, objects: &dyn ObjectSource) -> Result<Option<String>, ObjectError> {
+    if target.length > LONGEST {
+        return Ok(None);
+    }
+    let content = shown.contents.iter().find(|(known, _)| known == target).map(|(_, content)| content);
+    Ok(match content {
+        Some(Content::Text(text)) => Some(text.to_string()),
+        Some(Content::Blob(id)) => {
+            let raw = objects::read(objects, id, ObjectKind::Blob)?;
+            String::from_utf8(raw).ok().filter(|text| !text.contains('\0'))
+        }
+        None => None,
+    })
+}

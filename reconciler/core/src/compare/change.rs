@@ -1,0 +1,254 @@
+//! What becomes of the devices of one fleet.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bellwether_schemas::spec::{DeviceSpec, TargetRef};
+use bellwether_schemas::{FleetName, Sha256Digest};
+use serde::Serialize;
+
+use super::{Device, Sides, Targets};
+use crate::declare::{Facts, FleetLine};
+use crate::objects::ObjectError;
+use crate::render::{Content, Contents, RenderError, Rendered, render};
+
+/// A fleet that changes.
+#[derive(Debug, Clone)]
+pub struct FleetChange<'d> {
+    /// The fleet.
+    pub fleet: FleetName,
+    /// What becomes of it.
+    pub fate: FleetFate,
+    /// Its devices after the change: all of them where its target changes, else those that come.
+    pub members: Vec<Member<'d>>,
+    /// How many devices leave it.
+    pub left: usize,
+    /// Each distinct change of a spec, that of most devices first.
+    pub variants: Vec<Variant>,
+}
+
+/// What becomes of a fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FleetFate {
+    /// It is new.
+    Comes,
+    /// It is gone.
+    Goes,
+    /// It has another target.
+    Changes,
+    /// Its target is what it was; devices come or leave.
+    Stays,
+}
+
+/// A device of a fleet that changes.
+#[derive(Debug, Clone)]
+pub struct Member<'d> {
+    /// The device.
+    pub device: &'d Device,
+    /// The fleet that it comes from.
+    pub from: Option<FleetName>,
+    /// What becomes of what it runs.
+    pub change: Change,
+}
+
+/// What becomes of what a device runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It runs the same.
+    None(Sha256Digest),
+    /// It gets another spec, or its first one.
+    Spec {
+        /// The digest before, if it had one.
+        before: Option<Sha256Digest>,
+        /// The digest after.
+        after: Sha256Digest,
+        /// The place of the change among the fleet's variants.
+        variant: usize,
+    },
+    /// What it shall run cannot be rendered: it keeps what it runs.
+    Unrendered(String),
+}
+
+/// One distinct change: the same for many devices, but for what is their own.
+#[derive(Debug, Clone)]
+pub struct Variant {
+    /// How many devices get it.
+    pub devices: usize,
+    /// The device that stands for them.
+    pub example: String,
+    /// What that device runs, if it runs anything.
+    pub before: Option<Shown>,
+    /// What it would run.
+    pub after: Shown,
+}
+
+/// A spec, and where the contents are that it names.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The spec.
+    pub spec: DeviceSpec,
+    /// The contents of its targets.
+    pub contents: Vec<(TargetRef, Content)>,
+}
+
+impl FleetChange<'_> {
+    /// How many devices get another spec.
+    pub fn changed(&self) -> usize {
+        self.members.iter().filter(|member| matches!(member.change, Change::Spec { .. })).count()
+    }
+
+    /// Whether anything becomes of it.
+    pub(super) fn is_any(&self) -> bool {
+        self.fate != FleetFate::Stays || !self.members.is_empty() || self.left > 0
+    }
+}
+
+/// Renders both sides.
+pub(super) struct Painter<'a> {
+    pub(super) sides: &'a Sides<'a>,
+    pub(super) known: Targets,
+}
+
+impl Painter<'_> {
+    pub(super) fn fleet<'d>(
+        &mut self,
+        fleet: &FleetName,
+        members: &[(&'d Device, Option<&FleetName>)],
+        left: usize,
+    ) -> Result<Option<FleetChange<'d>>, ObjectError> {
+        let (before, after) = (self.sides.before.fleets(), self.sides.after.declared().fleets());
+        let fate = match (before.get(fleet), after.get(fleet)) {
+            (None, None) => return Ok(None),
+            (None, Some(_)) => FleetFate::Comes,
+            (Some(_), None) => FleetFate::Goes,
+            (Some(before), Some(after)) if before.target.landing == after.target.landing => FleetFate::Stays,
+            (Some(_), Some(_)) => FleetFate::Changes,
+        };
+        let mut change = FleetChange { fleet: fleet.clone(), fate, members: Vec::new(), left, variants: Vec::new() };
+        let Some(line) = after.get(fleet) else { return Ok(Some(change)) };
+        let mut variants = Variants::default();
+        for (device, from) in members {
+            let became = self.member(device, from.and_then(|from| before.get(from)), line, &mut variants)?;
+            let from = from.filter(|from| *from != fleet).cloned();
+            change.members.push(Member { device, from, change: became });
+        }
+        change.variants = variants.sorted(&mut change.members);
+        Ok(Some(change))
+    }
+
+    fn member(
+        &mut self,
+        device: &Device,
+        was: Option<&FleetLine>,
+        is: &FleetLine,
+        variants: &mut Variants,
+    ) -> Result<Change, ObjectError> {
+        let facts = device.facts(self.sides.after.declared().inventory());
+        let after = match self.paint(is, device, &facts)? {
+            Ok(after) => after,
+            Err(why) => return Ok(Change::Unrendered(why)),
+        };
+        let facts_before = device.facts(self.sides.before.inventory());
+        let before = was.map(|was| self.paint(was, device, &facts_before)).transpose()?.and_then(Result::ok);
+        if before.as_ref().is_some_and(|before| before.digest == after.digest) {
+            return Ok(Change::None(after.digest));
+        }
+        let variant = variants.of(before.as_ref(), &after, device, &facts);
+        Ok(Change::Spec { before: before.map(|before| before.digest), after: after.digest, variant })
+    }
+
+    fn paint(
+        &mut self,
+        line: &FleetLine,
+        device: &Device,
+        facts: &Facts,
+    ) -> Result<Result<Rendered, String>, ObjectError> {
+        let mut contents = Contents::new(self.sides.objects, &mut self.known);
+        match render(&line.target, &device.name, facts, &mut contents) {
+            Ok(rendered) => Ok(Ok(rendered)),
+            Err(RenderError::Object(error)) => Err(error),
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    }
+}
+
+/// The distinct changes of a fleet, as they are found.
+#[derive(Default)]
+struct Variants {
+    found: Vec<Variant>,
+    by_digests: HashMap<(Option<Sha256Digest>, Sha256Digest), usize>,
+    by_text: HashMap<String, usize>,
+}
+
+impl Variants {
+    fn of(&mut self, before: Option<&Rendered>, after: &Rendered, device: &Device, facts: &Facts) -> usize {
+        let digests = (before.map(|before| before.digest), after.digest);
+        if let Some(known) = self.by_digests.get(&digests) {
+            self.found[*known].devices += 1;
+            return *known;
+        }
+        let (before, after) = (before.map(Shown::of), Shown::of(after));
+        let text = impersonal(&differing(before.as_ref().map(|before| &before.spec), &after.spec), device, facts);
+        let found = &mut self.found;
+        let place = *self.by_text.entry(text).or_insert_with(|| {
+            found.push(Variant { devices: 0, example: device.shown.clone(), before, after });
+            found.len() - 1
+        });
+        self.found[place].devices += 1;
+        self.by_digests.insert(digests, place);
+        place
+    }
+
+    /// That of most devices first; what members say of their places follows.
+    fn sorted(self, members: &mut [Member<'_>]) -> Vec<Variant> {
+        let mut order: Vec<usize> = (0..self.found.len()).collect();
+        order.sort_by_key(|place| (std::cmp::Reverse(self.found[*place].devices), *place));
+        let places: BTreeMap<usize, usize> = order.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+        for member in members {
+            if let Change::Spec { variant, .. } = &mut member.change {
+                *variant = places[variant];
+            }
+        }
+        let mut found: Vec<_> = self.found.into_iter().map(Some).collect();
+        order.into_iter().filter_map(|place| found[place].take()).collect()
+    }
+}
+
+impl Shown {
+    fn of(rendered: &Rendered) -> Self {
+        let spec = serde_json::from_slice(&rendered.canonical).expect("a rendered spec is one");
+        Self { spec, contents: rendered.targets.clone() }
+    }
+}
+
+/// What differs between two specs, as text.
+fn differing(before: Option<&DeviceSpec>, after: &DeviceSpec) -> String {
+    let parts = |spec: &DeviceSpec| -> BTreeMap<String, String> {
+        let files = spec.files.iter().map(|file| (format!("file {}", file.path), json(file)));
+        let artifacts = spec.artifacts.iter().map(|artifact| (format!("artifact {}", artifact.name), json(artifact)));
+        let probes = std::iter::once(("probes".to_owned(), json(&spec.probes)));
+        files.chain(artifacts).chain(probes).collect()
+    };
+    let (before, after) = (before.map(parts).unwrap_or_default(), parts(after));
+    let names = before.keys().chain(after.keys());
+    let differs = |name: &&String| before.get(*name) != after.get(*name);
+    let shown = |name: &String| format!("{name}: {:?} {:?}\n", before.get(name), after.get(name));
+    let mut texts: Vec<_> = names.filter(differs).map(shown).collect();
+    texts.sort();
+    texts.dedup();
+    texts.concat()
+}
+
+/// The same without what is the device's own: its name, and the values of its labels.
+fn impersonal(text: &str, device: &Device, facts: &Facts) -> String {
+    /// Shorter values stand in much that has nothing to do with them.
+    const SHORTEST: usize = 3;
+    let mut own: Vec<(&str, String)> = vec![(device.name.as_str(), "{device}".to_owned())];
+    let values = facts.labels.iter().filter(|(_, value)| value.len() >= SHORTEST);
+    own.extend(values.map(|(key, value)| (value.as_str(), format!("{{{key}}}"))));
+    own.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+    own.iter().fold(text.to_owned(), |text, (value, name)| text.replace(value, name))
+}
+
+fn json(part: &impl Serialize) -> String {
+    serde_json::to_string(part).expect("parts of a spec are JSON")
+}

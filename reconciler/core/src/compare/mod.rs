@@ -1,0 +1,179 @@
+//! What a change does to which devices, before it lands.
+//!
+//! In: what the accepted history declares, what would be declared after the change, and the devices that somebody knows.
+//! Out: for each fleet that changes the devices that would get something else, each distinct change once with one device
+//! as its example, and what is dangerous about it. Rendered by the same code as everything that is offered.
+
+mod change;
+mod device;
+mod loosened;
+mod risk;
+mod rollout;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bellwether_schemas::manifest::SelectorIndex;
+use bellwether_schemas::spec::TargetRef;
+use bellwether_schemas::{DeviceName, FleetName, ObjectId};
+
+use crate::declare::{Declared, Proposal};
+use crate::objects::{ObjectError, ObjectSource};
+use crate::verify::PathChange;
+
+pub use change::{Change, FleetChange, FleetFate, Member, Shown, Variant};
+pub use device::Device;
+pub use risk::Risk;
+pub use rollout::{Forecast, forecast};
+
+/// Both sides of a change.
+#[derive(Clone, Copy)]
+pub struct Sides<'a> {
+    /// The objects of the repository.
+    pub objects: &'a dyn ObjectSource,
+    /// What is declared without the change.
+    pub before: &'a Declared,
+    /// What would be declared with it.
+    pub after: &'a Proposal,
+    /// The paths that it changes.
+    pub changes: &'a [PathChange],
+}
+
+/// What a change does.
+#[derive(Debug, Clone)]
+pub struct Comparison<'d> {
+    /// How many devices are known.
+    pub devices: usize,
+    /// The fleets whose devices get something else, or that come or go, by name.
+    pub fleets: Vec<FleetChange<'d>>,
+    /// Devices that are in no fleet any more and keep what they run.
+    pub orphaned: Vec<&'d Device>,
+    /// Devices that several fleets select from now on, and these fleets.
+    pub overlapping: Vec<(&'d Device, Vec<FleetName>)>,
+    /// Devices whose certificates are refused from now on.
+    pub revoked: Vec<&'d Device>,
+    /// Devices that leave for good.
+    pub decommissioned: Vec<&'d Device>,
+    /// Devices that may enroll from now on.
+    pub admitted: usize,
+    /// What is dangerous, the worst first.
+    pub risks: Vec<Risk>,
+}
+
+/// Where a device stands on one side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place<'s> {
+    /// It is not known, or in no fleet.
+    None,
+    Fleet(&'s FleetName),
+    Several(Vec<&'s FleetName>),
+}
+
+impl<'s> Place<'s> {
+    const fn fleet(&self) -> Option<&'s FleetName> {
+        match self {
+            Self::Fleet(fleet) => Some(fleet),
+            Self::None | Self::Several(_) => None,
+        }
+    }
+}
+
+/// One side, with its selectors in reach.
+struct Side<'s> {
+    declared: &'s Declared,
+    index: SelectorIndex<'s, &'s FleetName>,
+}
+
+impl<'s> Side<'s> {
+    fn of(declared: &'s Declared) -> Self {
+        let selectors = declared.fleets().iter().map(|(name, line)| (&line.target.fleet.selector, name));
+        Self { declared, index: SelectorIndex::new(selectors) }
+    }
+
+    fn place(&self, device: &Device) -> Place<'s> {
+        if !device.is_known(self.declared.inventory()) {
+            return Place::None;
+        }
+        let selecting = self.index.matching(&device.facts(self.declared.inventory()).labels);
+        match selecting.as_slice() {
+            [] => self.own(&device.name).map_or(Place::None, Place::Fleet),
+            [fleet] => Place::Fleet(fleet),
+            several => Place::Several(several.iter().map(|fleet| **fleet).collect()),
+        }
+    }
+
+    fn own(&self, device: &DeviceName) -> Option<&'s FleetName> {
+        self.declared.fleets().get_key_value(&FleetName::of_device(device)).map(|(own, _)| own)
+    }
+}
+
+/// Compares what devices run with what they would run.
+///
+/// # Errors
+/// An object of the repository cannot be read.
+pub fn compare<'d>(sides: &Sides<'_>, devices: &'d [Device]) -> Result<Comparison<'d>, ObjectError> {
+    let (before, after) = (Side::of(sides.before), Side::of(sides.after.declared()));
+    let touched = touched(sides);
+    let mut found = Comparison {
+        devices: devices.len(),
+        fleets: Vec::new(),
+        orphaned: Vec::new(),
+        overlapping: Vec::new(),
+        revoked: Vec::new(),
+        decommissioned: Vec::new(),
+        admitted: 0,
+        risks: Vec::new(),
+    };
+    let mut members: BTreeMap<&FleetName, Vec<(&'d Device, Option<&FleetName>)>> = BTreeMap::new();
+    let mut left: BTreeMap<&FleetName, usize> = BTreeMap::new();
+    for device in devices {
+        let ended = |declared: &Declared| device.ended(declared.inventory());
+        match (ended(before.declared), ended(after.declared)) {
+            (None, Some(device::Ended::Revoked)) => found.revoked.push(device),
+            (None, Some(device::Ended::Decommissioned)) => found.decommissioned.push(device),
+            _ => {}
+        }
+        if ended(after.declared).is_some() {
+            continue;
+        }
+        found.admitted += usize::from(!device.is_known(before.declared.inventory()));
+        let (was, is) = (before.place(device), after.place(device));
+        if was.fleet() != is.fleet()
+            && let Some(fleet) = was.fleet()
+        {
+            *left.entry(fleet).or_default() += 1;
+        }
+        match is {
+            Place::None if was != Place::None => found.orphaned.push(device),
+            Place::Several(fleets) if !matches!(was, Place::Several(_)) => {
+                found.overlapping.push((device, fleets.into_iter().cloned().collect()));
+            }
+            Place::Fleet(fleet) if touched.contains(fleet) || was.fleet() != Some(fleet) => {
+                members.entry(fleet).or_default().push((device, was.fleet()));
+            }
+            Place::None | Place::Several(_) | Place::Fleet(_) => {}
+        }
+    }
+    let mut painter = change::Painter { sides, known: HashMap::new() };
+    let names: BTreeSet<&FleetName> =
+        touched.iter().copied().chain(left.keys().copied()).chain(members.keys().copied()).collect();
+    for fleet in names {
+        let members = members.remove(fleet).unwrap_or_default();
+        let change = painter.fleet(fleet, &members, left.get(fleet).copied().unwrap_or_default())?;
+        found.fleets.extend(change.filter(FleetChange::is_any));
+    }
+    found.risks = risk::risks(sides, &found);
+    Ok(found)
+}
+
+/// The fleets that have another target, that come, and that go.
+fn touched<'s>(sides: &Sides<'s>) -> BTreeSet<&'s FleetName> {
+    let (before, after) = (sides.before.fleets(), sides.after.declared().fleets());
+    let is_other = |name: &&FleetName| match (before.get(*name), after.get(*name)) {
+        (Some(before), Some(after)) => before.target.landing != after.target.landing,
+        (before, after) => before.is_some() != after.is_some(),
+    };
+    before.keys().chain(after.keys()).filter(is_other).collect()
+}
+
+/// Targets of blobs that were read already.
+type Targets = HashMap<ObjectId, TargetRef>;
