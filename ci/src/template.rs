@@ -5,6 +5,7 @@ use clap::ValueEnum;
 
 use crate::repo::Edit;
 use crate::schema;
+use crate::token_edit::quoted;
 
 /// What a new repository is made for.
 pub(crate) struct Placeholders<'a> {
@@ -38,6 +39,7 @@ macro_rules! embed {
 const COMMON: Files = embed!["common":
     ".gitattributes",
     ".gitignore",
+    ".gitlab-ci.yml",
     ".pre-commit-config.yaml",
     ".vscode/extensions.json",
     ".vscode/settings.json",
@@ -69,6 +71,19 @@ const GATEWAY: Files = embed!["examples/gateway":
     "fleets/gateway.yaml",
     "rollouts/gateway.yaml",
 ];
+
+/// What pipelines run, each where the others look for it.
+const PIPELINES: Files = &[
+    (WORKFLOW, include_str!("../github/workflow.yml")),
+    (".bellwether/ci/comment", include_str!("../comment")),
+    (".bellwether/ci/fetch-command", include_str!("../fetch-command")),
+    (".bellwether/ci/github/action.yml", include_str!("../github/action.yml")),
+    (".bellwether/ci/gitlab/bellwether.yml", include_str!("../gitlab/bellwether.yml")),
+    (".bellwether/ci/pull-request", include_str!("../pull-request")),
+];
+
+/// The workflow that names the branch which it watches.
+const WORKFLOW: &str = ".github/workflows/fleet.yml";
 
 /// The path of the text that an example's README becomes a part of.
 const README: &str = "README.md";
@@ -121,9 +136,10 @@ impl Placeholders<'_> {
 /// The files of a new repository.
 pub(crate) fn files(example: Example, values: &Placeholders<'_>) -> Vec<Edit> {
     let own = example.files().iter().filter(|(path, _)| *path != README);
-    let written = COMMON.iter().chain(own).map(|(path, text)| {
+    let written = COMMON.iter().chain(PIPELINES).chain(own).map(|(path, text)| {
         let text = match *path {
             README => of_example(text, example),
+            WORKFLOW => text.replace("branches: [main]", &format!("branches: [{}]", quoted(values.branch))),
             _ => (*text).to_owned(),
         };
         Edit::create(*path, values.fill(&text))

@@ -13,6 +13,7 @@ mod keys;
 mod land;
 mod mistakes;
 mod own_template;
+mod pipelines;
 mod rollouts;
 mod signing;
 mod simulate;
