@@ -197,6 +197,16 @@ mod tests {
     }
 
     #[test]
+    fn an_example_is_called_what_its_files_say() {
+        for example in Example::value_variants() {
+            let path = format!("rollouts/{}.yaml", example.fleet());
+            let (_, rollout) = example.files().iter().find(|(found, _)| *found == path).expect("its Rollout");
+            let waves: Vec<_> = rollout.lines().filter_map(|line| line.strip_prefix("    - name: ")).collect();
+            assert_eq!(waves.last(), Some(&example.last_wave()), "{path}");
+        }
+    }
+
+    #[test]
     fn nothing_stays_to_be_filled_in() {
         let values =
             Placeholders { branch: "main", person: "ada", key: "ssh-ed25519 A", expires: "2030-01-01T00:00:00Z" };

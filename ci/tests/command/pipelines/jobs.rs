@@ -84,7 +84,7 @@ fn a_new_repository_has_what_its_pipelines_run() {
     let action = workflow.split("uses: ./").nth(1).and_then(|rest| rest.lines().next()).expect("an action of its own");
     assert!(sandbox.repository().join(action).join("action.yml").is_file(), "{action}");
     let include = sandbox.read(".gitlab-ci.yml");
-    let included = include.split("local: ").nth(1).map(str::trim).expect("a file of its own");
+    let included = include.split("local: ").nth(1).and_then(|rest| rest.lines().next()).expect("a file of its own");
     assert!(sandbox.repository().join(included).is_file(), "{included}");
 
     for path in [".github/workflows/fleet.yml", ".gitlab-ci.yml", ".bellwether/ci/comment"] {
