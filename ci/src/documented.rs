@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, CommandFactory as _};
+use clap::{Command, CommandFactory as _, ValueEnum as _};
+
+use crate::template::{self, Example, Placeholders};
 
 /// A command line that somebody is told to type.
 #[derive(Debug)]
@@ -137,12 +139,18 @@ fn every_command_line_that_is_written_somewhere_is_one() {
     let docs = std::fs::read_dir(top.join("docs")).expect("the folder is there");
     let docs = docs.map(|entry| entry.expect("it can be listed").path()).filter(|path| path.is_file());
     let pages = docs.chain(["README.md", "repo-template/README.md"].map(|name| top.join(name)));
+    let values = Placeholders { branch: "main", person: "ada", key: "KEY", expires: "EXPIRES" };
+    let of_template = Example::value_variants().iter().filter_map(|example| {
+        let readme = template::files(*example, &values).into_iter().find(|file| file.path == "README.md")?;
+        Some((format!("README.md of {example:?}"), String::from_utf8(readme.after?).expect("a page is text")))
+    });
     let mut lines: Vec<Line> = commands().iter().flat_map(of_help).collect();
     let of_help = lines.len();
     for page in pages {
         let text = std::fs::read_to_string(&page).expect("a page is text");
         lines.extend(of_page(&page.file_name().expect("a file").to_string_lossy(), &text));
     }
+    of_template.for_each(|(name, text)| lines.extend(of_page(&name, &text)));
     let faults: Vec<_> = lines.iter().filter_map(fault).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert!(of_help > 60 && lines.len() - of_help > 100, "{of_help} of {} are in --help", lines.len());

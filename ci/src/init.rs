@@ -10,12 +10,13 @@ use crate::failure::{self, Failure};
 use crate::output::{self, Output};
 use crate::repo::{Edit, WorkingCopy};
 use crate::sign::{SignOptions, Signer};
-use crate::template::{self, Placeholders};
+use crate::template::{self, Example, Placeholders};
 
 const EXAMPLES: &str = "Examples:
   ssh-keygen -t ed25519 -f ~/.ssh/fleet
   bellwether init fleet --key ~/.ssh/fleet
-  bellwether init fleet --person alice --branch production   (key: git's user.signingkey)";
+  bellwether init fleet --person alice --branch production   (key: git's user.signingkey)
+  bellwether init shops --example kiosk --key ~/.ssh/fleet";
 
 /// Options of `init`.
 #[derive(Debug, Args)]
@@ -29,8 +30,21 @@ pub(crate) struct InitArgs {
     /// The branch that will be watched
     #[arg(long, default_value = "main")]
     branch: String,
+    /// The fleet that it begins with
+    #[arg(long, value_enum, default_value_t)]
+    example: Example,
     #[command(flatten)]
     sign: SignOptions,
+}
+
+/// A repository that is to be made.
+pub(crate) struct NewRepository<'a> {
+    /// Who may sign everything at first.
+    pub(crate) person: &'a PersonName,
+    /// The branch that will be watched.
+    pub(crate) branch: &'a str,
+    /// The fleet that it begins with.
+    pub(crate) example: Example,
 }
 
 /// What a reconciler is told about a repository: its first trusted commit, and the policy in it.
@@ -49,7 +63,8 @@ pub(crate) fn run(args: &InitArgs, output: Output) -> Result<(), Failure> {
             Some(person) => person.clone(),
             None => person_from(&signer.name)?,
         };
-        let introduction = first_commit(&copy, &signer, &person, &args.branch, |_| {})?;
+        let new = NewRepository { person: &person, branch: &args.branch, example: args.example };
+        let introduction = first_commit(&copy, &signer, &new, |_| {})?;
         Ok((person, introduction))
     })();
     if result.is_err() {
@@ -65,18 +80,18 @@ pub(crate) fn run(args: &InitArgs, output: Output) -> Result<(), Failure> {
 pub(crate) fn first_commit(
     copy: &WorkingCopy,
     signer: &Signer,
-    person: &PersonName,
-    branch: &str,
+    new: &NewRepository<'_>,
     adapt: impl FnOnce(&mut Vec<Edit>),
 ) -> Result<Introduction, Failure> {
     let expires = a_year_from_now();
     let key = signer.public_key()?;
-    let mut files = template::files(&Placeholders { branch, person: person.as_str(), key: &key, expires: &expires });
+    let values = Placeholders { branch: new.branch, person: new.person.as_str(), key: &key, expires: &expires };
+    let mut files = template::files(new.example, &values);
     adapt(&mut files);
     let policy = files.iter().find(|file| file.path == "trust/policy.yaml").and_then(|file| file.after.as_deref());
     let policy_sha256 = Sha256Digest::of(policy.expect("the template has a policy"));
     let commit = copy.commit(&files, "Set up the repository of our devices", signer)?;
-    configure_signing(copy, signer, person, &key)?;
+    configure_signing(copy, signer, new.person, &key)?;
     Ok(Introduction { commit, policy_sha256 })
 }
 
@@ -136,7 +151,7 @@ pub(crate) fn person_from(name: &str) -> Result<PersonName, Failure> {
 fn report(args: &InitArgs, person: &PersonName, introduction: &Introduction, output: Output) {
     if output == Output::Json {
         return output::json(&serde_json::json!({
-            "directory": args.dir, "branch": args.branch, "person": person,
+            "directory": args.dir, "branch": args.branch, "person": person, "fleet": args.example.fleet(),
             "introduction": { "commit": introduction.commit, "policySha256": introduction.policy_sha256 },
         }));
     }

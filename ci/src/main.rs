@@ -27,6 +27,7 @@ mod output;
 mod render;
 mod repo;
 mod rollout;
+mod schema;
 mod select;
 mod server;
 mod sign;
@@ -89,6 +90,8 @@ enum Command {
     Render(render::RenderArgs),
     /// Show what a change of a fleet would do: waves, gates, windows, and what a bad release would harm
     Simulate(simulate::SimulateArgs),
+    /// Print the JSON Schema of a kind of manifest, or write all of them
+    Schema(schema::SchemaArgs),
     /// Make, show and replace the keys that sign what devices get
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -155,6 +158,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Land(args) => land::run(args, output),
         Command::Render(args) => render::run(args, output),
         Command::Simulate(args) => simulate::run(args),
+        Command::Schema(args) => schema::run(args, output),
         Command::Keys(command) => keys::run(command, output),
         Command::Token(command) => token::run(command, output),
         Command::Approve(args) => approve::run(args, output),

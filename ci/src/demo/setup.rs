@@ -13,10 +13,11 @@ use ssh_key::{LineEnding, PrivateKey};
 use super::children::{self, failed};
 use super::place::Place;
 use crate::failure::{self, Failure};
-use crate::init::{self, Introduction};
+use crate::init::{self, Introduction, NewRepository};
 use crate::output;
 use crate::repo::{Edit, WorkingCopy, git};
 use crate::sign::{Means, Signer};
+use crate::template::Example;
 use crate::token::{self, TokenFor};
 use crate::token_edit;
 
@@ -39,7 +40,8 @@ fn make_repository(place: &Place) -> Result<Introduction, Failure> {
     let copy = WorkingCopy::create(&place.working_copy(), BRANCH)?;
     let tokens = mint_tokens(place)?;
     let person: PersonName = "engineer".parse().expect("a literal name");
-    let introduction = init::first_commit(&copy, &signer, &person, BRANCH, |files| adapt(files, &tokens))?;
+    let new = NewRepository { person: &person, branch: BRANCH, example: Example::Quickstart };
+    let introduction = init::first_commit(&copy, &signer, &new, |files| adapt(files, &tokens))?;
 
     let bare = place.bare_repository();
     gix::init_bare(&bare).map_err(|e| git(&format!("cannot make {}", bare.display()), &e))?;

@@ -51,8 +51,7 @@ pub(crate) fn run(args: &TrustInitArgs, output: Output) -> Result<(), Failure> {
     };
     let key = signer.public_key()?;
     let values = Placeholders { branch: &branch, person: person.as_str(), key: &key, expires: &a_year_from_now() };
-    let policy = template::files(&values).into_iter().find(|file| file.path == POLICY_PATH);
-    let edits = [policy.expect("the template has a policy")];
+    let edits = [template::policy(&values)];
     let policy_sha256 = Sha256Digest::of(edits[0].after.as_deref().unwrap_or_default());
 
     let commit = if args.change.commit {

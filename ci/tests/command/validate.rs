@@ -37,7 +37,7 @@ fn what_is_no_manifest_is_an_error_that_says_what_happens() {
         sandbox.write(harmless, "x\n");
     }
     assert_eq!(sandbox.bellwether(&["validate"]).code, Some(0));
-    sandbox.git(&["add", "fleets/.edge.yaml.swp"]);
+    sandbox.git(&["add", "--force", "fleets/.edge.yaml.swp"]);
     let manifest = "apiVersion: bellwether/v1\nkind: Hold\nmetadata: {name: stop}\nspec: {all: true, reason: x}\n";
     sandbox.write("holds/stop.yml", manifest);
     sandbox.write("holds/2026/march.yaml", manifest);
