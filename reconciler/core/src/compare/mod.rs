@@ -9,6 +9,8 @@ mod device;
 mod loosened;
 mod risk;
 mod rollout;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -135,7 +137,8 @@ pub fn compare<'d>(sides: &Sides<'_>, devices: &'d [Device]) -> Result<Compariso
         if ended(after.declared).is_some() {
             continue;
         }
-        found.admitted += usize::from(!device.is_known(before.declared.inventory()));
+        let is_known = |side: &Side<'_>| device.is_known(side.declared.inventory());
+        found.admitted += usize::from(is_known(&after) && !is_known(&before));
         let (was, is) = (before.place(device), after.place(device));
         if was.fleet() != is.fleet()
             && let Some(fleet) = was.fleet()

@@ -44,13 +44,13 @@ pub(super) fn risks(sides: &Sides<'_>, found: &Comparison<'_>) -> Vec<Risk> {
     };
     of_devices(codes::CHANGE_REVOKES, shown(&found.revoked), "shut out");
     of_devices(codes::CHANGE_REVOKES, shown(&found.decommissioned), "decommissioned");
-    of_devices(codes::CHANGE_ORPHANS, shown(&found.orphaned), "in no fleet any more, and keep what they run");
+    of_devices(codes::CHANGE_ORPHANS, shown(&found.orphaned), "in no fleet any more");
     for (device, fleets) in found.overlapping.iter().take(1) {
         let fleets: Vec<_> = fleets.iter().map(FleetName::as_str).collect();
         risks.push(Risk::of_all(
             codes::OVERLAP,
             format!(
-                "{} selected by several fleets and keep what they run: {} by {}",
+                "{} selected by several fleets, and get nothing more: {} by {}",
                 counted(found.overlapping.len()),
                 device.shown,
                 fleets.join(" and ")
