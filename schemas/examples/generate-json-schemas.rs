@@ -1,4 +1,4 @@
-//! Writes the JSON Schema of every kind of manifest to `json/`.
+//! Writes the JSON Schema of every kind of manifest to `json/`, in the folder of its `apiVersion`.
 
 use std::path::Path;
 
@@ -7,9 +7,10 @@ use bellwether_schemas::manifest::Kind;
 
 fn main() -> std::io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("json");
-    std::fs::create_dir_all(&folder)?;
     for kind in Kind::ALL {
-        std::fs::write(folder.join(json_schema::file_name(kind)), json_schema::text(kind))?;
+        let path = folder.join(json_schema::file_name(kind));
+        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        std::fs::write(path, json_schema::text(kind))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! JSON Schemas of the manifests, for editors: `json/<kind>.json`, generated from the types.
+//! JSON Schemas of the manifests, for editors: `json/v1/<kind>.json` for `apiVersion: bellwether/v1`, generated from the types.
 //!
 //! They say less than `crate::yaml`: what a schema accepts may still be refused there, never the other way round.
 
@@ -11,9 +11,9 @@ use crate::manifest::{
 use crate::name::ManifestName;
 use crate::{DeviceName, EnrollmentName};
 
-/// The file of a kind's schema below `json/`.
+/// The file of a kind's schema below `json/`, in the folder of its `apiVersion`.
 pub fn file_name(kind: Kind) -> String {
-    format!("{}.json", kind.word().to_lowercase())
+    format!("v1/{}.json", kind.word().to_lowercase())
 }
 
 /// The text of a kind's schema.

@@ -158,7 +158,7 @@ impl fmt::Display for Kind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Manifest<N, S> {
-    /// Always `bellwether/v1`.
+    /// The version of the format, always `bellwether/v1`: a manifest of another version is refused.
     pub api_version: ApiVersion,
     /// The kind; it must be that of the folder.
     pub kind: Kind,
@@ -169,11 +169,23 @@ pub struct Manifest<N, S> {
 }
 
 /// The one `apiVersion` there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ApiVersion {
     /// `bellwether/v1`
     #[serde(rename = "bellwether/v1")]
     V1,
+}
+
+impl JsonSchema for ApiVersion {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ApiVersion".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "const": crate::API_VERSION })
+    }
 }
 
 /// A manifest of any kind.
