@@ -101,7 +101,7 @@ impl schemars::JsonSchema for Seconds {
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": "A duration: a whole number with s, m, h or d.",
+            "description": "A duration: a whole number with its unit, s, m, h or d (a day is 24 hours).",
             "type": "string",
             "pattern": "^[0-9]+[smhd]$",
             "examples": ["30s", "15m", "2h", "7d"],
@@ -196,7 +196,7 @@ impl schemars::JsonSchema for Percent {
         schemars::json_schema!({
             "description": "A fraction as a percentage, 0% to 100%, with at most two decimals.",
             "type": "string",
-            "pattern": "^[0-9]{1,3}(\\.[0-9]{1,2})?%$",
+            "pattern": "^(0?[0-9]{1,2}(\\.[0-9]{1,2})?|100(\\.00?)?)%$",
             "examples": ["2%", "0.5%", "100%"],
         })
     }

@@ -8,6 +8,7 @@ mod device;
 mod enrollment;
 mod factory_ca;
 mod fleet;
+mod forms;
 mod http_url;
 mod policy;
 mod rollout;
@@ -61,13 +62,16 @@ impl JsonSchema for NotYet {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Metadata<N> {
-    /// The name; for a Fleet, Rollout, Device or Enrollment it is also the file's name.
+    /// The name. The file of a Fleet, Rollout, Device or Enrollment is named after it: `<name>.yaml`.
     pub name: N,
-    /// Labels of the manifest itself. Labels of a device are in `spec.labels`.
+    /// Labels of the manifest itself, for people and tools. Labels by which devices are chosen are in `spec.labels` of a
+    /// Device or an Enrollment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "forms::Labels", extend("default" = {}))]
     pub labels: Labels,
-    /// Notes for people and tools.
+    /// Notes for people and tools, such as the number of a ticket. Bellwether does not read them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "forms::Annotations", extend("default" = {}))]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -162,7 +166,7 @@ pub struct Manifest<N, S> {
     pub api_version: ApiVersion,
     /// The kind; it must be that of the folder.
     pub kind: Kind,
-    /// Name, labels and annotations.
+    /// What the manifest is called: its name, perhaps with labels and annotations of its own.
     pub metadata: Metadata<N>,
     /// What it says.
     pub spec: S,
