@@ -158,10 +158,8 @@ impl FromStr for Percent {
         }
         let whole: u16 = whole.parse().map_err(|_| invalid())?;
         let decimals: u16 = format!("{decimals:0<2}").parse().map_err(|_| invalid())?;
-        match whole * 100 + decimals {
-            points @ 0..=10_000 => Ok(Self(points)),
-            _ => Err(invalid()),
-        }
+        let points = whole.checked_mul(100).and_then(|points| points.checked_add(decimals));
+        points.filter(|points| *points <= 10_000).map(Self).ok_or_else(invalid)
     }
 }
 
@@ -218,7 +216,7 @@ mod tests {
         for (text, points) in [("0%", 0), ("2%", 200), ("0.5%", 50), ("0.05%", 5), ("100%", 10_000)] {
             assert_eq!(text.parse::<Percent>().map(Percent::basis_points), Ok(points));
         }
-        for bad in ["", "%", "2", "101%", "100.01%", "0.005%", "-1%", "1e2%"] {
+        for bad in ["", "%", "2", "101%", "656%", "999%", "655.99%", "100.01%", "0.005%", "-1%", "1e2%"] {
             assert!(bad.parse::<Percent>().is_err(), "{bad}");
         }
     }
