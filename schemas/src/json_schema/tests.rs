@@ -11,11 +11,8 @@ use crate::manifest::{AnyManifest, Kind};
 use crate::yaml;
 
 /// Strings of which every text is taken, so that nothing can be said of their form.
-const FREE_TEXT: [&str; 3] = [
-    "/$defs/Annotations/additionalProperties",
-    "/$defs/Command/items",
-    "/$defs/File/properties/content",
-];
+const FREE_TEXT: [&str; 3] =
+    ["/$defs/Annotations/additionalProperties", "/$defs/Command/items", "/$defs/File/properties/content"];
 
 /// Calls `look` with each schema in a kind's schema and its pointer.
 fn each_schema(kind: Kind, look: &mut impl FnMut(&str, &Map<String, Value>)) {
@@ -28,7 +25,9 @@ fn each_schema(kind: Kind, look: &mut impl FnMut(&str, &Map<String, Value>)) {
                     named.iter().for_each(|(name, schema)| walk(schema, &format!("{pointer}/{key}/{name}"), look));
                 }
                 ("oneOf" | "anyOf" | "prefixItems", Value::Array(all)) => {
-                    all.iter().enumerate().for_each(|(at, schema)| walk(schema, &format!("{pointer}/{key}/{at}"), look));
+                    all.iter()
+                        .enumerate()
+                        .for_each(|(at, schema)| walk(schema, &format!("{pointer}/{key}/{at}"), look));
                 }
                 ("items" | "additionalProperties" | "propertyNames" | "contains" | "not", schema) => {
                     walk(schema, &format!("{pointer}/{key}"), look);
@@ -242,7 +241,11 @@ fn examples_and_defaults_are_taken_in_their_place() {
             let text = std::fs::read(&path).expect("a readable file");
             let Ok(manifest) = yaml::parse(&format!("{}/{name}", kind.folder()), &text) else { continue };
             let manifest = as_json(&manifest);
-            Trial { kind, root: schema.as_value(), manifest: &manifest, tried: &mut tried }.at(schema.as_value(), "", "");
+            Trial { kind, root: schema.as_value(), manifest: &manifest, tried: &mut tried }.at(
+                schema.as_value(),
+                "",
+                "",
+            );
         }
     }
     for kind in Kind::ALL {

@@ -129,7 +129,9 @@ impl JsonSchema for FactoryCa {
         "FactoryCa".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let what = format!("Certificates of authorities in PEM, 1 to {MAX_CERTIFICATES}, as openssl x509 -in ca.crt prints them.");
+        let what = format!(
+            "Certificates of authorities in PEM, 1 to {MAX_CERTIFICATES}, as openssl x509 -in ca.crt prints them."
+        );
         schemars::json_schema!({
             "description": what,
             "type": "string",

@@ -2,6 +2,9 @@
 //!
 //! `crate::yaml` judges these texts. A form here says the same or less, never more; tests hold both together.
 
+#[cfg(test)]
+mod tests;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 /// A duration that is not zero.
@@ -52,10 +55,8 @@ pub(super) const DEVICE_PATH: &str = concat!("^(/", part!(), ")+$|", template!()
 pub(super) const FILES_PATH: &str = concat!("^files(/", part!(), ")+$");
 pub(super) const ARTIFACTS_PATH: &str = concat!("^artifacts(/", part!(), ")+$");
 pub(super) const GLOB: &str = concat!("^", part!(), "(/", part!(), ")*$");
-pub(super) const HTTP_URL: &str = concat!(
-    "^http://(\\[[A-Za-z0-9.:-]+\\]|[A-Za-z0-9.-]+)(:[0-9]+)?(/[!\"$-?A-\\[\\]-~]*)?$|",
-    template!()
-);
+pub(super) const HTTP_URL: &str =
+    concat!("^http://(\\[[A-Za-z0-9.:-]+\\]|[A-Za-z0-9.-]+)(:[0-9]+)?(/[!\"$-?A-\\[\\]-~]*)?$|", template!());
 pub(super) const SSH_KEY: &str = "^(ssh-|ecdsa-sha2-|sk-)[^ \\n\\t]* [A-Za-z0-9+/=]{64,}( [^\\n\\t]*)?$";
 
 /// A type that is there for its schema only.
