@@ -6,8 +6,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::LabelSelector;
 use super::selector::SomeSelector;
+use super::{LabelSelector, forms};
 use crate::id::CommitId;
 use crate::name::{DeviceName, FleetName, WaveName};
 
@@ -36,7 +36,7 @@ pub struct Approval {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
     /// Why, for whoever reads it later; not empty.
-    #[schemars(length(min = 1), example = "the canary looks well")]
+    #[schemars(regex(pattern = forms::WORDS), extend("examples" = ["the canary looks well"]))]
     pub reason: String,
 }
 
@@ -75,7 +75,7 @@ pub struct Hold {
     #[schemars(extend("const" = true))]
     pub all: bool,
     /// Why, for whoever reads it later; not empty.
-    #[schemars(length(min = 1), example = "trade fair, nothing changes until Monday")]
+    #[schemars(regex(pattern = forms::WORDS), extend("examples" = ["trade fair, nothing changes until Monday"]))]
     pub reason: String,
 }
 
@@ -120,7 +120,7 @@ pub struct Expedite {
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub skip: Vec<SkipStep>,
     /// Why, for whoever reads it later; not empty.
-    #[schemars(length(min = 1), example = "closes a hole that is being used")]
+    #[schemars(regex(pattern = forms::WORDS), extend("examples" = ["closes a hole that is being used"]))]
     pub reason: String,
 }
 
@@ -181,7 +181,7 @@ pub struct Resume {
     #[schemars(with = "SomeSelector")]
     pub selector: Option<LabelSelector>,
     /// Why, for whoever reads it later; not empty.
-    #[schemars(length(min = 1), example = "the reset of the repository was meant")]
+    #[schemars(regex(pattern = forms::WORDS), extend("examples" = ["the reset of the repository was meant"]))]
     pub reason: String,
 }
 

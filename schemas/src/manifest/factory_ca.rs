@@ -137,6 +137,7 @@ impl JsonSchema for FactoryCa {
             "type": "string",
             "pattern": "-----BEGIN CERTIFICATE-----",
             "maxLength": MAX_TEXT,
+            "not": { "pattern": "PRIVATE KEY|-----BEGIN (?!CERTIFICATE-----)" },
         })
     }
 }

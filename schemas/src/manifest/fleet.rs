@@ -124,11 +124,11 @@ pub struct File {
     pub mode: Option<String>,
     /// Owner's user name; the agent's own if not given. Needs an agent that runs as root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1), example = &"app")]
+    #[schemars(regex(pattern = forms::WORDS), extend("examples" = ["app"]))]
     pub owner: Option<String>,
     /// Owner's group name; the agent's own if not given. Needs an agent that runs as root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1), example = &"app")]
+    #[schemars(regex(pattern = forms::WORDS), extend("examples" = ["app"]))]
     pub group: Option<String>,
     /// Whether a file that somebody else placed at this path may be replaced; it returns on removal. If not, such a
     /// version is refused by the device.

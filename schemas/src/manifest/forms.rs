@@ -19,6 +19,8 @@ pub(super) const OPEN: &str = concat!(
     "^0*([6-9][0-9]|[1-9][0-9]{2,3}|[1-7][0-9]{4}|8[0-5][0-9]{3}|86[0-3][0-9]{2}|86400)s$|",
     "^0*([1-9][0-9]{0,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440)m$|^0*([1-9]|1[0-9]|2[0-4])h$|^0*1d$"
 );
+/// Text that is not blank.
+pub(super) const WORDS: &str = "\\S";
 /// A percentage that is not zero.
 pub(super) const SOME_PERCENT: &str = "[1-9]";
 /// How URLs of https begin, which are not supported yet.

@@ -19,7 +19,7 @@ pub struct TrustPolicy {
     #[schemars(range(min = 1))]
     pub version: u64,
     /// The branch it is for; on any other it is worth nothing.
-    #[schemars(length(min = 1), example = &"main")]
+    #[schemars(regex(pattern = forms::WORDS), extend("examples" = ["main"]))]
     pub branch: String,
     /// When a head with this policy stops being accepted, as an RFC 3339 time stamp. What was accepted before stays accepted.
     #[schemars(with = "forms::Moment")]
@@ -81,10 +81,10 @@ pub struct Person {
 #[schemars(extend("examples" = [{ "identity": "alice@example.com", "issuer": "https://accounts.example.com" }]))]
 pub struct GitsignIdentity {
     /// The certificate's subject alternative name: an e-mail address or a URI.
-    #[schemars(length(min = 1), example = "alice@example.com")]
+    #[schemars(regex(pattern = forms::WORDS), extend("examples" = ["alice@example.com"]))]
     pub identity: String,
     /// The address of the OIDC issuer that vouched for it.
-    #[schemars(length(min = 1), example = "https://accounts.example.com")]
+    #[schemars(regex(pattern = forms::WORDS), extend("examples" = ["https://accounts.example.com"]))]
     pub issuer: String,
 }
 
