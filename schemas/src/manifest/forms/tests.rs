@@ -80,15 +80,15 @@ fn holds(pattern: &str, texts: &str, manifest: impl Fn(&str) -> (&'static str, V
 
 #[test]
 fn what_the_reader_takes_has_the_form() {
-    holds(LABEL_KEY, "([a-z0-9.-]{1,4}/)?[a-zA-Z0-9._-]{1,4}", |text| device(text, "a"));
-    holds(LABEL_VALUE, "[a-zA-Z0-9._-]{0,4}", |text| device("a", text));
+    holds(LABEL_KEY, "([a-zA0-9._-]{1,4}/)?[a-zA-Z0-9._é -]{1,4}", |text| device(text, "a"));
+    holds(LABEL_VALUE, "[a-zA-Z0-9._é -]{0,4}", |text| device("a", text));
     holds(DEVICE_PATH, "/[a./é \\{]{1,6}", |text| fleet("/files/0/path", text));
     holds(DEVICE_PATH, "[a/.]{0,2}(\\{\\{|\\{%|\\{|/b)[a/.]{0,2}", |text| fleet("/artifacts/0/dest", text));
     holds(FILES_PATH, "files/[a./é ]{1,6}", |text| fleet("/files/0/source", text));
     holds(ARTIFACTS_PATH, "artifacts/[a./é ]{1,6}", |text| fleet("/artifacts/0/source/path", text));
     let url = "http://(\\[[0-9a:]{1,4}\\]|[a-zA-Z0-9.-]{1,5}|\\{\\{ x)(:[0-9]{1,6}|:)?(/[ -~]{0,6})?";
     holds(HTTP_URL, url, |text| fleet("/probes/0/http/url", text));
-    holds(ZONE_OF_LABEL, "label:([a-z.]{1,3}/)?[a-zA-Z0-9._-]{1,3}", |text| {
+    holds(ZONE_OF_LABEL, "label:([a-zA._-]{1,3}/)?[a-zA-Z0-9._é-]{1,3}", |text| {
         rollout("windows", json!({ "start": "02:00", "duration": "1h", "timezone": text }))
     });
     let key = "(ssh-|sk-|ecdsa-sha2-|rsa)[a-z0-9@.-]{0,4} [A-Za-z0-9+/]{64}[A-Za-z0-9+/]{0,4}={0,2}( [ -~é]{0,6}| )?";
