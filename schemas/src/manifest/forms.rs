@@ -50,15 +50,24 @@ macro_rules! label_key {
     };
 }
 
+/// The key of a label.
 pub(super) const LABEL_KEY: &str = concat!("^", label_key!(), "$");
+/// The value of a label.
 pub(super) const LABEL_VALUE: &str = "^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$";
+/// The time zone that a label names.
 pub(super) const ZONE_OF_LABEL: &str = concat!("^label:", label_key!(), "$");
+/// A path on a device, or a template of one.
 pub(super) const DEVICE_PATH: &str = concat!("^(/", part!(), ")+$|", template!());
+/// A path of the repository below `files/`.
 pub(super) const FILES_PATH: &str = concat!("^files(/", part!(), ")+$");
+/// The same below `artifacts/`.
 pub(super) const ARTIFACTS_PATH: &str = concat!("^artifacts(/", part!(), ")+$");
+/// A glob of paths in the repository.
 pub(super) const GLOB: &str = concat!("^", part!(), "(/", part!(), ")*$");
+/// The URL of a probe, or a template of one.
 pub(super) const HTTP_URL: &str =
     concat!("^http://(\\[[A-Za-z0-9.:-]+\\]|[A-Za-z0-9.-]+)(:[0-9]+)?(/[!\"$-?A-\\[\\]-~]*)?$|", template!());
+/// An SSH public key on one line.
 pub(super) const SSH_KEY: &str = "^(ssh-|ecdsa-sha2-|sk-)[^ \\n\\t]* [A-Za-z0-9+/=]{64,}( [^\\n\\t]*)?$";
 
 /// A type that is there for its schema only.
