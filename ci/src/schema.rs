@@ -24,22 +24,43 @@ pub(crate) const FOLDER: &str = ".bellwether/schemas/v1";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SchemaArgs {
-    /// The kind: fleet, rollout, device, enrollment, trustpolicy, approval, hold, expedite or resume
-    #[arg(value_parser = kind, required_unless_present = "write")]
-    kind: Option<Kind>,
-    /// Write into this folder, as <kind>.json: of every kind, unless one is named
+    /// The kind: fleet, rollout, device, enrollment, trustpolicy, approval, hold, expedite or resume; or validation, what
+    /// bellwether validate --output json prints
+    #[arg(value_name = "KIND", value_parser = of, required_unless_present = "write")]
+    of: Option<Of>,
+    /// Write into this folder, as <KIND>.json: of every kind, unless one is named
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &SchemaArgs, output: Output) -> Result<(), Failure> {
-    match (&args.write, args.kind) {
-        (Some(dir), kind) => {
-            let kinds = kind.map_or(Kind::ALL.to_vec(), |kind| vec![kind]);
-            write(dir, &kinds, output)
+/// What a schema is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Manifest(Kind),
+    Validation,
+}
+
+impl Of {
+    fn file_name(self) -> String {
+        match self {
+            Self::Manifest(kind) => json_schema::file_name(kind),
+            Self::Validation => json_schema::VALIDATION.to_owned(),
         }
-        (None, Some(kind)) => {
-            output::bytes(json_schema::text(kind).as_bytes());
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Manifest(kind) => json_schema::text(kind),
+            Self::Validation => json_schema::validation(),
+        }
+    }
+}
+
+pub(crate) fn run(args: &SchemaArgs, output: Output) -> Result<(), Failure> {
+    match (&args.write, args.of) {
+        (Some(dir), of) => write(dir, &of.map_or(Kind::ALL.map(Of::Manifest).to_vec(), |of| vec![of]), output),
+        (None, Some(of)) => {
+            output::bytes(of.text().as_bytes());
             Ok(())
         }
         (None, None) => unreachable!("the parser asks for one of them"),
@@ -52,12 +73,12 @@ pub(crate) fn files() -> impl Iterator<Item = Edit> {
     Kind::ALL.into_iter().map(move |kind| Edit::create(path(kind), json_schema::text(kind)))
 }
 
-fn write(dir: &Path, kinds: &[Kind], output: Output) -> Result<(), Failure> {
+fn write(dir: &Path, all: &[Of], output: Output) -> Result<(), Failure> {
     std::fs::create_dir_all(dir).map_err(|e| failure::file("cannot make", dir, &e))?;
     let mut written = Vec::new();
-    for kind in kinds {
-        let file = dir.join(json_schema::file_name(*kind));
-        std::fs::write(&file, json_schema::text(*kind)).map_err(|e| failure::file("cannot write", &file, &e))?;
+    for of in all {
+        let file = dir.join(of.file_name());
+        std::fs::write(&file, of.text()).map_err(|e| failure::file("cannot write", &file, &e))?;
         written.push(file);
     }
     match output {
@@ -67,10 +88,12 @@ fn write(dir: &Path, kinds: &[Kind], output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A kind by its word, such as `fleet`.
-fn kind(text: &str) -> Result<Kind, String> {
-    let found = Kind::ALL.into_iter().find(|kind| kind.word().eq_ignore_ascii_case(text));
-    found.ok_or_else(|| format!("expected one of {}", Kind::ALL.map(|kind| kind.word().to_lowercase()).join(", ")))
+/// A kind by its word, such as `fleet`; or `validation`.
+fn of(text: &str) -> Result<Of, String> {
+    let mut all = Kind::ALL.map(Of::Manifest).into_iter().chain([Of::Validation]);
+    let word = |of: &Of| of.file_name().trim_end_matches(".json").to_owned();
+    let names: Vec<_> = all.clone().map(|of| word(&of)).collect();
+    all.find(|of| word(of).eq_ignore_ascii_case(text)).ok_or_else(|| format!("expected one of {}", names.join(", ")))
 }
 
 #[cfg(test)]
@@ -79,7 +102,9 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_word() {
-        assert!(Kind::ALL.into_iter().all(|of| kind(of.word()) == Ok(of) && kind(&of.word().to_lowercase()) == Ok(of)));
-        assert_eq!(kind("fleets").expect_err("a folder").split(", ").count(), Kind::ALL.len());
+        let manifest = |kind| Ok(Of::Manifest(kind));
+        assert!(Kind::ALL.into_iter().all(|kind| of(kind.word()) == manifest(kind)));
+        assert_eq!(of("validation"), Ok(Of::Validation));
+        assert_eq!(of("fleets").expect_err("a folder").split(", ").count(), Kind::ALL.len() + 1);
     }
 }

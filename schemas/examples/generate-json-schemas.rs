@@ -1,4 +1,4 @@
-//! Writes the JSON Schema of every kind of manifest to `json/`.
+//! Writes the JSON Schema of every kind of manifest to `json/`, in the folder of its `apiVersion`, and that of findings.
 
 use std::path::Path;
 
@@ -7,9 +7,10 @@ use bellwether_schemas::manifest::Kind;
 
 fn main() -> std::io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("json");
-    std::fs::create_dir_all(&folder)?;
+    let of_kinds = folder.join(json_schema::FOLDER);
+    std::fs::create_dir_all(&of_kinds)?;
     for kind in Kind::ALL {
-        std::fs::write(folder.join(json_schema::file_name(kind)), json_schema::text(kind))?;
+        std::fs::write(of_kinds.join(json_schema::file_name(kind)), json_schema::text(kind))?;
     }
-    Ok(())
+    std::fs::write(folder.join(json_schema::VALIDATION), json_schema::validation())
 }

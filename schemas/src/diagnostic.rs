@@ -66,7 +66,7 @@ pub struct Diagnostic {
     pub hint: Option<String>,
 }
 
-/// What `bellwether validate --output json` prints. Its form changes with [`Self::SCHEMA`] only.
+/// What `bellwether validate --output json` prints. What is in it changes only with `$schema`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Validation<'a> {

@@ -116,7 +116,13 @@ impl schemars::JsonSchema for ObjectId {
         "ObjectId".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^([0-9a-f]{40}|[0-9a-f]{64})$" })
+        schemars::json_schema!({
+            "description": "The full id of a commit, as git rev-parse prints it: 40 lower-case hexadecimal digits, or 64 in a repository with SHA-256 ids.",
+            // Decimal digits alone need no quotes, though readers of YAML take them for a number.
+            "type": ["string", "number"],
+            "pattern": "^([0-9a-f]{40}|[0-9a-f]{64})$",
+            "examples": ["9f3c2ab000000000000000000000000000000001"],
+        })
     }
 }
 
@@ -189,7 +195,13 @@ impl schemars::JsonSchema for Sha256Digest {
         "Sha256Digest".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })
+        schemars::json_schema!({
+            "description": "A SHA-256 digest, as sha256sum prints it: 64 lower-case hexadecimal digits.",
+            // As for an ObjectId.
+            "type": ["string", "number"],
+            "pattern": "^[0-9a-f]{64}$",
+            "examples": ["ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"],
+        })
     }
 }
 

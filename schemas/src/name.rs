@@ -15,6 +15,9 @@ pub const MAX_NAME: usize = 63;
 #[error("{0:?} is not a name: lower-case letters, digits and inner hyphens, 1 to {MAX_NAME} characters")]
 pub struct InvalidName(pub String);
 
+/// What a JSON Schema says of every name.
+const GRAMMAR: &str = "Lower-case letters, digits and inner hyphens, at most 63.";
+
 fn is_name(text: &str) -> bool {
     let alphanumeric = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     let bytes = text.as_bytes();
@@ -30,11 +33,11 @@ fn is_name(text: &str) -> bool {
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident) => {
-        name!($(#[$doc])* $name, is_name, "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", MAX_NAME);
+    ($(#[doc = $doc:literal])* $name:ident, $example:literal) => {
+        name!($(#[doc = $doc])* $name, $example, is_name, "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", MAX_NAME);
     };
-    ($(#[$doc:meta])* $name:ident, $is_name:ident, $pattern:literal, $max:expr) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident, $example:literal, $is_name:ident, $pattern:literal, $max:expr) => {
+        $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
@@ -83,11 +86,14 @@ macro_rules! name {
                 stringify!($name).into()
             }
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let what = concat!($($doc),*).trim();
                 schemars::json_schema!({
+                    "description": format!("{what} {GRAMMAR}"),
                     "type": "string",
                     "pattern": $pattern,
                     "minLength": 1,
                     "maxLength": $max,
+                    "examples": [$example],
                 })
             }
         }
@@ -96,12 +102,14 @@ macro_rules! name {
 
 name!(
     /// A device, unique in the fleet of fleets; it is what the device's certificate names.
-    DeviceName
+    DeviceName,
+    "edge-1"
 );
 name!(
     /// A fleet: `metadata.name` of a Fleet, and of the Rollout of the same name; or `device.<name>`, the fleet of one that a
     /// Device's own template makes. No manifest has the latter form as its name, so the two never clash.
     FleetName,
+    "edge",
     is_fleet,
     "^(device\\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
     OF_DEVICE.len() + MAX_NAME
@@ -135,11 +143,13 @@ impl FleetName {
 }
 name!(
     /// An enrollment: `metadata.name` of an Enrollment.
-    EnrollmentName
+    EnrollmentName,
+    "kiel"
 );
 name!(
     /// The id of a token or of an approved key inside an Enrollment.
-    EntryId
+    EntryId,
+    "edge-1-token"
 );
 
 /// The entry of every device that enrolled by its factory certificate.
@@ -158,23 +168,28 @@ impl EntryId {
 }
 name!(
     /// A person (or bot) in the trust policy.
-    PersonName
+    PersonName,
+    "alice"
 );
 name!(
     /// A role in the trust policy.
-    RoleName
+    RoleName,
+    "operators"
 );
 name!(
     /// A wave of a rollout.
-    WaveName
+    WaveName,
+    "canary"
 );
 name!(
-    /// The name of a manifest whose kind has no name type of its own (Approval, Hold, Resume, Expedite, TrustPolicy).
-    ManifestName
+    /// The name of a manifest.
+    ManifestName,
+    "edge"
 );
 name!(
     /// The name of an artifact inside a fleet.
-    ArtifactName
+    ArtifactName,
+    "app"
 );
 
 #[cfg(test)]

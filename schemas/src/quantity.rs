@@ -101,7 +101,7 @@ impl schemars::JsonSchema for Seconds {
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": "A duration: a whole number with s, m, h or d.",
+            "description": "A duration: a whole number with its unit, s, m, h or d (a day is 24 hours).",
             "type": "string",
             "pattern": "^[0-9]+[smhd]$",
             "examples": ["30s", "15m", "2h", "7d"],
@@ -158,10 +158,8 @@ impl FromStr for Percent {
         }
         let whole: u16 = whole.parse().map_err(|_| invalid())?;
         let decimals: u16 = format!("{decimals:0<2}").parse().map_err(|_| invalid())?;
-        match whole * 100 + decimals {
-            points @ 0..=10_000 => Ok(Self(points)),
-            _ => Err(invalid()),
-        }
+        let points = whole.checked_mul(100).and_then(|points| points.checked_add(decimals));
+        points.filter(|points| *points <= 10_000).map(Self).ok_or_else(invalid)
     }
 }
 
@@ -196,7 +194,7 @@ impl schemars::JsonSchema for Percent {
         schemars::json_schema!({
             "description": "A fraction as a percentage, 0% to 100%, with at most two decimals.",
             "type": "string",
-            "pattern": "^[0-9]{1,3}(\\.[0-9]{1,2})?%$",
+            "pattern": "^(0?[0-9]{1,2}(\\.[0-9]{1,2})?|100(\\.00?)?)%$",
             "examples": ["2%", "0.5%", "100%"],
         })
     }
@@ -218,7 +216,7 @@ mod tests {
         for (text, points) in [("0%", 0), ("2%", 200), ("0.5%", 50), ("0.05%", 5), ("100%", 10_000)] {
             assert_eq!(text.parse::<Percent>().map(Percent::basis_points), Ok(points));
         }
-        for bad in ["", "%", "2", "101%", "100.01%", "0.005%", "-1%", "1e2%"] {
+        for bad in ["", "%", "2", "101%", "656%", "999%", "655.99%", "100.01%", "0.005%", "-1%", "1e2%"] {
             assert!(bad.parse::<Percent>().is_err(), "{bad}");
         }
     }

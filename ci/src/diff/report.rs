@@ -18,8 +18,7 @@ use super::spec;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
     /// Which form this is.
-    #[serde(rename = "$schema")]
-    schema: &'static str,
+    version: u32,
     pub(super) base: At,
     pub(super) head: At,
     /// When it is taken to land.
@@ -127,7 +126,7 @@ impl Report {
         let fleets = fleets.map(|(change, forecast)| FleetReport::of(sides, change, forecast.as_ref()));
         let at = |landing: Landing| At { commit: landing.commit, landing: landing.number };
         Ok(Self {
-            schema: "urn:bellwether:v1:change",
+            version: 1,
             base: at(sides.before.head()),
             head: at(sides.after.declared().head()),
             start: read.at,

@@ -4,7 +4,7 @@ use super::codes;
 
 codes! { MANIFEST:
     YAML_SYNTAX = "BW-0101", "the file is not YAML",
-        "The text breaks YAML's grammar, for instance by a tab, a missing quote or wrong indentation.",
+        "The text breaks YAML's grammar, for instance by a tab, a missing quote, wrong indentation or line ends of Windows.",
         "Mend the place that is shown; YAML is indented with spaces.";
     YAML_FORBIDDEN = "BW-0102", "the file uses YAML that manifests must not use",
         "Anchors, aliases, tags, merge keys, duplicate keys, directives and several documents are refused: they let a file say something else than it seems to.",

@@ -129,6 +129,15 @@ impl JsonSchema for FactoryCa {
         "FactoryCa".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "-----BEGIN CERTIFICATE-----", "maxLength": MAX_TEXT })
+        let what = format!(
+            "Certificates of authorities in PEM, 1 to {MAX_CERTIFICATES}, as openssl x509 -in ca.crt prints them."
+        );
+        schemars::json_schema!({
+            "description": what,
+            "type": "string",
+            "pattern": "-----BEGIN CERTIFICATE-----",
+            "maxLength": MAX_TEXT,
+            "not": { "pattern": "PRIVATE KEY|-----BEGIN (?!CERTIFICATE-----)" },
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LabelSelector, NotYet, Vars};
+use super::{LabelSelector, NotYet, Vars, forms};
 use crate::id::Sha256Digest;
 use crate::name::ArtifactName;
 use crate::quantity::Seconds;
@@ -18,13 +18,14 @@ pub struct Fleet {
     pub selector: LabelSelector,
     /// Values for templates, as `{{ vars.<key> }}`; a Device may override them key by key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "forms::Vars", extend("default" = {}))]
     pub vars: Vars,
-    /// What the devices shall run.
+    /// What the devices shall run. A change of it rolls out as the Rollout of the same name says.
     pub template: Template,
-    /// What a device that leaves the fleet does with what it runs.
+    /// What a device that leaves the fleet does with what it runs. So far it keeps it.
     #[serde(default)]
     pub on_leave: OnLeave,
-    /// What an agent does about files that somebody else changed.
+    /// What an agent does about files that somebody else changed. So far nothing: they are not reported yet.
     #[serde(default)]
     pub drift: Drift,
 }
@@ -45,6 +46,7 @@ pub enum OnLeave {
     #[default]
     Keep,
     /// It removes what was placed. Not supported yet.
+    #[schemars(skip)]
     Remove,
 }
 
@@ -56,6 +58,7 @@ pub enum Drift {
     #[default]
     Report,
     /// It restores them. Not supported yet.
+    #[schemars(skip)]
     Restore,
 }
 
@@ -63,11 +66,13 @@ pub enum Drift {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Template {
-    /// Files to place.
+    /// Files to place. What is not in the list any more is removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("default" = []))]
     pub files: Vec<File>,
-    /// Artifacts to place; each keeps its previous versions beside it.
+    /// Artifacts to place: programs, models and other large files. Each keeps its previous versions beside it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("default" = []))]
     pub artifacts: Vec<Artifact>,
     /// How the device finds out whether it is healthy: a list of probes, or `none` in so many words.
     pub probes: Probes,
@@ -85,33 +90,50 @@ pub struct Template {
     pub hooks: Option<NotYet>,
 }
 
-/// One file on the device.
+/// One file on the device. Exactly one of `content` and `source` must be there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend(
+    "oneOf" = [
+        { "required": ["content"], "properties": { "template": { "const": false } } },
+        { "required": ["source"] },
+    ],
+    "examples" = [
+        { "path": "/etc/app/name", "content": "{{ device.name }}\n", "mode": "0644" },
+        { "path": "/etc/app/config.ini", "source": "files/app/config.ini.j2", "template": true },
+    ],
+))]
 pub struct File {
-    /// Absolute path on the device.
+    /// Where it is placed: an absolute path on the device, no other file or artifact has it.
+    #[schemars(with = "forms::DevicePath")]
     pub path: String,
-    /// The content itself. Exactly one of `content` and `source` must be there.
+    /// The content itself, always as a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
     /// Path under `files/` in the repository whose content is placed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "forms::FilesPath")]
     pub source: Option<String>,
-    /// Whether the content of `source` is a template itself.
+    /// Whether the content of `source` is a template itself. Not for `content`, which always is one.
     #[serde(default, skip_serializing_if = "is_false")]
+    #[schemars(extend("default" = false))]
     pub template: bool,
-    /// Permission bits as an octal string; setuid, setgid and sticky bits are refused.
+    /// Permission bits as an octal string, in quotes; setuid, setgid and sticky bits are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^0?[0-7]{3}$"))]
+    #[schemars(regex(pattern = "^0?[0-7]{3}$"), extend("default" = "0644", "examples" = ["0644", "0755", "600"]))]
     pub mode: Option<String>,
-    /// Owner's user name. Needs an agent that runs as root.
+    /// Owner's user name; the agent's own if not given. Needs an agent that runs as root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = forms::WORDS), extend("examples" = ["app"]))]
     pub owner: Option<String>,
-    /// Owner's group name. Needs an agent that runs as root.
+    /// Owner's group name; the agent's own if not given. Needs an agent that runs as root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = forms::WORDS), extend("examples" = ["app"]))]
     pub group: Option<String>,
-    /// Whether a file that somebody else placed at this path may be replaced; it returns on removal.
+    /// Whether a file that somebody else placed at this path may be replaced; it returns on removal. If not, such a
+    /// version is refused by the device.
     #[serde(default, skip_serializing_if = "is_false")]
+    #[schemars(extend("default" = false))]
     pub overwrite: bool,
 }
 
@@ -138,21 +160,30 @@ impl File {
 /// One artifact on the device: a file of any size, switched by a symbolic link.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("examples" = [{
+    "name": "app",
+    "source": { "path": "artifacts/app-1.2.3.bin" },
+    "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    "length": 3,
+    "dest": "/opt/app/bin",
+}]))]
 pub struct Artifact {
-    /// The artifact's name, and that of its file.
+    /// The artifact's name, and that of its file; unique in the template.
     pub name: ArtifactName,
     /// Where the repository has it.
     pub source: ArtifactSource,
-    /// SHA-256 of its content.
+    /// SHA-256 of its content. A device takes no other content.
     pub sha256: Sha256Digest,
-    /// Length of its content in bytes.
+    /// Length of its content in bytes, as `wc -c` prints it.
+    #[schemars(example = 1_048_576)]
     pub length: u64,
-    /// How it is unpacked.
+    /// How it is unpacked. So far not at all.
     #[serde(default)]
     pub unpack: Unpack,
     /// Absolute path of a directory on the device; `current` and `previous` in it point to the versions.
+    #[schemars(with = "forms::DevicePath")]
     pub dest: String,
-    /// How many earlier versions stay.
+    /// How many earlier versions stay on the device, at least 1.
     #[serde(default = "one")]
     #[schemars(range(min = 1))]
     pub keep: u32,
@@ -164,9 +195,11 @@ pub struct Artifact {
 /// Where an artifact comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("required" = ["path"], "examples" = [{ "path": "artifacts/app-1.2.3.bin" }]))]
 pub struct ArtifactSource {
     /// Path under `artifacts/` in the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "forms::ArtifactsPath")]
     pub path: Option<String>,
     /// Address the reconciler fetches it from. Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -182,9 +215,11 @@ pub enum Unpack {
     None,
     /// A tar archive, compressed by zstd. Not supported yet.
     #[serde(rename = "tar.zst")]
+    #[schemars(skip)]
     TarZst,
     /// A tar archive, compressed by gzip. Not supported yet.
     #[serde(rename = "tar.gz")]
+    #[schemars(skip)]
     TarGz,
 }
 
@@ -252,7 +287,15 @@ impl JsonSchema for Probes {
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let probe = generator.subschema_for::<Probe>();
         schemars::json_schema!({
-            "oneOf": [{ "const": "none" }, { "type": "array", "minItems": 1, "items": probe }]
+            "description": "How a device finds out whether it is healthy: probes of which all must pass, or the word none.",
+            "oneOf": [
+                {
+                    "description": "No probes, said in so many words: the device counts as healthy as soon as everything is placed.",
+                    "const": "none",
+                },
+                { "description": "All of these must pass.", "type": "array", "minItems": 1, "items": probe },
+            ],
+            "examples": [[{ "http": { "url": "http://127.0.0.1:8080/healthz" }, "timeout": "10s" }], "none"],
         })
     }
 }
@@ -260,6 +303,14 @@ impl JsonSchema for Probes {
 /// One probe. Exactly one of `exec`, `http` and `file` must be there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend(
+    "oneOf" = [{ "required": ["exec"] }, { "required": ["http"] }, { "required": ["file"] }],
+    "examples" = [
+        { "exec": { "command": ["/usr/bin/systemctl", "is-active", "app"] }, "initialDelay": "5s" },
+        { "http": { "url": "http://127.0.0.1:8080/healthz" }, "timeout": "10s" },
+        { "file": { "path": "/run/app/ready" } },
+    ],
+))]
 pub struct Probe {
     /// A command that must exit with 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -270,21 +321,25 @@ pub struct Probe {
     /// A file that must exist and not be empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileProbe>,
-    /// Time before the first attempt, at most 1 h: meanwhile the device takes no other version.
+    /// Time before the first attempt, at most 1h: meanwhile the device takes no other version.
     #[serde(default, skip_serializing_if = "no_delay")]
+    #[schemars(extend("pattern" = forms::AN_HOUR_AT_MOST, "examples" = ["5s"], "default" = "0s"))]
     pub initial_delay: Seconds,
-    /// Time for one attempt, 1 s to 300 s.
+    /// Time for one attempt, 1s to 300s. One that takes longer has failed.
     #[serde(default = "ten_seconds", skip_serializing_if = "is_ten_seconds")]
+    #[schemars(extend("pattern" = forms::ATTEMPT, "examples" = ["10s"], "default" = "10s"))]
     pub timeout: Seconds,
     /// Attempts before the probe counts as failed, 1 to 10.
     #[serde(default = "three", skip_serializing_if = "is_three")]
-    #[schemars(range(min = 1, max = 10))]
+    #[schemars(range(min = 1, max = 10), extend("default" = 3))]
     pub attempts: u32,
-    /// Time between attempts, at most 1 h.
+    /// Time between attempts, at most 1h.
     #[serde(default = "five_seconds", skip_serializing_if = "is_five_seconds")]
+    #[schemars(extend("pattern" = forms::AN_HOUR_AT_MOST, "examples" = ["5s"], "default" = "5s"))]
     pub interval: Seconds,
-    /// How long the probe must keep passing before it counts as passed.
+    /// How long the probe must keep passing before it counts as passed. Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "NotYet")]
     pub stable_for: Option<Seconds>,
 }
 
@@ -334,8 +389,8 @@ impl Probe {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExecProbe {
-    /// Absolute path of the program, then its arguments.
-    #[schemars(length(min = 1))]
+    /// Absolute path of the program, then its arguments. The device's operator must allow the program.
+    #[schemars(with = "forms::Command")]
     pub command: Vec<String>,
 }
 
@@ -344,10 +399,11 @@ pub struct ExecProbe {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpProbe {
     /// The URL, `http://host[:port][/path]`. Its host must be one that the device's operator allows, loopback by default.
+    #[schemars(with = "forms::HttpUrl")]
     pub url: String,
-    /// The status it must answer with; any from 200 to 299 if not given.
+    /// The HTTP status it must answer with, 100 to 599; any from 200 to 299 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 100, max = 599))]
+    #[schemars(range(min = 100, max = 599), example = 204)]
     pub expect_status: Option<u16>,
 }
 
@@ -355,7 +411,8 @@ pub struct HttpProbe {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileProbe {
-    /// Absolute path on the device.
+    /// Absolute path of the file on the device.
+    #[schemars(with = "forms::DevicePath")]
     pub path: String,
 }
 

@@ -8,6 +8,7 @@ mod device;
 mod enrollment;
 mod factory_ca;
 mod fleet;
+mod forms;
 mod http_url;
 mod policy;
 mod rollout;
@@ -63,13 +64,16 @@ impl JsonSchema for NotYet {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Metadata<N> {
-    /// The name; for a Fleet, Rollout, Device or Enrollment it is also the file's name.
+    /// The name. The file of a Fleet, Rollout, Device or Enrollment is named after it: `<name>.yaml`.
     pub name: N,
-    /// Labels of the manifest itself. Labels of a device are in `spec.labels`.
+    /// Labels of the manifest itself, for people and tools. Labels by which devices are chosen are in `spec.labels` of a
+    /// Device or an Enrollment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "forms::Labels", extend("default" = {}))]
     pub labels: Labels,
-    /// Notes for people and tools.
+    /// Notes for people and tools, such as the number of a ticket. Bellwether does not read them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "forms::Annotations", extend("default" = {}))]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -160,22 +164,34 @@ impl fmt::Display for Kind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Manifest<N, S> {
-    /// Always `bellwether/v1`.
+    /// The version of the format, always `bellwether/v1`: a manifest of another version is refused.
     pub api_version: ApiVersion,
     /// The kind; it must be that of the folder.
     pub kind: Kind,
-    /// Name, labels and annotations.
+    /// What the manifest is called: its name, perhaps with labels and annotations of its own.
     pub metadata: Metadata<N>,
     /// What it says.
     pub spec: S,
 }
 
 /// The one `apiVersion` there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ApiVersion {
     /// `bellwether/v1`
     #[serde(rename = "bellwether/v1")]
     V1,
+}
+
+impl JsonSchema for ApiVersion {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ApiVersion".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "const": crate::API_VERSION })
+    }
 }
 
 /// A manifest of any kind.

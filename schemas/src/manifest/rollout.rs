@@ -3,43 +3,58 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LabelSelector, Window};
+use super::selector::SomeSelector;
+use super::{LabelSelector, Window, forms};
 use crate::name::{FleetName, WaveName};
 use crate::quantity::{Percent, Seconds};
 
-/// How changes to the fleet of the same name roll out.
+/// How changes to the fleet of the same name roll out: in waves that must stay healthy. Every field has a default, and a
+/// fleet without a Rollout goes by them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Rollout {
-    /// Fleets that must have completed the same commit first.
+    /// Fleets that must have completed the same commit first, each once.
+    #[schemars(extend("uniqueItems" = true))]
     pub after: Vec<FleetName>,
-    /// The waves, in order; the last one must reach every device.
-    #[schemars(length(min = 1))]
+    /// The waves, in order. The last one must have `percent: 100`, so that it reaches every device; percentages rise.
+    #[schemars(length(min = 1), extend(
+        "contains" = { "properties": { "percent": { "const": 100 } }, "required": ["percent"] },
+        "examples" = [[
+            { "name": "canary", "select": { "matchLabels": { "ring": "canary" } }, "soak": "30m" },
+            { "name": "early", "percent": 10 },
+            { "name": "broad", "percent": 100, "gate": "manual" },
+        ]],
+    ))]
     pub waves: Vec<Wave>,
-    /// Failed of those offered in a wave; above it the rollout halts. The first wave's default is 0 %.
+    /// The part of those offered in a wave that may fail; above it the rollout halts. The first wave's default is 0%: one
+    /// failure halts it.
     pub max_failure_rate: Percent,
-    /// Below this many failures no wave after the first halts.
+    /// Below this many failed devices no wave after the first halts, whatever part of it that is.
     pub min_failures: u32,
-    /// A wave advances only with this many devices healthy on the new target.
+    /// A wave advances only when at least this many devices are healthy on the new target.
     pub min_healthy: u32,
-    /// Devices that were offered and are not done yet, at most: this fraction of the fleet, rounded down, and at least one. No
-    /// limit if not given.
+    /// Devices that were offered and are not done yet, at most: this fraction of the fleet, rounded down, and at least one;
+    /// above 0%. No limit if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = forms::SOME_PERCENT, "examples" = ["10%"]))]
     pub max_in_flight: Option<Percent>,
-    /// From the offer (or the last progress) to a result.
+    /// The time that a device has from the offer (or from its last progress) to a result; after it the device counts as
+    /// failed. More than 0s.
+    #[schemars(extend("pattern" = forms::SOME_TIME, "examples" = ["30m"]))]
     pub device_timeout: Seconds,
-    /// How often a device whose attempt failed is offered the same target again, before that counts as a failure.
+    /// How often a device whose attempt failed is offered the same target again before that counts as a failure: 0 to 10.
     #[schemars(range(max = 10))]
     pub retries: u32,
     /// What happens when too many fail.
     pub on_failure: OnFailure,
     /// What happens when a newer commit arrives in mid-rollout.
     pub on_newer: OnNewer,
-    /// When applying may begin; at any time if empty.
+    /// When applying may begin; at any time if empty. One that is open is enough.
     pub windows: Vec<Window>,
-    /// How many devices may be unavailable at once; each of them holds.
+    /// How many devices may be unavailable at once; every one of these limits holds. No limit if empty.
     pub budget: Vec<Budget>,
-    /// A device offline for longer stops counting against a budget.
+    /// A device that is offline for longer stops counting against a budget. More than 0s.
+    #[schemars(extend("pattern" = forms::SOME_TIME, "examples" = ["7d"]))]
     pub lost_after: Seconds,
 }
 
@@ -70,33 +85,44 @@ impl Default for Rollout {
     }
 }
 
-/// One wave. Exactly one of `select` and `percent` must be there.
+/// One wave of devices. Exactly one of `select` and `percent` must be there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend(
+    "oneOf" = [{ "required": ["select"] }, { "required": ["percent"], "properties": { "limit": false } }],
+    "examples" = [
+        { "name": "canary", "select": { "matchLabels": { "ring": "canary" } }, "soak": "30m" },
+        { "name": "broad", "percent": 100, "gate": "manual" },
+    ],
+))]
 pub struct Wave {
-    /// Its name, unique in the rollout.
+    /// Its name, unique in the rollout; an Approval opens it by this name.
     pub name: WaveName,
-    /// The devices with these labels.
+    /// The devices of the fleet with these labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SomeSelector")]
     pub select: Option<LabelSelector>,
-    /// So many per cent of the fleet, earlier waves included.
+    /// So many per cent of the fleet, earlier waves included: a whole number from 1 to 100, without a sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub percent: Option<u8>,
-    /// Of a `select` wave, this fraction of the fleet at most, rounded down, and at least one device.
+    /// Of a `select` wave, this fraction of the fleet at most, rounded down, and at least one device; above 0%. All that are
+    /// selected if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = forms::SOME_PERCENT, "examples" = ["10%"]))]
     pub limit: Option<Percent>,
-    /// How long the wave must stay healthy before the next one may open.
+    /// How long the wave must stay healthy before the next one may open, such as 15m or 2h.
     #[serde(default = "Wave::default_soak")]
     pub soak: Seconds,
     /// What opens the wave: nothing more than its turn, or a signed Approval.
     #[serde(default)]
     pub gate: Gate,
-    /// Overrides the rollout's `maxFailureRate` for this wave.
+    /// Overrides the rollout's `maxFailureRate` for this wave. If not given: 0% for the first wave, the rollout's for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_failure_rate: Option<Percent>,
-    /// Overrides the rollout's windows for this wave.
+    /// Overrides the rollout's `windows` for this wave, unless it is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("default" = []))]
     pub windows: Vec<Window>,
 }
 
@@ -152,7 +178,7 @@ pub enum Gate {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum OnFailure {
-    /// No further offers.
+    /// No further offers, until an Approval lets it go on or a newer commit lands.
     #[default]
     Halt,
     /// No further offers, and every device that was offered the version goes back to the last that was healthy on it.
@@ -174,22 +200,26 @@ pub enum OnNewer {
 /// silent, and one that does not pass its probes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "by": ["site"], "maxUnavailable": 1 }, { "maxUnavailable": "10%" }]))]
 pub struct Budget {
-    /// Label keys: devices with the same values of them form a group, and the limit is for each group. If empty, the whole
-    /// fleet is one.
+    /// Label keys, each once: devices with the same values of them form a group, and the limit is for each group. If empty,
+    /// the whole fleet is one.
     #[serde(default)]
+    #[schemars(with = "Vec<forms::LabelKey>", extend("uniqueItems" = true))]
     pub by: Vec<String>,
-    /// How many devices of a group at most.
+    /// How many devices of a group at most: a number from 1 on, or a percentage above 0%.
     pub max_unavailable: MaxUnavailable,
 }
 
 /// How many devices of a group may be unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(extend("examples" = [1, "10%"]))]
 pub enum MaxUnavailable {
     /// So many.
     Count(#[schemars(range(min = 1))] u32),
-    /// This fraction of the group, rounded down, and at least one.
+    /// This fraction of the group, rounded down, and at least one; above 0%.
+    #[schemars(extend("pattern" = forms::SOME_PERCENT))]
     Share(Percent),
 }
 

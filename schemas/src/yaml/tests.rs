@@ -1,11 +1,11 @@
-//! The files of `testdata/`: one mistake each, named after it, with what a person is shown; and hostile text.
+//! The files of `testdata/`: one mistake each, named after it, with what a person is shown. Hostile text is in `tests/hostile.rs`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::parse;
-use crate::codes::{self, Code};
+use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{AnyManifest, Kind, Manifest};
 
@@ -95,80 +95,6 @@ fn by_serde(kind: Kind, text: &str) -> AnyManifest {
         Kind::Expedite => read!(Expedite),
         Kind::Resume => read!(Resume),
     }
-}
-
-/// Parses hostile text in the time that hostile text may take, and returns the codes.
-fn hostile(text: impl AsRef<[u8]>) -> Vec<Code> {
-    hostile_at("fleets/edge.yaml", text)
-}
-
-fn hostile_at(path: &str, text: impl AsRef<[u8]>) -> Vec<Code> {
-    let begun = Instant::now();
-    let problems = parse(path, text.as_ref()).expect_err("hostile text");
-    // Unoptimised code is given a hundred times as long, on a machine that may be busy; what grows faster than the text
-    // takes longer still.
-    let limit = Duration::from_millis(if cfg!(debug_assertions) { 10_000 } else { 100 });
-    assert!(begun.elapsed() < limit, "took {:?}", begun.elapsed());
-    let shown: usize = problems.iter().map(|problem| problem.to_string().len()).sum();
-    assert!(shown < 200_000, "{shown} bytes are shown");
-    problems.iter().map(|problem| problem.code).collect()
-}
-
-/// A text of almost 1 MiB that repeats `part` after `head`.
-fn long(head: &str, part: &str) -> String {
-    format!("{head}{}", part.repeat((super::MAX_MANIFEST - head.len()) / part.len()))
-}
-
-#[test]
-fn hostile_text_is_refused_quickly() {
-    let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n";
-    assert!(hostile(bomb).contains(&codes::YAML_FORBIDDEN));
-    assert_eq!(hostile("[".repeat(100_000)), [codes::TOO_LARGE]);
-    assert_eq!(hostile("{a: ".repeat(100_000)), [codes::TOO_LARGE]);
-    assert_eq!(hostile("- ".repeat(100_000)), [codes::TOO_LARGE]);
-    assert_eq!(hostile(long("", "a").into_bytes()), [codes::WRONG_VALUE]);
-    assert_eq!(hostile(vec![b'a'; super::MAX_MANIFEST + 1]), [codes::TOO_LARGE]);
-    assert_eq!(hostile(long("[", "a,")).last(), Some(&codes::TOO_LARGE));
-    assert!(!hostile(long("", "\"")).is_empty());
-    assert!(!hostile(long("", "\\")).is_empty());
-    assert!(!hostile(long("", "#")).is_empty());
-    assert!(!hostile(long("", "\n")).is_empty());
-    assert!(!hostile(long("", "? ")).is_empty());
-    assert!(!hostile(long("", "a: ")).is_empty());
-    assert!(!hostile(long("", "---\n")).is_empty());
-    assert!(!hostile(long("", "%a\n")).is_empty());
-    assert!(!hostile(long("a: !", "x")).is_empty());
-    assert!(!hostile(long("a: |\n", " x\n")).is_empty());
-    assert!(!hostile(long("", "\u{202e}")).is_empty());
-    assert!(!hostile(long("", "a: &x *x\n")).is_empty());
-}
-
-#[test]
-fn many_problems_are_cut_off_and_counted() {
-    let lines: String = (0..40_000).map(|n| format!("  f{n}: 1\n")).collect();
-    let head = "apiVersion: bellwether/v1\nkind: Fleet\nmetadata: {name: edge}\nspec:\n";
-    let codes = hostile(format!("{head}{lines}"));
-    assert_eq!(codes.len(), super::MAX_PROBLEMS + 1);
-    let line: String = (0..40_000).map(|n| format!("f{n}: 1, ")).collect();
-    assert_eq!(hostile(format!("{head}  {{{line}}}\n")).len(), super::MAX_PROBLEMS + 1);
-    assert_eq!(hostile(format!("{head}{}", "  a: 1\n".repeat(40_000))).len(), super::MAX_PROBLEMS + 1);
-}
-
-#[test]
-fn windows_of_unknown_zones_are_refused_quickly() {
-    let head = "apiVersion: bellwether/v1\nkind: Rollout\nmetadata: {name: edge}\nspec:\n  windows:\n";
-    let window = "  - {start: \"02:00\", duration: 1h, timezone: Europa/Frankfurt}\n";
-    let codes = hostile_at("rollouts/edge.yaml", format!("{head}{}", window.repeat(10_000)));
-    assert_eq!(codes.first(), Some(&codes::TIME_ZONE_UNKNOWN));
-    assert_eq!((codes.len(), codes.last()), (super::MAX_PROBLEMS + 1, Some(&codes::TOO_LARGE)));
-}
-
-#[test]
-fn bytes_that_are_no_text_are_refused() {
-    assert_eq!(hostile(b"a: \xff\n"), [codes::YAML_SYNTAX]);
-    assert_eq!(hostile(b"a: \0\n"), [codes::YAML_SYNTAX]);
-    assert_eq!(hostile("a: 1\rb: 2\n"), [codes::YAML_SYNTAX]);
-    assert_eq!(hostile("a: \u{2028}b: 2\n"), [codes::YAML_FORBIDDEN]);
 }
 
 #[test]

@@ -17,10 +17,10 @@ pub(crate) fn check<'t>(path: &str, bytes: &'t [u8], most: usize) -> Result<&'t 
         vec![Diagnostic::error(codes::YAML_SYNTAX, path, message).at(&good, end, end).hint("save the file as UTF-8")]
     })?;
     let mut report = Report::default();
-    let mut characters = text.char_indices().peekable();
-    while let Some((at, character)) = characters.next() {
-        let line_break = character == '\r' && characters.peek().is_some_and(|(_, next)| *next == '\n');
-        if let (false, Some((code, what, hint))) = (line_break, hidden(character)) {
+    // A file whose lines end as on Windows has one problem, not one a line.
+    let first_return = text.find('\r');
+    for (at, character) in text.char_indices().filter(|(at, c)| *c != '\r' || Some(*at) == first_return) {
+        if let Some((code, what, hint)) = hidden(character) {
             let message = format!("found {what} (U+{:04X})", u32::from(character));
             report.add(Problem::new(code, at, at + character.len_utf8(), message).hint(hint));
         }
@@ -35,7 +35,11 @@ pub(crate) fn hidden(character: char) -> Option<(codes::Code, &'static str, &'st
         '\u{feff}' => {
             Some((codes::YAML_FORBIDDEN, "a byte order mark", "save the file as UTF-8 without a byte order mark"))
         }
-        '\r' => Some((codes::YAML_SYNTAX, "a carriage return without a line feed", "end lines with a line feed")),
+        '\r' => Some((
+            codes::YAML_SYNTAX,
+            "a carriage return",
+            "save the file with line endings LF, as the editor calls them; `* text=auto eol=lf` in .gitattributes keeps them so",
+        )),
         '\u{85}' | '\u{2028}' | '\u{2029}' => Some((
             codes::YAML_FORBIDDEN,
             "a line break that is not shown as one everywhere",

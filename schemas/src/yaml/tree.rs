@@ -62,6 +62,13 @@ pub(crate) fn read<'t>(text: &'t str, most: usize, report: &mut Report) -> Optio
     Builder { text, parser, report, values: 0, most }.document()
 }
 
+/// Doubles the room for one more, but for no more than may follow: the last doubling of a hostile text is the greatest.
+fn make_room<T>(all: &mut Vec<T>, may_follow: usize) {
+    if all.len() == all.capacity() {
+        all.reserve_exact(all.len().max(4).min(may_follow + 1));
+    }
+}
+
 struct Builder<'t, 'r> {
     text: &'t str,
     parser: Parser<'t, StrInput<'t>>,
@@ -166,8 +173,15 @@ impl<'t> Builder<'t, '_> {
         let mut nodes = Vec::new();
         loop {
             match self.next()? {
-                (Event::SequenceEnd, _) => return Some(Value::List(nodes)),
-                (event, span) => nodes.push(self.node(event, span, depth + 1)?),
+                (Event::SequenceEnd, _) => {
+                    nodes.shrink_to_fit();
+                    return Some(Value::List(nodes));
+                }
+                (event, span) => {
+                    let node = self.node(event, span, depth + 1)?;
+                    make_room(&mut nodes, self.most - self.values);
+                    nodes.push(node);
+                }
             }
         }
     }
@@ -191,6 +205,7 @@ impl<'t> Builder<'t, '_> {
                 }
                 Value::Scalar(scalar) if scalar.sort == Sort::Text => {
                     node.name = key.range;
+                    make_room(&mut entries, (self.most - self.values) / 2);
                     entries.push(Entry { key: scalar, range: key.range, line, node });
                 }
                 Value::Scalar(scalar) => {
@@ -208,7 +223,9 @@ impl<'t> Builder<'t, '_> {
                 Value::Broken => broken = true,
             }
         }
-        let entries = self.without_duplicates(entries);
+        let mut entries = self.without_duplicates(entries);
+        // A hostile text has many small ones.
+        entries.shrink_to_fit();
         Some(if broken { Value::Broken } else { Value::Map(entries) })
     }
 

@@ -206,8 +206,15 @@ pub(crate) fn list<T>(
     report: &mut Report,
     mut read: impl FnMut(&Node<'_>, &mut Report) -> Option<T>,
 ) -> Option<Vec<T>> {
-    let all: Vec<_> = items(node, report)?.iter().map(|item| read(item, report)).collect();
-    all.into_iter().collect()
+    let mut all = Some(Vec::new());
+    for item in items(node, report)? {
+        match (read(item, report), &mut all) {
+            (Some(value), Some(all)) => all.push(value),
+            // What follows is read for its problems; a hostile text has many items, and none of them is kept.
+            _ => all = None,
+        }
+    }
+    all
 }
 
 /// The nodes of a list.
