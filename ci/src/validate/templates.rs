@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bellwether_core::declare::TemplateAt;
 use bellwether_core::objects::{ObjectError, ObjectKind, ObjectSource};
@@ -10,9 +10,10 @@ use bellwether_core::plan::Landing;
 use bellwether_core::render::{self, Contents, RenderError};
 use bellwether_core::verify::{EntryMode, TreeEntry};
 use bellwether_schemas::manifest::Fleet;
-use bellwether_schemas::yaml::FieldPath;
+use bellwether_schemas::yaml::{FieldPath, nearest};
 use bellwether_schemas::{CommitId, ObjectId, Sha256Digest, codes};
 use rayon::prelude::*;
+use regex::Regex;
 
 use super::finding::Finding;
 use super::manifests::{Manifests, Templated};
@@ -45,30 +46,60 @@ fn of_one(root: &Path, templated: &Templated<'_>, devices: &[&Known]) -> Result<
     let (inputs, fleet) = (Sha256Digest::of(&[]), Arc::new(templated.fleet.clone().into_owned()));
     let template = TemplateAt { name: templated.name.clone(), landing, fleet, sources, inputs };
     let mut known = HashMap::new();
-    let mut found: BTreeMap<String, (FieldPath, Vec<&str>)> = BTreeMap::new();
+    let mut found: BTreeMap<String, (FieldPath, Vec<&Known>)> = BTreeMap::new();
     for device in devices {
         let mut contents = Contents::new(&files, &mut known);
         match render::render(&template, &device.name, &device.facts, &mut contents) {
             Ok(_) | Err(RenderError::NoSuchFile { .. } | RenderError::ArtifactMismatch { .. }) => {}
             Err(error) => {
                 let entry = found.entry(error.to_string()).or_insert_with(|| (field(&error), Vec::new()));
-                entry.1.push(&device.shown);
+                entry.1.push(device);
             }
         }
     }
-    let told = |(why, (field, for_whom)): (String, (FieldPath, Vec<&str>))| {
-        let message = format!("{why}{}", whom(&for_whom));
-        Finding::error(codes::TEMPLATE, templated.path, field, message)
+    let told = |(why, (field, for_whom)): (String, (FieldPath, Vec<&Known>))| {
+        let problem = Finding::error(codes::TEMPLATE, templated.path, field, format!("{why}{}", whom(&for_whom)));
+        match missing(&why, &templated.fleet, for_whom[0]) {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        }
     };
     Ok(found.into_iter().map(told).collect())
 }
 
-fn whom(devices: &[&str]) -> String {
+fn whom(devices: &[&Known]) -> String {
     match devices {
         [] => String::new(),
-        [one] => format!(" (for {one})"),
-        [first, others @ ..] => format!(" (for {first} and {} more)", others.len()),
+        [one] => format!(" (for {})", one.shown),
+        [first, others @ ..] => format!(" (for {} and {} more)", first.shown, others.len()),
     }
+}
+
+/// Which label or variable the template names and the device does not have, as far as the error shows it.
+fn missing(why: &str, fleet: &Fleet, device: &Known) -> Option<String> {
+    static NAMED: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\b(labels|vars)\.([A-Za-z_][A-Za-z0-9_]*)").expect("a literal pattern"));
+    if !why.contains("undefined") {
+        return None;
+    }
+    NAMED.captures_iter(why).find_map(|named| {
+        let (of, key) = (&named[1], &named[2]);
+        let there: Vec<&str> = match of {
+            "labels" => device.facts.labels.keys().map(String::as_str).collect(),
+            _ => fleet.vars.keys().chain(device.facts.vars.keys()).map(String::as_str).collect(),
+        };
+        if there.contains(&key) {
+            return None;
+        }
+        let what = if of == "labels" { "label" } else { "variable" };
+        let lacks = format!("{} has no {what} {key}", device.shown);
+        Some(match nearest(key, there.iter().copied()) {
+            Some(near) => format!("{lacks}: did you mean {of}.{near}?"),
+            None => format!(
+                "{lacks}: give it to every device of the fleet, or say what holds without it: {{{{ {of}.{key} | default(\"…\") }}}}"
+            ),
+        })
+    })
 }
 
 /// The field that the error is about.

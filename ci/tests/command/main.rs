@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test may end where it stands")]
 
+mod base;
 mod check;
 mod decisions;
 mod demo;
@@ -14,6 +15,7 @@ mod land;
 mod mistakes;
 mod own_template;
 mod pipelines;
+mod reports;
 mod rollouts;
 mod signing;
 mod simulate;

@@ -5,7 +5,8 @@
 use bellwether_schemas::codes;
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
 
-use super::{Report, printable};
+use super::Report;
+use crate::get::printable;
 
 pub(super) fn written(report: &Report<'_>) -> String {
     let lines = report.problems.iter().map(annotation);

@@ -2,7 +2,7 @@
 
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
 
-use super::{Report, printable};
+use super::{Report, one_line};
 use crate::markdown::{MAX_COMMENT, block, code, folded, plain};
 
 /// By this a comment is found again, to be edited.
@@ -39,6 +39,6 @@ fn item(problem: &Diagnostic) -> String {
     let place = code(&format!("{}{place}", problem.file));
     let summary = format!("{word} <code>{}</code> {}", problem.code, plain(&problem.message));
     let hint = problem.hint.as_ref().map(|hint| format!("\n{}\n", plain(hint))).unwrap_or_default();
-    let snippet = problem.snippet.as_ref().map(|line| block("yaml", &printable(line))).unwrap_or_default();
+    let snippet = problem.snippet.as_ref().map(|line| block("yaml", &one_line(line))).unwrap_or_default();
     format!("\n{}", folded(&summary, &format!("{place}\n\n{snippet}{hint}")))
 }

@@ -84,7 +84,8 @@ fn fingerprints(problems: &[Diagnostic]) -> Vec<String> {
     problems.iter().map(fingerprint).collect()
 }
 
-/// What a program may print: nothing in it moves a terminal's cursor.
-fn printable(text: &str) -> String {
-    crate::get::printable(text)
+/// What somebody else wrote, in one line: a log takes a line that begins with `::` for a command, and a terminal what
+/// follows an escape.
+fn one_line(text: &str) -> String {
+    crate::get::printable(text).replace('\n', "\u{fffd}")
 }

@@ -3,7 +3,7 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
 
-use super::{Report, printable};
+use super::{Report, one_line};
 use crate::output::Paint;
 
 pub(super) fn written(report: &Report<'_>, paint: Paint) -> String {
@@ -22,8 +22,8 @@ fn group(problem: &Diagnostic) -> Group<'_> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level.primary_title(printable(&problem.message)).id(problem.code.as_str());
-    let file = printable(&problem.file);
+    let title = level.primary_title(one_line(&problem.message)).id(problem.code.as_str());
+    let file = one_line(&problem.file);
     let mut group = match (&problem.place, &problem.snippet) {
         (Some(place), Some(line)) => {
             let bytes = |column: usize| line.char_indices().nth(column - 1).map_or(line.len(), |(at, _)| at);
@@ -38,7 +38,7 @@ fn group(problem: &Diagnostic) -> Group<'_> {
         (None, _) => Group::with_title(title).element(annotate_snippets::Origin::path(file)),
     };
     if let Some(hint) = &problem.hint {
-        group = group.element(Level::HELP.message(printable(hint)));
+        group = group.element(Level::HELP.message(one_line(hint)));
     }
     group
 }
