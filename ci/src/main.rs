@@ -21,6 +21,7 @@ mod init;
 mod keys;
 mod land;
 mod output;
+mod patch;
 mod render;
 mod repo;
 mod rollout;

@@ -8,9 +8,11 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use crate::committed;
+use crate::decision;
 use crate::enrollment_edit::{Added, Listed, named_elsewhere};
 use crate::failure::{self, Failure};
-use crate::output::{self, Output};
+use crate::output::{self, Output, Paint};
+use crate::patch;
 use crate::repo::WorkingCopy;
 use crate::sign::{SignOptions, Signer};
 
@@ -131,17 +133,19 @@ pub(crate) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure>
     let written = args.out.as_deref().map(|path| secrets::write(&copy, path, &tokens)).transpose()?;
     let (path, what) =
         (&listed.path, if tokens.len() == 1 { "a token".to_owned() } else { format!("{} tokens", tokens.len()) });
+    let edits = [edit];
     let committed = match &signer {
-        Some(signer) => Some(copy.commit(&[edit], &format!("Add {what} to enrollment {}", args.enrollment), signer)?),
+        Some(signer) => Some(copy.commit(&edits, &format!("Add {what} to enrollment {}", args.enrollment), signer)?),
         None => {
-            copy.write(&[edit])?;
+            copy.write(&edits)?;
             None
         }
     };
+    let diff = decision::diff(&edits);
     match (&args.out, output) {
         (Some(file), Output::Json) => {
             let told: Vec<_> = tokens.iter().map(|token| secrets::without(&token.entry)).collect();
-            output::json(&serde_json::json!({ "out": file, "tokens": told }));
+            output::json(&serde_json::json!({ "out": file, "tokens": told, "diff": diff }));
         }
         (Some(file), Output::Text) => {
             output::note(format!("The tokens are in {}, for your eyes only.", file.display()))
@@ -152,6 +156,9 @@ pub(crate) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure>
     }
     if let Some(written) = written {
         written.keep();
+    }
+    if output == Output::Text {
+        output::note(shortened(&patch::coloured(&diff, Paint::stderr())));
     }
     let hash = if tokens.len() == 1 { "Its hash is" } else { "Their hashes are" };
     output::note(match committed {
@@ -169,6 +176,17 @@ pub(crate) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure>
         );
     }
     Ok(())
+}
+
+/// What people read of a patch, for which thousands of tokens would be too much.
+fn shortened(patch: &str) -> String {
+    const SHOWN: usize = 60;
+    let lines: Vec<_> = patch.lines().collect();
+    let more = match lines.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!("\n(and {more} more lines: git diff HEAD, or git show once it is committed)"),
+    };
+    lines[..lines.len().min(SHOWN)].join("\n") + &more
 }
 
 fn mint_all(args: &MintArgs, listed: &Listed) -> Result<Vec<Minted>, Failure> {

@@ -6,6 +6,7 @@ mod check;
 mod decisions;
 mod demo;
 mod devices;
+mod edits;
 mod fleet;
 mod init;
 mod keys;
