@@ -71,6 +71,13 @@ pub(crate) struct ChangeOptions {
     sign: SignOptions,
 }
 
+impl ChangeOptions {
+    /// Whether the change shall be committed.
+    pub(crate) const fn commits(&self) -> bool {
+        self.commit
+    }
+}
+
 /// The head of a manifest of `kind`, up to `spec:`.
 pub(crate) fn header(kind: Kind, name: &ManifestName) -> String {
     format!("apiVersion: bellwether/v1\nkind: {kind}\nmetadata:\n  name: {}\nspec:\n", quoted(name.as_str()))

@@ -14,6 +14,7 @@ mod documented;
 mod enrollment_edit;
 mod explain;
 mod failure;
+mod fleet;
 mod get;
 mod history;
 mod hold;
@@ -97,6 +98,9 @@ enum Command {
     /// Decide about a rollout that halted, failed on devices, or cannot wait
     #[command(subcommand)]
     Rollout(rollout::RolloutCommand),
+    /// Change what a fleet shall run
+    #[command(subcommand)]
+    Fleet(fleet::FleetCommand),
     /// Decide about single devices
     #[command(subcommand)]
     Device(device::DeviceCommand),
@@ -154,6 +158,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Approve(args) => approve::run(args, output),
         Command::Hold(args) => hold::run(args, output),
         Command::Rollout(command) => rollout::run(command, output),
+        Command::Fleet(command) => fleet::run(command, output),
         Command::Device(command) => device::run(command, output),
         Command::Get(args) => get::run(args, output),
         Command::Why(args) => why::run(args, output),

@@ -54,7 +54,7 @@ fn commented() -> Sandbox {
 }
 
 /// What the command changed of `path`, as it shows it and as git sees it: both must be the same.
-fn shown(sandbox: &Sandbox, path: &str, arguments: &[&str]) -> String {
+pub(crate) fn shown(sandbox: &Sandbox, path: &str, arguments: &[&str]) -> String {
     let ran = sandbox.bellwether(arguments);
     assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.err);
     let patch = patch_of(&ran.out, path).or_else(|| patch_of(&ran.err, path)).expect("a patch is shown");

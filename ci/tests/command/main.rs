@@ -8,6 +8,7 @@ mod demo;
 mod devices;
 mod edits;
 mod fleet;
+mod fleet_set;
 mod init;
 mod keys;
 mod land;

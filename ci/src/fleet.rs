@@ -1,0 +1,23 @@
+//! `bellwether fleet`: changes of what a fleet shall run.
+
+mod artifact;
+mod place;
+mod set;
+mod value;
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Subcommands of `fleet`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FleetCommand {
+    /// Change single fields of a fleet's manifest, and leave the rest as it is
+    Set(set::SetArgs),
+}
+
+pub(crate) fn run(command: &FleetCommand, output: Output) -> Result<(), Failure> {
+    let FleetCommand::Set(args) = command;
+    set::run(args, output)
+}
