@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, CommandFactory as _};
+
+use crate::man::programs;
 
 /// A command line that somebody is told to type.
 #[derive(Debug)]
@@ -13,10 +15,6 @@ struct Line {
     words: Vec<String>,
     /// Whether something was left out of it, so that what must be there may be missing.
     is_part: bool,
-}
-
-fn commands() -> [Command; 3] {
-    [crate::Cli::command(), bellwether_agent::cli::command(), bellwether_reconciler::cli::command()]
 }
 
 /// Command lines of a Markdown page: in fenced blocks, and between backticks, where prose may name a command alone.
@@ -114,7 +112,7 @@ fn filled_in(word: &str) -> String {
 
 /// Why the command does not take the line.
 fn fault(line: &Line) -> Option<String> {
-    let command = commands().into_iter().find(|command| command.get_name() == line.words[0])?;
+    let command = programs().into_iter().find(|command| command.get_name() == line.words[0])?;
     let error = command.try_get_matches_from(&line.words).err()?;
     let is_fine = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => true,
@@ -137,7 +135,7 @@ fn every_command_line_that_is_written_somewhere_is_one() {
     let docs = std::fs::read_dir(top.join("docs")).expect("the folder is there");
     let docs = docs.map(|entry| entry.expect("it can be listed").path()).filter(|path| path.is_file());
     let pages = docs.chain(["README.md", "repo-template/README.md"].map(|name| top.join(name)));
-    let mut lines: Vec<Line> = commands().iter().flat_map(of_help).collect();
+    let mut lines: Vec<Line> = programs().iter().flat_map(of_help).collect();
     let of_help = lines.len();
     for page in pages {
         let text = std::fs::read_to_string(&page).expect("a page is text");

@@ -4,6 +4,7 @@
 
 mod approve;
 mod committed;
+mod completions;
 mod decision;
 mod demo;
 mod device;
@@ -21,6 +22,7 @@ mod hold;
 mod init;
 mod keys;
 mod land;
+mod man;
 mod output;
 mod patch;
 mod render;
@@ -110,6 +112,10 @@ enum Command {
     Why(why::WhyArgs),
     /// Explain a code such as BW-0103
     Explain(explain::ExplainArgs),
+    /// Print what bash, zsh, fish, elvish or PowerShell need to complete command lines
+    Completions(completions::CompletionsArgs),
+    /// Print or write manual pages
+    Man(man::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -163,5 +169,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Get(args) => get::run(args, output),
         Command::Why(args) => why::run(args, output),
         Command::Explain(args) => explain::run(args, output),
+        Command::Completions(args) => {
+            completions::run(args);
+            Ok(())
+        }
+        Command::Man(args) => man::run(args, output),
     }
 }

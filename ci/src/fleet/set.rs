@@ -31,7 +31,7 @@ VALUE is text, and gets the quotes of YAML where it needs them. What looks like 
 the field holds text now or takes only text; 'vars.port=\"8080\"' is text anyhow. Lists and maps are edited by hand.
 
 A new source.path of an artifact brings its sha256 and length along, from the file in the working copy, unless they are set
-too. The result is checked as by bellwether validate --repo DIR, and not written if this manifest would not be valid.";
+too. Nothing is written if the manifest would not be valid.";
 
 /// Options of `fleet set`.
 #[derive(Debug, Args)]

@@ -15,6 +15,7 @@ mod land;
 mod mistakes;
 mod own_template;
 mod rollouts;
+mod shell;
 mod signing;
 mod simulate;
 mod team;
