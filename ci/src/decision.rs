@@ -33,7 +33,7 @@ pub(crate) struct DecisionOptions {
 /// Options of every subcommand that decides about a rollout: which commit is meant.
 #[derive(Debug, Args)]
 pub(crate) struct TargetOptions {
-    /// The commit that is meant
+    /// The commit that is meant [default: what rolls out on --server, else the newest of the working copy]
     #[arg(long, value_name = "COMMIT")]
     commit_id: Option<String>,
     #[command(flatten)]

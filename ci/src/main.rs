@@ -50,18 +50,23 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use failure::Failure;
 use output::Form;
 
-const ABOUT: &str = "Keeps fleets of devices at what a signed git repository says.
+const EXAMPLES: &str = "Examples:
+  bellwether demo                                          (try it: a whole fleet on this machine)
+  bellwether init fleet --key ~/.ssh/fleet                 (begin: a repository of your own)
+  bellwether validate && git commit -S -a && git push      (every change: edit manifests, check, sign, push)
+  bellwether fleet set edge vars.greeting=Hi --commit      (the same for one field, signed)
+  bellwether get devices --server http://127.0.0.1:8080    (look: what runs where)
+  bellwether why device-3 --server http://127.0.0.1:8080   (why it is not at its target, and what to do)
+  bellwether explain BW-0103                               (what a code means)
 
-Try it:        bellwether demo
-Begin:         bellwether init fleet --key ~/.ssh/fleet
-Look:          bellwether get devices --server URL,  bellwether why DEVICE --server URL
-Every change:  edit manifests, bellwether validate, git commit -S, git push
+Each subcommand has examples: bellwether token mint --help. Shells complete what bellwether completions prints, and bellwether
+man writes manual pages.
 
 Exit codes: 0 fine, 1 something was found, 2 wrong usage or environment.";
 
-/// The command `bellwether`.
+/// Keeps fleets of devices at what a signed git repository says
 #[derive(Debug, Parser)]
-#[command(name = "bellwether", version, about = ABOUT, max_term_width = 110)]
+#[command(name = "bellwether", version, after_help = EXAMPLES, max_term_width = 110)]
 struct Cli {
     /// What to print: text for people, or one JSON document (failures: JSON on stderr)
     #[arg(long, global = true, value_parser = Form::written(), default_value = "text", display_order = 100)]
@@ -79,7 +84,7 @@ enum Command {
     /// Check every manifest, and whether they fit together
     Validate(validate::ValidateArgs),
     /// Say who may sign what, and what the history says by it
-    #[command(subcommand)]
+    #[command(subcommand, after_help = trust::EXAMPLES)]
     Trust(trust::TrustCommand),
     /// Merge a branch cleanly, signed, if the policy lets it
     Land(land::LandArgs),
@@ -88,23 +93,23 @@ enum Command {
     /// Show what a change of a fleet would do: waves, gates, windows, and what a bad release would harm
     Simulate(simulate::SimulateArgs),
     /// Make, show and replace the keys that sign what devices get
-    #[command(subcommand)]
+    #[command(subcommand, after_help = keys::EXAMPLES)]
     Keys(keys::KeysCommand),
     /// Make tokens with which devices enroll
-    #[command(subcommand)]
+    #[command(subcommand, after_help = token::GROUP_EXAMPLES)]
     Token(token::TokenCommand),
     /// Open the gate of a wave
     Approve(approve::ApproveArgs),
     /// Stop offers, or let them go on
     Hold(hold::HoldArgs),
     /// Decide about a rollout that halted, failed on devices, or cannot wait
-    #[command(subcommand)]
+    #[command(subcommand, after_help = rollout::EXAMPLES)]
     Rollout(rollout::RolloutCommand),
     /// Change what a fleet shall run
-    #[command(subcommand)]
+    #[command(subcommand, after_help = fleet::EXAMPLES)]
     Fleet(fleet::FleetCommand),
     /// Decide about single devices
-    #[command(subcommand)]
+    #[command(subcommand, after_help = device::EXAMPLES)]
     Device(device::DeviceCommand),
     /// List fleets, devices, rollouts or commits of a running reconciler, or its repository's condition
     Get(get::GetArgs),

@@ -21,16 +21,22 @@ mod secrets;
 
 const EXAMPLES: &str = "Examples:
   bellwether token mint factory --label ring=canary --commit      (one token, hash committed)
-  bellwether token mint factory --device kiosk-7 --expires 12h
+  bellwether token mint factory --device kiosk-7 --expires 12h        (for this device; not committed yet)
   bellwether token mint factory --device kiosk-7 --replace --commit   (it lost its key: let it enroll again)
-  bellwether token mint factory --count 500 --out ~/tokens.csv --commit
-  bellwether token mint factory --from devices.csv --out ~/tokens.csv --commit
+  bellwether token mint factory --count 500 --out ~/tokens.csv --commit          (for a production line)
+  bellwether token mint factory --from devices.csv --out ~/tokens.csv --commit   (one for each row)
 
 devices.csv has a header: name, then a column for each label. A name may be empty; then it is made from the device's key.
     name,site,ring
     kiosk-7,kiel,canary
 
 Tokens go to stdout or --out, once; everything else to stderr. git gets only their SHA-256.";
+
+pub(crate) const GROUP_EXAMPLES: &str = "Examples:
+  bellwether token mint factory --device kiosk-7 --commit && git push     (one device, by its name)
+  bellwether token mint factory --from devices.csv --out ~/tokens.csv     (many)
+
+A token is a secret that lets one device enroll, once; git has its hash only. Devices can come without: device approve.";
 
 /// Subcommands of `token`.
 #[derive(Debug, Subcommand)]
