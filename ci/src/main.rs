@@ -16,6 +16,7 @@ mod enrollment_edit;
 mod explain;
 mod failure;
 mod fleet;
+mod fmt;
 mod get;
 mod history;
 mod hold;
@@ -83,6 +84,8 @@ enum Command {
     Init(init::InitArgs),
     /// Check every manifest, and whether they fit together
     Validate(validate::ValidateArgs),
+    /// Bring manifests into one layout; comments and values stay
+    Fmt(fmt::FmtArgs),
     /// Say who may sign what, and what the history says by it
     #[command(subcommand, after_help = trust::EXAMPLES)]
     Trust(trust::TrustCommand),
@@ -160,6 +163,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args, output),
         Command::Init(args) => init::run(args, output),
         Command::Validate(args) => validate::run(args, output),
+        Command::Fmt(args) => fmt::run(args, output),
         Command::Trust(command) => trust::run(command, output),
         Command::Land(args) => land::run(args, output),
         Command::Render(args) => render::run(args, output),

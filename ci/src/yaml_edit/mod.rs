@@ -4,9 +4,11 @@
 //! compares it with what was meant; nothing here knows what a value means. Flow style (`[a, b]`) and block style are both
 //! kept. What would take a comment with it that is not about the removed value is refused.
 
+mod order;
 mod shape;
 mod tree;
 
+pub(crate) use order::pieces;
 pub(crate) use shape::{Shape, Style};
 
 use std::ops::Range;

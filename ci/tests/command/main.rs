@@ -9,6 +9,7 @@ mod devices;
 mod edits;
 mod fleet;
 mod fleet_set;
+mod formatting;
 mod init;
 mod keys;
 mod land;
