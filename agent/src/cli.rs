@@ -26,9 +26,16 @@ use crate::run::{self, RunError};
 use crate::state_dir::{self, Decommissioned, StateDir, StateError};
 use crate::supervisor::Supervisor;
 
+const EXAMPLES: &str = "Examples:
+  bellwether-agent check     (does the device have everything it needs, and if not, what to do)
+  bellwether-agent status    (what runs, and what it waits for)
+
+Enrollment: bellwether-agent enroll --help. As a service: bellwether-agent unit --help.
+Exit codes: 0 fine, 1 check found something, 2 it could not be done: the error says why and what to do.";
+
 /// Keeps this device at what its signed targets say.
 #[derive(Debug, Parser)]
-#[command(name = "bellwether-agent", version)]
+#[command(name = "bellwether-agent", version, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -89,6 +96,9 @@ struct EnrollArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  bellwether-agent run --config /etc/bellwether/agent.yaml     (as its systemd unit does)
+  bellwether-agent run --state state --root /tmp/device        (beside others on one machine)")]
 struct RunArgs {
     /// Where the agent keeps its state
     #[arg(long, env = "BELLWETHER_STATE", default_value = "/var/lib/bellwether")]
@@ -102,6 +112,9 @@ struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  bellwether-agent status                   (what runs, and what it waits for)
+  bellwether-agent status --output json     (for programs)")]
 struct StatusArgs {
     /// Where the agent keeps its state
     #[arg(long, env = "BELLWETHER_STATE", default_value = "/var/lib/bellwether")]
@@ -141,8 +154,8 @@ struct CheckArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example, after an edit of /etc/bellwether/agent.yaml:
-  bellwether-agent unit > /etc/systemd/system/bellwether-agent.service
+#[command(after_help = "Examples:
+  bellwether-agent unit > /etc/systemd/system/bellwether-agent.service     (after each edit of agent.yaml)
   systemctl daemon-reload && systemctl restart bellwether-agent")]
 struct UnitArgs {
     /// What this device allows

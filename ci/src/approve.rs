@@ -11,8 +11,10 @@ use crate::repo::WorkingCopy;
 use crate::token_edit::quoted;
 
 const EXAMPLES: &str = "Examples:
-  bellwether approve edge rest --reason \"canary looked good\" --commit && git push
+  bellwether approve edge rest --reason \"canary looked good\" --commit && git push   (wave rest of fleet edge)
   bellwether approve edge rest --server http://127.0.0.1:8080 --reason ok --commit   (what rolls out now)
+
+Gates are the waves that say gate: manual in rollouts/<FLEET>.yaml. An approval is for one commit of one fleet.
 
 Without --commit-id and --server (or BELLWETHER_SERVER) it approves the newest commit of the working copy.";
 

@@ -10,7 +10,8 @@ use clap::Args;
 
 use crate::committed;
 use crate::failure::Failure;
-use crate::output::{self, Output};
+use crate::output::{self, Output, Paint};
+use crate::patch;
 use crate::repo::{Edit, WorkingCopy};
 use crate::server::ServerOptions;
 use crate::sign::{SignOptions, Signer};
@@ -32,7 +33,7 @@ pub(crate) struct DecisionOptions {
 /// Options of every subcommand that decides about a rollout: which commit is meant.
 #[derive(Debug, Args)]
 pub(crate) struct TargetOptions {
-    /// The commit that is meant
+    /// The commit that is meant [default: what rolls out on --server, else the newest of the working copy]
     #[arg(long, value_name = "COMMIT")]
     commit_id: Option<String>,
     #[command(flatten)]
@@ -68,6 +69,13 @@ pub(crate) struct ChangeOptions {
     commit: bool,
     #[command(flatten)]
     sign: SignOptions,
+}
+
+impl ChangeOptions {
+    /// Whether the change shall be committed.
+    pub(crate) const fn commits(&self) -> bool {
+        self.commit
+    }
 }
 
 /// The head of a manifest of `kind`, up to `spec:`.
@@ -175,18 +183,15 @@ pub(crate) fn change(
             let content = edit.after.as_deref().map(String::from_utf8_lossy);
             serde_json::json!({ "path": edit.path, "content": content })
         });
-        let mut document = serde_json::json!({ "files": files.collect::<Vec<_>>(), "commit": committed });
+        let files: Vec<_> = files.collect();
+        let mut document = serde_json::json!({ "files": files, "commit": committed, "diff": diff(edits) });
         if let Some(found) = found {
             document["found"] = found.clone();
         }
         output::json(&document);
         return Ok(());
     }
-    for edit in *edits {
-        let [before, after] = [&edit.before, &edit.after].map(|text| text.as_deref().unwrap_or_default());
-        output::line(&edit.path);
-        differing(&String::from_utf8_lossy(before), &String::from_utf8_lossy(after)).iter().for_each(output::line);
-    }
+    output::bytes(patch::coloured(&diff(edits), Paint::stdout()).as_bytes());
     let paths: Vec<_> = edits.iter().map(|edit| edit.path.as_str()).collect();
     output::note(match committed {
         Some(commit) => format!("Committed as {}, signed. {}", commit.short(), committed::next(copy, &commit)),
@@ -200,26 +205,8 @@ pub(crate) fn change(
     Ok(())
 }
 
-/// The lines that differ, from the first to the last: `-` before, `+` after.
-fn differing(before: &str, after: &str) -> Vec<String> {
-    let (before, after): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
-    let same = |(a, b): &(&&str, &&str)| a == b;
-    let first = before.iter().zip(&after).take_while(same).count();
-    let last = before[first..].iter().rev().zip(after[first..].iter().rev()).take_while(same).count();
-    let gone = before[first..before.len() - last].iter().map(|line| format!("- {line}"));
-    gone.chain(after[first..after.len() - last].iter().map(|line| format!("+ {line}"))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::differing;
-
-    #[test]
-    fn only_what_differs_is_shown() {
-        assert_eq!(differing("", "a\nb\n"), ["+ a", "+ b"]);
-        assert_eq!(differing("a\nb\n", ""), ["- a", "- b"]);
-        assert_eq!(differing("a\nb\nc\n", "a\nx\ny\nc\n"), ["- b", "+ x", "+ y"]);
-        assert_eq!(differing("a\na\n", "a\na\na\n"), ["+ a"]);
-        assert!(differing("a\n", "a\n").is_empty());
-    }
+/// What `edits` change, as one patch.
+pub(crate) fn diff(edits: &[Edit]) -> String {
+    let text = |text: &Option<Vec<u8>>| String::from_utf8_lossy(text.as_deref().unwrap_or_default()).into_owned();
+    edits.iter().map(|edit| patch::unified(&edit.path, &text(&edit.before), &text(&edit.after))).collect()
 }

@@ -14,6 +14,15 @@ use crate::output::Output;
 
 pub(crate) use revoke::require_known;
 
+pub(crate) const EXAMPLES: &str = "Examples:
+  bellwether device approve FINGERPRINT --enrollment kiosks --commit && git push              (let it in)
+  bellwether device pin kiosk-7 HEAD~3 --reason \"flickers\" --commit && git push             (keep it at a release)
+  bellwether device resume kiosk-7 --server URL --reason \"disk was copied\" --commit         (end its pause)
+  bellwether device revoke kiosk-7 --reason \"stolen\" --commit && git push                   (shut it out)
+  bellwether device decommission kiosk-7 --reason \"sold\" --commit && git push               (have it clean up and leave)
+
+What one device has of its own stands in devices/<DEVICE>.yaml. Why it is where it is: bellwether why.";
+
 /// Subcommands of `device`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeviceCommand {

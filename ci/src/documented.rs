@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use clap::Command;
+use clap::ValueEnum as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, CommandFactory as _, ValueEnum as _};
 
+use crate::man::programs;
 use crate::template::{self, Example, Placeholders};
 
 /// A command line that somebody is told to type.
@@ -15,10 +17,6 @@ struct Line {
     words: Vec<String>,
     /// Whether something was left out of it, so that what must be there may be missing.
     is_part: bool,
-}
-
-fn commands() -> [Command; 3] {
-    [crate::Cli::command(), bellwether_agent::cli::command(), bellwether_reconciler::cli::command()]
 }
 
 /// Command lines of a Markdown page: in fenced blocks, and between backticks, where prose may name a command alone.
@@ -116,7 +114,7 @@ fn filled_in(word: &str) -> String {
 
 /// Why the command does not take the line.
 fn fault(line: &Line) -> Option<String> {
-    let command = commands().into_iter().find(|command| command.get_name() == line.words[0])?;
+    let command = programs().into_iter().find(|command| command.get_name() == line.words[0])?;
     let error = command.try_get_matches_from(&line.words).err()?;
     let is_fine = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => true,
@@ -144,7 +142,7 @@ fn every_command_line_that_is_written_somewhere_is_one() {
         let readme = template::files(*example, &values).into_iter().find(|file| file.path == "README.md")?;
         Some((format!("README.md of {example:?}"), String::from_utf8(readme.after?).expect("a page is text")))
     });
-    let mut lines: Vec<Line> = commands().iter().flat_map(of_help).collect();
+    let mut lines: Vec<Line> = programs().iter().flat_map(of_help).collect();
     let of_help = lines.len();
     for page in pages {
         let text = std::fs::read_to_string(&page).expect("a page is text");
@@ -154,6 +152,69 @@ fn every_command_line_that_is_written_somewhere_is_one() {
     let faults: Vec<_> = lines.iter().filter_map(fault).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert!(of_help > 60 && lines.len() - of_help > 100, "{of_help} of {} are in --help", lines.len());
+}
+
+/// What is wrong with the help of a command, and of those beneath it.
+fn of_teaching(command: &Command, name: &str, faults: &mut Vec<String>) {
+    let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let mut fault = |what: &str| faults.push(format!("{name} --help {what}"));
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    if about.is_empty() || about.contains('\n') {
+        fault("does not say in one line what it is for");
+    }
+    let Some((_, examples)) = help.split_once("Examples:\n") else { return fault("has no examples") };
+    let examples: Vec<_> = examples.split("\n\n").next().unwrap_or_default().lines().collect();
+    if !examples.iter().any(|line| line.contains(name)) {
+        fault("has no example of itself");
+    }
+    // What an example is for stands behind it in brackets, behind a hash, or on a line of its own.
+    let is_told = |line: &&str| line.contains('(') || line.contains("# ") || line.trim_end().ends_with(':');
+    if examples.len() > 1 && !examples.iter().any(is_told) {
+        fault("does not say what its examples do");
+    }
+    if help.lines().any(|line| line.chars().count() > 130) {
+        fault("has a line of more than 130 columns");
+    }
+    for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+        if argument.get_help().is_none_or(|help| help.to_string().is_empty()) {
+            fault(&format!("does not say what {} is", argument.get_id()));
+        }
+    }
+    for beneath in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        of_teaching(beneath, &format!("{name} {}", beneath.get_name()), faults);
+    }
+}
+
+#[test]
+fn the_help_of_each_command_says_what_it_is_for_with_examples() {
+    let mut faults = Vec::new();
+    for program in programs() {
+        of_teaching(&program, program.get_name(), &mut faults);
+        let help = program.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.contains("Exit codes: 0 "), "{} --help tells no exit codes", program.get_name());
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_help_that_does_not_teach_is_found() {
+    let faults = |command: Command| {
+        let mut faults = Vec::new();
+        of_teaching(&command, "x", &mut faults);
+        faults.len()
+    };
+    let about = Command::new("x").about("Does it");
+    for (expected, command) in [
+        (0, about.clone().after_help("Examples:\n  x a    (the a)\n  x b")),
+        (1, about.clone()),
+        (1, about.clone().after_help("Examples:\n  x a\n  x b")),
+        (1, about.clone().after_help("Examples:\n  y")),
+        (1, about.clone().after_help(format!("Examples:\n  x\n\n{:131}", "."))),
+        (1, about.clone().after_help("Examples:\n  x").arg(clap::Arg::new("a"))),
+        (1, about.after_help("Examples:\n  x").about("Does it\nand more")),
+    ] {
+        assert_eq!(faults(command.clone()), expected, "{command:?}");
+    }
 }
 
 #[test]

@@ -7,8 +7,8 @@ use crate::failure::Failure;
 use crate::output::{self, Output, Paint};
 
 const EXAMPLES: &str = "Examples:
-  bellwether explain BW-0103
-  bellwether explain 103
+  bellwether explain BW-0103  (what it means, why, and what to do)
+  bellwether explain 103      (the same)
   bellwether explain          (all codes)";
 
 /// Options of `explain`.

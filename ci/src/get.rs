@@ -16,11 +16,11 @@ use crate::select::SelectorOptions;
 use crate::server::ServerOptions;
 
 const EXAMPLES: &str = "Examples:
-  bellwether get devices --server http://127.0.0.1:8080
-  bellwether get devices --server URL --selector 'site=kiel,ring!=canary'
-  bellwether get devices --server URL --field-selector status.summary.status=ConflictPaused
-  bellwether get rollouts --server http://127.0.0.1:8080 --output json
-  bellwether get events --server URL --device edge-7 --limit 20
+  bellwether get devices --server http://127.0.0.1:8080       (what each runs, its status, and why)
+  bellwether get devices --server URL --selector 'site=kiel,ring!=canary'     (by labels)
+  bellwether get devices --server URL --field-selector status.summary.status=ConflictPaused   (the paused ones)
+  bellwether get rollouts --server http://127.0.0.1:8080 --output json   (waves and reasons, for programs)
+  bellwether get events --server URL --device edge-7 --limit 20            (what happened to one device)
 
 BELLWETHER_SERVER and BELLWETHER_CA stand for --server and --ca.";
 

@@ -11,10 +11,13 @@ use crate::repo::{Edit, WorkingCopy};
 use crate::token_edit::quoted;
 
 const EXAMPLES: &str = "Examples:
-  bellwether hold --all --reason \"power cut in Kiel\" --commit && git push
-  bellwether hold edge --reason \"odd readings\" --commit && git push
-  bellwether hold edge --release --commit && git push
-  bellwether hold --name hold-edge --release --commit";
+  bellwether hold --all --reason \"power cut in Kiel\" --commit && git push   (nothing goes out any more)
+  bellwether hold edge --reason \"odd readings\" --commit && git push        (of one fleet)
+  bellwether hold edge --release --commit && git push                       (it goes on)
+  bellwether hold --name hold-edge --release --commit                       (one of several holds)
+
+A hold stops offers at once, for as long as its file is there; what devices are applying goes on. Nothing is brought back.
+A brake on the reconciler itself, without git: bellwether-reconciler hold --reason TEXT.";
 
 /// Options of `hold`.
 #[derive(Debug, Args)]

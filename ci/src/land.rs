@@ -15,8 +15,9 @@ use crate::sign::{SignOptions, Signer};
 
 const EXAMPLES: &str = "Examples:
   git switch main && git pull --ff-only && bellwether land origin/their-branch && git push
-  bellwether land my-branch
-  bellwether land 9f3c2ab -m \"Say good morning everywhere\"
+                                                               (what somebody else wrote: you count beside them)
+  bellwether land my-branch                                    (your own, where one is enough)
+  bellwether land 9f3c2ab -m \"Say good morning everywhere\"     (a commit, with a message of your own)
 
 You stand for what lands, beside whoever wrote it and whoever endorsed it. Nothing is landed that the policy would
 refuse, and nothing that both sides changed.";

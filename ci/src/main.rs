@@ -4,6 +4,7 @@
 
 mod approve;
 mod committed;
+mod completions;
 mod decision;
 mod demo;
 mod device;
@@ -15,6 +16,8 @@ mod documented;
 mod enrollment_edit;
 mod explain;
 mod failure;
+mod fleet;
+mod fmt;
 mod get;
 mod history;
 mod hold;
@@ -22,8 +25,10 @@ mod init;
 mod inventory;
 mod keys;
 mod land;
+mod man;
 mod markdown;
 mod output;
+mod patch;
 mod render;
 mod repo;
 mod rollout;
@@ -51,18 +56,23 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use failure::Failure;
 use output::Form;
 
-const ABOUT: &str = "Keeps fleets of devices at what a signed git repository says.
+const EXAMPLES: &str = "Examples:
+  bellwether demo                                          (try it: a whole fleet on this machine)
+  bellwether init fleet --key ~/.ssh/fleet                 (begin: a repository of your own)
+  bellwether validate && git commit -S -a && git push      (every change: edit manifests, check, sign, push)
+  bellwether fleet set edge vars.greeting=Hi --commit      (the same for one field, signed)
+  bellwether get devices --server http://127.0.0.1:8080    (look: what runs where)
+  bellwether why device-3 --server http://127.0.0.1:8080   (why it is not at its target, and what to do)
+  bellwether explain BW-0103                               (what a code means)
 
-Try it:        bellwether demo
-Begin:         bellwether init fleet --key ~/.ssh/fleet
-Look:          bellwether get devices --server URL,  bellwether why DEVICE --server URL
-Every change:  edit manifests, bellwether validate, git commit -S, git push
+Each subcommand has examples: bellwether token mint --help. Shells complete what bellwether completions prints, and bellwether
+man writes manual pages.
 
 Exit codes: 0 fine, 1 something was found, 2 wrong usage or environment.";
 
-/// The command `bellwether`.
+/// Keeps fleets of devices at what a signed git repository says
 #[derive(Debug, Parser)]
-#[command(name = "bellwether", version, about = ABOUT, max_term_width = 110)]
+#[command(name = "bellwether", version, after_help = EXAMPLES, max_term_width = 110)]
 struct Cli {
     /// What to print: text for people, or one JSON document (failures: JSON on stderr)
     #[arg(long, global = true, value_parser = Form::among(Form::COMMON), hide_possible_values = true, default_value = "text", display_order = 100)]
@@ -81,8 +91,10 @@ enum Command {
     Validate(validate::ValidateArgs),
     /// Say what a change does: which devices get what, in which waves, and what is dangerous about it
     Diff(diff::DiffArgs),
+    /// Bring manifests into one layout; comments and values stay
+    Fmt(fmt::FmtArgs),
     /// Say who may sign what, and what the history says by it
-    #[command(subcommand)]
+    #[command(subcommand, after_help = trust::EXAMPLES)]
     Trust(trust::TrustCommand),
     /// Merge a branch cleanly, signed, if the policy lets it
     Land(land::LandArgs),
@@ -93,20 +105,23 @@ enum Command {
     /// Print the JSON Schema of a kind of manifest, or write all of them
     Schema(schema::SchemaArgs),
     /// Make, show and replace the keys that sign what devices get
-    #[command(subcommand)]
+    #[command(subcommand, after_help = keys::EXAMPLES)]
     Keys(keys::KeysCommand),
     /// Make tokens with which devices enroll
-    #[command(subcommand)]
+    #[command(subcommand, after_help = token::GROUP_EXAMPLES)]
     Token(token::TokenCommand),
     /// Open the gate of a wave
     Approve(approve::ApproveArgs),
     /// Stop offers, or let them go on
     Hold(hold::HoldArgs),
     /// Decide about a rollout that halted, failed on devices, or cannot wait
-    #[command(subcommand)]
+    #[command(subcommand, after_help = rollout::EXAMPLES)]
     Rollout(rollout::RolloutCommand),
+    /// Change what a fleet shall run
+    #[command(subcommand, after_help = fleet::EXAMPLES)]
+    Fleet(fleet::FleetCommand),
     /// Decide about single devices
-    #[command(subcommand)]
+    #[command(subcommand, after_help = device::EXAMPLES)]
     Device(device::DeviceCommand),
     /// List fleets, devices, rollouts or commits of a running reconciler, or its repository's condition
     Get(get::GetArgs),
@@ -114,6 +129,10 @@ enum Command {
     Why(why::WhyArgs),
     /// Explain a code such as BW-0103
     Explain(explain::ExplainArgs),
+    /// Print what bash, zsh, fish, elvish or PowerShell need to complete command lines
+    Completions(completions::CompletionsArgs),
+    /// Print or write manual pages
+    Man(man::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -154,6 +173,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Init(args) => init::run(args, output),
         Command::Validate(args) => validate::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Fmt(args) => fmt::run(args, output),
         Command::Trust(command) => trust::run(command, output),
         Command::Land(args) => land::run(args, output),
         Command::Render(args) => render::run(args, output),
@@ -164,9 +184,15 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Approve(args) => approve::run(args, output),
         Command::Hold(args) => hold::run(args, output),
         Command::Rollout(command) => rollout::run(command, output),
+        Command::Fleet(command) => fleet::run(command, output),
         Command::Device(command) => device::run(command, output),
         Command::Get(args) => get::run(args, output),
         Command::Why(args) => why::run(args, output),
         Command::Explain(args) => explain::run(args, output),
+        Command::Completions(args) => {
+            completions::run(args);
+            Ok(())
+        }
+        Command::Man(args) => man::run(args, output),
     }
 }

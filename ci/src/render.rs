@@ -18,7 +18,7 @@ use crate::output::{self, Output};
 use crate::repo::{WorkingCopy, git};
 
 const EXAMPLES: &str = "Examples:
-  bellwether render device-1
+  bellwether render device-1                             (by the newest commit)
   bellwether render device-1 --at HEAD~1 | sha256sum     (the digest that the device reports, if it ran that)
   bellwether render factory-0123456789abcdef --entry t-4a5b6c7d8e9f   (a name that was made at enrollment)
 

@@ -9,6 +9,14 @@ use clap::Subcommand;
 use crate::failure::Failure;
 use crate::output::Output;
 
+pub(crate) const EXAMPLES: &str = "Examples:
+  bellwether get rollouts --server http://127.0.0.1:8080                                   (where each one is, and why)
+  bellwether rollout resume edge --failures 3 --reason \"bad disks\" --commit && git push    (it halted: go on)
+  bellwether rollout retry edge kiosk-7 --reason \"disk was full\" --commit && git push      (it failed there: try again)
+  bellwether rollout expedite edge --skip soak --reason \"CVE is used\" --commit && git push (it cannot wait)
+
+To stop one: bellwether hold. To open a gate: bellwether approve.";
+
 /// Subcommands of `rollout`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RolloutCommand {

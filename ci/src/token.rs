@@ -8,9 +8,11 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use crate::committed;
+use crate::decision;
 use crate::enrollment_edit::{Added, Listed, named_elsewhere};
 use crate::failure::{self, Failure};
-use crate::output::{self, Output};
+use crate::output::{self, Output, Paint};
+use crate::patch;
 use crate::repo::WorkingCopy;
 use crate::sign::{SignOptions, Signer};
 
@@ -19,16 +21,22 @@ mod secrets;
 
 const EXAMPLES: &str = "Examples:
   bellwether token mint factory --label ring=canary --commit      (one token, hash committed)
-  bellwether token mint factory --device kiosk-7 --expires 12h
+  bellwether token mint factory --device kiosk-7 --expires 12h        (for this device; not committed yet)
   bellwether token mint factory --device kiosk-7 --replace --commit   (it lost its key: let it enroll again)
-  bellwether token mint factory --count 500 --out ~/tokens.csv --commit
-  bellwether token mint factory --from devices.csv --out ~/tokens.csv --commit
+  bellwether token mint factory --count 500 --out ~/tokens.csv --commit          (for a production line)
+  bellwether token mint factory --from devices.csv --out ~/tokens.csv --commit   (one for each row)
 
 devices.csv has a header: name, then a column for each label. A name may be empty; then it is made from the device's key.
     name,site,ring
     kiosk-7,kiel,canary
 
 Tokens go to stdout or --out, once; everything else to stderr. git gets only their SHA-256.";
+
+pub(crate) const GROUP_EXAMPLES: &str = "Examples:
+  bellwether token mint factory --device kiosk-7 --commit && git push     (one device, by its name)
+  bellwether token mint factory --from devices.csv --out ~/tokens.csv     (many)
+
+A token is a secret that lets one device enroll, once; git has its hash only. Devices can come without: device approve.";
 
 /// Subcommands of `token`.
 #[derive(Debug, Subcommand)]
@@ -131,17 +139,19 @@ pub(crate) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure>
     let written = args.out.as_deref().map(|path| secrets::write(&copy, path, &tokens)).transpose()?;
     let (path, what) =
         (&listed.path, if tokens.len() == 1 { "a token".to_owned() } else { format!("{} tokens", tokens.len()) });
+    let edits = [edit];
     let committed = match &signer {
-        Some(signer) => Some(copy.commit(&[edit], &format!("Add {what} to enrollment {}", args.enrollment), signer)?),
+        Some(signer) => Some(copy.commit(&edits, &format!("Add {what} to enrollment {}", args.enrollment), signer)?),
         None => {
-            copy.write(&[edit])?;
+            copy.write(&edits)?;
             None
         }
     };
+    let diff = decision::diff(&edits);
     match (&args.out, output) {
         (Some(file), Output::Json) => {
             let told: Vec<_> = tokens.iter().map(|token| secrets::without(&token.entry)).collect();
-            output::json(&serde_json::json!({ "out": file, "tokens": told }));
+            output::json(&serde_json::json!({ "out": file, "tokens": told, "diff": diff }));
         }
         (Some(file), Output::Text) => {
             output::note(format!("The tokens are in {}, for your eyes only.", file.display()))
@@ -152,6 +162,9 @@ pub(crate) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure>
     }
     if let Some(written) = written {
         written.keep();
+    }
+    if output == Output::Text {
+        output::note(shortened(&patch::coloured(&diff, Paint::stderr())));
     }
     let hash = if tokens.len() == 1 { "Its hash is" } else { "Their hashes are" };
     output::note(match committed {
@@ -169,6 +182,17 @@ pub(crate) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure>
         );
     }
     Ok(())
+}
+
+/// What people read of a patch, for which thousands of tokens would be too much.
+fn shortened(patch: &str) -> String {
+    const SHOWN: usize = 60;
+    let lines: Vec<_> = patch.lines().collect();
+    let more = match lines.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!("\n(and {more} more lines: git diff HEAD, or git show once it is committed)"),
+    };
+    lines[..lines.len().min(SHOWN)].join("\n") + &more
 }
 
 fn mint_all(args: &MintArgs, listed: &Listed) -> Result<Vec<Minted>, Failure> {

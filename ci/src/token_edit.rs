@@ -17,7 +17,7 @@ pub(crate) fn approve(text: &str, keys: &[ApprovedKey]) -> Result<String, String
 
 /// The file `text` without these entries (by their places, from 0) of the list `spec.<list>`, which has `count` entries.
 pub(crate) fn remove(text: &str, list: &str, places: &BTreeSet<usize>, count: usize) -> Result<String, String> {
-    let lines: Vec<&str> = text.lines().collect();
+    let lines = lines_of(text);
     let spec = block(&lines, "spec", 0, 0..lines.len())?.ok_or("found no block spec: of its own lines")?;
     let (line, column) = key_line(&lines, list, &spec)?.ok_or_else(|| format!("found no {list}:"))?;
     let items = list_lines(&lines, line, column, spec.end);
@@ -36,14 +36,25 @@ pub(crate) fn remove(text: &str, list: &str, places: &BTreeSet<usize>, count: us
     let mut kept: Vec<String> =
         lines.iter().enumerate().filter(|(n, _)| !gone.contains(n)).map(|(_, line)| (*line).to_owned()).collect();
     if places.len() == count {
-        let comment = lines[line].split_once('#').map(|(_, comment)| format!("  #{comment}")).unwrap_or_default();
+        let comment = lines[line].split_once('#').map(|(_, comment)| format!("  #{comment}"));
+        let comment = comment.unwrap_or_else(|| carriage(&lines).to_owned());
         kept[line] = format!("{:column$}{list}: []{comment}", "");
     }
     Ok(kept.join("\n") + "\n")
 }
 
+/// The lines, each with the `\r` of a file with Windows' line ends.
+fn lines_of(text: &str) -> Vec<&str> {
+    text.strip_suffix('\n').unwrap_or(text).split('\n').collect()
+}
+
+/// What ends the lines of the file before their `\n`.
+fn carriage(lines: &[&str]) -> &'static str {
+    if lines.first().is_some_and(|line| line.ends_with('\r')) { "\r" } else { "" }
+}
+
 fn append_to(text: &str, list: &str, entries: impl Iterator<Item = Vec<String>>) -> Result<String, String> {
-    let lines: Vec<&str> = text.lines().collect();
+    let lines = lines_of(text);
     let spec = block(&lines, "spec", 0, 0..lines.len())?.ok_or("found no block spec: of its own lines")?;
     let (mut result, at, indent) = match key_line(&lines, list, &spec)? {
         Some((line, column)) => in_place(&lines, list, (line, column), spec.end)?,
@@ -51,11 +62,11 @@ fn append_to(text: &str, list: &str, entries: impl Iterator<Item = Vec<String>>)
             let column = spec.clone().find(|n| is_content(lines[*n])).map_or(2, |n| indent_of(lines[n]));
             let end = last_content(&lines, spec.clone()) + 1;
             let mut result: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-            result.insert(end, format!("{:column$}{list}:", ""));
+            result.insert(end, format!("{:column$}{list}:{}", "", carriage(&lines)));
             (result, end + 1, column + 2)
         }
     };
-    let indented = |line: String| format!("{:indent$}{line}", "");
+    let indented = |line: String| format!("{:indent$}{line}{}", "", carriage(&lines));
     result.splice(at..at, entries.flatten().map(indented));
     let mut joined = result.join("\n");
     joined.push('\n');
@@ -76,7 +87,7 @@ fn in_place(
         "" => {}
         "[]" => {
             let comment = comment.map(|text| format!("  #{text}")).unwrap_or_default();
-            result[line] = format!("{:column$}{list}:{comment}", "");
+            result[line] = format!("{:column$}{list}:{comment}{}", "", carriage(lines));
             return Ok((result, line + 1, column + 2));
         }
         other => return Err(format!("line {}: found {list}: {other}, expected one entry a line", line + 1)),

@@ -20,6 +20,14 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::sign::SignOptions;
 
+pub(crate) const EXAMPLES: &str = "Examples:
+  bellwether trust show                                                       (who may sign what)
+  bellwether trust add bob --ssh-key bob.pub --role admins --commit           (the second person)
+  bellwether trust check                                                      (would a reconciler take what I have?)
+  bellwether trust explain HEAD                                               (who stands for each path of a landing)
+
+All of it is in trust/policy.yaml, and each landing is judged by the policy that was in force before it.";
+
 /// Subcommands of `trust`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrustCommand {

@@ -12,8 +12,11 @@ use crate::server::ServerOptions;
 use crate::told::{coded, decided, landed, waited};
 
 const EXAMPLES: &str = "Examples:
-  bellwether why device-3 --server http://127.0.0.1:8080
-  bellwether why device-3 --server http://127.0.0.1:8080 --output json";
+  bellwether why device-3 --server http://127.0.0.1:8080                 (what it waits for, since when, what ends it)
+  bellwether why device-3 --server http://127.0.0.1:8080 --output json   (for programs)
+
+It also says which landing the device goes to, and who signed that and what decides about it. BELLWETHER_SERVER and
+BELLWETHER_CA stand for --server and --ca.";
 
 /// Options of `why`.
 #[derive(Debug, Args)]

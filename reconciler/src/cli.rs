@@ -31,9 +31,24 @@ use crate::store::Store;
 /// How long what blocks may go on after everything else has ended.
 const LAST_WORK: Duration = Duration::from_secs(2);
 
+const EXAMPLES: &str = "Examples:
+  bellwether-reconciler run --config /var/lib/bellwether/reconciler.yaml      (as its systemd unit does)
+  bellwether-reconciler hold --reason \"look at site kiel first\"              (stop all offers at once, without git)
+  bellwether-reconciler certs                                                 (until when certificates hold)
+  bellwether-reconciler backup --to /backup/bellwether-$(date +%F)            (also while it runs)
+
+A new one: bellwether keys init, then bellwether-reconciler init --help. Documentation: docs/architecture.md in the source.
+Exit codes: 0 fine, 2 it could not be done: the error says why and what to do.";
+
+const RUN_EXAMPLES: &str = "Examples:
+  bellwether-reconciler run --config /var/lib/bellwether/reconciler.yaml
+  BELLWETHER_CONFIG=reconciler.yaml bellwether-reconciler run --output json   (prints the listeners' addresses as JSON)
+
+It ends by SIGINT or SIGTERM. What its configuration may have: docs/architecture.md. What it says: page, API and metrics.";
+
 /// Watches a signed git repository, and publishes to each device what it shall run.
 #[derive(Debug, Parser)]
-#[command(name = "bellwether-reconciler", version, after_help = "Documentation: docs/architecture.md in the source.")]
+#[command(name = "bellwether-reconciler", version, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -58,6 +73,7 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES)]
 struct Run {
     /// The configuration.
     #[arg(long, env = "BELLWETHER_CONFIG", default_value = CONFIG_FILE)]

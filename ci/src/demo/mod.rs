@@ -27,7 +27,7 @@ use show::Screen;
 
 const EXAMPLES: &str = "Examples:
   bellwether demo                                  (Ctrl-C ends all of it; start it again to go on)
-  bellwether demo --devices 20 --dir /tmp/demo
+  bellwether demo --devices 20 --dir /tmp/demo     (a larger one, elsewhere)
   bellwether demo --once --output json             (roll out, print the result, exit 0 when all are up to date)";
 
 /// How often the table looks at the reconciler.

@@ -17,9 +17,9 @@ use crate::server::ServerOptions;
 use crate::token::key_value;
 
 const EXAMPLES: &str = "Examples:
-  bellwether get requests --server http://127.0.0.1:8080
-  bellwether device approve FINGERPRINT --enrollment kiosks --commit && git push
-  bellwether device approve FINGERPRINT --enrollment kiosks --device kiosk-7 --label ring=canary --commit
+  bellwether get requests --server http://127.0.0.1:8080                            (who waits)
+  bellwether device approve FINGERPRINT --enrollment kiosks --commit && git push    (its name is made from its key)
+  bellwether device approve FINGERPRINT --enrollment kiosks --device kiosk-7 --label ring=canary --commit   (a name, a label)
   bellwether device approve FINGERPRINT --enrollment kiosks --device kiosk-7 --replace --commit   (it lost its key)
 
 FINGERPRINT is the SHA-256 of the device's key, 64 hexadecimal digits, as the device shows it: anybody can ask, so compare

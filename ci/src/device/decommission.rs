@@ -14,8 +14,8 @@ use crate::repo::WorkingCopy;
 use crate::server::ServerOptions;
 
 const EXAMPLES: &str = "Examples:
-  bellwether device decommission kiosk-7 --reason \"sold with the shop in Kiel\" --commit && git push
-  bellwether device decommission kiosk-7 --undo --reason \"the shop stays ours\" --commit && git push
+  bellwether device decommission kiosk-7 --reason \"sold with the shop in Kiel\" --commit && git push   (it leaves)
+  bellwether device decommission kiosk-7 --undo --reason \"the shop stays ours\" --commit && git push   (take it back)
 
 It sets decommission: true in devices/<DEVICE>.yaml. From that commit on the device is in no fleet. When it connects, its agent
 removes what it placed (what it replaced returns, what others placed stays), reports that, and removes its keys; then it is

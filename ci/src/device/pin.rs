@@ -14,9 +14,9 @@ use crate::repo::WorkingCopy;
 use crate::server::ServerOptions;
 
 const EXAMPLES: &str = "Examples:
-  bellwether device pin kiosk-7 HEAD~3 --reason \"the new release flickers there\" --commit && git push
-  bellwether device pin kiosk-7 --reason \"stays as it is until the fair is over\" --commit && git push
-  bellwether device pin kiosk-7 --unpin --reason \"the display was replaced\" --commit && git push
+  bellwether device pin kiosk-7 HEAD~3 --reason \"the new release flickers there\" --commit && git push   (at an earlier one)
+  bellwether device pin kiosk-7 --reason \"stays as it is until the fair is over\" --commit && git push   (at the newest)
+  bellwether device pin kiosk-7 --unpin --reason \"the display was replaced\" --commit && git push   (it follows again)
 
 It sets pin in devices/<DEVICE>.yaml: the device gets its fleet's template as the commit has it, whatever the fleet rolls out,
 with its own labels and vars of now. Without COMMIT it is the newest commit of the working copy.";

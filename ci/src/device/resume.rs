@@ -17,11 +17,11 @@ use crate::server::{Server, ServerOptions};
 use crate::token_edit::quoted;
 
 const EXAMPLES: &str = "Examples:
-  bellwether device resume device-3 --server URL --reason \"disk was copied\" --commit && git push
+  bellwether device resume device-3 --server URL --reason \"disk was copied\" --commit && git push   (asks what it lacks)
   bellwether device resume --field-selector status.summary.status=ConflictPaused --selector site=kiel \\
-    --server URL --reason \"restored from old images\" --commit && git push
-  bellwether device resume device-3 --over COMMIT --reason \"…\" --commit && git push
-  bellwether device resume --all --over COMMIT --reason \"main was reset\" --commit && git push
+    --server URL --reason \"restored from old images\" --commit && git push   (all that are paused at one site)
+  bellwether device resume device-3 --over COMMIT --reason \"…\" --commit && git push   (without asking)
+  bellwether device resume --all --over COMMIT --reason \"main was reset\" --commit && git push   (whoever reports COMMIT)
 
 A paused device runs something that git does not contain. The better way out is to push the missing commits: then the
 pause ends by itself. A resume makes git overrule what the devices run; it is for the named commits only.

@@ -16,8 +16,8 @@ use crate::repo::WorkingCopy;
 use crate::server::ServerOptions;
 
 const EXAMPLES: &str = "Examples:
-  bellwether device revoke kiosk-7 --reason \"stolen from the shop in Kiel\" --commit && git push
-  bellwether device revoke kiosk-7 --undo --reason \"found again\" --commit && git push
+  bellwether device revoke kiosk-7 --reason \"stolen from the shop in Kiel\" --commit && git push   (out)
+  bellwether device revoke kiosk-7 --undo --reason \"found again\" --commit && git push          (in again)
 
 It sets revoked: true in devices/<DEVICE>.yaml: from then on every certificate of the device is refused, on every call, and
 its session ends. What it runs goes on. Deleting the line or the file does not undo it; --undo does.

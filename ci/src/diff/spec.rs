@@ -11,6 +11,10 @@ use similar::TextDiff;
 /// What is longer is shown by its digest.
 const LONGEST: u64 = 64 << 10;
 
+/// From so many lines on contents are shown by their digests: what two texts have in common takes the longer to be found the
+/// less that is.
+const MOST_LINES: usize = 20_000;
+
 /// How many unchanged lines are shown around what changes.
 const AROUND: usize = 3;
 
@@ -23,22 +27,22 @@ pub(super) fn difference(variant: &Variant, objects: &dyn ObjectSource) -> Resul
 }
 
 fn described(shown: &Shown, objects: &dyn ObjectSource) -> Result<String, ObjectError> {
-    let mut text = String::new();
+    let (mut text, mut lines) = (String::new(), 0);
     for file in &shown.spec.files {
         let _infallible = writeln!(text, "file {}{}", file.path, attributes(file));
         let (content, digest) = match (&file.content, &file.source) {
-            (Some(content), _) => (Some(content.clone()), None),
-            (None, Some(source)) => (content(shown, source, objects)?, Some(source)),
-            (None, None) => (None, None),
+            (Some(content), _) => (Some(content.clone()), TargetRef::to(content.as_bytes())),
+            (None, Some(source)) => (content(shown, source, objects)?, *source),
+            (None, None) => continue,
         };
-        match (content, digest) {
-            (Some(content), _) => content.lines().for_each(|line| {
+        lines += content.as_ref().map_or(0, |content| content.lines().count());
+        match content.filter(|_| lines <= MOST_LINES) {
+            Some(content) => content.lines().for_each(|line| {
                 let _infallible = writeln!(text, "  {line}");
             }),
-            (None, Some(digest)) => {
+            None => {
                 let _infallible = writeln!(text, "  ({} bytes, SHA-256 {})", digest.length, digest.sha256);
             }
-            (None, None) => {}
         }
     }
     for artifact in &shown.spec.artifacts {

@@ -3,6 +3,7 @@
 use super::report::{FleetReport, Report, RolloutReport, VariantReport};
 use crate::get::{printable, table};
 use crate::output::Paint;
+use crate::patch::coloured;
 use crate::span::{grouped, spoken};
 
 /// So many distinct changes of a fleet are shown.
@@ -18,7 +19,7 @@ pub(super) fn written(report: &Report, paint: Paint) -> String {
     for fleet in &report.fleets {
         text.push_str(&format!("\n{}: {}\n", paint.bold(fleet.fleet.as_str()), sentence(fleet)));
         for variant in fleet.variants.iter().take(SHOWN) {
-            text.push_str(&format!("\n{}\n{}", example(variant), coloured(&variant.diff, paint)));
+            text.push_str(&format!("\n{}\n{}", example(variant), coloured(&printable(&variant.diff), paint)));
         }
         if let Some(more) = fleet.variants.len().checked_sub(SHOWN).filter(|more| *more > 0) {
             text.push_str(&format!("\n{more} more distinct changes: --output json has all of them\n"));
@@ -74,18 +75,6 @@ pub(super) fn example(variant: &VariantReport) -> String {
         1 => printable(&variant.example),
         more => format!("{} and {} more, for example", printable(&variant.example), number(more - 1)),
     }
-}
-
-fn coloured(diff: &str, paint: Paint) -> String {
-    let line = |line: &str| {
-        let line = printable(line);
-        match line.as_bytes().first() {
-            Some(b'+') => paint.green(&line),
-            Some(b'-') => paint.red(&line),
-            _ => line,
-        }
-    };
-    diff.lines().map(|text| format!("{}\n", line(text))).collect()
 }
 
 fn waves(rollout: &RolloutReport) -> String {

@@ -13,8 +13,9 @@ use crate::failure::Failure;
 use crate::output::{self, Output};
 
 const EXAMPLES: &str = "Examples:
-  bellwether keys init --root /media/stick/root --online keys/online
+  bellwether keys init --root /media/stick/root --online keys/online      (one root key)
   bellwether keys init --root /media/ada --root /media/bob --root /media/eve --threshold 2 --online keys/online
+      (three people, two of whom sign each root)
 
 Move the root keys away afterwards: only a change of keys needs them. All folders belong into your backup of secrets.
 With several root keys, each with another person, no single one of them can replace keys, and one may be lost.";

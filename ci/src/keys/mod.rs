@@ -13,6 +13,14 @@ use clap::{Args, Subcommand};
 use crate::failure::{self, Failure};
 use crate::output::{self, Output};
 
+pub(crate) const EXAMPLES: &str = "Examples:
+  bellwether keys init --root /media/stick/root --online keys/online       (before the first reconciler)
+  bellwether keys show --online keys/online                                (who may sign, how many must, when it ends)
+  bellwether keys rotate --online keys/online --out draft --new-online --root /media/stick/root
+  bellwether keys finish draft --online keys/online                        (devices follow by themselves)
+
+Devices trust the root keys, which you keep away; those name the online keys, with which the reconciler signs all day.";
+
 /// Subcommands of `keys`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {

@@ -68,8 +68,9 @@ pub(crate) struct KeysSignArgs {
 /// Options of `keys finish`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  bellwether keys finish draft --online /var/lib/bellwether/keys/online
+  bellwether keys finish draft --online /var/lib/bellwether/keys/online   (signed one after another)
   bellwether keys finish draft --online keys/online --signed from-bob.root.json --signed from-eve.root.json
+      (signed on copies)
 
 Run it as the reconciler's user. A running reconciler publishes the root by itself; where the online keys change, restart it.")]
 pub(crate) struct KeysFinishArgs {

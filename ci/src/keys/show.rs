@@ -15,7 +15,8 @@ use crate::output::{self, Output};
 /// Options of `keys show`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  bellwether keys show --online /var/lib/bellwether/keys/online")]
+  bellwether keys show --online /var/lib/bellwether/keys/online                 (on the reconciler's machine)
+  bellwether keys show --online /var/lib/bellwether/keys/online --output json   (for programs)")]
 pub(crate) struct KeysShowArgs {
     /// Folder of the keys the reconciler signs with
     #[arg(long, value_name = "DIR")]

@@ -13,7 +13,9 @@ use crate::token_edit::quoted;
 
 const EXAMPLES: &str = "Examples:
   bellwether rollout expedite edge --skip waves,soak --reason \"CVE-2031-1234 is used\" --commit && git push
+      (after the canary, all at once)
   bellwether rollout expedite edge --skip windows,gates --commit-id HEAD~1 --reason \"…\" --commit && git push
+      (the fix that landed before the newest commit: at any hour, without approvals)
 
 waves: after the canary all devices are offered it. soak: no wave waits for its time. gates: no wave waits for an approval.
 windows: applying begins at once. One device must be healthy on the fix first, and budgets and failure limits hold.

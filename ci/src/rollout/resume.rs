@@ -11,7 +11,7 @@ use crate::repo::WorkingCopy;
 use crate::token_edit::quoted;
 
 const EXAMPLES: &str = "Examples:
-  bellwether rollout resume edge --failures 3 --reason \"bad disks, not the release\" --commit && git push
+  bellwether rollout resume edge --failures 3 --reason \"bad disks, not the release\" --commit && git push   (three have failed)
   bellwether rollout resume edge --failures 3 --server http://127.0.0.1:8080 --reason \"…\" --commit   (what rolls out now)
 
 A rollout that halted goes on, and halts again when more fail than its limit allows beyond the number that you acknowledge.

@@ -12,9 +12,9 @@ use crate::repo::WorkingCopy;
 use crate::token_edit::quoted;
 
 const EXAMPLES: &str = "Examples:
-  bellwether rollout retry edge kiosk-7 --reason \"the disk was full\" --commit && git push
+  bellwether rollout retry edge kiosk-7 --reason \"the disk was full\" --commit && git push   (one device)
   bellwether rollout retry edge kiosk-7 kiosk-8 --server http://127.0.0.1:8080 --reason \"…\" --commit   (what rolls out now)
-  bellwether rollout retry edge kiosk-7 --name kiosk-7-again --reason \"…\" --commit
+  bellwether rollout retry edge kiosk-7 --name kiosk-7-again --reason \"…\" --commit   (once more)
 
 It is for what failed before it landed. What fails after it needs another one, with a --name of its own.
 

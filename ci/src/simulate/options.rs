@@ -13,10 +13,12 @@ use crate::output::Form;
 const EXAMPLES: &str = "Examples:
   bellwether simulate --fleet edge                      (what the newest landing would do to 100 devices)
   bellwether simulate --fleet edge --from main --to HEAD --inventory https://fleet.example:8443 --ca ca.crt
+      (what a branch would do to the devices that there are)
   bellwether simulate --fleet edge --next --devices 5000 --offline 2% --start 2026-03-02T08:00:00Z
+      (what the Rollout means for any change: how long, in which order)
   bellwether simulate --fleet edge --next --failure-rate 100% --mode in-soak      (a bad release: whom does it harm?)
-  bellwether simulate --fleet edge --next --site-outage site=kiel@30m+4h
-  bellwether simulate --fleet edge --next --output svg > edge.svg
+  bellwether simulate --fleet edge --next --site-outage site=kiel@30m+4h   (a power cut in the middle)
+  bellwether simulate --fleet edge --next --output svg > edge.svg          (as a picture)
   bellwether simulate --fleet edge --next --sweep 200 --output json       (how often does which release halt?)
 
 Planner, judgement of reports and the devices' state machine are those of the reconciler and the agent; made up are the

@@ -14,11 +14,12 @@ use crate::output::Output;
 use crate::repo::WorkingCopy;
 
 const EXAMPLES: &str = "Examples:
-  bellwether trust add bob --ssh-key bob.pub --role admins --commit && git push
+  bellwether trust add bob --ssh-key bob.pub --role admins --commit && git push   (a person)
   bellwether trust add bob --ssh-key \"ssh-ed25519 AAAA… bob@laptop\"       (a second key)
   bellwether trust add eve --openpgp eve.asc --role admins               (gpg --armor --export eve > eve.asc; again
                                                                           after each change of the key)
   bellwether trust add kim --gitsign kim@example.com --issuer https://accounts.google.com --role admins
+                                                                         (signs by Sigstore, without a key)
   bellwether trust add updater --bot --ssh-key updater.pub               (a program: it may write and never counts)
 
 The second person in a role makes the rules for rollouts/** and expedites/** alone ask for two (signers: 2), unless you

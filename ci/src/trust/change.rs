@@ -8,8 +8,10 @@ use super::ChangeOptions;
 use super::keys::{KeyKind, NewKey};
 use super::written::{field, item, person_entry};
 use crate::committed;
+use crate::decision;
 use crate::failure::Failure;
-use crate::output::{self, Output};
+use crate::output::{self, Output, Paint};
+use crate::patch;
 use crate::repo::{Edit, WorkingCopy};
 use crate::sign::Signer;
 use crate::token_edit::quoted;
@@ -181,15 +183,18 @@ impl Finished {
     ) -> Result<(), Failure> {
         let message =
             format!("{summary}\n\n{}", self.done.iter().map(|done| format!("- {done}\n")).collect::<String>());
-        let committed = save(copy, &[self.edit], &message, options)?;
+        let edits = [self.edit];
+        let committed = save(copy, &edits, &message, options)?;
+        let diff = decision::diff(&edits);
         if output == Output::Json {
             output::json(&serde_json::json!({
-                "file": POLICY_PATH, "version": self.version, "changes": self.done, "commit": committed,
+                "file": POLICY_PATH, "version": self.version, "changes": self.done, "commit": committed, "diff": diff,
             }));
             return Ok(());
         }
         self.done.iter().for_each(output::line);
         output::line(format!("{POLICY_PATH} has version {} now.", self.version));
+        output::bytes(patch::coloured(&diff, Paint::stdout()).as_bytes());
         output::note(match committed {
             Some(commit) => format!("Committed as {}, signed. {}", commit.short(), committed::next(copy, &commit)),
             None => format!(

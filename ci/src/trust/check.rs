@@ -16,8 +16,8 @@ use crate::repo::WorkingCopy;
 const EXAMPLES: &str = "Examples:
   bellwether trust check                          (before git push: would what I have count?)
   bellwether trust check --since origin/main      (and would it be taken from where main is?)
-  bellwether trust check origin/main
-  bellwether trust check --introduction 09b5f8d --branch main
+  bellwether trust check origin/main              (does what is on the server count?)
+  bellwether trust check --introduction 09b5f8d --branch main   (from where the reconciler begins)
 
 A reconciler begins at the introduction in its configuration. Without --introduction this begins at the oldest commit
 that has a policy; it says which, so that you can compare. A reconciler goes on only from the head that it has accepted:

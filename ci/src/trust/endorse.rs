@@ -15,7 +15,7 @@ use crate::repo::{WorkingCopy, git};
 use crate::sign::{SignOptions, Signer};
 
 const EXAMPLES: &str = "Examples:
-  git fetch && git switch their-branch && git log -p main..
+  git fetch && git switch their-branch && git log -p main..   (read what you are to stand for)
   bellwether trust endorse && git push               (then the merge button, or bellwether land their-branch)
 
 It adds an empty commit with the line \"Endorses: <id>\" to the current branch, signed by you. For the paths that its

@@ -14,9 +14,9 @@ use crate::output::{self, Output, Paint};
 use crate::repo::{WorkingCopy, git};
 
 const EXAMPLES: &str = "Examples:
-  bellwether trust explain HEAD
+  bellwether trust explain HEAD                 (of the newest commit, pushed or not)
   bellwether trust explain 9f3c2ab              (of a commit that a merge landed, it explains that merge)
-  bellwether trust explain HEAD --output json
+  bellwether trust explain HEAD --output json   (for programs)
 
 A commit that the watched branch does not have is judged as if it were pushed to it.";
 

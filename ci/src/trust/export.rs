@@ -17,7 +17,7 @@ use crate::repo::{WorkingCopy, git};
 
 const EXAMPLES: &str = "Examples:
   bellwether trust export --write && git log --show-signature     (into .git/, for this clone)
-  bellwether trust export --format allowed-signers > allowed_signers
+  bellwether trust export --format allowed-signers > allowed_signers    (for elsewhere)
   bellwether trust export --all --write      (keys of former policies too, so that old commits show as good)
 
 git then says who signed. Whether that person could do what the commit does, only bellwether trust explain says.";

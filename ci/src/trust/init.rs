@@ -15,7 +15,7 @@ use crate::template::{self, Placeholders};
 
 const EXAMPLES: &str = "Examples:
   bellwether trust init --commit                          (key: git's user.signingkey, branch: the current one)
-  bellwether trust init --person alice --branch production --key ~/.ssh/fleet --commit
+  bellwether trust init --person alice --branch production --key ~/.ssh/fleet --commit   (all said)
 
 The commit introduces the repository: a reconciler is told its id and the SHA-256 of the policy in it. Earlier commits
 are counted and not judged.";

@@ -12,7 +12,7 @@ use crate::output::{self, Output};
 use crate::repo::WorkingCopy;
 
 const EXAMPLES: &str = "Examples:
-  bellwether trust remove bob --commit && git push
+  bellwether trust remove bob --commit && git push              (the person, with all keys and roles)
   bellwether trust remove bob --only-key SHA256:Zb6Y… --commit  (one key only; bellwether trust show lists them)
   bellwether trust remove bob --lower-signers --commit          (rules that the rest cannot satisfy ask for fewer)
 

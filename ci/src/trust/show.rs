@@ -16,9 +16,9 @@ use crate::output::{self, Output, Paint};
 use crate::repo::WorkingCopy;
 
 const EXAMPLES: &str = "Examples:
-  bellwether trust show
-  bellwether trust show --at origin/main
-  bellwether trust show --output json";
+  bellwether trust show                       (as the newest commit has it)
+  bellwether trust show --at origin/main      (what is in force on the server)
+  bellwether trust show --output json         (for programs)";
 
 /// Long enough to renew a policy without haste.
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);

@@ -122,10 +122,15 @@ impl Manifests {
 }
 
 /// What a manifest has in it, and a byte more than any may have at most.
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    let failed = |e: std::io::Error| failure::file("cannot read", file, &e);
-    let mut text = Vec::new();
-    let most = yaml::MAX_ENROLLMENT as u64 + 1;
-    File::open(file).and_then(|open| open.take(most).read_to_end(&mut text)).map_err(failed)?;
-    Ok(text)
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    const MOST: u64 = yaml::MAX_ENROLLMENT as u64 + 1;
+    let read = || {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len().min(MOST);
+        // One byte more than there are, so that the end is found without growing.
+        let mut text = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
+        file.take(MOST).read_to_end(&mut text)?;
+        Ok(text)
+    };
+    read().map_err(|e| failure::file("cannot read", path, &e))
 }

@@ -1,7 +1,7 @@
 //! Rollouts that would do what they say, and harm more than they need to, or wait forever: for the devices that git knows.
 
 use bellwether_core::plan::{Opening, Schedule};
-use bellwether_schemas::manifest::{Rollout, Wave, WaveMembers, Window};
+use bellwether_schemas::manifest::{Rollout, Wave, WaveMembers, Window, Zone};
 use bellwether_schemas::quantity::Percent;
 use bellwether_schemas::yaml::FieldPath;
 use bellwether_schemas::{FleetName, Seconds, codes};
@@ -110,7 +110,9 @@ impl Checked<'_> {
         of_rollout.into_iter().chain(of_waves).filter_map(|(field, window)| self.zone(field, window))
     }
 
+    /// Of a zone that has a name the reader has said already whether there is one.
     fn zone(&self, field: FieldPath, window: &Window) -> Option<Finding> {
+        let Zone::Label(_) = &window.timezone else { return None };
         let why = |device: &&Known| match Schedule::of(std::slice::from_ref(window), &device.facts.labels)
             .at(Timestamp::UNIX_EPOCH)
         {

@@ -4,7 +4,12 @@
 //! compares it with what was meant; nothing here knows what a value means. Flow style (`[a, b]`) and block style are both
 //! kept. What would take a comment with it that is not about the removed value is refused.
 
+mod order;
+mod shape;
 mod tree;
+
+pub(crate) use order::pieces;
+pub(crate) use shape::{Shape, Style};
 
 use std::ops::Range;
 
@@ -59,7 +64,13 @@ impl Document {
     pub(crate) fn replace(&mut self, path: &[Step<'_>], text: &str) -> Result<(), String> {
         let node = self.at(path)?;
         match node.value {
-            Value::Scalar => self.splice(node.range.clone(), text),
+            // Nothing stands behind its key: the text goes behind the colon.
+            Value::Scalar { .. } if node.range.is_empty() => {
+                let after = self.text[node.range.end..].find(':').map(|colon| node.range.end + colon + 1);
+                let at = after.ok_or_else(|| format!("{}: nothing stands there", shown(path)))?;
+                self.splice(at..at, &format!(" {text}"))
+            }
+            Value::Scalar { .. } => self.splice(node.range.clone(), text),
             Value::List { .. } | Value::Map { .. } => Err(format!("{}: expected a single value", shown(path))),
         }
     }
@@ -85,7 +96,7 @@ impl Document {
                 let lines: Vec<_> = first.chain(lines.map(|line| format!("{:column$}  {line}", ""))).collect();
                 self.insert_lines_after(last.range.end, &lines)
             }
-            Value::Scalar | Value::Map { .. } => Err(format!("{}: expected a list", shown(path))),
+            Value::Scalar { .. } | Value::Map { .. } => Err(format!("{}: expected a list", shown(path))),
         }
     }
 
@@ -108,7 +119,7 @@ impl Document {
                 let lines: Vec<_> = entry.block.iter().map(|line| format!("{:column$}{line}", "")).collect();
                 self.insert_lines_after(last.node.range.end, &lines)
             }
-            Value::Scalar | Value::List { .. } => Err(format!("{}: expected fields", shown(path))),
+            Value::Scalar { .. } | Value::List { .. } => Err(format!("{}: expected fields", shown(path))),
         }
     }
 
@@ -220,7 +231,7 @@ fn entry<'n>(entries: &'n [Entry], key: &str) -> Option<&'n Entry> {
 }
 
 /// `spec.rules[1]`.
-fn shown(path: &[Step<'_>]) -> String {
+pub(crate) fn shown(path: &[Step<'_>]) -> String {
     path.iter().fold(String::new(), |mut text, step| {
         match step {
             Step::Key(key) if text.is_empty() => text.push_str(key),

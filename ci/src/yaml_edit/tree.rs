@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, StructureStyle};
 
+use super::shape::Style;
+
 /// A value, and the bytes it takes.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -15,7 +17,7 @@ pub(super) struct Node {
 
 #[derive(Debug)]
 pub(super) enum Value {
-    Scalar,
+    Scalar { text: String, style: Style },
     List { flow: bool, items: Vec<Node> },
     Map { flow: bool, entries: Vec<Entry> },
 }
@@ -39,6 +41,15 @@ pub(super) fn read(text: &str) -> Result<Node, String> {
     }
 }
 
+fn style_of(style: ScalarStyle) -> Style {
+    match style {
+        ScalarStyle::Plain => Style::Plain,
+        ScalarStyle::SingleQuoted => Style::Single,
+        ScalarStyle::DoubleQuoted => Style::Double,
+        ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
+    }
+}
+
 struct Reader<'t> {
     text: &'t str,
     parser: Parser<'t, StrInput<'t>>,
@@ -56,11 +67,11 @@ impl<'t> Reader<'t> {
     fn node(&mut self, event: &Event<'t>, span: &Span) -> Result<Node, String> {
         let range = self.range(span);
         match event {
-            Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..) => {
-                let start = self.header_of(range.start);
-                Ok(Node { range: start..range.end.max(start), value: Value::Scalar })
+            Event::Scalar(text, style, ..) => {
+                let (text, style) = (text.clone().into_owned(), style_of(*style));
+                let start = if style == Style::Block { self.header_of(range.start) } else { range.start };
+                Ok(Node { range: start..range.end.max(start), value: Value::Scalar { text, style } })
             }
-            Event::Scalar(..) => Ok(Node { range, value: Value::Scalar }),
             Event::SequenceStart(style, ..) => self.list(range.start, *style == StructureStyle::Flow),
             Event::MappingStart(style, ..) => self.map(range.start, *style == StructureStyle::Flow),
             _ => Err("found an alias".to_owned()),

@@ -28,8 +28,8 @@ fn a_key_is_approved_in_the_enrollment_and_committed() {
     assert!(before.lines().all(|line| after.lines().any(|new| new == line)), "nothing else changed: {after}");
     assert_eq!(
         ran.out.lines().filter(|line| line.starts_with('-')).count(),
-        0,
-        "only what it adds is shown: {}",
+        1,
+        "only what it adds is shown, below the name of the file: {}",
         ran.out
     );
     sandbox.git(&["verify-commit", "HEAD"]);

@@ -21,7 +21,9 @@ fn the_second_person_makes_rollouts_ask_for_two_and_every_comment_stays() {
     team.key("bob");
     let before = team.sandbox.read("trust/policy.yaml");
     let ran = team.ada(&["trust", "add", "bob", "--ssh-key", "../bob.pub", "--role", "admins", "--commit"]);
-    insta::assert_snapshot!(steady(&ran.out));
+    let (told, patch) = ran.out.split_once("--- a/trust/policy.yaml\n").expect("a patch is shown");
+    insta::assert_snapshot!(steady(told));
+    assert!(patch.contains("\n-      members: [ada]\n+      members: [ada, bob]\n"), "{patch}");
     let after = team.sandbox.read("trust/policy.yaml");
     let comments = |text: &str| text.lines().filter(|line| line.trim().starts_with('#')).count();
     assert_eq!(comments(&before), comments(&after));

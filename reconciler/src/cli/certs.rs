@@ -19,14 +19,30 @@ use crate::pki::{Authority, ServerName, begin_rotation, finish_rotation, renew_s
 use crate::run::RunError;
 use crate::store::{DeviceRow, Store};
 
+const RENEW_EXAMPLES: &str = "Examples:
+  bellwether-reconciler certs renew                                        (the same names, a later end)
+  bellwether-reconciler certs renew --names bellwether.example.com,10.1.2.3
+
+A running reconciler notices it; devices need not do anything.";
+
+const ROTATE_EXAMPLES: &str = "Examples:
+  bellwether-reconciler certs rotate-ca
+  bellwether-reconciler certs              (how many devices still need the old authority)
+  bellwether-reconciler certs finish-ca    (when none does)";
+
+const FINISH_EXAMPLES: &str = "Examples:
+  bellwether-reconciler certs finish-ca
+
+It is refused while devices still need the old authority; --force shuts those out, and they have to enroll again.";
+
 /// Devices that are named in a message.
 const NAMED: usize = 20;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  bellwether-reconciler certs --config reconciler.yaml
-  bellwether-reconciler certs --config reconciler.yaml renew --names bellwether.example.com,10.1.2.3
-  bellwether-reconciler certs --config reconciler.yaml rotate-ca
+  bellwether-reconciler certs --config reconciler.yaml             (what there is, until when)
+  bellwether-reconciler certs --config reconciler.yaml renew --names bellwether.example.com,10.1.2.3   (other names)
+  bellwether-reconciler certs --config reconciler.yaml rotate-ca   (a new authority, beside the old one)
 
 Run it as the reconciler's user. A running reconciler notices the new files by itself, and sessions stay open. Nothing is
 overwritten that is not kept beside it under another name.
@@ -48,12 +64,14 @@ enum CertsCommand {
     /// Make a new certificate of the listeners, by the same authority: for other names, or ahead of its time
     Renew(Renew),
     /// Make a new authority beside the old one: both are trusted, the new one issues, devices learn of it within minutes
+    #[command(after_help = ROTATE_EXAMPLES)]
     RotateCa,
     /// End the old authority: the listeners get a certificate of the new one, and the old one is not trusted any more
     FinishCa(FinishCa),
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = RENEW_EXAMPLES)]
 struct Renew {
     /// The DNS names and IP addresses it is for, separated by commas; those of the one before if none are given.
     #[arg(long, value_delimiter = ',')]
@@ -61,6 +79,7 @@ struct Renew {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = FINISH_EXAMPLES)]
 struct FinishCa {
     /// Also while devices still need the old authority: they are shut out, and need to be enrolled again.
     #[arg(long)]

@@ -17,9 +17,9 @@ use crate::run::RunError;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   bellwether-reconciler hold --reason \"look at site kiel first\"          (every fleet)
-  bellwether-reconciler hold edge --reason \"look at site kiel first\"
-  bellwether-reconciler hold --list
-  bellwether-reconciler hold edge --release
+  bellwether-reconciler hold edge --reason \"look at site kiel first\"     (one fleet)
+  bellwether-reconciler hold --list                                      (what is held, since when, why)
+  bellwether-reconciler hold edge --release                              (it goes on)
   bellwether-reconciler hold --release                                   (all local holds)
 
 A running reconciler notices it at once: it offers nothing more, and withdraws what was not begun. It never starts anything,

@@ -28,7 +28,7 @@ A password is no part of it: it is read from the file that the environment varia
 by a certificate of a public authority or of the one in sslrootcert.";
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   bellwether keys init --root /media/stick --online /var/lib/bellwether/keys/online
   bellwether-reconciler init --dir /var/lib/bellwether \\
       --repository https://git.example.com/fleet.git --commit 9f3c… --policy-sha256 2c26… \\

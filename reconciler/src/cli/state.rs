@@ -14,8 +14,8 @@ use crate::run::RunError;
 use crate::store::Store;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  bellwether-reconciler backup --config /var/lib/bellwether/reconciler.yaml --to /backup/bellwether-$(date +%F)
+#[command(after_help = "Examples:
+  bellwether-reconciler backup --config /var/lib/bellwether/reconciler.yaml --to /backup/bellwether-$(date +%F)   (each day)
 
 The backup holds the database (as SQLite, also from PostgreSQL), the records of accepted head, rollouts and spent tokens,
 and the chain of TUF roots. It does not hold secrets: back up keys/ and ca/ apart, once and after each change of them.
@@ -34,8 +34,8 @@ pub(super) struct Backup {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  bellwether-reconciler restore --config reconciler.yaml --from /backup/bellwether-2026-11-01
-  bellwether-reconciler restore --config reconciler.yaml
+  bellwether-reconciler restore --config reconciler.yaml --from /backup/bellwether-2026-11-01   (that day)
+  bellwether-reconciler restore --config reconciler.yaml                (from what is left)
 
 Stop the reconciler, put keys/ and ca/ back, move a damaged database or store aside, and restore. Then run the reconciler:
 every device that has a version is AwaitingReconnect until it has reported, and nothing is published for it before.
