@@ -135,11 +135,13 @@ fn why_not(explained: &Explanation, policy: &Policy, branch: &str) -> Diagnostic
         .flat_map(|rule| could_count(policy, rule))
         .collect();
     let names: Vec<_> = could.iter().take(NAMED).map(|person| person.as_str()).collect();
+    let is_unsigned = lacking.iter().all(|path| path.wrote.is_empty() && path.endorsed.is_empty());
+    let sign = if is_unsigned { "sign what you wrote (git commit --amend --no-edit -S), or " } else { "" };
     let hint = match names.as_slice() {
         [] => codes::explain(fault.code.as_str()).map_or("", |known| known.mend).to_owned(),
         names => format!(
-            "missing is {}: endorse the branch (git switch {branch} && bellwether trust endorse && git push), or land it: \
-             bellwether land {branch}",
+            "missing is {}: {sign}endorse the branch (git switch {branch} && bellwether trust endorse && git push), or land \
+             it: bellwether land {branch}",
             names.join(" or ")
         ),
     };
