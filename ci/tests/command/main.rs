@@ -8,6 +8,7 @@ mod demo;
 mod devices;
 mod examples;
 mod explained;
+mod first_mistakes;
 mod fleet;
 mod init;
 mod keys;
