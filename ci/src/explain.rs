@@ -1,4 +1,4 @@
-//! `bellwether explain`: what a code means, why it happens, what to do.
+//! `bellwether explain`: what a code means, why it happens, what to do, and an example.
 
 use bellwether_schemas::codes::{self, Explanation};
 use clap::Args;
@@ -26,19 +26,42 @@ pub(crate) fn run(args: &ExplainArgs, output: Output) -> Result<(), Failure> {
     };
     let digits = text.to_ascii_uppercase();
     let digits = digits.strip_prefix("BW-").unwrap_or(&digits);
-    let known = codes::explain(&format!("BW-{digits:0>4}"))
-        .ok_or_else(|| Failure::finding(codes::UNKNOWN_CODE, format!("there is no code {text}")))?;
+    let known = codes::explain(&format!("BW-{digits:0>4}")).ok_or_else(|| unknown(text, digits))?;
     match output {
         Output::Json => output::json(&object(known)),
-        Output::Text => output::line(format!(
-            "{}: {}\n\nWhy:  {}\nMend: {}",
-            Paint::stdout().bold(known.code.as_str()),
-            known.title,
-            known.cause,
-            known.mend
-        )),
+        Output::Text => output::line(told(known, Paint::stdout())),
     }
     Ok(())
+}
+
+fn unknown(text: &str, digits: &str) -> Failure {
+    let failure = Failure::finding(codes::UNKNOWN_CODE, format!("there is no code {text}"));
+    match digits.parse() {
+        Ok(number) => {
+            let near = codes::nearest(number);
+            failure.hint(format!("The nearest is {}: {}. bellwether explain shows all.", near.code, near.title))
+        }
+        Err(_) => failure,
+    }
+}
+
+fn told(known: &Explanation, paint: Paint) -> String {
+    let Explanation { code, title, cause, mend } = known;
+    let mut text = format!("{}: {title}\n\nWhy:  {cause}\nMend: {mend}", paint.bold(code.as_str()));
+    if let Some(example) = known.example() {
+        text.push_str("\n\nExample: the mistake (-) and its mend (+)\n");
+        for line in example.lines() {
+            let line = match line.chars().next() {
+                Some('-') => paint.red(line),
+                Some('+') => paint.green(line),
+                Some(' ') | None => line.to_owned(),
+                Some(_) => paint.bold(line),
+            };
+            text.push('\n');
+            text.push_str(&line);
+        }
+    }
+    text
 }
 
 fn all(output: Output) {
@@ -55,5 +78,18 @@ fn all(output: Output) {
 fn object(known: &Explanation) -> serde_json::Value {
     serde_json::json!({
         "code": known.code.as_str(), "title": known.title, "cause": known.cause, "mend": known.mend,
+        "example": known.example(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_are_red_and_mends_green_on_a_terminal() {
+        let text = told(codes::explain("BW-0103").expect("a code"), Paint::always());
+        assert!(text.contains("\x1b[31;1m-      - paht:") && text.contains("\x1b[32m+      - path:"), "{text:?}");
+        assert!(text.contains("\n\x1b[1mfleets/edge.yaml\x1b[0m\n     files:\n"), "{text:?}");
+    }
 }

@@ -279,8 +279,20 @@ mod tests {
 
     #[test]
     fn what_init_writes_has_the_layout() {
-        for (path, text) in source("repo-template") {
-            assert_eq!(formatted(&text), Ok(text), "{path}");
+        use clap::ValueEnum as _;
+        let values = crate::template::Placeholders {
+            branch: "main",
+            person: "ada",
+            key: "KEY",
+            expires: "2030-01-01T00:00:00Z",
+        };
+        for example in crate::template::Example::value_variants() {
+            let files = crate::template::files(*example, &values);
+            let manifests = files.into_iter().filter(|file| Kind::of_path(&file.path).is_some());
+            for file in manifests {
+                let text = String::from_utf8(file.after.expect("a new file")).expect("text");
+                assert_eq!(formatted(&text), Ok(text), "{}", file.path);
+            }
         }
     }
 

@@ -163,6 +163,12 @@ impl Paint {
         Self(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
     }
 
+    /// Colours, wherever it goes.
+    #[cfg(test)]
+    pub(crate) fn always() -> Self {
+        Self(true)
+    }
+
     /// None.
     pub(crate) fn none() -> Self {
         Self(false)

@@ -7,6 +7,7 @@ pub mod api;
 pub mod codes;
 pub mod diagnostic;
 pub mod enroll;
+pub mod error_pages;
 pub mod head;
 pub mod id;
 pub mod json_schema;

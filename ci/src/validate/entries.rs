@@ -81,10 +81,7 @@ fn expired(path: &str, enrollment: &Enrollment, before: &[Enrollment], now: Time
             let message =
                 format!("the token {} has expired at {}: no device can enroll with it", token.id, token.expires);
             let problem = Finding::error(codes::TOKEN_EXPIRED, path, field(place), message);
-            problem.hint(format!(
-                "make another: bellwether token mint {}",
-                path.trim_start_matches("enrollments/").trim_end_matches(".yaml")
-            ))
+            problem.hint(format!("make another: {}", mint(path)))
         })
         .collect();
     if let Some((place, token)) = old.first() {
@@ -95,9 +92,17 @@ fn expired(path: &str, enrollment: &Enrollment, before: &[Enrollment], now: Time
             }
         };
         let problem = Finding::warning(codes::TOKEN_EXPIRED, path, field(*place), message);
-        found.push(problem.hint("delete what has expired; that shuts out no device which enrolled with it"));
+        found.push(problem.hint(format!(
+            "delete what has expired; that shuts out no device which enrolled with it. For one that did not: {}",
+            mint(path)
+        )));
     }
     found
+}
+
+/// The command that makes another token.
+fn mint(path: &str) -> String {
+    format!("bellwether token mint {}", path.trim_start_matches("enrollments/").trim_end_matches(".yaml"))
 }
 
 /// The entries of an Enrollment, and the field of what proves each.

@@ -52,7 +52,7 @@ impl Listed {
     fn take(&mut self, kind: Kind, path: String, name: &str, file_type: FileType) {
         if file_type.is_symlink() {
             let message = "is a symbolic link, and a commit with one is refused as a whole";
-            self.misplaced.push(Diagnostic::error(codes::TREE_ENTRY, &path, message).hint("put a file in its place"));
+            self.misplaced.push(Diagnostic::error(codes::TREE_SYMLINK, &path, message).hint("put a file in its place"));
         } else if Kind::of_path(&path).is_some() {
             self.manifests.push(path);
         } else if file_type.is_file() && !matches!(name, "README.md" | ".gitkeep") {

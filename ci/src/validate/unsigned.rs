@@ -47,7 +47,9 @@ pub(super) fn warning(copy: &WorkingCopy, tip: &CommitId) -> Result<Option<Diagn
         more => format!(" and {more} commits before it"),
     };
     let title = summary_of(copy, newest)?;
-    let message = format!("nobody of the policy signed {} ({title:?}){more}: {}", newest.short(), fault.why);
+    // What the verifier judges is a landing; this is a commit yet.
+    let why = if fault.code == codes::COMMIT_UNSIGNED { "it has no signature" } else { &fault.why };
+    let message = format!("nobody of the policy signed {} ({title:?}){more}: {why}", newest.short());
     let pushed = is_pushed(copy, newest)?;
     let buttons = "squash and rebase buttons make such commits: turn them off on the hosting service, and merge with a merge \
                    commit";

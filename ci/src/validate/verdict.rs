@@ -44,14 +44,22 @@ pub(super) fn problems(
             Ok(vec![judged])
         }
         _ => {
-            let mut found = Vec::new();
             let merged = merged(copy, &mut history, &verifier, head)?;
-            if let (None, Some(Some(Stop::Refused(refusal)))) = (&merged, pushed) {
-                let why = format!("pushed as it is, it would be refused: {}; merged, it counts", refusal.why);
-                found.push(Diagnostic { severity: Severity::Warning, ..told(&refusal, why, refusal.hint.to_owned()) });
-            }
-            found.extend(merged);
-            Ok(found)
+            let found = match (merged, pushed) {
+                (None, Some(Some(Stop::Refused(refusal)))) => {
+                    let why = format!("pushed as it is, it would be refused: {}; merged, it counts", refusal.why);
+                    let problem = told(&refusal, why, refusal.hint.to_owned());
+                    Some(Diagnostic { severity: Severity::Warning, ..problem })
+                }
+                // The merge is made without it, and so says less than it.
+                (Some(problem), Some(Some(Stop::Refused(refusal))))
+                    if problem.code == codes::MERGE_UNCLEAN && refusal.code == codes::TREE_SUBMODULE =>
+                {
+                    Some(as_it_is(&refusal))
+                }
+                (merged, _) => merged,
+            };
+            Ok(found.into_iter().collect())
         }
     }
 }
@@ -75,7 +83,7 @@ fn judged(
     let explained = history.explain(&verifier.objects, merge).map_err(refused)?;
     Ok(match &explained.refusal {
         Some(_) => why_not(&explained, history.policy(), &copy.branch().unwrap_or_else(|_| "BRANCH".to_owned())),
-        None => told(refusal, refusal.why.clone(), refusal.hint.to_owned()),
+        None => as_it_is(refusal),
     })
 }
 
@@ -95,13 +103,17 @@ fn merged(
             let place = paths.first().map_or(POLICY_PATH, String::as_str);
             return Ok(Some(Diagnostic::error(codes::MERGE_CONFLICT, place, why).hint(hint)));
         }
-        Err(refusal) => return Ok(Some(told(&refusal, refusal.why.clone(), refusal.hint.to_owned()))),
+        Err(refusal) => return Ok(Some(as_it_is(&refusal))),
     };
     if changes.is_empty() {
         return Ok(None);
     }
     let (memory, merge) = copy.imagine_merge(history.head(), head, &changes)?;
-    let explained = history.explain(&Objects::of(&memory), &merge).map_err(refused)?;
+    let explained = match history.explain(&Objects::of(&memory), &merge) {
+        Ok(explained) => explained,
+        // Its tree cannot be taken, whoever stands for it.
+        Err(refusal) => return Ok(Some(as_it_is(&refusal))),
+    };
     let branch = copy.branch().unwrap_or_else(|_| "BRANCH".to_owned());
     Ok(explained.refusal.is_some().then(|| why_not(&explained, history.policy(), &branch)))
 }
@@ -123,15 +135,21 @@ fn why_not(explained: &Explanation, policy: &Policy, branch: &str) -> Diagnostic
         .flat_map(|rule| could_count(policy, rule))
         .collect();
     let names: Vec<_> = could.iter().take(NAMED).map(|person| person.as_str()).collect();
+    let is_unsigned = lacking.iter().all(|path| path.wrote.is_empty() && path.endorsed.is_empty());
+    let sign = if is_unsigned { "sign what you wrote (git commit --amend --no-edit -S), or " } else { "" };
     let hint = match names.as_slice() {
         [] => codes::explain(fault.code.as_str()).map_or("", |known| known.mend).to_owned(),
         names => format!(
-            "missing is {}: endorse the branch (git switch {branch} && bellwether trust endorse && git push), or land it: \
-             bellwether land {branch}",
+            "missing is {}: {sign}endorse the branch (git switch {branch} && bellwether trust endorse && git push), or land \
+             it: bellwether land {branch}",
             names.join(" or ")
         ),
     };
     Diagnostic::error(fault.code, place, why).hint(hint)
+}
+
+fn as_it_is(refusal: &Refusal) -> Diagnostic {
+    told(refusal, refusal.why.clone(), refusal.hint.to_owned())
 }
 
 fn told(refusal: &Refusal, why: String, hint: String) -> Diagnostic {

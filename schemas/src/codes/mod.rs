@@ -6,6 +6,7 @@ mod agent;
 mod change;
 mod device;
 mod environment;
+mod examples;
 mod manifest;
 mod publish;
 mod rollout;
@@ -36,6 +37,11 @@ impl Code {
     pub const fn as_str(self) -> &'static str {
         self.0
     }
+
+    /// Its digits as a number.
+    fn number(self) -> u32 {
+        self.0.trim_start_matches("BW-").parse().expect("a code is BW- and four digits")
+    }
 }
 
 impl fmt::Display for Code {
@@ -63,6 +69,13 @@ pub struct Explanation {
     pub mend: &'static str,
 }
 
+impl Explanation {
+    /// The most likely mistake and its mend, in the form that `examples.rs` describes; none for most of what `validate` does not find.
+    pub fn example(&self) -> Option<&'static str> {
+        examples::of(self.code)
+    }
+}
+
 /// Defines codes, and a table of their explanations.
 macro_rules! codes {
     ($table:ident: $($name:ident = $code:literal, $title:literal, $cause:literal, $mend:literal;)*) => {
@@ -77,25 +90,32 @@ macro_rules! codes {
 }
 use codes;
 
+/// What the codes of each area are about, and their explanations.
+pub const AREAS: [(&str, &[Explanation]); 8] = [
+    ("Manifests", manifest::MANIFEST),
+    ("Git and trust", trust::TRUST),
+    ("Devices, versions, enrollment and TLS", device::DEVICE),
+    ("Rollouts and rendering", rollout::ROLLOUT),
+    ("The store and publishing", publish::PUBLISH),
+    ("The agent", agent::AGENT),
+    ("Configuration and environment; from BW-0720 on, the command", environment::ENVIRONMENT),
+    ("What is dangerous about a change", change::CHANGE),
+];
+
 /// Every explanation, by code.
 pub fn explanations() -> impl Iterator<Item = &'static Explanation> {
-    [
-        manifest::MANIFEST,
-        trust::TRUST,
-        device::DEVICE,
-        rollout::ROLLOUT,
-        publish::PUBLISH,
-        agent::AGENT,
-        environment::ENVIRONMENT,
-        change::CHANGE,
-    ]
-    .into_iter()
-    .flatten()
+    AREAS.iter().flat_map(|(_, explanations)| *explanations)
 }
 
 /// The explanation of a code given as text, in upper or lower case.
 pub fn explain(code: &str) -> Option<&'static Explanation> {
     explanations().find(|e| e.code.as_str().eq_ignore_ascii_case(code))
+}
+
+/// The explanation of the code whose number is nearest to this one; of two as near, the lower.
+pub fn nearest(number: u32) -> &'static Explanation {
+    let nearest = explanations().min_by_key(|e| e.code.number().abs_diff(number));
+    nearest.expect("there are codes")
 }
 
 #[cfg(test)]
@@ -110,6 +130,14 @@ mod tests {
             let digits = e.code.as_str().strip_prefix("BW-").expect("a code begins with BW-");
             assert!(digits.len() == 4 && digits.bytes().all(|c| c.is_ascii_digit()), "{}", e.code);
             assert!(e.title.len() < 80 && !e.cause.is_empty() && !e.mend.is_empty(), "{}", e.code);
+        }
+    }
+
+    #[test]
+    fn the_nearest_code_is_that_of_the_nearest_number() {
+        for (number, code) in [(103, "BW-0103"), (0, "BW-0101"), (246, "BW-0245"), (250, "BW-0251"), (9999, "BW-0810")]
+        {
+            assert_eq!(nearest(number).code.as_str(), code);
         }
     }
 }

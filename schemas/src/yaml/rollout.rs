@@ -6,7 +6,7 @@ use super::fields::Fields;
 use super::metadata::Named;
 use super::problem::{Problem, Report};
 use super::selector::selector;
-use super::tree::Node;
+use super::tree::{Node, Range, Value};
 use super::values::{self, Meaning};
 use super::window::{budgets, some_percent, windows};
 use crate::codes;
@@ -104,11 +104,19 @@ fn waves(node: &Node<'_>, report: &mut Report) -> Option<Vec<Wave>> {
         && !matches!(wave.members(), Some(WaveMembers::Percent(100)))
     {
         let hint = "end with a wave such as {name: rest, percent: 100}".to_owned();
-        fault(last, "the last wave must have percent: 100, or devices are left out".to_owned(), hint, report);
+        let message = "the last wave must have percent: 100, or devices are left out";
+        let range = percent_of(last).unwrap_or(last.name);
+        report.add(Problem::new(codes::WAVES, range.start, range.end, message).hint(hint));
         consistent = false;
     }
     let waves: Option<Vec<_>> = read.into_iter().collect();
     waves.filter(|_| consistent)
+}
+
+/// Where a wave says how many it takes.
+fn percent_of(wave: &Node<'_>) -> Option<Range> {
+    let Value::Map(entries) = &wave.value else { return None };
+    entries.iter().find(|entry| entry.key.text == "percent").map(|entry| entry.node.range)
 }
 
 /// Reports waves that leave devices out.

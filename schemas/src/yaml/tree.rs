@@ -272,10 +272,38 @@ impl<'t> Builder<'t, '_> {
 
     fn syntax(&mut self, error: &ScanError) {
         let at = error.marker().byte_offset().unwrap_or(self.text.len());
-        let code = match error.kind() {
-            ErrorKind::RecursionLimitExceeded => codes::TOO_LARGE,
-            _ => codes::YAML_SYNTAX,
+        let problem = match (error.kind(), tab_in_indentation(self.text, at)) {
+            (ErrorKind::RecursionLimitExceeded, _) => Problem::new(codes::TOO_LARGE, at, at, error.info()),
+            (_, Some(tab)) => Problem::new(codes::YAML_SYNTAX, tab, tab + 1, "found a tab before the text of a line")
+                .hint("indent by spaces: YAML takes no tabs there"),
+            (_, None) => {
+                let problem = Problem::new(codes::YAML_SYNTAX, at, at, error.info());
+                match advice(&error.info()) {
+                    Some(hint) => problem.hint(hint),
+                    None => problem,
+                }
+            }
         };
-        self.report.add(Problem::new(code, at, at, error.info()));
+        self.report.add(problem);
+    }
+}
+
+/// Where a tab is among what the line begins with.
+fn tab_in_indentation(text: &str, at: usize) -> Option<usize> {
+    let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let indentation = text[start..].bytes().take_while(|byte| matches!(byte, b' ' | b'\t'));
+    indentation.enumerate().find(|(_, byte)| *byte == b'\t').map(|(place, _)| start + place)
+}
+
+/// What mends that which the scanner says most often.
+fn advice(info: &str) -> Option<&'static str> {
+    if info.contains("quoted scalar") {
+        Some("close the quote that was opened above")
+    } else if info.contains("mapping values are not allowed") {
+        Some("put the value in quotes if it has a colon and a space in it, else begin a new line")
+    } else if info.contains("expected key") || info.contains("indentation") {
+        Some("let it begin in the column of the fields beside it, and close what was opened above")
+    } else {
+        None
     }
 }
