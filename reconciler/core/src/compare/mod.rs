@@ -9,6 +9,8 @@ mod device;
 mod loosened;
 mod risk;
 mod rollout;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
