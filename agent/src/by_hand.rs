@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_agent_core::{Allowed, Clock, Effect, Event, Machine, NotApplied, Probed, Problem, trusted_now};
+use bellwether_agent_core::{Clock, Effect, Event, Machine, NotApplied, Probed, Problem, trusted_now};
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::codes;
 use bellwether_schemas::id::Sha256Digest;
 use bellwether_schemas::name::DeviceName;

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use bellwether_agent_core::Allowed;
+use bellwether_schemas::allow::Allowed;
+use serde::Deserialize;
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,23 @@ pub(crate) enum ConfigError {
     Malformed { path: PathBuf, why: String },
 }
 
+/// The file: what it leaves out has its default, and what it has too much is a mistake.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct File {
+    exec: Vec<String>,
+    paths: Vec<String>,
+    units: Vec<String>,
+    probe_hosts: Vec<String>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        let Allowed { exec, paths, units, probe_hosts } = Allowed::default();
+        Self { exec, paths, units, probe_hosts }
+    }
+}
+
 /// Reads the allowlists; the defaults where no file is named.
 pub(crate) fn load(path: Option<&Path>) -> Result<Allowed, ConfigError> {
     let Some(path) = path else { return Ok(Allowed::default()) };
@@ -23,7 +41,9 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Allowed, ConfigError> {
     if text.trim().is_empty() {
         return Ok(Allowed::default());
     }
-    serde_saphyr::from_str(&text).map_err(|e| ConfigError::Malformed { path: path.to_owned(), why: e.to_string() })
+    let malformed = |e: serde_saphyr::Error| ConfigError::Malformed { path: path.to_owned(), why: e.to_string() };
+    let File { exec, paths, units, probe_hosts } = serde_saphyr::from_str(&text).map_err(malformed)?;
+    Ok(Allowed { exec, paths, units, probe_hosts })
 }
 
 /// A path of the device, where its paths begin at `root`.

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_agent_core::{
-    Allowed, Clock, Effect, Event, Machine, NotApplied, Probed, Problem, Purpose, Status, Thoroughness,
+    Clock, Effect, Event, Machine, NotApplied, Probed, Problem, Purpose, Status, Thoroughness,
 };
+use bellwether_schemas::allow::{Allowed, MAX_BYTES, MAX_ENTRIES};
 use bellwether_schemas::codes;
 use bellwether_schemas::head::MAX_HEAD;
 use bellwether_schemas::id::Sha256Digest;
 use bellwether_schemas::report::{Directive, Failure, FailureKind, Presented};
 use bellwether_schemas::spec::DeviceSpec;
 use bellwether_schemas::wire::proto::ReportMessage;
-use bellwether_schemas::wire::report_message;
+use bellwether_schemas::wire::{allows_message, report_message};
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -99,6 +100,12 @@ struct Agent {
 /// Runs until a signal ends it.
 pub(crate) async fn run(state: StateDir, root: PathBuf, allowed: Allowed) -> Result<(), RunError> {
     let (mut agent, mut done) = Agent::new(state, root, allowed)?;
+    if !agent.prober.allowed.is_reportable() {
+        tracing::warn!(
+            "agent.yaml allows more than a report may carry ({MAX_ENTRIES} entries, {MAX_BYTES} bytes): nobody is told before a \
+             change that this device will refuse it"
+        );
+    }
     let unfinished = agent.applier.is_unfinished()?;
     let (link, mut links) = mpsc::channel(32);
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
@@ -390,7 +397,9 @@ impl Agent {
     fn report(&self, presented: Option<Presented>) -> ReportMessage {
         let trusted = presented.as_ref().map(|_| tls::fingerprints(&self.identity.ca)).unwrap_or_default();
         let authorities = trusted.iter().map(|fingerprint| fingerprint.as_bytes().to_vec().into()).collect();
-        ReportMessage { authorities, ..report_message(self.machine.report(AGENT, Timestamp::now()), presented) }
+        // It changes only when the agent starts anew, and then so does the session.
+        let allows = presented.as_ref().and_then(|_| allows_message(&self.prober.allowed));
+        ReportMessage { authorities, allows, ..report_message(self.machine.report(AGENT, Timestamp::now()), presented) }
     }
 
     fn send_report(&mut self, presented: Option<Presented>) {

@@ -1,7 +1,9 @@
 //! An inventory of devices: what a reconciler knows, from its page or from a file.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use bellwether_schemas::allow::{Allowed, Allowlists};
 use bellwether_schemas::api::Summary;
 use bellwether_schemas::manifest::Labels;
 use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, codes};
@@ -18,6 +20,8 @@ pub(crate) struct Listed {
     pub(crate) entry: Option<(EnrollmentName, EntryId)>,
     pub(crate) labels: Labels,
     pub(crate) is_offline: bool,
+    /// What its operator allows, if the inventory says so.
+    pub(crate) allows: Option<Arc<Allowed>>,
 }
 
 /// What is read of a device in the answer of the API: an inventory may be long, and the rest is not asked for.
@@ -28,6 +32,7 @@ struct Row {
     entry: EntryId,
     labels: Labels,
     status: Status,
+    allows: Option<Allowed>,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +51,7 @@ pub(crate) fn read(place: &str, ca: Option<&Path>) -> Result<Vec<Listed>, Failur
         let address = crate::server::page_address(place)
             .map_err(|why| Failure::new(codes::USAGE, format!("--inventory: {why}")))?;
         let devices: Vec<Row> = Server::connect(&address, ca)?.get("devices")?;
-        return Ok(devices.into_iter().map(listed).collect());
+        return Ok(listed(devices));
     }
     let file = Path::new(place);
     let text = std::fs::read(file).map_err(|e| failure::file("cannot read", file, &e))?;
@@ -54,15 +59,20 @@ pub(crate) fn read(place: &str, ca: Option<&Path>) -> Result<Vec<Listed>, Failur
     if is_json { of_json(place, &text) } else { of_csv(place, &text) }
 }
 
-fn listed(device: Row) -> Listed {
-    let Row { name, enrollment, entry, labels, status } = device;
-    let is_offline = matches!(status.summary.status, Summary::Stale | Summary::AwaitingReconnect);
-    Listed { name, entry: Some((enrollment, entry)), labels, is_offline }
+fn listed(devices: Vec<Row>) -> Vec<Listed> {
+    let mut allowlists = Allowlists::default();
+    let listed = |device| {
+        let Row { name, enrollment, entry, labels, status, allows } = device;
+        let is_offline = matches!(status.summary.status, Summary::Stale | Summary::AwaitingReconnect);
+        let allows = allows.map(|allowed| allowlists.share(allowed));
+        Listed { name, entry: Some((enrollment, entry)), labels, is_offline, allows }
+    };
+    devices.into_iter().map(listed).collect()
 }
 
 fn of_json(place: &str, text: &[u8]) -> Result<Vec<Listed>, Failure> {
     let devices: Vec<Row> = serde_json::from_slice(text).map_err(|e| unreadable(place).because(&e))?;
-    Ok(devices.into_iter().map(listed).collect())
+    Ok(listed(devices))
 }
 
 /// A column `name`, and one for each label.
@@ -87,7 +97,7 @@ fn of_csv(place: &str, text: &[u8]) -> Result<Vec<Listed>, Failure> {
             Failure::new(codes::USAGE, format!("--inventory: {place}, line {}: {name:?} is no device name", number + 2))
                 .because(&e)
         })?;
-        devices.push(Listed { name, entry: None, labels, is_offline: false });
+        devices.push(Listed { name, entry: None, labels, is_offline: false, allows: None });
     }
     Ok(devices)
 }
@@ -114,5 +124,23 @@ mod tests {
             assert!(of_csv("x.csv", bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
         assert!(of_json("x.json", b"[{}]").is_err());
+    }
+
+    #[test]
+    fn what_operators_allow_is_read_and_shared_and_not_known_where_it_is_not_there() {
+        let row = |name: &str, allows: &str| {
+            format!(
+                r#"{{"name":"{name}","enrollment":"plant","entry":"{name}","labels":{{}},
+                     "status":{{"summary":{{"status":"Online"}}}}{allows}}}"#
+            )
+        };
+        // What a later release says besides is nothing to stumble over.
+        let narrow = r#","allows":{"exec":[],"paths":["/srv"],"units":[],"probeHosts":[],"later":[]}"#;
+        let text = format!("[{},{},{}]", row("a", narrow), row("b", narrow), row("c", ""));
+        let found = of_json("x.json", text.as_bytes()).expect("devices");
+        let [first, second] = [0, 1].map(|i: usize| found[i].allows.clone().expect("it is said"));
+        assert_eq!(*first, Allowed { exec: vec![], paths: vec!["/srv".into()], units: vec![], probe_hosts: vec![] });
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(found[2].allows, None);
     }
 }

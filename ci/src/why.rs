@@ -99,6 +99,7 @@ mod tests {
             decided: Vec::new(),
             conflict: None,
             last_seen: Some(examples::at("09:20:00")),
+            allows: None,
         }
     }
 

@@ -293,9 +293,9 @@ impl Reconciler {
 }
 
 fn observation(incoming: Incoming) -> Observation {
-    let Incoming { identity, reported, begins_session, presented, head, reply, .. } = incoming;
+    let Incoming { identity, reported, begins_session, presented, head, allows, reply, .. } = incoming;
     let presented = presented.map(PresentedOffer::from);
-    Observation { identity, at: Timestamp::now(), reported, begins_session, presented, head, reply }
+    Observation { identity, at: Timestamp::now(), reported, begins_session, presented, head, allows, reply }
 }
 
 /// When page and API were refreshed. Making the views costs time that grows with the fleet, so it is spent on a tenth

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bellwether_core::admission::{Admission, Admissions, Domain, Identity, VoidTokens};
 use bellwether_core::certificates::SETTLE;
 use bellwether_core::render::Content;
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::api::Condition;
 use bellwether_schemas::head::HeadRecord;
 use bellwether_schemas::report::{Directive, Reported};
@@ -53,6 +54,8 @@ pub struct Observation {
     pub presented: Option<PresentedOffer>,
     /// The head record that it holds, if that is ours and not the one in the store.
     pub head: Option<HeadRecord>,
+    /// What its operator allows, if it says so.
+    pub allows: Option<Allowed>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Vec<Directive>>,
 }
@@ -140,7 +143,8 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: &mut Inbox, now: 
     }
     doubt_if_behind(world, outlets, &inbox.reports, now).await?;
     let mut replies = Vec::with_capacity(inbox.reports.len());
-    for Observation { identity, at, reported, begins_session, presented, reply, .. } in inbox.reports.drain(..) {
+    for Observation { identity, at, reported, begins_session, presented, allows, reply, .. } in inbox.reports.drain(..)
+    {
         // It was let in when it called; a head of this pass, or of one that failed since, may have ended that.
         let admitted = world.admissions().map(|all| all.admit(&identity));
         if let Some(Admission::Refused { code, why }) = admitted {
@@ -151,6 +155,10 @@ pub async fn tick(world: &mut World, outlets: &Outlets, inbox: &mut Inbox, now: 
             world.records_are_behind(&identity.device, at);
         }
         world.observe(&identity, reported, presented, at);
+        // What an earlier session said counts for nothing once another begins without it.
+        if begins_session || allows.is_some() {
+            world.hear_allows(&identity.device, allows);
+        }
         replies.push((identity.device, begins_session, reply));
     }
 

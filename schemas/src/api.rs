@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::allow::Allowed;
 use crate::id::{CommitId, Sha256Digest};
 use crate::manifest::Labels;
 use crate::name::{DeviceName, EnrollmentName, EntryId, FleetName, PersonName, WaveName};
@@ -115,6 +117,9 @@ pub struct DeviceView {
     pub conflict: Option<Conflict>,
     /// When it was last heard of.
     pub last_seen: Option<Timestamp>,
+    /// What its operator allows, as it said; absent where it does not say, which is another thing than nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allows: Option<Arc<Allowed>>,
 }
 
 impl DeviceView {

@@ -3,6 +3,7 @@
 //! In: bytes from git, devices and disks. Out: typed values that can only be made from valid input.
 //! Nothing here does I/O, reads a clock or makes a decision about a fleet.
 
+pub mod allow;
 pub mod api;
 pub mod codes;
 pub mod diagnostic;

@@ -4,6 +4,7 @@
 
 use std::str::FromStr;
 
+use crate::allow::Allowed;
 use crate::report::{Claim, Directive, Failure, FailureKind, Health, MAX_MESSAGE, Phase, Presented, Report, Reported};
 use crate::version::Version;
 
@@ -228,6 +229,7 @@ pub fn report_message(report: Report, presented: Option<Presented>) -> proto::Re
             head: held.head.into(),
         }),
         authorities: Vec::new(),
+        allows: None,
     }
 }
 
@@ -262,6 +264,19 @@ fn readable(message: proto::ReportMessage) -> Result<Report, InvalidMessage> {
         failure: message.failure.map(TryInto::try_into).transpose()?,
         clock: parse("clock", &message.clock)?,
     })
+}
+
+/// The message for what a device allows; none where that is more than a report may carry.
+pub fn allows_message(allowed: &Allowed) -> Option<proto::AllowsMessage> {
+    let Allowed { exec, paths, units, probe_hosts } = allowed.is_reportable().then(|| allowed.clone())?;
+    Some(proto::AllowsMessage { exec, paths, units, probe_hosts })
+}
+
+/// Reads what a device allows; none where that is more than a report may carry. It is not cut: a list that lacks something would
+/// say that it is not allowed.
+pub fn read_allows(message: proto::AllowsMessage) -> Option<Allowed> {
+    let proto::AllowsMessage { exec, paths, units, probe_hosts } = message;
+    Some(Allowed { exec, paths, units, probe_hosts }).filter(Allowed::is_reportable)
 }
 
 impl From<Directive> for proto::DirectiveMessage {
@@ -307,7 +322,10 @@ impl TryFrom<proto::DirectiveMessage> for Directive {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
+    use crate::allow::{MAX_BYTES, MAX_ENTRIES};
 
     fn report() -> Report {
         let commit = "9f3c2ab000000000000000000000000000000001".parse().expect("an id");
@@ -340,6 +358,40 @@ mod tests {
         let held = Presented { timestamp: b"t".to_vec(), ..Presented::default() };
         let (read, presented) = read_report(report_message(report(), Some(held.clone())));
         assert_eq!((read, presented), (Reported::Readable(report()), Some(held)));
+    }
+
+    #[test]
+    fn what_is_allowed_survives_the_wire_and_is_not_known_where_it_is_not_said() {
+        let nothing = Allowed { exec: vec![], paths: vec![], units: vec![], probe_hosts: vec![] };
+        let all = Allowed {
+            exec: vec!["/bin/true".into()],
+            paths: vec!["/srv".into(), "/opt/a b".into()],
+            units: vec!["kiosk.service".into()],
+            probe_hosts: vec!["::1".into()],
+        };
+        for allowed in [nothing, all] {
+            let said = proto::ReportMessage { allows: allows_message(&allowed), ..report_message(report(), None) };
+            let mut heard = proto::ReportMessage::decode(said.encode_to_vec().as_slice()).expect("it is one");
+            assert_eq!(heard.allows.take().and_then(read_allows), Some(allowed));
+            assert_eq!(read_report(heard).0, Reported::Readable(report()));
+        }
+        // An agent of an earlier release.
+        let silent = report_message(report(), None).encode_to_vec();
+        assert_eq!(proto::ReportMessage::decode(silent.as_slice()).expect("it is one").allows, None);
+    }
+
+    #[test]
+    fn what_is_too_much_for_a_report_is_neither_said_nor_believed() {
+        let long = vec!["/srv/x".to_owned(); MAX_ENTRIES + 1];
+        assert_eq!(allows_message(&Allowed { paths: long.clone(), ..Allowed::default() }), None);
+        let hostile = [
+            proto::AllowsMessage { exec: long, ..proto::AllowsMessage::default() },
+            proto::AllowsMessage { units: vec!["x".repeat(MAX_BYTES + 1)], ..proto::AllowsMessage::default() },
+            proto::AllowsMessage { probe_hosts: vec!["a\u{1b}[2J".to_owned()], ..proto::AllowsMessage::default() },
+        ];
+        for message in hostile {
+            assert_eq!(read_allows(message.clone()), None, "{message:?}");
+        }
     }
 
     #[test]

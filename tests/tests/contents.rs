@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bellwether_schemas::Sha256Digest;
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::api::{DeviceView, Updated, WaitingOn};
 use bellwether_tests::site::{FLEET, ROLLOUT, stalled_by};
 use bellwether_tests::{Site, SiteBuilder};
@@ -145,6 +146,8 @@ fn a_probe_runs_only_what_the_operator_of_the_device_allows() {
     assert!(site.device("edge-1").status().contains("/bin/sh"), "{}", site.device("edge-1").status());
     assert_eq!(site.device("edge-1").read(MESSAGE).as_deref(), Some("message 1 for edge-1\n"), "{}", view.why);
 
+    assert_eq!(view.allows.as_deref(), Some(&Allowed::default()), "the page could have told before");
+
     // The operator allows it; the next commit is tried.
     site.device("edge-1").allow("exec: [/bin/sh]\n");
     site.device_mut("edge-1").kill();
@@ -154,6 +157,8 @@ fn a_probe_runs_only_what_the_operator_of_the_device_allows() {
     assert_ne!(landed, again);
     site.wait_up_to_date(&again);
     assert_eq!(site.device("edge-1").read(MESSAGE).as_deref(), Some("message 3 for edge-1\n"));
+    let allows = site.view("edge-1").allows.expect("its agent says it");
+    assert_eq!(*allows, Allowed { exec: vec!["/bin/sh".to_owned()], ..Allowed::default() });
 }
 
 #[test]

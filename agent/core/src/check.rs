@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::{Code, codes};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
-use crate::allow::Allowed;
 use crate::clock::{Clock, trusted_now};
 use crate::problem::{Problem, plain};
 

@@ -3,7 +3,6 @@
 //! In: events, and the time. Out: effects, which `bellwether-agent` carries out in order and answers with further events.
 //! Nothing here reads a clock, a file or the network.
 
-mod allow;
 pub mod check;
 mod clock;
 mod durable;
@@ -14,7 +13,6 @@ mod problem;
 mod status;
 pub mod unit;
 
-pub use allow::Allowed;
 pub use clock::{Clock, trusted_now};
 pub use durable::{Attempt, Begun, Durable, Leaving, Step};
 pub use event::{Effect, Event, NotApplied, Probed, Pulled, Purpose, Thoroughness};

@@ -2,13 +2,13 @@
 //!
 //! One piece of work runs at a time; [`Machine::next`] is the one place that decides what comes after it.
 
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::id::Sha256Digest;
 use bellwether_schemas::report::{Claim, Directive, Health, Phase, Report};
 use bellwether_schemas::spec::DeviceSpec;
 use bellwether_schemas::targets::SignedOffer;
 use jiff::Timestamp;
 
-use crate::allow::Allowed;
 use crate::durable::{Durable, Leaving, Step};
 use crate::event::{Effect, Event, Purpose, Thoroughness};
 use crate::problem::{Problem, plain};

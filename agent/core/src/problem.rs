@@ -1,6 +1,7 @@
 //! A problem as the device reports it.
 
 use bellwether_schemas::Code;
+use bellwether_schemas::allow::NotAllowed;
 use bellwether_schemas::report::{Failure, FailureKind, MAX_MESSAGE};
 use bellwether_schemas::version::Version;
 use jiff::Timestamp;
@@ -31,6 +32,12 @@ impl Problem {
     pub(crate) fn failure(&self, version: Option<Version>, kind: FailureKind, at: Timestamp) -> Failure {
         let (code, message) = (self.code.to_string(), shortened(&self.message));
         Failure { version, digest: None, kind, code, message, at }
+    }
+}
+
+impl From<NotAllowed> for Problem {
+    fn from(refused: NotAllowed) -> Self {
+        Self::lasting(refused.code(), refused.to_string())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The systemd unit that the agent runs as, sandboxed to what its operator allows.
 
-use crate::allow::Allowed;
+use bellwether_schemas::allow::Allowed;
 
 /// Where the unit finds its files.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use bellwether_agent_core::check::{Finding, Room, certificate, room};
 use bellwether_agent_core::unit::{self, Installed};
-use bellwether_agent_core::{Allowed, Durable, Status};
+use bellwether_agent_core::{Durable, Status};
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::codes;
 use jiff::Timestamp;
 use rustix::fs::{Access, access, statvfs};

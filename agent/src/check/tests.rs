@@ -1,7 +1,8 @@
 use std::path::Path;
 
+use bellwether_agent_core::Durable;
 use bellwether_agent_core::check::Level;
-use bellwether_agent_core::{Allowed, Durable};
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::codes;
 
 use super::*;

@@ -6,7 +6,8 @@ mod http;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bellwether_agent_core::{Allowed, Problem, Thoroughness};
+use bellwether_agent_core::{Problem, Thoroughness};
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::manifest::{Probe, ProbeAction};
 use bellwether_schemas::{Seconds, codes};
 use tokio::time::{Instant, sleep, timeout};

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use bellwether_agent_core::Purpose;
 use bellwether_schemas::report::FailureKind;
+use bellwether_schemas::wire::read_allows;
 
 use super::*;
 use crate::head::tests::{Rig as Signer, record as head_record};
@@ -69,6 +70,18 @@ async fn intervals_and_head_records_have_bounds() {
     assert_eq!(presented(&rig.agent.state).head, record, "the newest that counts, as it came");
     std::fs::write(rig.state("head.json"), vec![b' '; MAX_HEAD + 1]).expect("written");
     assert!(presented(&rig.agent.state).head.is_empty(), "what a report cannot carry is not presented");
+}
+
+#[tokio::test]
+async fn a_session_begins_with_what_the_operator_allows() {
+    let mut rig = rig();
+    let allowed = Allowed { exec: vec!["/bin/true".into()], ..Allowed::default() };
+    rig.agent.prober.allowed = allowed.clone();
+    let says = |agent: &Agent, presented| agent.report(presented).allows.and_then(read_allows);
+    assert_eq!(says(&rig.agent, Some(Presented::default())), Some(allowed));
+    assert_eq!(says(&rig.agent, None), None, "it does not change in a session");
+    rig.agent.prober.allowed.paths = vec!["/srv".into(); MAX_ENTRIES + 1];
+    assert_eq!(says(&rig.agent, Some(Presented::default())), None, "more than a report may carry");
 }
 
 #[tokio::test]

@@ -100,6 +100,7 @@ mod tests {
             origin: None,
             decided: Vec::new(),
             last_seen: None,
+            allows: None,
         }
     }
 

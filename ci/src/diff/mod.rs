@@ -91,8 +91,8 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
 }
 
 fn device(listed: inventory::Listed) -> Device {
-    let inventory::Listed { name, entry, labels, is_offline } = listed;
-    Device { shown: name.to_string(), name, entry, labels, is_offline }
+    let inventory::Listed { name, entry, labels, is_offline, allows } = listed;
+    Device { shown: name.to_string(), name, entry, labels, is_offline, allows }
 }
 
 fn written(report: &Report, form: Form, paint: Paint) -> String {

@@ -240,6 +240,7 @@ mod tests {
             paused,
             awaiting_reconnect: false,
             metadata_version: 0,
+            allows: None,
         }
     }
 

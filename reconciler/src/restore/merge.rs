@@ -107,6 +107,7 @@ fn unknown(identity: &Identity, now: Timestamp) -> DeviceRow {
         paused: None,
         awaiting_reconnect: false,
         metadata_version: 0,
+        allows: None,
     }
 }
 

@@ -65,6 +65,7 @@ fn row(name: &str, offer: Option<SignedOffer>, metadata_version: u64) -> DeviceR
         paused: None,
         awaiting_reconnect: false,
         metadata_version,
+        allows: None,
     }
 }
 

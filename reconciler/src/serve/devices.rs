@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use bellwether_core::admission::Identity;
 use bellwether_core::certificates::{Held, is_to_renew};
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::head::{HeadRecord, MAX_HEAD};
 use bellwether_schemas::lives::is_renewal_due;
 use bellwether_schemas::report::{Directive, Presented, Reported};
 use bellwether_schemas::wire::proto::{DirectiveMessage, PollResponse, RenewRequest, RenewResponse, ReportMessage};
-use bellwether_schemas::wire::read_report;
+use bellwether_schemas::wire::{read_allows, read_report};
 use bellwether_schemas::{Sha256Digest, codes};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -62,6 +63,8 @@ pub struct Incoming {
     pub presented: Option<PresentedMetadata>,
     /// The head record that it holds, if that is ours and not the one in the store.
     pub head: Option<HeadRecord>,
+    /// What its operator allows, if it says so.
+    pub allows: Option<Allowed>,
     /// Where the loop's answer goes.
     pub reply: oneshot::Sender<Vec<Directive>>,
 }
@@ -179,6 +182,7 @@ impl DevicesListener {
             let unrecorded = |_| Problem::busy("which authorities the device trusts cannot be recorded now");
             self.callers.used.trusts(caller.bearer()?, authorities).await.map_err(unrecorded)?;
         }
+        let allows = message.allows.take().and_then(read_allows);
         let (reported, mut presented) = read_report(message);
         self.sessions.count_report();
         let (reply, answer) = oneshot::channel();
@@ -188,7 +192,7 @@ impl DevicesListener {
         let head = head.and_then(|held| self.read_head(&identity, held.into()));
         let presented = presented.and_then(|held| self.read_presented(&identity, &held));
         let report_only = may == May::ReportOnly;
-        let incoming = Incoming { identity, report_only, reported, begins_session, presented, head, reply };
+        let incoming = Incoming { identity, report_only, reported, begins_session, presented, head, allows, reply };
         if self.incoming.send_timeout(incoming, ANSWER_TIME).await.is_err() {
             return Err(Problem::busy("the reconciler does not take reports now"));
         }

@@ -65,6 +65,7 @@ pub(super) const TABLES: [Table; 10] = [
             ("paused", Text),
             ("awaiting_reconnect", Flag),
             ("metadata_version", Number),
+            ("allows", Text),
         ],
     },
     Table {

@@ -1,6 +1,7 @@
 //! Devices, and every version each was offered.
 
 use bellwether_schemas::Version;
+use bellwether_schemas::allow::Allowlists;
 
 use super::database::{Transaction, query, query_rows};
 use super::rows::{Columns, DeviceRow, OfferedRow, json, number};
@@ -9,6 +10,7 @@ use super::{ROWS_PER_STATEMENT, Store, StoreError, failed};
 impl Store {
     pub(super) async fn load_devices(&self) -> Result<Vec<DeviceRow>, StoreError> {
         let rows = query("SELECT * FROM devices ORDER BY name").fetch_all(self.database()).await;
+        let mut allowlists = Allowlists::default();
         rows.map_err(failed("read the devices"))?
             .iter()
             .map(|row| {
@@ -25,6 +27,7 @@ impl Store {
                     paused: columns.optional_json("paused")?,
                     awaiting_reconnect: columns.flag("awaiting_reconnect")?,
                     metadata_version: columns.number("metadata_version")?,
+                    allows: columns.optional_json("allows")?.map(|allowed| allowlists.share(allowed)),
                 })
             })
             .collect()
@@ -78,16 +81,18 @@ pub(super) async fn upsert_devices(transaction: &mut Transaction, devices: &[Dev
                 device.paused.as_ref().map(json).into(),
                 device.awaiting_reconnect.into(),
                 number(device.metadata_version).into(),
+                device.allows.as_ref().map(json).into(),
             ]
         });
         let statement = query_rows(
             "INSERT INTO devices (name, enrollment, entry, enrolled_at, reported, last_seen, last_progress, offer, \
-             paused, awaiting_reconnect, metadata_version)",
+             paused, awaiting_reconnect, metadata_version, allows)",
             rows,
             "ON CONFLICT (name) DO UPDATE SET enrollment = excluded.enrollment, entry = excluded.entry, \
              enrolled_at = excluded.enrolled_at, reported = excluded.reported, last_seen = excluded.last_seen, \
              last_progress = excluded.last_progress, offer = excluded.offer, paused = excluded.paused, \
-             awaiting_reconnect = excluded.awaiting_reconnect, metadata_version = excluded.metadata_version",
+             awaiting_reconnect = excluded.awaiting_reconnect, metadata_version = excluded.metadata_version, \
+             allows = excluded.allows",
         );
         statement.execute(&mut *transaction).await.map_err(failed("store devices"))?;
     }

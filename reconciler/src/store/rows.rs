@@ -2,11 +2,13 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::head::{HeadRank, HeadRecord};
 use bellwether_schemas::report::Reported;
@@ -105,6 +107,8 @@ pub struct DeviceRow {
     pub awaiting_reconnect: bool,
     /// Version of its newest signed metadata, or of newer metadata of ours that it presented; 0 before the first.
     pub metadata_version: u64,
+    /// What its operator allows; none where it does not say.
+    pub allows: Option<Arc<Allowed>>,
 }
 
 impl DeviceRow {

@@ -123,7 +123,10 @@ fn observation(head: Option<HeadRecord>) -> (Observation, oneshot::Receiver<Vec<
     let report = Report { clock: now(), ..idle() };
     let identity = "bellwether://example.org/plant/edge-1/edge-1".parse().expect("an identity");
     let reported = Reported::Readable(report);
-    (Observation { identity, at: now(), reported, begins_session: true, presented: None, head, reply }, answer)
+    (
+        Observation { identity, at: now(), reported, begins_session: true, presented: None, head, allows: None, reply },
+        answer,
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -403,4 +406,23 @@ async fn tokens_are_void_until_a_head_is_accepted_and_those_up_to_it_stay_so() {
     assert_eq!(*bench.outlets.void.borrow(), VoidTokens::UpTo(3));
     bench.outlets.publisher = bench.installed.restarted().await.expect("a publisher");
     assert_eq!(bench.outlets.publisher.void_tokens(), VoidTokens::UpTo(3), "also after a start");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_allows_counts_until_a_session_begins_without_it() {
+    let mut bench = Bench::new().await;
+    bench.fetch().await.expect("stored");
+    let said = Allowed { exec: vec!["/bin/true".into()], ..Allowed::default() };
+    for (begins_session, allows, expected) in [
+        (true, Some(&said), Some(&said)),
+        (false, None, Some(&said)),
+        (true, None, None),
+        (false, Some(&said), Some(&said)),
+    ] {
+        let (report, _answer) = observation(None);
+        let device = report.identity.device.clone();
+        let report = Observation { begins_session, allows: allows.cloned(), ..report };
+        bench.pass(Inbox { reports: vec![report], ..Inbox::default() }).await.expect("stored");
+        assert_eq!(bench.world.devices()[&device].row.allows.as_deref(), expected);
+    }
 }

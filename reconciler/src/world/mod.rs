@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bellwether_core::admission::VoidTokens;
 use bellwether_core::classify::Alarms;
 use bellwether_core::declare::EntryKey;
+use bellwether_schemas::allow::Allowlists;
 use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId, Seconds, codes};
 use jiff::Timestamp;
@@ -68,6 +69,8 @@ pub struct World {
     pub unstored: Vec<LandingRow>,
     timing: Timing,
     devices: BTreeMap<DeviceName, Device>,
+    /// What the operators of devices allow.
+    allowlists: Allowlists,
     /// Offers to devices that were forgotten: should one come back, their versions are never given again.
     past: BTreeMap<DeviceName, Vec<OfferedRow>>,
     fleets: BTreeMap<FleetName, FleetState>,
@@ -113,6 +116,7 @@ impl World {
     /// What an earlier run left, or nothing. A record of a rollout that this release cannot read counts as lost, and is told:
     /// a newer release wrote it, and then this one was put back.
     pub fn new(repository: Repository, timing: Timing, loaded: Loaded) -> Self {
+        let allowlists = loaded.devices.iter().filter_map(|row| row.allows.clone()).collect();
         let mut devices: BTreeMap<DeviceName, Device> =
             loaded.devices.into_iter().map(|row| (row.name.clone(), Device::new(row))).collect();
         let (mut past, mut forgotten) = (BTreeMap::<DeviceName, Vec<OfferedRow>>::new(), Vec::new());
@@ -148,6 +152,7 @@ impl World {
             unstored: Vec::new(),
             timing,
             devices,
+            allowlists,
             past,
             fleets,
             lookups: Lookups::default(),

@@ -6,6 +6,7 @@ use bellwether_core::admission::{Admissions, Identity};
 use bellwether_core::classify::Standing;
 use bellwether_core::declare::EntryKey;
 use bellwether_core::offer::{asks_for, shall_look};
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::{Directive, Phase, Report, Reported};
 use bellwether_schemas::targets::SignedOffer;
@@ -90,6 +91,7 @@ impl World {
                     paused: None,
                     awaiting_reconnect: false,
                     metadata_version: 0,
+                    allows: None,
                 };
                 let mut device = Device::new(row);
                 for offered in self.past.remove(name).into_iter().flatten() {
@@ -214,6 +216,16 @@ impl World {
                 self.heard_stored = now;
                 self.unsaved.insert(name.clone());
             }
+        }
+    }
+
+    /// Takes what the operator of a device allows; none where the device does not say.
+    pub fn hear_allows(&mut self, name: &DeviceName, said: Option<Allowed>) {
+        let Some(device) = self.devices.get_mut(name) else { return };
+        let said = said.map(|allowed| self.allowlists.share(allowed));
+        if device.row.allows != said {
+            device.row.allows = said;
+            self.unsaved.insert(name.clone());
         }
     }
 

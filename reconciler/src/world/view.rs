@@ -211,6 +211,7 @@ impl World {
                 .filter(|missing| !missing.is_empty())
                 .map(|missing| Conflict { missing: missing.to_vec() }),
             last_seen: device.row.last_seen,
+            allows: device.row.allows.clone(),
         }
     }
 

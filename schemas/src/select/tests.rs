@@ -44,6 +44,7 @@ fn paused() -> DeviceView {
             missing: vec![missing(RUNS, ClaimKind::Running), missing(APPLIES, ClaimKind::Applying)],
         }),
         last_seen: None,
+        allows: None,
     }
 }
 

@@ -244,6 +244,7 @@ fn fill(database: &mut Database, store: &Store, now: Timestamp) {
             offer: offer.map(|signed| OfferRow { signed, offered_at: now, acknowledged_at: None }),
             paused: None,
             metadata_version: *version,
+            allows: None,
         };
         database.devices.insert(device.clone(), row);
     }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use bellwether_agent_core::{Allowed, Begun, Durable, Effect, Event, Machine, Probed, Problem, Pulled};
+use bellwether_agent_core::{Begun, Durable, Effect, Event, Machine, Probed, Problem, Pulled};
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::report::{Claim, Directive, Report, Reported};
 use bellwether_schemas::targets::{SignedOffer, Supersedes};
 use bellwether_schemas::{Code, Sha256Digest, Version, codes, wire};

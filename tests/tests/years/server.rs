@@ -260,7 +260,7 @@ impl Server {
             .map(|held| PresentedOffer::from(publisher.read_presented(device.name(), &held, now).expect("it is ours")));
         let (reply, answer) = oneshot::channel();
         let identity = peer.identity.clone();
-        let report = Observation { identity, at: now, reported, begins_session, presented, head, reply };
+        let report = Observation { identity, at: now, reported, begins_session, presented, head, allows: None, reply };
         self.pass(Inbox { reports: vec![report], ..Inbox::default() }, now).await;
         let mut answer = answer.await.expect("each report is answered");
         let held = Held {

@@ -51,9 +51,9 @@ impl Machine {
         if self.paused.is_some() {
             return Vec::new();
         }
-        if let Err(problem) = self.allowed.check(&spec) {
+        if let Err(refused) = self.allowed.check(&spec) {
             self.drop_candidate();
-            return self.refuse(&problem, &offer, now);
+            return self.refuse(&refused.into(), &offer, now);
         }
         if let Some(candidate) = self.candidate.as_mut().filter(|c| c.offer.digest == offer.digest) {
             // The same content under a new version or window: what is on disk stays good, what was asked does not.

@@ -1,7 +1,9 @@
 //! What becomes of the devices of one fleet.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
+use bellwether_schemas::allow::{Allowed, NotAllowed};
 use bellwether_schemas::spec::{DeviceSpec, TargetRef};
 use bellwether_schemas::{FleetName, Sha256Digest};
 use serde::Serialize;
@@ -48,6 +50,8 @@ pub struct Member<'d> {
     pub from: Option<FleetName>,
     /// What becomes of what it runs.
     pub change: Change,
+    /// The first thing for which it would refuse the other spec that it gets, by what its operator allows, if that is known.
+    pub refuses: Option<Arc<NotAllowed>>,
 }
 
 /// What becomes of what a device runs.
@@ -125,35 +129,38 @@ impl Painter<'_> {
         };
         let mut change = FleetChange { fleet: fleet.clone(), fate, members: Vec::new(), left, variants: Vec::new() };
         let Some(line) = after.get(fleet) else { return Ok(Some(change)) };
-        let mut variants = Variants::default();
+        let (mut variants, mut judged) = (Variants::default(), Judged::default());
         for (device, from) in members {
-            let became = self.member(device, from.and_then(|from| before.get(from)), line, &mut variants)?;
+            let (became, spec) = self.member(device, from.and_then(|from| before.get(from)), line, &mut variants)?;
             let from = from.filter(|from| *from != fleet).cloned();
-            change.members.push(Member { device, from, change: became });
+            let refuses = spec.and_then(|spec| judged.of(device, &spec));
+            change.members.push(Member { device, from, change: became, refuses });
         }
         change.variants = variants.sorted(&mut change.members);
         Ok(Some(change))
     }
 
+    /// What becomes of what a device runs, and the other spec that it gets.
     fn member(
         &mut self,
         device: &Device,
         was: Option<&FleetLine>,
         is: &FleetLine,
         variants: &mut Variants,
-    ) -> Result<Change, ObjectError> {
+    ) -> Result<(Change, Option<Rendered>), ObjectError> {
         let facts = device.facts(self.sides.after.declared().inventory());
         let after = match self.paint(is, device, &facts)? {
             Ok(after) => after,
-            Err(why) => return Ok(Change::Unrendered(why)),
+            Err(why) => return Ok((Change::Unrendered(why), None)),
         };
         let facts_before = device.facts(self.sides.before.inventory());
         let before = was.map(|was| self.paint(was, device, &facts_before)).transpose()?.and_then(Result::ok);
         if before.as_ref().is_some_and(|before| before.digest == after.digest) {
-            return Ok(Change::None(after.digest));
+            return Ok((Change::None(after.digest), None));
         }
         let variant = variants.of(before.as_ref(), &after, device, &facts);
-        Ok(Change::Spec { before: before.map(|before| before.digest), after: after.digest, variant })
+        let change = Change::Spec { before: before.map(|before| before.digest), after: after.digest, variant };
+        Ok((change, Some(after)))
     }
 
     fn paint(
@@ -168,6 +175,20 @@ impl Painter<'_> {
             Err(RenderError::Object(error)) => Err(error),
             Err(error) => Ok(Err(error.to_string())),
         }
+    }
+}
+
+/// What devices would refuse. Each spec is held against each allowlist once, as the devices do it.
+#[derive(Default)]
+struct Judged<'d> {
+    by_spec: HashMap<(Sha256Digest, &'d Allowed), Option<Arc<NotAllowed>>>,
+}
+
+impl<'d> Judged<'d> {
+    fn of(&mut self, device: &'d Device, spec: &Rendered) -> Option<Arc<NotAllowed>> {
+        let allowed = device.allows.as_deref()?;
+        let judge = || allowed.check(&read(spec)).err().map(Arc::new);
+        self.by_spec.entry((spec.digest, allowed)).or_insert_with(judge).clone()
     }
 }
 
@@ -215,9 +236,12 @@ impl Variants {
 
 impl Shown {
     fn of(rendered: &Rendered) -> Self {
-        let spec = serde_json::from_slice(&rendered.canonical).expect("a rendered spec is one");
-        Self { spec, contents: rendered.targets.clone() }
+        Self { spec: read(rendered), contents: rendered.targets.clone() }
     }
+}
+
+fn read(rendered: &Rendered) -> DeviceSpec {
+    serde_json::from_slice(&rendered.canonical).expect("a rendered spec is one")
 }
 
 /// What differs between two specs, as text.

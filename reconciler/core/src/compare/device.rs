@@ -1,5 +1,8 @@
 //! The devices of a comparison: those of an inventory, or those that git lists.
 
+use std::sync::Arc;
+
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::enroll::made_name;
 use bellwether_schemas::manifest::Labels;
 use bellwether_schemas::{DeviceName, Sha256Digest};
@@ -19,6 +22,8 @@ pub struct Device {
     pub labels: Labels,
     /// Whether it is silent for longer than devices should be.
     pub is_offline: bool,
+    /// What its operator allows, if that is known.
+    pub allows: Option<Arc<Allowed>>,
 }
 
 /// Why a device is not told anything any more.
@@ -43,16 +48,18 @@ impl Device {
                 };
                 // A device that git names has the entry that counts.
                 let entry = named.is_none().then(|| key.clone());
-                let device = Self { name: name.clone(), shown, entry, labels: Labels::new(), is_offline: false };
-                devices.insert(name, device);
+                devices.insert(name.clone(), Self::of_git(name, shown, entry));
             }
             for name in inventory.devices() {
-                let shown = name.to_string();
-                let device = Self { name: name.clone(), shown, entry: None, labels: Labels::new(), is_offline: false };
-                devices.entry(name.clone()).or_insert(device);
+                devices.entry(name.clone()).or_insert_with(|| Self::of_git(name.clone(), name.to_string(), None));
             }
         }
         devices.into_values().collect()
+    }
+
+    /// One of which only git tells.
+    const fn of_git(name: DeviceName, shown: String, entry: Option<EntryKey>) -> Self {
+        Self { name, shown, entry, labels: Labels::new(), is_offline: false, allows: None }
     }
 
     /// Whether git knows it. Of one whose entry is not known git is not asked.

@@ -124,6 +124,16 @@ fn of_fleet(sides: &Sides<'_>, change: &FleetChange<'_>) -> Vec<Risk> {
             }
         }
     }
+    let mut refusing = change.members.iter().filter_map(|member| Some((member.device, member.refuses.as_ref()?)));
+    if let Some((device, refuses)) = refusing.next() {
+        let of_all = match change.changed() {
+            1 => "the 1 device that changes".to_owned(),
+            more => format!("the {more} devices that change"),
+        };
+        let (count, wanted) = (refusing.count() + 1, refuses.wanted());
+        let what = format!("{count} of {of_all} would refuse it: {} does not allow {wanted}", device.shown);
+        tell(codes::CHANGE_NOT_ALLOWED, what);
+    }
     if change.changed() > 0 {
         risks.extend(of_rollout(name, after, change));
     }

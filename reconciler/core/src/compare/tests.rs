@@ -1,5 +1,7 @@
 //! What a change is said to do, told as edits of a small repository.
 
+mod refused;
+
 use std::fmt::Write as _;
 
 use bellwether_schemas::manifest::Labels;
@@ -196,6 +198,7 @@ fn an_inventory_says_whom_it_reaches_and_who_is_offline() {
         entry: entry.map(|entry| (name("factory"), name(entry))),
         labels,
         is_offline,
+        allows: None,
     };
     let devices = vec![
         device("edge-1", Some("t1"), Labels::new(), false),

@@ -1,6 +1,7 @@
 //! A device: the state machine that real agents run, in a world that does what the faults say.
 
-use bellwether_agent_core::{Allowed, Begun, Durable, Effect, Event, Machine, Probed, Problem, Pulled, Purpose};
+use bellwether_agent_core::{Begun, Durable, Effect, Event, Machine, Probed, Problem, Pulled, Purpose};
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::manifest::ApiVersion;
 use bellwether_schemas::report::Report;
 use bellwether_schemas::spec::DeviceSpec;

@@ -39,6 +39,7 @@ fn device(name: &str, updated: Updated, why: &str) -> DeviceView {
         origin: None,
         decided: decided(),
         last_seen: Some(at()),
+        allows: None,
     }
 }
 

@@ -1,6 +1,7 @@
+use bellwether_schemas::allow::{Allowed, MAX_ENTRIES};
 use bellwether_schemas::report::{Presented, Report, Reported};
-use bellwether_schemas::wire::proto::{DirectiveMessage, RenewRequest, ReportMessage};
-use bellwether_schemas::wire::report_message;
+use bellwether_schemas::wire::proto::{AllowsMessage, DirectiveMessage, RenewRequest, ReportMessage};
+use bellwether_schemas::wire::{allows_message, report_message};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -99,6 +100,31 @@ async fn reports_go_to_the_loop_and_directives_come_back() {
     drop(session.reports);
     assert_eq!(session.directives.message().await.expect("an orderly end"), None);
     assert_eq!(world.shared.sessions.count(), 0);
+}
+
+#[tokio::test]
+async fn what_a_device_allows_goes_to_the_loop_unless_it_is_too_much() {
+    let mut world = World::start([entry(1, "t1", Some("edge-1"))]).await;
+    let (seen_sender, mut seen) = mpsc::unbounded_channel();
+    world.answer_reports(move |incoming| {
+        seen_sender.send((incoming.begins_session, incoming.allows.clone())).expect("the test listens");
+        vec![Directive::SpecAvailable]
+    });
+    let device = world.device(&token(1)).await;
+    let mut session = Open::new(&mut connect(&world, &device).await).await.expect("a session");
+    let allowed = Allowed { exec: vec!["/bin/true".into()], ..Allowed::default() };
+    let too_much = AllowsMessage { exec: vec!["/x".to_owned(); MAX_ENTRIES + 1], ..AllowsMessage::default() };
+    let nothing = Allowed { exec: vec![], paths: vec![], units: vec![], probe_hosts: vec![] };
+    for (said, begins, heard) in [
+        (allows_message(&allowed), true, Some(allowed)),
+        (None, false, None),
+        (Some(too_much), false, None),
+        (Some(AllowsMessage::default()), false, Some(nothing)),
+    ] {
+        session.reports.send(ReportMessage { allows: said, ..report() }).await.expect("the session takes it");
+        assert_eq!(session.next().await.expect("open"), Some(Directive::SpecAvailable));
+        assert_eq!(seen.recv().await, Some((begins, heard)));
+    }
 }
 
 #[tokio::test]

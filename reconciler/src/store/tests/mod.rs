@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use bellwether_core::admission::Identity;
 use bellwether_core::certificates::Issued;
+use bellwether_schemas::allow::Allowed;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::report::{Report, Reported};
 use bellwether_schemas::targets::SignedOffer;
@@ -78,6 +80,7 @@ fn device(text: &str) -> DeviceRow {
         paused: Some(WaitingOn::AwaitingReconnect),
         awaiting_reconnect: true,
         metadata_version: 1_790_000_000,
+        allows: Some(Arc::new(Allowed { exec: vec![format!("/bin/{text}")], ..Allowed::default() })),
     }
 }
 

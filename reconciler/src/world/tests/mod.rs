@@ -1,5 +1,6 @@
 //! The world between reports, plans and the database.
 
+mod allows;
 mod leaving;
 mod offers;
 mod own;
