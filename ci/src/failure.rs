@@ -16,17 +16,24 @@ pub(crate) struct Failure {
     hint: Option<String>,
     cause: Option<String>,
     exit: u8,
+    /// Whether what was printed has said it already.
+    is_told: bool,
 }
 
 impl Failure {
     /// Usage or environment: exit code 2.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, cause: None, exit: 2 }
+        Self { code, message: message.into(), hint: None, cause: None, exit: 2, is_told: false }
     }
 
     /// Something was found, as against "could not be done": exit code 1.
     pub(crate) fn finding(code: Code, message: impl Into<String>) -> Self {
         Self { exit: 1, ..Self::new(code, message) }
+    }
+
+    /// Findings that stand on standard output: there is nothing more to say.
+    pub(crate) fn told(code: Code) -> Self {
+        Self { is_told: true, ..Self::finding(code, String::new()) }
     }
 
     /// The same with a runnable hint in place of the code's general one.
@@ -46,6 +53,7 @@ impl Failure {
     /// Says it, on stderr, and gives the exit code.
     pub(crate) fn report(&self, output: Output) -> ExitCode {
         match output {
+            _ if self.is_told => {}
             Output::Text => output::note(format!("{}{self}", Paint::stderr().red("error"))),
             Output::Json => output::note(self.json().to_string()),
         }

@@ -16,7 +16,7 @@ pub(super) fn comment(report: &Report) -> String {
     let mut text = head(report);
     let mut left = Vec::new();
     for fleet in &report.fleets {
-        let section = section(report, fleet);
+        let section = section(fleet);
         // A section that has no room is left out as a whole; smaller ones after it may have some.
         if length(&text) + length(&section) > MAX_COMMENT - RESERVED {
             left.push(fleet.fleet.as_str());
@@ -38,7 +38,7 @@ pub(super) fn comment(report: &Report) -> String {
 
 /// Everything, however long it is.
 pub(super) fn whole(report: &Report) -> String {
-    let sections = report.fleets.iter().map(|fleet| section(report, fleet));
+    let sections = report.fleets.iter().map(|fleet| section(fleet));
     std::iter::once(head(report)).chain(sections).collect()
 }
 
@@ -73,16 +73,13 @@ fn cut(text: &str) -> String {
     }
 }
 
-fn section(report: &Report, fleet: &FleetReport) -> String {
+fn section(fleet: &FleetReport) -> String {
     /// So many distinct changes of a fleet are shown, and so much of each.
     const VARIANTS: usize = 5;
     const DIFF: usize = 8_000;
     let mut inner = String::new();
     if let Some(rollout) = &fleet.rollout {
         inner.push_str(&waves(rollout));
-    }
-    for risk in report.risks_of(&fleet.fleet) {
-        inner.push_str(&format!("- ⚠️ `{}` {}\n", risk.code, plain(&cut(&risk.what))));
     }
     for artifact in &fleet.artifacts {
         let (name, length) = (code(&artifact.name), grouped(artifact.length));

@@ -139,11 +139,6 @@ impl Report {
             risks: comparison.risks.iter().map(RiskReport::of).collect(),
         })
     }
-
-    /// The fleets of which devices get something else, or that come or go.
-    pub(super) fn risks_of<'r>(&'r self, fleet: &'r FleetName) -> impl Iterator<Item = &'r RiskReport> {
-        self.risks.iter().filter(move |risk| risk.fleet.as_ref() == Some(fleet))
-    }
 }
 
 impl FleetReport {

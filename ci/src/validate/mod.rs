@@ -167,15 +167,8 @@ fn merge_base(root: &Path, base: &str) -> Result<(WorkingCopy, CommitId), Failur
 }
 
 fn finished(problems: &[Diagnostic], level: FailLevel) -> Result<(), Failure> {
-    let counting: Vec<_> = problems.iter().filter(|problem| level.counts(problem)).collect();
-    match counting.as_slice() {
-        [] => Ok(()),
-        [first, ..] => {
-            let noun = if counting.len() == 1 { "problem" } else { "problems" };
-            Err(Failure::finding(first.code, format!("{} {noun} found", counting.len()))
-                .hint(format!("bellwether explain {} says more about the first.", first.code)))
-        }
-    }
+    let first = problems.iter().find(|problem| level.counts(problem));
+    first.map_or(Ok(()), |first| Err(Failure::told(first.code)))
 }
 
 fn form_and_file(text: &str) -> Result<(Form, PathBuf), String> {

@@ -7,6 +7,7 @@ mod check;
 mod decisions;
 mod demo;
 mod devices;
+mod diff;
 mod edits;
 mod examples;
 mod explained;

@@ -90,15 +90,34 @@ fn article(schema_name: &str) -> String {
 
 /// A duration.
 pub(crate) fn duration(node: &Node<'_>, report: &mut Report) -> Option<Seconds> {
-    with_unit(node, "a duration such as 30s or 15m", "s", report)
+    with_unit(node, "a duration such as 30s or 15m", ("s", meant_duration), report)
+}
+
+/// The duration that a text means to a person: `15 minutes`, `1h 30m`, `PT5M`.
+fn meant_duration(text: &str) -> Option<String> {
+    let meant: jiff::SignedDuration = text.parse().ok()?;
+    let seconds = u32::try_from(meant.as_secs()).ok().filter(|_| meant.subsec_nanos() == 0)?;
+    Some(Seconds::new(seconds).to_string())
+}
+
+/// The percentage that a text means to a person: `5 %`, `5 percent`.
+fn meant_percent(text: &str) -> Option<String> {
+    let number = ["%", "percent", "per cent"].iter().find_map(|word| text.strip_suffix(word))?;
+    format!("{}%", number.trim()).parse::<Percent>().ok().map(|percent| percent.to_string())
 }
 
 /// A percentage.
 pub(crate) fn percent(node: &Node<'_>, report: &mut Report) -> Option<Percent> {
-    with_unit(node, "a percentage such as 2%", "%", report)
+    with_unit(node, "a percentage such as 2%", ("%", meant_percent), report)
 }
 
-fn with_unit<T>(node: &Node<'_>, expected: &str, unit: &str, report: &mut Report) -> Option<T>
+/// A number with its unit; `meant` says what a text without that form means to a person.
+fn with_unit<T>(
+    node: &Node<'_>,
+    expected: &str,
+    (unit, meant): (&str, fn(&str) -> Option<String>),
+    report: &mut Report,
+) -> Option<T>
 where
     T: FromStr,
     T::Err: Display,
@@ -109,7 +128,11 @@ where
         node.wrong_with(expected, hint, report);
         return None;
     }
-    scalar.text.parse().map_err(|error: T::Err| node.fault(codes::WRONG_VALUE, error.to_string(), None, report)).ok()
+    let told = |error: T::Err| {
+        let hint = meant(&scalar.text).map(|meant| format!("did you mean {meant}?"));
+        node.fault(codes::WRONG_VALUE, error.to_string(), hint, report);
+    };
+    scalar.text.parse().map_err(told).ok()
 }
 
 /// A duration between two others.

@@ -13,7 +13,12 @@ pub(super) fn written(report: &Report<'_>, paint: Paint) -> String {
         text.push_str(&renderer.render(&[group(problem)]));
         text.push_str("\n\n");
     }
-    text.push_str(&format!("{}.\n", report.summary()));
+    match report.problems.first() {
+        Some(first) => {
+            text.push_str(&format!("{}. More about the first: bellwether explain {}\n", report.summary(), first.code));
+        }
+        None => text.push_str(&format!("{}.\n", report.summary())),
+    }
     text
 }
 

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use bellwether_schemas::diagnostic::Diagnostic;
 use bellwether_schemas::manifest::{AnyManifest, Fleet, Hold, Kind, Resume, Rollout};
 use bellwether_schemas::{DeviceName, FleetName, ObjectId, Sha256Digest, codes, yaml};
+use rayon::prelude::*;
 
 use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
 use crate::plan::Landing;
@@ -204,20 +205,18 @@ impl Declared {
     }
 
     fn take(&mut self, objects: &dyn ObjectSource, head: Landing, changes: &[PathChange]) -> Result<(), ObjectError> {
-        let mut parsed = Vec::new();
-        for change in changes {
-            match (is_manifest_folder(&change.path), &change.after) {
-                (true, Some(entry)) => parsed.push((change.path.as_str(), Some(parse(objects, &change.path, entry)?))),
-                (true, None) => parsed.push((change.path.as_str(), None)),
-                (false, _) => {}
-            }
-        }
+        let read = |change: &PathChange| match &change.after {
+            Some(entry) => Ok((change.path.clone(), Some(parse(objects, &change.path, entry)?))),
+            None => Ok((change.path.clone(), None)),
+        };
+        let manifests = changes.par_iter().filter(|change| is_manifest_folder(&change.path));
+        let parsed: Vec<_> = manifests.map(read).collect::<Result<_, ObjectError>>()?;
         let parent = self.inventory.clone();
         self.head = head;
 
         let mut touched = Touched::default();
         for (path, outcome) in parsed {
-            self.take_manifest(path, outcome, &mut touched);
+            self.take_manifest(&path, outcome, &mut touched);
         }
         for change in changes.iter().filter(|change| is_content(&change.path)) {
             touched.files.insert(change.path.clone());

@@ -1,6 +1,7 @@
 //! Benches: `bench <name> --output json` prints one JSON object a run, each with the limit measured in the same run.
 
 mod agent;
+mod diff;
 mod figures;
 mod plan;
 mod publish;
@@ -71,6 +72,8 @@ enum Bench {
     Simulate(simulate::Options),
     /// Every manifest of a repository, against check-jsonschema on some of them
     Validate(validate::Options),
+    /// What one changed fleet among many does to the devices of an inventory
+    Diff(diff::Options),
     /// Resident memory of an idle agent with an open session, and the size of its binary
     Agent(agent::Options),
 }
@@ -110,6 +113,7 @@ fn measure(cli: &Cli) -> anyhow::Result<()> {
         Bench::Plan(options) => print(cli.output, &plan::run(options)?),
         Bench::Simulate(options) => print(cli.output, &simulate::run(options)?),
         Bench::Validate(options) => print(cli.output, &validate::run(options, dir.path())?),
+        Bench::Diff(options) => print(cli.output, &diff::run(options, dir.path())?),
         Bench::Agent(options) => print(cli.output, &agent::run(options, dir.path())?),
     }
 }

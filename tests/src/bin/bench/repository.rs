@@ -31,7 +31,7 @@ impl Size {
 }
 
 /// Tokens of an Enrollment.
-const TOKENS: usize = 50;
+pub(crate) const TOKENS: usize = 50;
 
 /// A working copy, and the command.
 pub(crate) struct Repository {

@@ -1,0 +1,167 @@
+//! `diff`: what a branch does to devices, from git to text.
+
+use serde_json::Value;
+
+use crate::Ran;
+use crate::team::{Team, steady};
+
+/// A team whose factory has a canary and three more devices.
+fn team() -> Team {
+    let team = Team::new();
+    for arguments in [
+        &["--device", "edge-1", "--label", "ring=canary"][..],
+        &["--device", "edge-2"],
+        &["--device", "edge-3", "--label", "site=oslo"],
+        &["--device", "edge-4"],
+    ] {
+        let ran = team.ada(&[&["token", "mint", "factory", "--commit"], arguments].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+    }
+    team.sandbox.git(&["switch", "-qc", "change"]);
+    team
+}
+
+fn commit(team: &Team, message: &str) {
+    team.sandbox.git(&["add", "--all"]);
+    team.sandbox.git(&["commit", "-qm", message]);
+}
+
+fn diff(team: &Team, arguments: &[&str]) -> Ran {
+    team.ada(&[&["diff", "--base", "main"], arguments].concat())
+}
+
+#[test]
+fn a_change_is_told_with_its_devices_waves_and_risks() {
+    let team = team();
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good day");
+    team.sandbox.write("files/about.txt", "About.\nMore <b>about</b> `it` @all.\n");
+    team.sandbox.replace("rollouts/edge.yaml", "soak: 15m", "soak: 5m");
+    commit(&team, "Say good day");
+    for form in ["text", "markdown"] {
+        let ran = diff(&team, &["--output", form]);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+        insta::assert_snapshot!(form, steady(&ran.out));
+    }
+    let ran = diff(&team, &["--output", "json"]);
+    let said: Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!((&said["version"], &said["changed"], &said["devices"]), (&1.into(), &4.into(), &4.into()));
+    assert_eq!(said["head"]["landing"], said["base"]["landing"].as_u64().expect("a number") + 1);
+    let codes: Vec<_> = said["risks"].as_array().expect("risks").iter().map(|risk| risk["code"].as_str()).collect();
+    assert_eq!(codes, ["BW-0810", "BW-0806", "BW-0807"].map(Some), "two must sign for the Rollout");
+    let waves = said["fleets"][0]["rollout"]["waves"].as_array().expect("waves");
+    assert_eq!(waves.iter().map(|wave| wave["devices"].as_u64()).collect::<Vec<_>>(), [Some(1), Some(3)]);
+    assert_eq!(waves[0]["soak"], 15 * 60, "the Rollout of before judges it");
+}
+
+#[test]
+fn the_same_commits_give_the_same_bytes() {
+    let team = team();
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good day");
+    commit(&team, "Say good day");
+    let out = team.sandbox.dir.path().join("whole.md");
+    let out = out.to_str().expect("UTF-8");
+    for form in ["text", "json", "markdown"] {
+        let first = diff(&team, &["--output", form, "--out", out]);
+        let whole = std::fs::read_to_string(out).expect("it was written");
+        let again = diff(&team, &["--output", form, "--out", out]);
+        assert_eq!(first.out, again.out, "{form}");
+        assert_eq!(whole, std::fs::read_to_string(out).expect("it was written"), "{form}");
+    }
+    let also = ["json=../d.json", "markdown=../d.md"].map(|also| format!("--also={also}"));
+    let ran = diff(&team, &[&also[0], &also[1]]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    for (file, form) in [("d.json", "json"), ("d.md", "markdown")] {
+        let written = std::fs::read_to_string(team.sandbox.dir.path().join(file)).expect("it was written");
+        assert_eq!(written, diff(&team, &["--output", form]).out);
+    }
+}
+
+#[test]
+fn a_landing_and_its_test_merge_are_compared_alike() {
+    let team = team();
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good day");
+    commit(&team, "Say good day");
+    let branch = diff(&team, &[]);
+    team.sandbox.git(&["switch", "-qc", "merged", "main"]);
+    team.button_merges("change");
+    let merged = diff(&team, &[]);
+    // Only the moment from which it is reckoned may differ, and no window depends on it here.
+    assert_eq!(branch.out, merged.out);
+    team.sandbox.git(&["switch", "-q", "main"]);
+    team.sandbox.git(&["merge", "-q", "--ff-only", "change"]);
+    let landed = team.ada(&["diff", "--base", "HEAD~1", "--head", "HEAD"]);
+    assert!(landed.code == Some(0) && landed.out.contains("4 of 4 devices"), "{}{}", landed.out, landed.err);
+    let backwards = team.ada(&["diff", "--base", "HEAD", "--head", "HEAD~1"]);
+    assert!(backwards.code == Some(2) && backwards.err.contains("BW-0720"), "{}", backwards.err);
+}
+
+#[test]
+fn an_inventory_is_a_file_of_the_api_or_a_table() {
+    let team = team();
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good day");
+    commit(&team, "Say good day");
+    team.sandbox.write("../devices.csv", "name,fleet,site\nelsewhere-1,edge,rome\nelsewhere-2,other,rome\n");
+    let ran = diff(&team, &["--inventory", "../devices.csv"]);
+    assert!(ran.out.contains("1 of 2 devices of the inventory get something else"), "{}{}", ran.out, ran.err);
+    let device = |name: &str, entry: &str, status: &str| {
+        format!(
+            "{{\"name\": \"{name}\", \"enrollment\": \"factory\", \"entry\": \"{entry}\", \"labels\": {{}}, \"status\": \
+             {{\"summary\": {{\"status\": \"{status}\"}}}}}}"
+        )
+    };
+    let devices = [device("edge-1", "edge-1", "Online"), device("edge-2", "edge-2", "Stale")].join(", ");
+    team.sandbox.write("../devices.json", &format!("[{devices}]"));
+    let ran = diff(&team, &["--inventory", "../devices.json"]);
+    assert!(ran.out.contains("2 of 2 devices") && ran.out.contains("risk[BW-0808]"), "{}{}", ran.out, ran.err);
+    for (content, file) in [("{}", "x.json"), ("[{}]", "y.json"), ("site\nkiel\n", "z.csv")] {
+        team.sandbox.write(&format!("../{file}"), content);
+        let ran = diff(&team, &["--inventory", &format!("../{file}")]);
+        assert!(ran.code == Some(2) && ran.err.contains("--inventory"), "{file}: {}", ran.err);
+    }
+    let ran = diff(&team, &["--inventory", "../nowhere.json"]);
+    assert!(ran.code == Some(2) && ran.err.contains("BW-0722"), "{}", ran.err);
+}
+
+#[test]
+fn what_cannot_be_merged_cannot_be_compared() {
+    let team = team();
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good day");
+    commit(&team, "Say good day");
+    team.sandbox.git(&["switch", "-q", "main"]);
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Moin");
+    commit(&team, "Say moin");
+    team.sandbox.git(&["switch", "-q", "change"]);
+    let ran = diff(&team, &[]);
+    assert!(ran.code == Some(1) && ran.err.contains("BW-0275") && ran.err.contains("git merge -S"), "{}", ran.err);
+    let ran = team.ada(&["diff", "--base", "nowhere"]);
+    assert!(ran.code == Some(1) && ran.err.contains("BW-0733"), "{}", ran.err);
+    let ran = team.ada(&["diff"]);
+    assert!(ran.code == Some(2) && ran.err.contains("--base <REV>"), "{}", ran.err);
+}
+
+#[test]
+fn a_comment_has_room_for_what_matters_and_the_rest_is_in_a_file() {
+    let team = team();
+    let content: String = (0..300).map(|n| format!("          line {n} ``` </details> {}\n", "x".repeat(40))).collect();
+    for n in 0..30 {
+        let fleet = team.sandbox.read("fleets/edge.yaml").replace("name: edge", &format!("name: f{n:02}"));
+        let fleet = fleet.replace("fleet: edge", &format!("fleet: f{n:02}"));
+        let fleet = fleet.replace("          {{ vars.greeting }} from {{ device.name }}.\n", &content);
+        team.sandbox.write(&format!("fleets/f{n:02}.yaml"), &fleet);
+        let device = format!(
+            "apiVersion: bellwether/v1\nkind: Device\nmetadata: {{name: d{n:02}}}\nspec: {{labels: {{fleet: f{n:02}}}}}\n"
+        );
+        team.sandbox.write(&format!("devices/d{n:02}.yaml"), &device);
+    }
+    commit(&team, "Add thirty fleets");
+    let out = team.sandbox.dir.path().join("whole.md");
+    let ran = diff(&team, &["--output", "markdown", "--out", out.to_str().expect("UTF-8")]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let (characters, opened) = (ran.out.chars().count(), ran.out.matches("<details><summary>").count());
+    assert!(characters <= 65_536 && ran.out.starts_with("<!-- bellwether-diff -->\n"), "{characters}");
+    assert!(opened > 3 && opened < 30 && ran.out.contains("fleets are not shown"), "{opened}");
+    let whole = std::fs::read_to_string(out).expect("it was written");
+    assert_eq!(whole.matches("<details><summary>").count(), 30);
+    // What somebody writes into a file closes neither the block nor the fold.
+    assert_eq!(ran.out.matches("\n````diff\n").count(), opened);
+}
