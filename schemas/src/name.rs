@@ -156,6 +156,11 @@ name!(
 const FACTORY: &str = "factory";
 
 impl EntryId {
+    /// What comes before every other id, or is the first one: where those of an enrollment begin.
+    pub fn first() -> Self {
+        Self("0".to_owned())
+    }
+
     /// The entry of devices that enroll by their factory certificate; no token and no approved key has this id.
     pub fn factory() -> Self {
         Self(FACTORY.to_owned())

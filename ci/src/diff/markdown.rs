@@ -116,5 +116,8 @@ fn waves(rollout: &RolloutReport) -> String {
     for window in &rollout.windows {
         text.push_str(&format!("\nWindow: {}.\n", plain(window)));
     }
+    if !rollout.windows.is_empty() {
+        text.push_str(&format!("\nReckoned as if it landed at {}.\n", rollout.lands));
+    }
     format!("{text}\n{}\n\n", plain(&rollout.summary))
 }

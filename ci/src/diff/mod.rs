@@ -79,7 +79,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     comparison.risks.splice(0..0, validate::uncounted(&copy, &read.base, &read.head, read.at)?);
     let forecasts: Vec<_> =
         comparison.fleets.par_iter().map(|change| forecast(&sides, &read.history, change, read.at)).collect();
-    let report = Report::of(&read, &sides, &comparison, &forecasts, args.inventory.is_some()).map_err(unreadable)?;
+    let report = Report::of(&sides, &comparison, &forecasts, args.inventory.is_some()).map_err(unreadable)?;
     for (form, file) in &args.also {
         write(file, &written(&report, *form, Paint::none()))?;
     }

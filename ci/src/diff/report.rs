@@ -10,7 +10,6 @@ use bellwether_schemas::{CommitId, FleetName, Sha256Digest};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::sides::Read;
 use super::spec;
 
 /// A comparison.
@@ -21,8 +20,6 @@ pub(super) struct Report {
     version: u32,
     pub(super) base: At,
     pub(super) head: At,
-    /// When it is taken to land.
-    pub(super) start: Timestamp,
     /// Whether the devices are those of an inventory; else they are those that git lists.
     pub(super) inventory: bool,
     /// How many devices are known.
@@ -88,6 +85,8 @@ pub(super) struct RolloutReport {
     pub(super) complete_after: Option<i64>,
     pub(super) windows: Vec<String>,
     pub(super) waves: Vec<WaveReport>,
+    /// When it is taken to land.
+    pub(super) lands: Timestamp,
     /// How many devices were simulated: of very many not all.
     pub(super) simulated: u64,
 }
@@ -116,7 +115,6 @@ pub(super) struct RiskReport {
 
 impl Report {
     pub(super) fn of(
-        read: &Read,
         sides: &Sides<'_>,
         comparison: &Comparison<'_>,
         forecasts: &[Option<Forecast>],
@@ -129,7 +127,6 @@ impl Report {
             version: 1,
             base: at(sides.before.head()),
             head: at(sides.after.declared().head()),
-            start: read.at,
             inventory,
             devices: comparison.devices,
             changed: comparison.fleets.iter().map(FleetChange::changed).sum(),
@@ -218,6 +215,7 @@ impl RolloutReport {
             complete_after: outcome.completed_at.map(after),
             windows: windows.collect(),
             waves: waves.collect(),
+            lands: outcome.start,
             simulated: outcome.devices,
         }
     }

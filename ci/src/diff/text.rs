@@ -92,7 +92,10 @@ fn waves(rollout: &RolloutReport) -> String {
     }
     let rows: Vec<_> = rows.to_string().lines().map(|line| line.trim_end().to_owned()).collect();
     let windows: String = rollout.windows.iter().map(|window| format!("window: {window}\n")).collect();
-    format!("{}\n{windows}{}\n", rows.join("\n"), rollout.summary)
+    // Only where there are windows it matters when it lands.
+    let lands =
+        if windows.is_empty() { String::new() } else { format!("reckoned as if it landed at {}\n", rollout.lands) };
+    format!("{}\n{windows}{lands}{}\n", rows.join("\n"), rollout.summary)
 }
 
 pub(super) fn number(count: usize) -> String {

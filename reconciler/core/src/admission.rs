@@ -162,6 +162,8 @@ pub struct Admissions {
     factories: BTreeSet<EnrollmentName>,
     /// The entries that began to name each device, in that order.
     named: BTreeMap<DeviceName, Vec<EntryKey>>,
+    /// The devices that entries of each Enrollment ever named.
+    claimed: BTreeMap<EnrollmentName, BTreeSet<DeviceName>>,
     /// Device manifests of the head whose names look as if they were made from a key.
     reserved: BTreeSet<DeviceName>,
     revoked: BTreeSet<DeviceName>,
@@ -217,6 +219,7 @@ impl Admissions {
             let claims = self.named.entry(device.clone()).or_default();
             claims.retain(|claim| *claim != key);
             claims.push(key.clone());
+            self.claimed.entry(entry.enrollment.clone()).or_default().insert(device.clone());
         }
         match entry.proof {
             // Hashes are public: the first entry that lists one keeps it, so that nobody takes over another's token.
@@ -302,7 +305,8 @@ impl Admissions {
 
     /// The devices whose entry is one of this enrollment, also where it names another device by now.
     pub fn devices_of(&self, enrollment: &EnrollmentName) -> impl Iterator<Item = &DeviceName> {
-        self.named.keys().filter(move |device| self.entry_of(device).is_some_and(|(name, _)| name == enrollment))
+        let claimed = self.claimed.get(enrollment).into_iter().flatten();
+        claimed.filter(move |device| self.entry_of(device).is_some_and(|(name, _)| name == enrollment))
     }
 
     /// The hash of the token of an entry: the first one that a landing stated.

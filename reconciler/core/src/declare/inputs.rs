@@ -1,9 +1,11 @@
 //! What a fleet's target is made of (docs/decisions/0007): equal inputs mean the same target.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use bellwether_schemas::manifest::Fleet;
-use bellwether_schemas::{ObjectId, Sha256Digest};
+use bellwether_schemas::manifest::{Fleet, SelectorIndex};
+use bellwether_schemas::{FleetName, ObjectId, Sha256Digest};
+use rayon::prelude::*;
 
 use super::{Facts, Inventory, Subject};
 use crate::verify::TreeEntry;
@@ -14,19 +16,33 @@ pub(super) fn source_paths(fleet: &Fleet) -> impl Iterator<Item = &str> {
     files.chain(fleet.template.artifacts.iter().filter_map(|artifact| artifact.source.path.as_deref()))
 }
 
-/// The members of a fleet that git knows, with the digests of their facts.
-pub(super) fn members(
-    fleet: &Fleet,
+/// Subjects with the digests of their facts.
+pub(super) type Members = BTreeMap<Subject, Sha256Digest>;
+
+/// The members of each of these fleets that git knows: each subject is looked at once.
+pub(super) fn members<'f>(
+    fleets: &'f BTreeMap<FleetName, Arc<Fleet>>,
     inventory: &Inventory,
-    subjects: &BTreeSet<Subject>,
-) -> BTreeMap<Subject, Sha256Digest> {
-    subjects
-        .iter()
-        .filter_map(|subject| {
-            let facts = inventory.subject_facts(subject);
-            fleet.selector.matches(&facts.labels).then(|| (subject.clone(), facts_digest(&facts)))
+) -> BTreeMap<&'f FleetName, Members> {
+    let index = SelectorIndex::new(fleets.iter().map(|(name, fleet)| (&fleet.selector, name)));
+    let look = |subject: Subject| {
+        let facts = inventory.subject_facts(&subject);
+        let selecting = index.matching(&facts.labels);
+        (!selecting.is_empty()).then(|| {
+            let selecting: Vec<&FleetName> = selecting.into_iter().copied().collect();
+            (subject, facts_digest(&facts), selecting)
         })
-        .collect()
+    };
+    let subjects: Vec<Subject> =
+        if fleets.is_empty() { Vec::new() } else { inventory.subjects().into_iter().collect() };
+    let found: Vec<_> = subjects.into_par_iter().filter_map(look).collect();
+    let mut members: BTreeMap<&FleetName, Members> = BTreeMap::new();
+    for (subject, digest, selecting) in found {
+        for fleet in selecting {
+            members.entry(fleet).or_default().insert(subject.clone(), digest);
+        }
+    }
+    members
 }
 
 /// The digest of labels and variables.

@@ -161,16 +161,26 @@ impl Inventory {
 
     /// The subjects whose facts an enrollment enters.
     pub(super) fn subjects_of(&self, enrollment: &EnrollmentName) -> BTreeSet<Subject> {
-        let entries = self.entries.iter().skip_while(|((name, _), _)| name < enrollment);
-        let entries = entries.take_while(|((name, _), _)| name == enrollment);
+        let first = (enrollment.clone(), EntryId::first());
+        let entries = self.entries.range(first..).take_while(|((name, _), _)| name == enrollment);
         let of_entry = |(key, entry): (&EntryKey, &EntryFacts)| match &entry.device {
             Some(device) => Some(Subject::Device(device.clone())),
             None => self.unnamed(key, entry),
         };
-        let generated = self.devices.keys().filter(|device| generated_from(device).as_ref() == Some(enrollment));
+        let generated =
+            self.devices_like(enrollment).filter(|device| generated_from(device).as_ref() == Some(enrollment));
         let devices = generated.chain(self.admissions.devices_of(enrollment)).cloned().map(Subject::Device);
         let by_factory = self.admissions.factories().get(enrollment).map(|enrollment| self.factory_subject(enrollment));
         entries.filter_map(of_entry).chain(devices).chain(by_factory).collect()
+    }
+
+    /// The devices with a manifest of their own whose names begin as those that the enrollment makes.
+    fn devices_like(&self, enrollment: &EnrollmentName) -> impl Iterator<Item = &DeviceName> {
+        let prefix = format!("{enrollment}-");
+        // No digit of a made name comes before 0. Where even this is too long, there are none.
+        let first = format!("{prefix}0").parse::<DeviceName>().ok();
+        let from = first.into_iter().flat_map(|first| self.devices.range(first..));
+        from.map(|(device, _)| device).take_while(move |device| device.as_str().starts_with(&prefix))
     }
 
     /// Whether the device is a subject.

@@ -10,7 +10,6 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -410,7 +409,6 @@ impl Declared {
 
     /// Finds the fleets whose inputs differ from those at the first parent, and gives them their new template commit.
     fn take_inputs(&mut self, touched: &Touched, parent: &Arc<Inventory>) {
-        let subjects = OnceCell::new();
         // What they are now; none where there is no such subject any more.
         let changed: Vec<(&Subject, Option<Facts>)> = touched
             .subjects
@@ -423,7 +421,16 @@ impl Declared {
                 (subject, is_there.then(|| self.inventory.subject_facts(subject)))
             })
             .collect();
-        for name in self.candidates(touched, &changed) {
+        let candidates = self.candidates(touched, &changed);
+        let anew = candidates.iter().filter(|name| name.device().is_none());
+        let anew: BTreeMap<FleetName, Arc<Fleet>> = anew
+            .filter_map(|name| Some((name.clone(), self.fleet_at_head(name)?.0)))
+            .filter(|(name, fleet)| {
+                !self.fleets.get(name).is_some_and(|line| line.target.fleet.selector == fleet.selector)
+            })
+            .collect();
+        let mut anew_members = members(&anew, &self.inventory);
+        for name in candidates {
             let Some((fleet, blob)) = self.fleet_at_head(&name) else {
                 if self.fleets.remove(&name).is_some() {
                     self.templates.entry(name).or_default().push((self.head.number, None));
@@ -435,7 +442,7 @@ impl Declared {
                 Some(line) if line.target.fleet.selector == fleet.selector => line.members_after(&changed),
                 _ => match name.device().map(Subject::Device) {
                     Some(device) => self.only_member(device),
-                    None => members(&fleet, &self.inventory, subjects.get_or_init(|| self.inventory.subjects())),
+                    None => anew_members.remove(&name).unwrap_or_default(),
                 },
             };
             let sources = self.sources(&fleet);

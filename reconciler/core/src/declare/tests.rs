@@ -127,7 +127,10 @@ fn members_are_kept_as_if_they_were_looked_for_anew() {
             story.land();
             let declared = &story.declared;
             for (name, line) in &declared.fleets {
-                let anew = members(&line.target.fleet, &declared.inventory, &declared.inventory.subjects());
+                let subjects = declared.inventory.subjects().into_iter();
+                let anew = subjects.map(|subject| (declared.inventory.subject_facts(&subject), subject));
+                let anew = anew.filter(|(facts, _)| line.target.fleet.selector.matches(&facts.labels));
+                let anew = anew.map(|(facts, subject)| (subject, facts_digest(&facts))).collect();
                 assert_eq!(line.members, anew, "{name}, seed {seed}");
             }
         }
