@@ -241,9 +241,11 @@ pub(crate) fn advised(advice: &Advice) -> String {
     format!("What you can do:\n  {}{command}", printable(&advice.text))
 }
 
-/// Text from git or a device, without what could steer a terminal.
+/// Text from git or a device, without what could steer a terminal, or show it otherwise than it is.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    let turns =
+        |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    text.chars().map(|c| if (c.is_control() && c != '\n') || turns(c) { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(super) fn comment(report: &Report) -> String {
 
 /// Everything, however long it is.
 pub(super) fn whole(report: &Report) -> String {
-    let sections = report.fleets.iter().map(|fleet| section(fleet));
+    let sections = report.fleets.iter().map(section);
     std::iter::once(head(report)).chain(sections).collect()
 }
 

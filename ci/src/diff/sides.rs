@@ -25,7 +25,7 @@ pub(super) struct Read {
 
 pub(super) fn read(copy: &WorkingCopy, base: &str, head: &str, options: &HistoryOptions) -> Result<Read, Failure> {
     let (base, head) = (copy.resolve("--base", base)?, copy.resolve("--head", head)?);
-    if copy.is_ancestor(&head, &base)? {
+    if head != base && copy.is_ancestor(&head, &base)? {
         let message = format!("--head {} is in --base {} already", head.short(), base.short());
         return Err(Failure::new(codes::USAGE, message).hint(
             "--base names what devices run, --head what they would run. Of a landing: --base COMMIT~1 --head COMMIT",

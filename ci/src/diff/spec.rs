@@ -37,8 +37,10 @@ fn described(shown: &Shown, objects: &dyn ObjectSource) -> Result<String, Object
         };
         lines += content.as_ref().map_or(0, |content| content.lines().count());
         match content.filter(|_| lines <= MOST_LINES) {
-            Some(content) => content.lines().for_each(|line| {
-                let _infallible = writeln!(text, "  {line}");
+            Some(content) => content.split_inclusive('\n').for_each(|line| {
+                // What ends a line, and whether the last one ends, is a part of the file.
+                let (line, end) = line.strip_suffix('\n').map_or((line, " (no newline at the end)"), |line| (line, ""));
+                let _infallible = writeln!(text, "  {}{end}", line.replace('\r', "␍"));
             }),
             None => {
                 let _infallible = writeln!(text, "  ({} bytes, SHA-256 {})", digest.length, digest.sha256);

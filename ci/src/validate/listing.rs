@@ -53,6 +53,9 @@ impl Listed {
         if file_type.is_symlink() {
             let message = "is a symbolic link, and a commit with one is refused as a whole";
             self.misplaced.push(Diagnostic::error(codes::TREE_SYMLINK, &path, message).hint("put a file in its place"));
+        } else if !file_type.is_file() {
+            let message = "is no plain file, and git takes none such";
+            self.misplaced.push(Diagnostic::error(codes::UNEXPECTED_FILE, &path, message).hint("remove it"));
         } else if Kind::of_path(&path).is_some() {
             self.manifests.push(path);
         } else if file_type.is_file() && !matches!(name, "README.md" | ".gitkeep") {

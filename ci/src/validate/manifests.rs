@@ -103,10 +103,20 @@ impl Manifests {
 
     /// Whether the fleet is there; one that does not parse is.
     pub(super) fn has_fleet(&self, fleet: &FleetName) -> bool {
-        match self.parsed.get(&fleet.path()) {
+        self.texts.contains_key(&fleet.path()) && (fleet.device().is_none() || self.may_have_template(fleet))
+    }
+
+    /// Whether a Device has a template of its own, as far as it can be read.
+    fn may_have_template(&self, own: &FleetName) -> bool {
+        match self.parsed.get(&own.path()) {
             Some(AnyManifest::Device(device)) => device.spec.template.is_some(),
-            _ => self.texts.contains_key(&fleet.path()),
+            _ => true,
         }
+    }
+
+    /// Whether a Device can be read, and has a template of its own.
+    pub(super) fn has_template(&self, own: &FleetName) -> bool {
+        self.parsed.contains_key(&own.path()) && self.may_have_template(own)
     }
 
     /// How changes of a fleet roll out.

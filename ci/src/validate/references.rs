@@ -27,6 +27,10 @@ pub(super) fn problems(manifests: &Manifests) -> Vec<Finding> {
             }
             AnyManifest::Approval(approval) => {
                 fleet(FieldPath::of("spec.fleet"), &approval.spec.fleet);
+                // Of a fleet that is not there, nothing can be said of its waves.
+                if !manifests.has_fleet(&approval.spec.fleet) {
+                    continue;
+                }
                 let rollout = manifests.rollout(&approval.spec.fleet);
                 let there = rollout.waves.iter().map(|wave| wave.name.as_str());
                 for (place, wave) in approval.spec.open.iter().enumerate() {

@@ -34,7 +34,7 @@ impl<'m> Selection<'m> {
                 selection.members.entry(fleet).or_default().push(place);
             }
             let own = FleetName::of_device(&device.name);
-            if !selecting.is_empty() && manifests.has_fleet(&own) {
+            if !selecting.is_empty() && manifests.has_template(&own) {
                 selection.templates_unused.push((place, selecting.iter().map(|name| (**name).clone()).collect()));
             }
             if let [first, others @ ..] = selecting.as_slice() {

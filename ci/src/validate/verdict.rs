@@ -37,14 +37,23 @@ pub(super) fn problems(
     let leads_on = on_line.last().map_or(Ok(Vec::new()), |oldest| parents(copy, oldest))?.first() == Some(base);
     let pushed = if leads_on { Some(history.judge(&verifier.objects, head, now).stop) } else { None };
     match pushed {
-        Some(None) => Ok(Vec::new()),
+        // A merge that is there is what lands; of a branch a button makes another landing than a push.
+        Some(None) if on_line.len() == 1 && parents(copy, head)?.len() > 1 => Ok(Vec::new()),
+        Some(None) => {
+            let merged = merged(copy, &mut history, &verifier, head, now)?;
+            let told = merged.map(|problem| {
+                let message = format!("pushed as it is, it counts; {}", problem.message);
+                Diagnostic { severity: Severity::Warning, message, ..problem }
+            });
+            Ok(told.into_iter().collect())
+        }
         // A test merge of a hosting service is judged as what it is; of a branch there is more to say.
         Some(Some(Stop::Refused(refusal))) if on_line.len() == 1 && parents(copy, head)?.len() > 1 => {
             let judged = judged(copy, &mut history, &verifier, head, &refusal)?;
             Ok(vec![judged])
         }
         _ => {
-            let merged = merged(copy, &mut history, &verifier, head)?;
+            let merged = merged(copy, &mut history, &verifier, head, now)?;
             let found = match (merged, pushed) {
                 (None, Some(Some(Stop::Refused(refusal)))) => {
                     let why = format!("pushed as it is, it would be refused: {}; merged, it counts", refusal.why);
@@ -53,7 +62,7 @@ pub(super) fn problems(
                 }
                 // The merge is made without it, and so says less than it.
                 (Some(problem), Some(Some(Stop::Refused(refusal))))
-                    if problem.code == codes::MERGE_UNCLEAN && refusal.code == codes::TREE_SUBMODULE =>
+                    if problem.code == codes::MERGE_UNCLEAN && is_of_tree(&refusal) =>
                 {
                     Some(as_it_is(&refusal))
                 }
@@ -87,12 +96,26 @@ fn judged(
     })
 }
 
+/// Whether a landing is refused for what no tree may hold, which a merge leaves out.
+fn is_of_tree(refusal: &Refusal) -> bool {
+    let of_tree = [
+        codes::TREE_ENTRY,
+        codes::TREE_SYMLINK,
+        codes::TREE_SUBMODULE,
+        codes::TREE_MODE,
+        codes::TREE_NAME,
+        codes::TREE_COLLISION,
+    ];
+    of_tree.contains(&refusal.code)
+}
+
 /// What is wrong with the merge that a button would make. It is made in memory, and gone afterwards.
 fn merged(
     copy: &WorkingCopy,
     history: &mut VerifiedHistory,
     verifier: &Verifier,
     head: &CommitId,
+    now: Timestamp,
 ) -> Result<Option<Diagnostic>, Failure> {
     let changes = match history.plan_merge(&verifier.objects, head) {
         Ok(changes) => changes,
@@ -114,8 +137,15 @@ fn merged(
         // Its tree cannot be taken, whoever stands for it.
         Err(refusal) => return Ok(Some(as_it_is(&refusal))),
     };
-    let branch = copy.branch().unwrap_or_else(|_| "BRANCH".to_owned());
-    Ok(explained.refusal.is_some().then(|| why_not(&explained, history.policy(), &branch)))
+    if explained.refusal.is_some() {
+        let branch = copy.branch().unwrap_or_else(|_| "BRANCH".to_owned());
+        return Ok(Some(why_not(&explained, history.policy(), &branch)));
+    }
+    // What is explained is not compared with the clock: the head does not move onto a policy that has expired.
+    Ok(match history.judge(&Objects::of(&memory), &merge, now).stop {
+        Some(Stop::Refused(refusal)) => Some(as_it_is(&refusal)),
+        Some(Stop::Rewound { .. }) | None => None,
+    })
 }
 
 /// Why a merge would be refused, with every path that somebody still has to stand for.

@@ -112,3 +112,42 @@ fn a_base_must_be_there_and_whole() {
     let ran = team.sandbox.bellwether_in(&team.sandbox.dir.path().join("shallow"), &["validate", "--base", "main"]);
     assert!(ran.code == Some(2) && ran.err.contains("BW-0523") && ran.err.contains("fetch-depth: 0"), "{}", ran.err);
 }
+
+#[test]
+fn a_branch_that_counts_only_pushed_as_it_is_is_a_warning() {
+    let team = Team::of_ada();
+    team.key("bob");
+    team.sandbox.git(&["switch", "-qc", "branch"]);
+    let ran = team.ada(&["trust", "add", "bob", "--ssh-key", "../bob.pub", "--role", "admins", "--commit"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Moin");
+    team.git_as_bob(&["commit", "-qam", "Say moin"]);
+    let ran = validated(&team);
+    assert!(ran.code == Some(0) && ran.out.contains("warning[BW-0210]: pushed as it is, it counts"), "{}", ran.out);
+}
+
+#[test]
+fn an_expired_policy_counts_in_no_way() {
+    let team = Team::of_ada();
+    team.sandbox.git(&["switch", "-qc", "branch"]);
+    let policy = team.sandbox.read("trust/policy.yaml");
+    let expires = policy.lines().find(|line| line.contains("expires:")).expect("a policy expires");
+    let changed = policy.replace(expires, "  expires: \"2020-01-01T00:00:00Z\"").replace("version: 1", "version: 2");
+    team.sandbox.write("trust/policy.yaml", &changed);
+    team.sandbox.git(&["commit", "-qam", "Let it expire"]);
+    let ran = validated(&team);
+    refused(&ran, &["BW-0221"]);
+    assert!(!ran.out.contains("merged, it counts"), "{}", ran.out);
+}
+
+#[test]
+fn a_link_is_told_as_one() {
+    let team = Team::of_ada();
+    team.sandbox.git(&["switch", "-qc", "branch"]);
+    std::os::unix::fs::symlink("about.txt", team.sandbox.repository().join("files/link")).expect("a link");
+    team.sandbox.git(&["add", "files/link"]);
+    team.sandbox.git(&["commit", "-qm", "Link"]);
+    let ran = validated(&team);
+    refused(&ran, &["BW-0231", "files/link"]);
+    assert!(!ran.out.contains("BW-0237"), "{}", ran.out);
+}

@@ -91,6 +91,8 @@ fn a_landing_and_its_test_merge_are_compared_alike() {
     team.sandbox.git(&["merge", "-q", "--ff-only", "change"]);
     let landed = team.ada(&["diff", "--base", "HEAD~1", "--head", "HEAD"]);
     assert!(landed.code == Some(0) && landed.out.contains("4 of 4 devices"), "{}{}", landed.out, landed.err);
+    let nothing = team.ada(&["diff", "--base", "HEAD", "--head", "HEAD"]);
+    assert!(nothing.code == Some(0) && nothing.out.contains("no device gets anything else"), "{}", nothing.err);
     let backwards = team.ada(&["diff", "--base", "HEAD", "--head", "HEAD~1"]);
     assert!(backwards.code == Some(2) && backwards.err.contains("BW-0720"), "{}", backwards.err);
 }

@@ -1,5 +1,7 @@
 //! What is dangerous about a change: each with a code, whom it concerns, and a sentence.
 
+use std::collections::BTreeSet;
+
 use bellwether_schemas::manifest::{AnyManifest, TrustPolicy, WaveMembers};
 use bellwether_schemas::{Code, FleetName, codes};
 
@@ -57,8 +59,41 @@ pub(super) fn risks(sides: &Sides<'_>, found: &Comparison<'_>) -> Vec<Risk> {
             ),
         ));
     }
+    risks.extend(of_invalid(sides));
+    risks.extend(of_rollouts(sides, found));
     for change in &found.fleets {
         risks.extend(of_fleet(sides, change));
+    }
+    risks
+}
+
+/// Manifests that stop being read: what they said last counts on.
+fn of_invalid(sides: &Sides<'_>) -> impl Iterator<Item = Risk> {
+    let after = sides.after.declared();
+    let known: BTreeSet<&str> = sides.before.invalid().map(|(path, _)| path).collect();
+    let new = after.invalid().filter(move |(path, _)| !known.contains(path));
+    new.map(|(path, problems)| {
+        let (code, why) = problems.first().map_or((codes::WRONG_VALUE, ""), |first| (first.code, &first.message));
+        Risk::of_all(code, format!("{path} cannot be taken as it is, and what it said before counts on: {why}"))
+    })
+}
+
+/// Rollouts that let more through, whether or not their fleets change, too: the next change goes by them.
+fn of_rollouts(sides: &Sides<'_>, found: &Comparison<'_>) -> Vec<Risk> {
+    let after = sides.after.declared().fleets();
+    let both = sides.before.fleets().iter().filter_map(|(name, before)| Some((name, before, after.get(name)?)));
+    let mut risks = Vec::new();
+    for (name, before, after) in both.filter(|(_, before, after)| before.next_rollout() != after.next_rollout()) {
+        let loosened = loosened::rollout(before.next_rollout(), after.next_rollout());
+        if !loosened.is_empty() {
+            let what = format!("its Rollout lets more through: {}", loosened.join("; "));
+            risks.push(Risk::of(name, codes::CHANGE_WIDENS, what));
+        }
+        let is_changed = |change: &FleetChange<'_>| change.fleet == *name && change.fate == FleetFate::Changes;
+        if found.fleets.iter().any(is_changed) {
+            let what = "its Rollout changes, too: the Rollout of before judges this change, the new one the next";
+            risks.push(Risk::of(name, codes::CHANGE_BOTH, what));
+        }
     }
     risks
 }
@@ -109,19 +144,6 @@ fn of_fleet(sides: &Sides<'_>, change: &FleetChange<'_>) -> Vec<Risk> {
                 probes(before)
             );
             tell(codes::CHANGE_DROPS_PROBE, what);
-        }
-        if before.next_rollout() != after.next_rollout() {
-            let loosened = loosened::rollout(before.next_rollout(), after.next_rollout());
-            if !loosened.is_empty() {
-                tell(codes::CHANGE_WIDENS, format!("its Rollout lets more through: {}", loosened.join("; ")));
-            }
-            if change.fate == FleetFate::Changes {
-                tell(
-                    codes::CHANGE_BOTH,
-                    "its Rollout changes, too: the Rollout of before judges this change, the new one the next"
-                        .to_owned(),
-                );
-            }
         }
     }
     let mut refusing = change.members.iter().filter_map(|member| Some((member.device, member.refuses.as_ref()?)));

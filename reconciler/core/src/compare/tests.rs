@@ -167,8 +167,20 @@ fn what_is_dangerous_is_told_with_its_code() {
     insta::assert_snapshot!("at_once", at_once);
     let broken = told(&story, |story| story.say(EDGE, &greets("{{ labels.ring }}")));
     insta::assert_snapshot!("unrendered", broken);
-    let invalid = told(&story, |story| story.say(EDGE, "{selctor: {}}"));
-    assert_eq!(invalid, "", "what does not parse counts as it did, and validate says so");
+    insta::assert_snapshot!("invalid", told(&story, |story| story.say(EDGE, "{selctor: {}}")));
+}
+
+#[test]
+fn a_rollout_that_lets_more_through_is_told_without_its_fleet() {
+    let mut story = begin();
+    story.say(
+        "rollouts/edge.yaml",
+        "{waves: [{name: canary, percent: 5, soak: 1h}, {name: rest, percent: 100}], maxFailureRate: 0%}",
+    );
+    story.land();
+    let shorter = "{waves: [{name: canary, percent: 5, soak: 1m}, {name: rest, percent: 100}], maxFailureRate: 0%}";
+    insta::assert_snapshot!("rollout_alone", told(&story, |story| story.say("rollouts/edge.yaml", shorter)));
+    insta::assert_snapshot!("rollout_removed", told(&story, |story| story.remove("rollouts/edge.yaml")));
 }
 
 #[test]
