@@ -54,7 +54,10 @@ impl Failure {
     pub(crate) fn report(&self, output: Output) -> ExitCode {
         match output {
             _ if self.is_told => {}
-            Output::Text => output::note(format!("{}{self}", Paint::stderr().red("error"))),
+            Output::Text => {
+                let text = crate::get::printable(&self.to_string());
+                output::note(format!("{}{text}", Paint::stderr().red("error")));
+            }
             Output::Json => output::note(self.json().to_string()),
         }
         ExitCode::from(self.exit)

@@ -245,7 +245,10 @@ pub(crate) fn advised(advice: &Advice) -> String {
 pub(crate) fn printable(text: &str) -> String {
     let turns =
         |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-    text.chars().map(|c| if (c.is_control() && c != '\n') || turns(c) { '\u{fffd}' } else { c }).collect()
+    let shown: String =
+        text.chars().map(|c| if (c.is_control() && c != '\n') || turns(c) { '\u{fffd}' } else { c }).collect();
+    // The log of a GitHub workflow takes this for a command, wherever it stands in a line.
+    shown.replace("##[", "##\u{fffd}[")
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use bellwether_schemas::diagnostic::Diagnostic;
 use bellwether_schemas::manifest::{AnyManifest, Enrollment, Fleet, Rollout};
-use bellwether_schemas::{FleetName, yaml};
+use bellwether_schemas::yaml::Places;
+use bellwether_schemas::{FleetName, codes, yaml};
 use rayon::prelude::*;
 
 use super::finding::Finding;
@@ -53,17 +54,34 @@ impl Manifests {
         Ok((manifests, problems))
     }
 
-    /// The diagnostic of a finding, at the place of its field.
-    pub(super) fn place(&self, finding: Finding) -> Diagnostic {
-        let Finding { problem, field } = finding;
-        if field.is_whole() {
-            return problem;
+    /// The diagnostics of findings, at the places of their fields; of one file no more than the reader tells of one.
+    pub(super) fn place(&self, findings: impl IntoIterator<Item = Finding>) -> Vec<Diagnostic> {
+        let mut by_file: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
+        for finding in findings {
+            by_file.entry(finding.problem.file.clone()).or_default().push(finding);
         }
-        let Some(text) = self.texts.get(&problem.file).and_then(|text| std::str::from_utf8(text).ok()) else {
-            return problem;
-        };
-        let range = field.locate(text);
-        problem.at(text, range.start, range.end)
+        by_file.into_iter().flat_map(|(file, findings)| self.place_in(&file, findings)).collect()
+    }
+
+    fn place_in(&self, file: &str, mut findings: Vec<Finding>) -> Vec<Diagnostic> {
+        // Errors are told before warnings where not all are.
+        findings.sort_by_key(|finding| finding.problem.severity);
+        let unshown = findings.len().saturating_sub(yaml::MAX_PROBLEMS);
+        let worst = findings.get(yaml::MAX_PROBLEMS).map(|finding| finding.problem.severity);
+        let text = self.texts.get(file).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
+        let places = Places::of(text);
+        let placed = findings.into_iter().take(yaml::MAX_PROBLEMS).map(|Finding { problem, field }| {
+            if field.is_whole() || text.is_empty() {
+                return problem;
+            }
+            let range = places.locate(&field);
+            problem.at(text, range.start, range.end)
+        });
+        let rest = worst.map(|severity| {
+            let problem = Diagnostic::error(codes::TOO_LARGE, file, format!("{unshown} more problems are not shown"));
+            Diagnostic { severity, ..problem }
+        });
+        placed.chain(rest).collect()
     }
 
     pub(super) fn fleets(&self) -> impl Iterator<Item = (&str, &FleetName, &Fleet)> {

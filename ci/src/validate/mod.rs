@@ -129,7 +129,7 @@ fn look(manifests: &Manifests, base: Option<&str>, now: Timestamp) -> Result<Vec
         safety::problems(manifests, &selection),
         trust::problems(manifests, now),
     ];
-    let mut problems: Vec<_> = findings.into_iter().flatten().map(|finding| manifests.place(finding)).collect();
+    let mut problems = manifests.place(findings.into_iter().flatten());
     problems.extend(secrets::problems(manifests));
     match &against {
         Some((copy, base)) => {

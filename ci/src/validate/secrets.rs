@@ -19,6 +19,9 @@ use super::manifests::Manifests;
 /// What is read of a file under files/, in bytes; what is longer is no configuration.
 const LOOKED_AT: u64 = 1 << 20;
 
+/// So many secrets of one shape are told in a file: whoever has more has seen what is wrong.
+const MOST: usize = 20;
+
 /// On the line of something that only looks like a secret.
 const NOT_A_SECRET: &[u8] = b"bellwether:not-a-secret";
 
@@ -91,7 +94,7 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 fn secrets(path: &str, text: &[u8]) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for shape in SET.matches(text) {
-        for place in EACH[shape].find_iter(text) {
+        for place in EACH[shape].find_iter(text).take(MOST) {
             let (what, _) = SHAPES[shape];
             let line_start = text[..place.start()].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             let line_end = text[place.end()..].iter().position(|byte| *byte == b'\n');

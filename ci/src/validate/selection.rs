@@ -1,6 +1,6 @@
 //! Selectors: which of the devices that git knows they choose, whether none, and whether two fleets choose the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bellwether_core::declare::unused_template;
 use bellwether_schemas::diagnostic::Severity;
@@ -19,6 +19,8 @@ pub(super) struct Selection<'m> {
     members: BTreeMap<&'m FleetName, Vec<usize>>,
     /// The devices that two fleets select.
     overlaps: BTreeMap<(&'m FleetName, &'m FleetName), Vec<usize>>,
+    /// All of these devices.
+    several: HashSet<usize>,
     /// The devices with a template of their own that a fleet selects, and these fleets.
     templates_unused: Vec<(usize, Vec<FleetName>)>,
 }
@@ -26,8 +28,13 @@ pub(super) struct Selection<'m> {
 impl<'m> Selection<'m> {
     pub(super) fn of(manifests: &'m Manifests, devices: &'m [Known]) -> Self {
         let index = SelectorIndex::new(manifests.fleets().map(|(_, name, fleet)| (&fleet.selector, name)));
-        let mut selection =
-            Self { devices, members: BTreeMap::new(), overlaps: BTreeMap::new(), templates_unused: Vec::new() };
+        let mut selection = Self {
+            devices,
+            members: BTreeMap::new(),
+            overlaps: BTreeMap::new(),
+            several: HashSet::new(),
+            templates_unused: Vec::new(),
+        };
         for (place, device) in devices.iter().enumerate() {
             let selecting = index.matching(&device.facts.labels);
             for fleet in &selecting {
@@ -38,6 +45,9 @@ impl<'m> Selection<'m> {
                 selection.templates_unused.push((place, selecting.iter().map(|name| (**name).clone()).collect()));
             }
             if let [first, others @ ..] = selecting.as_slice() {
+                if !others.is_empty() {
+                    selection.several.insert(place);
+                }
                 for other in others {
                     selection.overlaps.entry((first, other)).or_default().push(place);
                 }
@@ -49,6 +59,12 @@ impl<'m> Selection<'m> {
     /// The devices of a fleet that git lists.
     pub(super) fn members(&self, fleet: &FleetName) -> impl Iterator<Item = &'m Known> {
         let places = self.members.get(fleet).into_iter().flatten();
+        places.map(|place| &self.devices[*place]).filter(|device| device.is_listed)
+    }
+
+    /// Those of them that would be offered what the fleet says: what several fleets select is offered nothing.
+    pub(super) fn offered(&self, fleet: &FleetName) -> impl Iterator<Item = &'m Known> {
+        let places = self.members.get(fleet).into_iter().flatten().filter(|place| !self.several.contains(place));
         places.map(|place| &self.devices[*place]).filter(|device| device.is_listed)
     }
 

@@ -29,7 +29,7 @@ pub(super) fn problems(manifests: &Manifests, selection: &Selection<'_>) -> Resu
         let own = templated.name.device();
         let devices: Vec<&Known> = match &own {
             Some(own) => selection.device(own).collect(),
-            None => selection.members(&templated.name).collect(),
+            None => selection.offered(&templated.name).collect(),
         };
         of_one(&manifests.root, &templated, &devices)
     });

@@ -47,13 +47,23 @@ impl FieldPath {
     pub fn is_whole(&self) -> bool {
         self.0.is_empty()
     }
+}
 
-    /// The byte range of the field in `text`: that of its value, or of its key where the value is a list or a map. Of a
-    /// field that is not written, since it has a default, that of the innermost one around it which is.
-    pub fn locate(&self, text: &str) -> Range<usize> {
-        let root = tree::read(text, usize::MAX, &mut Report::default());
-        let Some(mut at) = root.as_ref() else { return 0..0 };
-        for step in &self.0 {
+/// Where the fields of one text stand. It is read once, however many of them are looked for.
+#[derive(Debug)]
+pub struct Places<'t>(Option<Node<'t>>);
+
+impl<'t> Places<'t> {
+    /// Reads a text.
+    pub fn of(text: &'t str) -> Self {
+        Self(tree::read(text, usize::MAX, &mut Report::default()))
+    }
+
+    /// The byte range of a field: that of its value, or of its key where the value is a list or a map. Of a field that is not
+    /// written, since it has a default, that of the innermost one around it which is.
+    pub fn locate(&self, field: &FieldPath) -> Range<usize> {
+        let Some(mut at) = self.0.as_ref() else { return 0..0 };
+        for step in &field.0 {
             let Some(inner) = inside(at, step) else { break };
             at = inner;
         }
@@ -108,7 +118,7 @@ spec:
 
     /// The line of the field, from 1, and its text.
     fn found(field: FieldPath) -> (usize, &'static str) {
-        let range = field.locate(TEXT);
+        let range = Places::of(TEXT).locate(&field);
         (TEXT[..range.start].matches('\n').count() + 1, &TEXT[range])
     }
 
@@ -129,6 +139,6 @@ spec:
         assert_eq!(found(FieldPath::of("spec.waves[0].soak")), (7, "name"));
         assert_eq!(found(FieldPath::of("spec.windows[0]")), (4, "spec"));
         assert_eq!(found(FieldPath::default()), (2, "kind"));
-        assert_eq!(FieldPath::of("spec").locate("{"), 0..0);
+        assert_eq!(Places::of("{").locate(&FieldPath::of("spec")), 0..0);
     }
 }

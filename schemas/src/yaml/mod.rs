@@ -32,7 +32,7 @@ use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{AnyManifest, ApiVersion, Kind, Manifest};
 use fields::Fields;
-pub use locate::FieldPath;
+pub use locate::{FieldPath, Places};
 use metadata::Named;
 pub use nearest::nearest;
 use problem::Report;
