@@ -53,9 +53,9 @@ const SHAPES: &[(&str, &str)] = &[
     ("a Slack token", r"\bxox[abpors]-[A-Za-z0-9-]{10,}"),
     // docs.stripe.com/keys
     ("a Stripe key", r"\b[rs]k_live_[A-Za-z0-9]{24,}"),
-    // docs.npmjs.com, "About access tokens"
+    // the documentation of npm, "About access tokens"
     ("an npm token", r"\bnpm_[A-Za-z0-9]{36}\b"),
-    // pypi.org/help, "API tokens"
+    // the help of PyPI, "API tokens"
     ("a PyPI token", r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}"),
     // developer.hashicorp.com/vault, "Tokens: token prefixes"
     ("a Vault token", r"\bhv[sbr]\.[A-Za-z0-9_-]{24,}"),
