@@ -30,6 +30,7 @@ const EXAMPLES: &str = "Examples:
 
 Without --inventory the devices are those that git lists; each token that names no device counts as one. An inventory is
 what bellwether get devices --output json printed, or the address of the reconciler's page.
+It tells what fleets make of devices. Holds, Approvals, Expedites, Resumes and pins are not told yet: read them yourself.
 Exit codes: 0 it was compared, whatever the risks are; 1 it cannot be merged as it is; 2 wrong usage or environment.";
 
 /// The forms of a comparison.
