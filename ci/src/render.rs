@@ -4,12 +4,13 @@ mod facts;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use bellwether_core::declare::Declared;
+use bellwether_core::declare::{Declared, TemplateAt};
 use bellwether_core::objects::ObjectError;
 use bellwether_core::render::{self, Contents};
 use bellwether_core::verify::{Stop, VerifiedHistory};
-use bellwether_schemas::{CommitId, DeviceName, EntryId, codes};
+use bellwether_schemas::{CommitId, DeviceName, EntryId, FleetName, codes};
 use clap::Args;
 
 use crate::failure::Failure;
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
     let copy = WorkingCopy::discover(&args.repo)?;
     let objects = Objects::of(copy.git());
     let tip = copy.resolve("--at", &args.at)?;
-    let declared = declare(copy.git(), &objects, &tip)?;
+    let (history, declared) = declare(copy.git(), &objects, &tip)?;
 
     let facts = facts::of(&declared, &args.device, args.entry.as_ref())?;
     let fleets = declared.fleets_of(&args.device, &facts);
@@ -64,7 +65,18 @@ pub(crate) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
             ));
         }
     };
-    let target = &declared.fleets()[fleet].target;
+    let pin = declared.pin(&args.device);
+    let target = match &pin {
+        None => &declared.fleets()[fleet].target,
+        Some(commit) => pinned(&history, &declared, fleet, commit).ok_or_else(|| {
+            let message =
+                format!("{} is pinned to {}, and there was no fleet {fleet} then", args.device, commit.short());
+            Failure::finding(codes::NO_SUCH_OBJECT, message).hint(format!(
+                "Take the pin away, or name another commit: bellwether device pin {} --help",
+                args.device
+            ))
+        })?,
+    };
     let mut known = HashMap::new();
     let rendered =
         render::render(target, &args.device, &facts, &mut Contents::new(&objects, &mut known)).map_err(|e| {
@@ -76,10 +88,14 @@ pub(crate) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
         Output::Text => {
             // Exactly the bytes that are signed, so that a digest of the output is the digest of the spec.
             output::bytes(&rendered.canonical);
+            if let Some(commit) = &pin {
+                output::note(format!("Note: a pin keeps {} at {}.", args.device, commit.short()));
+            }
             note_invalid(&declared);
         }
         Output::Json => output::json(&serde_json::json!({
             "device": args.device, "fleet": fleet, "head": tip, "template": target.landing.commit,
+            "pin": pin,
             "digest": rendered.digest, "spec": serde_json::from_str::<serde_json::Value>(&spec).unwrap_or_default(),
         })),
     }
@@ -98,7 +114,7 @@ fn note_invalid(declared: &Declared) {
 }
 
 /// What the history up to `tip` declares, verified from its first commit that has a policy.
-fn declare(repo: &gix::Repository, objects: &Objects, tip: &CommitId) -> Result<Declared, Failure> {
+fn declare(repo: &gix::Repository, objects: &Objects, tip: &CommitId) -> Result<(VerifiedHistory, Declared), Failure> {
     let unreadable = |e: ObjectError| git("an object cannot be read", &e);
     let (introduction, branch) = first_with_policy(repo, tip)?;
     let (mut history, first) = VerifiedHistory::introduce(objects, &introduction, &branch).map_err(refused)?;
@@ -114,5 +130,15 @@ fn declare(repo: &gix::Repository, objects: &Objects, tip: &CommitId) -> Result<
     for landing in &advanced.landings {
         declared.land(objects, landing).map_err(unreadable)?;
     }
-    Ok(declared)
+    Ok((history, declared))
+}
+
+/// The template at which a pin keeps a member of a fleet.
+fn pinned<'d>(
+    history: &VerifiedHistory,
+    declared: &'d Declared,
+    fleet: &FleetName,
+    commit: &CommitId,
+) -> Option<&'d Arc<TemplateAt>> {
+    declared.template_in_force(fleet, history.number_of(commit)?)
 }

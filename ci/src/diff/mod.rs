@@ -30,7 +30,7 @@ const EXAMPLES: &str = "Examples:
 
 Without --inventory the devices are those that git lists; each token that names no device counts as one. An inventory is
 what bellwether get devices --output json printed, or the address of the reconciler's page.
-It tells what fleets make of devices. Holds, Approvals, Expedites, Resumes and pins are not told yet: read them yourself.
+It tells what becomes of devices, what is decided (Holds, Approvals, Expedites, Resumes, pins, Rollouts), and what is risky.
 Exit codes: 0 it was compared, whatever the risks are; 1 it cannot be merged as it is; 2 wrong usage or environment.";
 
 /// The forms of a comparison.
@@ -69,7 +69,8 @@ pub(crate) struct DiffArgs {
 pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     let copy = WorkingCopy::discover(&args.history.repo)?;
     let read = sides::read(&copy, &args.base, &args.head, &args.history)?;
-    let sides = Sides { objects: &read.objects, before: &read.before, after: &read.after, changes: &read.changes };
+    let sides::Read { objects, history, before, after, changes, .. } = &read;
+    let sides = Sides { objects, history, before, after, changes };
     let listed = args.inventory.as_deref().map(|place| inventory::read(place, args.ca.as_deref())).transpose()?;
     let devices = match listed {
         Some(listed) => listed.into_iter().map(device).collect(),
@@ -78,8 +79,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     let unreadable = |e| git("an object of the repository cannot be read", &e);
     let mut comparison = compare(&sides, &devices).map_err(unreadable)?;
     comparison.risks.splice(0..0, validate::uncounted(&copy, &read.base, &read.head, read.at)?);
-    let forecasts: Vec<_> =
-        comparison.fleets.par_iter().map(|change| forecast(&sides, &read.history, change, read.at)).collect();
+    let forecasts: Vec<_> = comparison.fleets.par_iter().map(|change| forecast(&sides, change, read.at)).collect();
     let report = Report::of(&sides, &comparison, &forecasts, args.inventory.is_some()).map_err(unreadable)?;
     for (form, file) in &args.also {
         write(file, &written(&report, *form, Paint::none()))?;

@@ -1,11 +1,13 @@
 //! A comparison as data: what text, markdown and JSON show.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bellwether_core::compare::{Change, Comparison, FleetChange, FleetFate, Forecast, Risk, Sides, Variant};
+use bellwether_core::compare::{
+    Change, Comparison, Decision, FleetChange, FleetFate, Forecast, Member, Risk, Sides, Variant,
+};
 use bellwether_core::objects::ObjectError;
 use bellwether_core::plan::Landing;
-use bellwether_schemas::manifest::{Gate, Zone};
+use bellwether_schemas::manifest::Gate;
 use bellwether_schemas::{CommitId, FleetName, Sha256Digest};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -28,8 +30,12 @@ pub(super) struct Report {
     pub(super) changed: usize,
     /// How many may enroll from now on.
     pub(super) admitted: usize,
+    /// Of how many devices git has other labels than the inventory.
+    pub(super) relabelled: usize,
     /// The paths that it changes.
     pub(super) paths: Vec<String>,
+    /// What people decide by it.
+    pub(super) decisions: Vec<DecisionReport>,
     pub(super) fleets: Vec<FleetReport>,
     pub(super) risks: Vec<RiskReport>,
 }
@@ -51,8 +57,12 @@ pub(super) struct FleetReport {
     pub(super) unchanged: usize,
     /// Devices for which it cannot be rendered.
     pub(super) unrendered: usize,
-    /// Of those that change: devices that come from elsewhere.
-    pub(super) joined: usize,
+    /// Devices that a pin keeps at what they run.
+    pub(super) pinned: usize,
+    /// Of those that change: devices that had no spec before.
+    pub(super) first: usize,
+    /// Devices that come from other fleets, of whatever becomes of them.
+    pub(super) from: Vec<MovedReport>,
     pub(super) left: usize,
     pub(super) variants: Vec<VariantReport>,
     /// Artifacts that no device had before.
@@ -61,9 +71,27 @@ pub(super) struct FleetReport {
 }
 
 #[derive(Debug, Serialize)]
+pub(super) struct DecisionReport {
+    pub(super) path: String,
+    /// What it decides, without a subject.
+    pub(super) says: String,
+    /// Whether it is decided from then on, or no more.
+    pub(super) comes: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct MovedReport {
+    pub(super) fleet: FleetName,
+    pub(super) devices: usize,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct VariantReport {
     pub(super) devices: usize,
     pub(super) example: String,
+    /// What of theirs is different for the others: `device` for names, else keys of labels.
+    pub(super) differs_by: Vec<String>,
     /// A unified difference.
     pub(super) diff: String,
 }
@@ -87,8 +115,6 @@ pub(super) struct RolloutReport {
     pub(super) waves: Vec<WaveReport>,
     /// When it is taken to land.
     pub(super) lands: Timestamp,
-    /// How many devices were simulated: of very many not all.
-    pub(super) simulated: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -131,6 +157,8 @@ impl Report {
             devices: comparison.devices,
             changed: comparison.fleets.iter().map(FleetChange::changed).sum(),
             admitted: comparison.admitted,
+            relabelled: comparison.relabelled,
+            decisions: comparison.decisions.iter().map(DecisionReport::of).collect(),
             paths: sides.changes.iter().map(|change| change.path.clone()).collect(),
             fleets: fleets.collect::<Result<_, _>>()?,
             risks: comparison.risks.iter().map(RiskReport::of).collect(),
@@ -140,14 +168,15 @@ impl Report {
 
 impl FleetReport {
     fn of(sides: &Sides<'_>, change: &FleetChange<'_>, forecast: Option<&Forecast>) -> Result<Self, ObjectError> {
-        let count = |is: fn(&Change) -> bool| change.members.iter().filter(|member| is(&member.change)).count();
-        let joined = change.members.iter().filter(|member| match &member.change {
-            Change::Spec { before, .. } => before.is_none() || member.from.is_some(),
-            Change::None(_) | Change::Unrendered(_) => false,
-        });
+        let count = |is: fn(&Member<'_>) -> bool| change.members.iter().filter(|member| is(member)).count();
+        let mut from: BTreeMap<&FleetName, usize> = BTreeMap::new();
+        for fleet in change.members.iter().filter_map(|member| member.from.as_ref()) {
+            *from.entry(fleet).or_default() += 1;
+        }
         let variants = change.variants.iter().map(|variant| {
             let diff = spec::difference(variant, sides.objects)?;
-            Ok(VariantReport { devices: variant.devices, example: variant.example.clone(), diff })
+            let differs_by = variant.differs_by.iter().cloned().collect();
+            Ok(VariantReport { devices: variant.devices, example: variant.example.clone(), differs_by, diff })
         });
         Ok(Self {
             fleet: change.fleet.clone(),
@@ -158,9 +187,11 @@ impl FleetReport {
                 FleetFate::Stays => "same",
             },
             changed: change.changed(),
-            unchanged: count(|change| matches!(change, Change::None(_))),
-            unrendered: count(|change| matches!(change, Change::Unrendered(_))),
-            joined: joined.count(),
+            unchanged: count(|member| !member.is_pinned && matches!(member.change, Change::None(_))),
+            unrendered: count(|member| matches!(member.change, Change::Unrendered(_))),
+            pinned: count(|member| member.is_pinned && matches!(member.change, Change::None(_))),
+            first: count(|member| matches!(member.change, Change::Spec { before: None, .. })),
+            from: from.into_iter().map(|(fleet, devices)| MovedReport { fleet: fleet.clone(), devices }).collect(),
             left: change.left,
             variants: variants.collect::<Result<_, ObjectError>>()?,
             artifacts: artifacts(&change.variants),
@@ -200,24 +231,20 @@ impl RolloutReport {
             ends_after: wave.advanced_at.map(after),
             soak: wave.soak.get(),
         });
-        let windows = forecast.rollout.windows.iter().map(|window| {
-            let days: Vec<_> = window.days.iter().map(ToString::to_string).collect();
-            let zone = match &window.timezone {
-                Zone::Named(zone) => zone.clone(),
-                Zone::Label(key) => format!("the zone of the label {key}"),
-            };
-            let days = if days.is_empty() { String::new() } else { format!("{} ", days.join(", ")) };
-            format!("{days}{} for {}, {zone}", window.start, window.duration)
-        });
         Self {
             summary: crate::simulate::in_a_sentence(outcome),
             state: format!("{:?}", outcome.state),
             complete_after: outcome.completed_at.map(after),
-            windows: windows.collect(),
+            windows: forecast.rollout.windows.iter().map(ToString::to_string).collect(),
             waves: waves.collect(),
             lands: outcome.start,
-            simulated: outcome.devices,
         }
+    }
+}
+
+impl DecisionReport {
+    fn of(decision: &Decision) -> Self {
+        Self { path: decision.path.clone(), says: decision.says.clone(), comes: decision.comes }
     }
 }
 

@@ -1,13 +1,12 @@
 //! Both sides of a change, from git: the base as it was verified, and what the head would make of it.
 
 use bellwether_core::declare::{Declared, Proposal};
-use bellwether_core::plan::Landing;
-use bellwether_core::verify::{PathChange, VerifiedHistory};
+use bellwether_core::verify::{PathChange, VerifiedHistory, joined};
 use bellwether_schemas::{CommitId, codes};
 use jiff::Timestamp;
 
 use crate::failure::Failure;
-use crate::history::{HistoryOptions, Objects, Verifier, first_parents, refused};
+use crate::history::{HistoryOptions, Objects, Verifier, refused};
 use crate::repo::{WorkingCopy, git};
 
 /// Both sides of a change.
@@ -19,7 +18,7 @@ pub(super) struct Read {
     pub(super) before: Declared,
     pub(super) after: Proposal,
     pub(super) changes: Vec<PathChange>,
-    /// When the head was committed: everything here is reckoned from then on, so that it comes out the same each time.
+    /// When the newer of both was committed: everything here is reckoned from then on, so that it comes out the same each time.
     pub(super) at: Timestamp,
 }
 
@@ -34,8 +33,8 @@ pub(super) fn read(copy: &WorkingCopy, base: &str, head: &str, options: &History
     let verifier = Verifier::of(copy, &base, options)?;
     let (mut history, before) = verifier.declared(&base)?;
     let objects = verifier.objects;
-    let changes = match history.plan_landing(&objects, &head) {
-        Ok(changes) => changes,
+    let landings = match history.plan_landings(&objects, &head) {
+        Ok(landings) => landings,
         Err(refusal) if refusal.code == codes::MERGE_UNCLEAN => {
             let paths = history.merge_conflicts(&objects, &head).map_err(refused)?;
             let message = format!("--base and --head both changed, since the branch began: {}", paths.join(", "));
@@ -44,14 +43,10 @@ pub(super) fn read(copy: &WorkingCopy, base: &str, head: &str, options: &History
         }
         Err(refusal) => return Err(refused(refusal)),
     };
-    let line = first_parents(copy, &head, |id| *id == base || history.number_of(id).is_some())?;
-    let goes_on =
-        line.last().map_or(Ok(Vec::new()), |oldest| crate::history::parents(copy, oldest))?.first() == Some(&base);
-    // Merged, it is one landing, whose commit is not there yet.
-    let landings = if goes_on { u64::try_from(line.len()).unwrap_or(1) } else { 1 };
-    let landing = Landing { commit: head, number: before.head().number + landings };
     let unreadable = |e| git("an object of the repository cannot be read", &e);
-    let after = before.propose(&objects, landing, &changes).map_err(unreadable)?;
-    let at = copy.committed_at(&head)?;
+    let after = before.propose(&objects, &landings).map_err(unreadable)?;
+    let changes = joined(&landings);
+    // Whoever wrote the head chose its date: it must not be before that of the base.
+    let at = copy.committed_at(&head)?.max(copy.committed_at(&base)?);
     Ok(Read { objects, history, base, head, before, after, changes, at })
 }

@@ -1,6 +1,6 @@
 //! A comparison for people.
 
-use super::report::{FleetReport, Report, RolloutReport, VariantReport};
+use super::report::{DecisionReport, FleetReport, Report, RolloutReport, VariantReport};
 use crate::get::{printable, table};
 use crate::output::Paint;
 use crate::patch::coloured;
@@ -15,6 +15,11 @@ pub(super) fn written(report: &Report, paint: Paint) -> String {
         let fleet = risk.fleet.as_ref().map(|fleet| format!("{fleet}: ")).unwrap_or_default();
         let sign = paint.yellow(&format!("risk[{}]", risk.code));
         text.push_str(&format!("{sign}: {fleet}{}\n", printable(&risk.what)));
+    }
+    for decision in &report.decisions {
+        let line = format!("{} {}", if decision.comes { '+' } else { '-' }, decided(decision));
+        let line = if decision.comes { paint.green(&line) } else { paint.red(&line) };
+        text.push_str(&format!("{line}\n"));
     }
     for fleet in &report.fleets {
         text.push_str(&format!("\n{}: {}\n", paint.bold(fleet.fleet.as_str()), sentence(fleet)));
@@ -44,10 +49,19 @@ pub(super) fn headline(report: &Report) -> String {
         0 => String::new(),
         one_or_more => format!(", {} may enroll from then on", number(one_or_more)),
     };
+    let relabelled = match report.relabelled {
+        0 => String::new(),
+        some => format!("; of {} git has other labels than the inventory, and those of git count", number(some)),
+    };
     match report.changed {
-        0 => format!("{versions}: no device gets anything else, of {devices} {source}{admitted}"),
-        _ => format!("{versions}: {changed} of {devices} devices {source} get something else{admitted}"),
+        0 => format!("{versions}: no device gets anything else, of {devices} {source}{admitted}{relabelled}"),
+        _ => format!("{versions}: {changed} of {devices} devices {source} get something else{admitted}{relabelled}"),
     }
+}
+
+/// What a file decides, or decides no more.
+pub(super) fn decided(decision: &DecisionReport) -> String {
+    printable(&format!("{}: {}", decision.path, decision.says))
 }
 
 /// What becomes of a fleet.
@@ -62,8 +76,12 @@ pub(super) fn sentence(fleet: &FleetReport) -> String {
             parts.push(format!("{} {what}", number(count)));
         }
     };
-    also(fleet.joined, "of them come from elsewhere");
+    also(if fleet.fate == "new" { 0 } else { fleet.first }, "of them for the first time");
+    for moved in &fleet.from {
+        also(moved.devices, &format!("come from {}", moved.fleet));
+    }
     also(fleet.unchanged, "stay as they are");
+    also(fleet.pinned, if fleet.pinned == 1 { "is pinned, and stays" } else { "are pinned, and stay" });
     also(fleet.unrendered, "cannot be rendered");
     also(if fleet.fate == "deleted" { 0 } else { fleet.left }, "leave it");
     also(fleet.variants.len(), if fleet.variants.len() == 1 { "distinct change" } else { "distinct changes" });
@@ -73,7 +91,15 @@ pub(super) fn sentence(fleet: &FleetReport) -> String {
 pub(super) fn example(variant: &VariantReport) -> String {
     match variant.devices {
         1 => printable(&variant.example),
-        more => format!("{} and {} more, for example", printable(&variant.example), number(more - 1)),
+        more => {
+            let own = variant.differs_by.iter().map(|key| match key.as_str() {
+                "device" => "name".to_owned(),
+                label => format!("label {label}"),
+            });
+            let own = own.collect::<Vec<_>>().join(", ");
+            let own = if own.is_empty() { own } else { format!(", each with its own {own}") };
+            format!("{} and {} more{}", printable(&variant.example), number(more - 1), printable(&own))
+        }
     }
 }
 

@@ -167,3 +167,41 @@ fn a_comment_has_room_for_what_matters_and_the_rest_is_in_a_file() {
     // What somebody writes into a file closes neither the block nor the fold.
     assert_eq!(ran.out.matches("\n````diff\n").count(), opened);
 }
+
+#[test]
+fn what_people_decide_is_told_and_a_pin_says_what_a_device_gets() {
+    let team = team();
+    let first = team.sandbox.git(&["rev-parse", "HEAD"]);
+    let first = first.trim();
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good day");
+    commit(&team, "Say good day");
+    team.sandbox.git(&["switch", "-q", "main"]);
+    team.sandbox.git(&["merge", "-q", "--ff-only", "change"]);
+    for arguments in
+        [&["hold", "edge", "--reason", "fair"][..], &["device", "pin", "edge-2", first, "--reason", "it hangs"]]
+    {
+        let ran = team.ada(&[arguments, &["--commit"]].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+    }
+    let ran = team.ada(&["diff", "--base", "HEAD~2", "--output", "json"]);
+    let said: Value = serde_json::from_str(&ran.out).expect("JSON");
+    let decisions = said["decisions"].as_array().expect("decisions");
+    let says: Vec<_> = decisions.iter().filter_map(|decision| decision["says"].as_str()).collect();
+    assert!(says[0].starts_with("keeps edge-2 at v") && says[1] == "stops offers to edge", "{says:?}");
+    assert_eq!((&said["changed"], &said["fleets"][0]["variants"][0]["example"]), (&1.into(), &"edge-2".into()));
+    // What the reconciler would publish is what the pin names.
+    let rendered = team.ada(&["render", "edge-2"]);
+    assert!(
+        rendered.out.contains("Hello from edge-2") && rendered.err.contains("a pin keeps edge-2 at"),
+        "{}",
+        rendered.out
+    );
+    assert!(team.ada(&["render", "edge-1"]).out.contains("Good day from edge-1"));
+    team.sandbox.git(&["rm", "-q", "devices/edge-2.yaml"]);
+    team.sandbox.git(&["rm", "-qr", "holds"]);
+    commit(&team, "Let both go on");
+    let ran = team.ada(&["diff", "--base", "HEAD~1"]);
+    assert!(ran.out.contains("risk[BW-0811]: edge: no Hold stops it any more"), "{}", ran.out);
+    assert!(ran.out.contains("- devices/edge-2.yaml: keeps edge-2 at v"), "{}", ran.out);
+    assert!(ran.out.contains("-  Hello from edge-2.\n+  Good day from edge-2."), "{}", ran.out);
+}

@@ -33,4 +33,10 @@ codes! { CHANGE:
     CHANGE_UNCOUNTED = "BW-0810", "a change would not count, as it is",
         "The verifier would refuse it: a signature is missing, both sides changed a file, or a rule of the policy asks for more people.",
         "bellwether validate --base says what is missing, and who could give it.";
+    CHANGE_RELEASES = "BW-0811", "a change lets something go on that was stopped",
+        "No Hold stops a fleet any more, an Approval goes on after a halt, an Expedite skips steps, a Resume overrules what devices report, or a factory's devices may enroll.",
+        "Look at why it was stopped, and at what is offered once it lands: bellwether get rollouts.";
+    CHANGE_READMITS = "BW-0812", "a change lets devices in again that were shut out",
+        "The certificates of these devices, or the entries they came by, count again once it lands.",
+        "If a device was shut out because its key is in other hands, enroll it anew with another key instead.";
 }

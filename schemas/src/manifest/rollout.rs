@@ -63,6 +63,17 @@ impl Rollout {
     pub fn of_one() -> Self {
         Self { waves: vec![Wave::of_percent("device", 100)], ..Self::default() }
     }
+
+    /// The share of failures at which the wave at a place halts the rollout.
+    pub fn failure_rate_of(&self, place: usize) -> Percent {
+        let default = if place == 0 { Percent::ZERO } else { self.max_failure_rate };
+        self.waves.get(place).and_then(|wave| wave.max_failure_rate).unwrap_or(default)
+    }
+
+    /// The windows that a wave goes by.
+    pub fn windows_of<'a>(&'a self, wave: &'a Wave) -> &'a [Window] {
+        if wave.windows.is_empty() { &self.windows } else { &wave.windows }
+    }
 }
 
 impl Default for Rollout {

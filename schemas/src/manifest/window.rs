@@ -50,6 +50,19 @@ impl Window {
     }
 }
 
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for range in &self.days {
+            write!(f, "{range} ")?;
+        }
+        write!(f, "{} for {}, ", self.start, self.duration)?;
+        match &self.timezone {
+            Zone::Named(zone) => write!(f, "{zone}"),
+            Zone::Label(key) => write!(f, "the zone of the label {key}"),
+        }
+    }
+}
+
 /// A day of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names say it")]

@@ -1,6 +1,6 @@
 //! What becomes of the devices of one fleet.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bellwether_schemas::allow::{Allowed, NotAllowed};
@@ -9,7 +9,7 @@ use bellwether_schemas::{FleetName, Sha256Digest};
 use serde::Serialize;
 
 use super::{Device, Sides, Targets};
-use crate::declare::{Facts, FleetLine};
+use crate::declare::{Declared, Facts, FleetLine, TemplateAt};
 use crate::objects::ObjectError;
 use crate::render::{Content, Contents, RenderError, Rendered, render};
 
@@ -50,6 +50,8 @@ pub struct Member<'d> {
     pub from: Option<FleetName>,
     /// What becomes of what it runs.
     pub change: Change,
+    /// Whether a pin says what it runs after the change: it takes no part in the rollout.
+    pub is_pinned: bool,
     /// The first thing for which it would refuse the other spec that it gets, by what its operator allows, if that is known.
     pub refuses: Option<Arc<NotAllowed>>,
 }
@@ -79,6 +81,8 @@ pub struct Variant {
     pub devices: usize,
     /// The device that stands for them.
     pub example: String,
+    /// What of theirs is different in the changes of the others: `device` for names, else keys of labels.
+    pub differs_by: BTreeSet<String>,
     /// What that device runs, if it runs anything.
     pub before: Option<Shown>,
     /// What it would run.
@@ -98,6 +102,11 @@ impl FleetChange<'_> {
     /// How many devices get another spec.
     pub fn changed(&self) -> usize {
         self.members.iter().filter(|member| matches!(member.change, Change::Spec { .. })).count()
+    }
+
+    /// The devices that get another spec by the rollout.
+    pub fn rolled_out(&self) -> impl Iterator<Item = &Member<'_>> {
+        self.members.iter().filter(|member| !member.is_pinned && matches!(member.change, Change::Spec { .. }))
     }
 
     /// Whether anything becomes of it.
@@ -131,21 +140,42 @@ impl Painter<'_> {
         let Some(line) = after.get(fleet) else { return Ok(Some(change)) };
         let (mut variants, mut judged) = (Variants::default(), Judged::default());
         for (device, from) in members {
-            let (became, spec) = self.member(device, from.and_then(|from| before.get(from)), line, &mut variants)?;
+            let was = from.and_then(|from| before.get(from));
+            let goals = (
+                was.map(|was| self.goal(self.sides.before, was, device)),
+                self.goal(self.sides.after.declared(), line, device),
+            );
+            let is_pinned = matches!(goals.1, Goal::Pinned(_));
+            let (became, spec) = self.member(device, goals, &mut variants)?;
             let from = from.filter(|from| *from != fleet).cloned();
             let refuses = spec.and_then(|spec| judged.of(device, &spec));
-            change.members.push(Member { device, from, change: became, refuses });
+            change.members.push(Member { device, from, change: became, is_pinned, refuses });
         }
         change.variants = variants.sorted(&mut change.members);
         Ok(Some(change))
+    }
+
+    /// What a member of a fleet runs on a side, or is on the way to.
+    fn goal<'s>(&self, declared: &'s Declared, line: &'s FleetLine, device: &Device) -> Goal<'s> {
+        let Some(commit) = declared.pin(&device.name) else { return Goal::Target(&line.target) };
+        let fleet = &line.target.name;
+        let template = match self.sides.history.number_of(&commit) {
+            None => Err(format!("it is pinned to {}, which is not in the accepted history", commit.short())),
+            Some(number) => {
+                let template = declared.template_in_force(fleet, number);
+                template
+                    .map(|template| &**template)
+                    .ok_or_else(|| format!("it is pinned to v{number}, and there was no fleet {fleet} then"))
+            }
+        };
+        Goal::Pinned(template)
     }
 
     /// What becomes of what a device runs, and the other spec that it gets.
     fn member(
         &mut self,
         device: &Device,
-        was: Option<&FleetLine>,
-        is: &FleetLine,
+        (was, is): (Option<Goal<'_>>, Goal<'_>),
         variants: &mut Variants,
     ) -> Result<(Change, Option<Rendered>), ObjectError> {
         let facts = device.facts(self.sides.after.declared().inventory());
@@ -165,17 +195,29 @@ impl Painter<'_> {
 
     fn paint(
         &mut self,
-        line: &FleetLine,
+        goal: Goal<'_>,
         device: &Device,
         facts: &Facts,
     ) -> Result<Result<Rendered, String>, ObjectError> {
+        let template = match goal {
+            Goal::Target(template) | Goal::Pinned(Ok(template)) => template,
+            Goal::Pinned(Err(why)) => return Ok(Err(why)),
+        };
         let mut contents = Contents::new(self.sides.objects, &mut self.known);
-        match render(&line.target, &device.name, facts, &mut contents) {
+        match render(template, &device.name, facts, &mut contents) {
             Ok(rendered) => Ok(Ok(rendered)),
             Err(RenderError::Object(error)) => Err(error),
             Err(error) => Ok(Err(error.to_string())),
         }
     }
+}
+
+/// Which template a device shall run.
+enum Goal<'s> {
+    /// The target of its fleet.
+    Target(&'s TemplateAt),
+    /// What its pin names, or why there is no such thing.
+    Pinned(Result<&'s TemplateAt, String>),
 }
 
 /// What devices would refuse. Each spec is held against each allowlist once, as the devices do it.
@@ -208,12 +250,23 @@ impl Variants {
             return *known;
         }
         let (before, after) = (before.map(Shown::of), Shown::of(after));
-        let text = impersonal(&differing(before.as_ref().map(|before| &before.spec), &after.spec), device, facts);
+        let differing = differing(before.as_ref().map(|before| &before.spec), &after.spec);
+        let (text, own) = impersonal(&differing, device, facts);
         let found = &mut self.found;
         let place = *self.by_text.entry(text).or_insert_with(|| {
-            found.push(Variant { devices: 0, example: device.shown.clone(), before, after });
+            found.push(Variant {
+                devices: 0,
+                example: device.shown.clone(),
+                differs_by: BTreeSet::new(),
+                before,
+                after,
+            });
             found.len() - 1
         });
+        // The first is not different from itself.
+        if self.found[place].devices > 0 {
+            self.found[place].differs_by.extend(own);
+        }
         self.found[place].devices += 1;
         self.by_digests.insert(digests, place);
         place
@@ -262,15 +315,23 @@ fn differing(before: Option<&DeviceSpec>, after: &DeviceSpec) -> String {
     texts.concat()
 }
 
-/// The same without what is the device's own: its name, and the values of its labels.
-fn impersonal(text: &str, device: &Device, facts: &Facts) -> String {
+/// The same without what is the device's own: its name, and the values of its labels; and what of that is in it.
+fn impersonal(text: &str, device: &Device, facts: &Facts) -> (String, Vec<String>) {
     /// Shorter values stand in much that has nothing to do with them.
     const SHORTEST: usize = 3;
-    let mut own: Vec<(&str, String)> = vec![(device.name.as_str(), "{device}".to_owned())];
-    let values = facts.labels.iter().filter(|(_, value)| value.len() >= SHORTEST);
-    own.extend(values.map(|(key, value)| (value.as_str(), format!("{{{key}}}"))));
+    let mut own: Vec<(&str, &str)> = vec![(device.name.as_str(), "device")];
+    own.extend(facts.labels.iter().map(|(key, value)| (value.as_str(), key.as_str())));
+    own.retain(|(value, _)| value.len() >= SHORTEST);
     own.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
-    own.iter().fold(text.to_owned(), |text, (value, name)| text.replace(value, name))
+    let mut text = text.to_owned();
+    let mut names = Vec::new();
+    for (value, name) in own {
+        if text.contains(value) {
+            text = text.replace(value, &format!("{{{name}}}"));
+            names.push(name.to_owned());
+        }
+    }
+    (text, names)
 }
 
 fn json(part: &impl Serialize) -> String {

@@ -62,12 +62,13 @@ impl Device {
         Self { name, shown, entry, labels: Labels::new(), is_offline: false, allows: None }
     }
 
-    /// Whether git knows it. Of one whose entry is not known git is not asked.
-    pub(super) fn is_known(&self, inventory: &Inventory) -> bool {
-        match &self.entry {
+    /// Its labels on a side; none where nobody knows it there. Of one whose entry is not known git is not asked whether it is.
+    pub(super) fn labels(&self, inventory: &Inventory) -> Option<Labels> {
+        let is_known = match &self.entry {
             Some(entry) => inventory.lists(entry) || inventory.names(&self.name),
-            None => inventory.names(&self.name) || !self.labels.is_empty(),
-        }
+            None => !self.labels.is_empty() || inventory.names(&self.name),
+        };
+        is_known.then(|| self.facts(inventory).labels)
     }
 
     pub(super) fn facts(&self, inventory: &Inventory) -> Facts {
@@ -76,6 +77,11 @@ impl Device {
             None if inventory.names(&self.name) => inventory.subject_facts(&Subject::Device(self.name.clone())),
             None => Facts { labels: self.labels.clone(), ..Facts::default() },
         }
+    }
+
+    /// Whether an inventory that does not say by which entry it came has other labels than git has.
+    pub(super) fn is_contradicted(&self, labels: &Labels) -> bool {
+        self.entry.is_none() && self.labels.iter().any(|(key, value)| labels.get(key) != Some(value))
     }
 
     pub(super) fn ended(&self, inventory: &Inventory) -> Option<Ended> {

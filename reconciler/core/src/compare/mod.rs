@@ -5,6 +5,7 @@
 //! as its example, and what is dangerous about it. Rendered by the same code as everything that is offered.
 
 mod change;
+mod decision;
 mod device;
 mod loosened;
 mod risk;
@@ -14,15 +15,17 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use bellwether_schemas::manifest::SelectorIndex;
+use bellwether_schemas::manifest::{Labels, SelectorIndex};
 use bellwether_schemas::spec::TargetRef;
-use bellwether_schemas::{DeviceName, FleetName, ObjectId};
+use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId};
+use rayon::prelude::*;
 
 use crate::declare::{Declared, Proposal};
 use crate::objects::{ObjectError, ObjectSource};
-use crate::verify::PathChange;
+use crate::verify::{PathChange, VerifiedHistory};
 
 pub use change::{Change, FleetChange, FleetFate, Member, Shown, Variant};
+pub use decision::Decision;
 pub use device::Device;
 pub use risk::Risk;
 pub use rollout::{Forecast, forecast};
@@ -32,6 +35,8 @@ pub use rollout::{Forecast, forecast};
 pub struct Sides<'a> {
     /// The objects of the repository.
     pub objects: &'a dyn ObjectSource,
+    /// The accepted history, which leads up to the landing before the change.
+    pub history: &'a VerifiedHistory,
     /// What is declared without the change.
     pub before: &'a Declared,
     /// What would be declared with it.
@@ -47,6 +52,8 @@ pub struct Comparison<'d> {
     pub devices: usize,
     /// The fleets whose devices get something else, or that come or go, by name.
     pub fleets: Vec<FleetChange<'d>>,
+    /// What people decide by it, by path.
+    pub decisions: Vec<Decision>,
     /// Devices that are in no fleet any more and keep what they run.
     pub orphaned: Vec<&'d Device>,
     /// Devices that several fleets select from now on, and these fleets.
@@ -55,8 +62,12 @@ pub struct Comparison<'d> {
     pub revoked: Vec<&'d Device>,
     /// Devices that leave for good.
     pub decommissioned: Vec<&'d Device>,
+    /// Devices that were shut out, and may speak again.
+    pub readmitted: Vec<&'d Device>,
     /// Devices that may enroll from now on.
     pub admitted: usize,
+    /// Devices of which git has other labels than the inventory: those of git count.
+    pub relabelled: usize,
     /// What is dangerous, the worst first.
     pub risks: Vec<Risk>,
 }
@@ -91,13 +102,9 @@ impl<'s> Side<'s> {
         Self { declared, index: SelectorIndex::new(selectors) }
     }
 
-    fn place(&self, device: &Device) -> Place<'s> {
-        if !device.is_known(self.declared.inventory()) {
-            return Place::None;
-        }
-        let selecting = self.index.matching(&device.facts(self.declared.inventory()).labels);
-        match selecting.as_slice() {
-            [] => self.own(&device.name).map_or(Place::None, Place::Fleet),
+    fn place(&self, device: &DeviceName, labels: &Labels) -> Place<'s> {
+        match self.index.matching(labels).as_slice() {
+            [] => self.own(device).map_or(Place::None, Place::Fleet),
             [fleet] => Place::Fleet(fleet),
             several => Place::Several(several.iter().map(|fleet| **fleet).collect()),
         }
@@ -106,7 +113,36 @@ impl<'s> Side<'s> {
     fn own(&self, device: &DeviceName) -> Option<&'s FleetName> {
         self.declared.fleets().get_key_value(&FleetName::of_device(device)).map(|(own, _)| own)
     }
+
+    /// How a device stands here.
+    fn standing(&self, device: &Device) -> Standing<'s> {
+        let inventory = self.declared.inventory();
+        let labels = device.labels(inventory);
+        let place = labels.as_ref().map_or(Place::None, |labels| self.place(&device.name, labels));
+        let is_relabelled = labels.as_ref().is_some_and(|labels| device.is_contradicted(labels));
+        Standing {
+            is_known: labels.is_some(),
+            is_relabelled,
+            ended: device.ended(inventory),
+            pin: self.declared.pin(&device.name),
+            place,
+        }
+    }
 }
+
+/// How a device stands on one side.
+#[derive(Clone)]
+struct Standing<'s> {
+    is_known: bool,
+    /// Whether git has other labels than the inventory.
+    is_relabelled: bool,
+    ended: Option<device::Ended>,
+    pin: Option<CommitId>,
+    place: Place<'s>,
+}
+
+/// Devices that come to a fleet, or stay in it, with the fleet they were in.
+type Members<'d, 's> = Vec<(&'d Device, Option<&'s FleetName>)>;
 
 /// Compares what devices run with what they would run.
 ///
@@ -118,40 +154,45 @@ pub fn compare<'d>(sides: &Sides<'_>, devices: &'d [Device]) -> Result<Compariso
     let mut found = Comparison {
         devices: devices.len(),
         fleets: Vec::new(),
+        decisions: decision::decisions(sides),
         orphaned: Vec::new(),
         overlapping: Vec::new(),
         revoked: Vec::new(),
         decommissioned: Vec::new(),
+        readmitted: Vec::new(),
         admitted: 0,
+        relabelled: 0,
         risks: Vec::new(),
     };
-    let mut members: BTreeMap<&FleetName, Vec<(&'d Device, Option<&FleetName>)>> = BTreeMap::new();
+    let mut members: BTreeMap<&FleetName, Members<'d, '_>> = BTreeMap::new();
     let mut left: BTreeMap<&FleetName, usize> = BTreeMap::new();
-    for device in devices {
-        let ended = |declared: &Declared| device.ended(declared.inventory());
-        match (ended(before.declared), ended(after.declared)) {
+    let stand = |device: &'d Device| (device, before.standing(device), after.standing(device));
+    let stood: Vec<_> = devices.par_iter().map(stand).collect();
+    for (device, was, is) in stood {
+        match (was.ended, is.ended) {
             (None, Some(device::Ended::Revoked)) => found.revoked.push(device),
             (None, Some(device::Ended::Decommissioned)) => found.decommissioned.push(device),
+            (Some(_), None) => found.readmitted.push(device),
             _ => {}
         }
-        if ended(after.declared).is_some() {
+        found.relabelled += usize::from(is.is_relabelled);
+        if is.ended.is_some() {
             continue;
         }
-        let is_known = |side: &Side<'_>| device.is_known(side.declared.inventory());
-        found.admitted += usize::from(is_known(&after) && !is_known(&before));
-        let (was, is) = (before.place(device), after.place(device));
-        if was.fleet() != is.fleet()
-            && let Some(fleet) = was.fleet()
+        found.admitted += usize::from(is.is_known && !was.is_known);
+        let from = was.place.fleet();
+        if from != is.place.fleet()
+            && let Some(fleet) = from
         {
             *left.entry(fleet).or_default() += 1;
         }
-        match is {
-            Place::None if was != Place::None => found.orphaned.push(device),
-            Place::Several(fleets) if !matches!(was, Place::Several(_)) => {
+        match is.place {
+            Place::None if was.place != Place::None => found.orphaned.push(device),
+            Place::Several(fleets) if !matches!(was.place, Place::Several(_)) => {
                 found.overlapping.push((device, fleets.into_iter().cloned().collect()));
             }
-            Place::Fleet(fleet) if touched.contains(fleet) || was.fleet() != Some(fleet) => {
-                members.entry(fleet).or_default().push((device, was.fleet()));
+            Place::Fleet(fleet) if touched.contains(fleet) || from != Some(fleet) || was.pin != is.pin => {
+                members.entry(fleet).or_default().push((device, from));
             }
             Place::None | Place::Several(_) | Place::Fleet(_) => {}
         }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use bellwether_schemas::manifest::{AnyManifest, TrustPolicy, WaveMembers};
+use bellwether_schemas::manifest::{AnyManifest, Rollout, TrustPolicy, Wave, WaveMembers};
 use bellwether_schemas::{Code, FleetName, codes};
 
-use super::{Change, Comparison, FleetChange, FleetFate, Sides, loosened};
+use super::{Change, Comparison, FleetChange, FleetFate, Sides, decision, loosened, rollout};
+use crate::declare::{Declared, FleetLine};
 use crate::verify::POLICY_PATH;
 
 /// Something that whoever merges should know.
@@ -40,12 +41,12 @@ const NAMED: usize = 3;
 pub(super) fn risks(sides: &Sides<'_>, found: &Comparison<'_>) -> Vec<Risk> {
     let mut risks = of_trust(sides);
     let mut of_devices = |code, devices: Vec<&str>, what: &str| {
-        if !devices.is_empty() {
-            risks.push(Risk::of_all(code, format!("{} {what}: {}", counted(devices.len()), named(&devices))));
-        }
+        let told = || Risk::of_all(code, format!("{} {what}: {}", counted(devices.len()), named(&devices)));
+        risks.extend((!devices.is_empty()).then(told));
     };
     of_devices(codes::CHANGE_REVOKES, shown(&found.revoked), "shut out");
     of_devices(codes::CHANGE_REVOKES, shown(&found.decommissioned), "decommissioned");
+    of_devices(codes::CHANGE_READMITS, shown(&found.readmitted), "let in again");
     of_devices(codes::CHANGE_ORPHANS, shown(&found.orphaned), "in no fleet any more");
     for (device, fleets) in found.overlapping.iter().take(1) {
         let fleets: Vec<_> = fleets.iter().map(FleetName::as_str).collect();
@@ -60,6 +61,7 @@ pub(super) fn risks(sides: &Sides<'_>, found: &Comparison<'_>) -> Vec<Risk> {
         ));
     }
     risks.extend(of_invalid(sides));
+    risks.extend(of_decisions(sides, found));
     risks.extend(of_rollouts(sides, found));
     for change in &found.fleets {
         risks.extend(of_fleet(sides, change));
@@ -74,7 +76,9 @@ fn of_invalid(sides: &Sides<'_>) -> impl Iterator<Item = Risk> {
     let new = after.invalid().filter(move |(path, _)| !known.contains(path));
     new.map(|(path, problems)| {
         let (code, why) = problems.first().map_or((codes::WRONG_VALUE, ""), |first| (first.code, &first.message));
-        Risk::of_all(code, format!("{path} cannot be taken as it is, and what it said before counts on: {why}"))
+        let instead =
+            if after.counting(path).is_some() { "what it said before counts on" } else { "nothing of it counts" };
+        Risk::of_all(code, format!("{path} cannot be taken as it is, and {instead}: {why}"))
     })
 }
 
@@ -89,6 +93,11 @@ fn of_rollouts(sides: &Sides<'_>, found: &Comparison<'_>) -> Vec<Risk> {
             let what = format!("its Rollout lets more through: {}", loosened.join("; "));
             risks.push(Risk::of(name, codes::CHANGE_WIDENS, what));
         }
+        let is_at_once = |rollout: &Rollout| rollout.waves.first().is_some_and(|wave| wave.percent == Some(100));
+        if is_at_once(after.next_rollout()) && !is_at_once(before.next_rollout()) {
+            let what = "no canary from the next change on: the first wave is the whole fleet";
+            risks.push(Risk::of(name, codes::NO_CANARY, what));
+        }
         let is_changed = |change: &FleetChange<'_>| change.fleet == *name && change.fate == FleetFate::Changes;
         if found.fleets.iter().any(is_changed) {
             let what = "its Rollout changes, too: the Rollout of before judges this change, the new one the next";
@@ -98,12 +107,22 @@ fn of_rollouts(sides: &Sides<'_>, found: &Comparison<'_>) -> Vec<Risk> {
     risks
 }
 
+/// What goes on that was stopped, or goes without a step that protects.
+fn of_decisions<'f>(sides: &'f Sides<'_>, found: &'f Comparison<'_>) -> impl Iterator<Item = Risk> + 'f {
+    let released = decision::released(sides)
+        .map(|fleet| Risk::of(fleet, codes::CHANGE_RELEASES, "no Hold stops it any more: what waits is offered"));
+    let decided = found.decisions.iter().filter(|decision| decision.releases);
+    let decided =
+        decided.map(|decision| Risk::of_all(codes::CHANGE_RELEASES, format!("{} {}", decision.path, decision.says)));
+    released.chain(decided)
+}
+
 fn shown<'d>(devices: &[&'d super::Device]) -> Vec<&'d str> {
     devices.iter().map(|device| device.shown.as_str()).collect()
 }
 
 fn of_trust(sides: &Sides<'_>) -> Vec<Risk> {
-    let policy = |declared: &crate::declare::Declared| -> Option<TrustPolicy> {
+    let policy = |declared: &Declared| -> Option<TrustPolicy> {
         match declared.counting(POLICY_PATH)?.0 {
             AnyManifest::TrustPolicy(policy) => Some(policy.spec.clone()),
             _ => None,
@@ -132,11 +151,12 @@ fn of_fleet(sides: &Sides<'_>, change: &FleetChange<'_>) -> Vec<Risk> {
         })
         .collect();
     if let Some((member, why)) = unrendered.first() {
-        let what = format!("{} get nothing, {} for one: {why}", counted_plain(unrendered.len()), member.device.shown);
+        let what =
+            format!("nothing new for {}, {} for one: {why}", counted_plain(unrendered.len()), member.device.shown);
         tell(codes::TEMPLATE, what);
     }
     if let Some(before) = before {
-        let probes = |line: &crate::declare::FleetLine| line.target.fleet.template.probes.as_slice().len();
+        let probes = |line: &FleetLine| line.target.fleet.template.probes.as_slice().len();
         if probes(after) < probes(before) {
             let what = format!(
                 "{} of {} probes are left: less tells a bad release from a good one",
@@ -156,31 +176,18 @@ fn of_fleet(sides: &Sides<'_>, change: &FleetChange<'_>) -> Vec<Risk> {
         let what = format!("{count} of {of_all} would refuse it: {} does not allow {wanted}", device.shown);
         tell(codes::CHANGE_NOT_ALLOWED, what);
     }
-    if change.changed() > 0 {
-        risks.extend(of_rollout(name, after, change));
+    if change.rolled_out().next().is_some() {
+        risks.extend(of_rollout(sides, name, after, change));
     }
     risks
 }
 
 /// What is dangerous about how it rolls out.
-fn of_rollout(name: &FleetName, after: &crate::declare::FleetLine, change: &FleetChange<'_>) -> Vec<Risk> {
+fn of_rollout(sides: &Sides<'_>, name: &FleetName, after: &FleetLine, change: &FleetChange<'_>) -> Vec<Risk> {
     let mut risks = Vec::new();
-    let changed = change.members.iter().filter(|member| matches!(member.change, Change::Spec { .. }));
-    let changed: Vec<_> = changed.collect();
-    if changed.len() > 1 && name.device().is_none() {
-        let first = after.rollout.waves.first().and_then(|wave| Some((wave, wave.members()?)));
-        let takes_all = first.is_some_and(|(wave, members)| match members {
-            WaveMembers::Percent(percent) => percent == 100,
-            WaveMembers::Select(selector) => {
-                let labels =
-                    |member: &&&super::Member<'_>| selector.matches(&member.device.facts(&after.judged).labels);
-                wave.limit.is_none() && changed.iter().all(|member| labels(&member))
-            }
-        });
-        if takes_all {
-            let what = format!("no canary: the first wave is all {} devices that change", changed.len());
-            risks.push(Risk::of(name, codes::NO_CANARY, what));
-        }
+    let changed: Vec<_> = change.rolled_out().collect();
+    if change.fate != FleetFate::Stays && name.device().is_none() {
+        risks.extend(no_canary(sides, after, change));
     }
     let offline = changed.iter().filter(|member| member.device.is_offline).count();
     if offline > 0 && offline * OFFLINE_WORTH_A_WORD >= changed.len() {
@@ -193,6 +200,47 @@ fn of_rollout(name: &FleetName, after: &crate::declare::FleetLine, change: &Flee
     risks
 }
 
+/// That the first wave that takes anybody takes all who change, or that one takes nobody and is not passed.
+fn no_canary(sides: &Sides<'_>, after: &FleetLine, change: &FleetChange<'_>) -> Option<Risk> {
+    let name = &change.fleet;
+    let members = change.members.iter().filter(|member| !member.is_pinned);
+    let labels: Vec<_> = members
+        .map(|member| (rollout::wave_labels(sides, after, member.device), matches!(member.change, Change::Spec { .. })))
+        .collect();
+    let changed = labels.iter().filter(|(_, changes)| *changes).count();
+    let mut passed: Option<&Wave> = None;
+    for wave in &after.rollout.waves {
+        let taken = match wave.members()? {
+            WaveMembers::Percent(percent) if percent < 100 => return None,
+            WaveMembers::Percent(_) => changed,
+            WaveMembers::Select(selector) => {
+                let mut taken = labels.iter().filter(|(labels, _)| selector.matches(labels)).peekable();
+                if taken.peek().is_none() {
+                    let what = format!("no device of wave {} takes part, and the rollout waits there", wave.name);
+                    return Some(Risk::of(name, codes::EMPTY_WAVE, what));
+                }
+                taken.filter(|(_, changes)| *changes).count()
+            }
+        };
+        if taken == 0 {
+            passed = passed.or(Some(wave));
+            continue;
+        }
+        if taken < changed || wave.limit.is_some() || changed == 1 {
+            return None;
+        }
+        let what = match passed {
+            None => format!("no canary: the first wave is all {taken} devices that change"),
+            Some(passed) => format!(
+                "no canary: nothing changes in wave {}, and wave {} is all {taken} devices that change",
+                passed.name, wave.name
+            ),
+        };
+        return Some(Risk::of(name, codes::NO_CANARY, what));
+    }
+    None
+}
+
 fn counted(devices: usize) -> String {
     if devices == 1 { "1 device would be".to_owned() } else { format!("{devices} devices would be") }
 }
@@ -201,8 +249,8 @@ fn counted_plain(devices: usize) -> String {
     if devices == 1 { "1 device".to_owned() } else { format!("{devices} devices") }
 }
 
-fn named(devices: &[&str]) -> String {
-    let shown = devices.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+pub(super) fn named(devices: &[impl AsRef<str>]) -> String {
+    let shown = devices.iter().take(NAMED).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
     match devices.len().saturating_sub(NAMED) {
         0 => shown,
         more => format!("{shown} and {more} more"),

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use bellwether_schemas::manifest::Rollout;
+use bellwether_schemas::manifest::{Labels, Rollout};
 use bellwether_schemas::{CommitId, Seconds, Sha256Digest};
 use jiff::Timestamp;
 
-use super::{Change, FleetChange, FleetFate, Member, Sides};
+use super::{Change, Device, FleetChange, FleetFate, Member, Sides};
+use crate::declare::FleetLine;
 use crate::plan::{Decisions, HoldNote, Landing};
 use crate::simulate::{Approvals, Before, Faults, Outcome, Scene, VirtualDevice, simulate};
-use crate::verify::VerifiedHistory;
-
-/// So many devices are simulated; of more, each so manieth.
-const MOST: usize = 10_000;
 
 /// For how long is simulated at most.
 const HORIZON: Seconds = Seconds::new(90 * 86_400);
@@ -24,19 +21,12 @@ pub struct Forecast {
     pub rollout: Arc<Rollout>,
     /// What would become of it.
     pub outcome: Outcome,
-    /// How many devices there are; fewer were simulated if there are many.
-    pub devices: usize,
 }
 
-/// Simulates the rollout of a fleet's change that lands at `start`; none where nobody gets anything, or no Rollout can be
-/// read. `history` leads up to the landing before the change.
-pub fn forecast(
-    sides: &Sides<'_>,
-    history: &VerifiedHistory,
-    change: &FleetChange<'_>,
-    start: Timestamp,
-) -> Option<Forecast> {
-    if change.fate == FleetFate::Goes || change.changed() == 0 {
+/// Simulates the rollout of a fleet's change that lands at `start`; none where its target is what it was, nobody gets anything
+/// by it, or no Rollout can be read.
+pub fn forecast(sides: &Sides<'_>, change: &FleetChange<'_>, start: Timestamp) -> Option<Forecast> {
+    if matches!(change.fate, FleetFate::Goes | FleetFate::Stays) || change.rolled_out().next().is_none() {
         return None;
     }
     let (before, after) =
@@ -49,13 +39,11 @@ pub fn forecast(
     let made_up = Sha256Digest::of(head.commit.as_bytes());
     let commit = CommitId::from_bytes(&made_up.as_bytes()[..20]).expect("20 bytes make an id");
     let holds = sides.after.declared().holds(&change.fleet);
-    let step = change.members.len().div_ceil(MOST).max(1);
-    let mut devices: Vec<_> =
-        change.members.iter().step_by(step).map(|member| virtual_device(sides, after, member)).collect();
+    let mut devices: Vec<_> = change.members.iter().map(|member| virtual_device(sides, after, member)).collect();
     devices.sort_by(|a, b| a.name.cmp(&b.name));
     let scene = Scene {
         fleet: change.fleet.clone(),
-        history,
+        history: sides.history,
         before: before.map(|before| Before { head, template: Landing { commit, ..before.target.landing } }),
         target: head,
         head,
@@ -72,23 +60,30 @@ pub fn forecast(
     let in_time = Seconds::new(after.rollout.device_timeout.get() / 3);
     let faults = Faults { apply_time: Faults::default().apply_time.min(in_time), ..Faults::default() };
     let outcome = simulate(&scene, &faults, 1);
-    Some(Forecast { rollout: after.rollout.clone(), outcome, devices: change.members.len() })
+    Some(Forecast { rollout: after.rollout.clone(), outcome })
 }
 
-fn virtual_device(sides: &Sides<'_>, line: &crate::declare::FleetLine, member: &Member<'_>) -> VirtualDevice {
-    let device = member.device;
-    let labels = Arc::new(device.facts(sides.after.declared().inventory()).labels);
-    // Waves go by the labels of the landing before.
+/// The labels that place a device into waves: those of the landing before, if git knew it there.
+pub(super) fn wave_labels(sides: &Sides<'_>, line: &FleetLine, device: &Device) -> Labels {
     let placing = match &device.entry {
         Some((enrollment, entry)) => line.judged.placing_labels(&device.name, enrollment, entry),
-        None => device.is_known(&line.judged).then(|| device.facts(&line.judged).labels),
+        None => device.labels(&line.judged),
     };
-    let wave_labels = placing.filter(|placing| *placing != *labels).map_or_else(|| labels.clone(), Arc::new);
+    placing.unwrap_or_else(|| device.facts(sides.after.declared().inventory()).labels)
+}
+
+fn virtual_device(sides: &Sides<'_>, line: &FleetLine, member: &Member<'_>) -> VirtualDevice {
+    let device = member.device;
+    let labels = Arc::new(device.facts(sides.after.declared().inventory()).labels);
+    let placing = wave_labels(sides, line, device);
+    let wave_labels = if placing == *labels { labels.clone() } else { Arc::new(placing) };
     let (before, target) = match &member.change {
         Change::None(digest) => (Some(*digest), Ok(*digest)),
         Change::Spec { before, after, .. } => (*before, Ok(*after)),
         Change::Unrendered(why) => (None, Err(why.clone())),
     };
+    // Who is pinned takes no part: it is where its pin keeps it, or on the way there.
     let pin = sides.after.declared().pin(&device.name);
+    let before = if pin.is_some() { target.clone().ok() } else { before };
     VirtualDevice { name: device.name.clone(), labels, wave_labels, before, target, pin }
 }

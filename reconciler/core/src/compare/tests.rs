@@ -1,5 +1,7 @@
 //! What a change is said to do, told as edits of a small repository.
 
+mod decisions;
+mod loosened;
 mod refused;
 
 use std::fmt::Write as _;
@@ -8,8 +10,8 @@ use bellwether_schemas::manifest::Labels;
 use jiff::Timestamp;
 
 use super::*;
-use crate::plan::Landing;
-use crate::testing::{Story, labels, name};
+use crate::testing::{Repository, Story, labels, name};
+use crate::verify::joined;
 
 const EDGE: &str = "fleets/edge.yaml";
 const GREETS: &str = "{selector: {matchLabels: {fleet: edge}}, template: {files: [{path: /opt/bellwether/motd, content: \
@@ -57,12 +59,17 @@ fn told_of(story: &Story, devices: Option<Vec<Device>>, edit: impl FnOnce(&mut S
     edit(&mut edited);
     // Nobody signs it: what a change does is told before it counts.
     let tip = edited.repository.commit(&[story.head()], None);
-    let objects = &edited.repository.objects;
+    told_at(story, devices, &edited.repository, tip)
+}
+
+/// What is said of the branch with this tip.
+fn told_at(story: &Story, devices: Option<Vec<Device>>, repository: &Repository, tip: CommitId) -> String {
+    let objects = &repository.objects;
     let mut history = story.history.clone();
-    let changes = history.plan_landing(objects, &tip).expect("it can be compared");
-    let landing = Landing { commit: tip, number: story.declared.head().number + 1 };
-    let after = story.declared.propose(objects, landing, &changes).expect("every object is there");
-    let sides = Sides { objects, before: &story.declared, after: &after, changes: &changes };
+    let landings = history.plan_landings(objects, &tip).expect("it can be compared");
+    let changes = joined(&landings);
+    let after = story.declared.propose(objects, &landings).expect("every object is there");
+    let sides = Sides { objects, history: &history, before: &story.declared, after: &after, changes: &changes };
     let devices = devices.unwrap_or_else(|| Device::listed(sides.before, after.declared()));
     let found = compare(&sides, &devices).expect("every object is there");
     let mut text = String::new();
@@ -86,11 +93,14 @@ fn told_of(story: &Story, devices: Option<Vec<Device>>, edit: impl FnOnce(&mut S
             writeln!(text, "  {} as {}: {before:?} → {:?}", variant.devices, variant.example, contents(&variant.after))
                 .expect("a String takes it");
         }
-        if let Some(forecast) = forecast(&sides, &history, change, Timestamp::UNIX_EPOCH) {
+        if let Some(forecast) = forecast(&sides, change, Timestamp::UNIX_EPOCH) {
             let waves = forecast.outcome.waves.iter().map(|wave| format!("{} {}", wave.name, wave.members));
             writeln!(text, "  {:?} in waves {}", forecast.outcome.state, waves.collect::<Vec<_>>().join(", "))
                 .expect("a String takes it");
         }
+    }
+    for Decision { path, says, comes, .. } in &found.decisions {
+        writeln!(text, "{} {path} {says}", if *comes { "+" } else { "-" }).expect("a String takes it");
     }
     for risk in &found.risks {
         let fleet = risk.fleet.as_ref().map(|fleet| format!("{fleet}: ")).unwrap_or_default();
@@ -184,24 +194,6 @@ fn a_rollout_that_lets_more_through_is_told_without_its_fleet() {
 }
 
 #[test]
-fn a_policy_that_asks_less_is_told() {
-    let policy = |signers: u32, members: &str, bot: bool| {
-        let mut policy = crate::testing::PolicyText::default().manifest();
-        policy.rules.iter_mut().for_each(|rule| rule.signers = signers);
-        let role = policy.roles.values_mut().next().expect("a role");
-        role.members = members.split(' ').map(name).collect();
-        policy.people.values_mut().for_each(|person| person.bot = bot);
-        policy
-    };
-    let (strict, loose) = (policy(2, "ada", true), policy(1, "ada bob", false));
-    let found = loosened::policy(&strict, &loose);
-    insta::assert_snapshot!(found.join("\n"));
-    assert_eq!(loosened::policy(&loose, &strict), Vec::<String>::new(), "asking more is no risk");
-    let fewer = bellwether_schemas::manifest::TrustPolicy { rules: strict.rules[..1].to_vec(), ..strict.clone() };
-    assert_eq!(loosened::policy(&strict, &fewer).len(), strict.rules.len() - 1, "a rule that is gone asks for nothing");
-}
-
-#[test]
 fn an_inventory_says_whom_it_reaches_and_who_is_offline() {
     let story = begin();
     let device = |name_: &str, entry: Option<&str>, labels: Labels, is_offline| Device {
@@ -231,7 +223,7 @@ fn a_branch_is_compared_as_its_merge() {
     // The branch began before that, and has the file as it was.
     story.say("fleets/other.yaml", other).say(EDGE, &greets("Hi"));
     let tip = story.repository.commit(&[fork], None);
-    let changes = story.history.plan_landing(&story.repository.objects, &tip).expect("it can be compared");
-    let paths: Vec<_> = changes.into_iter().map(|change| change.path).collect();
+    let landings = story.history.plan_landings(&story.repository.objects, &tip).expect("it can be compared");
+    let paths: Vec<_> = joined(&landings).into_iter().map(|change| change.path).collect();
     assert_eq!(paths, [EDGE], "what the line changed since stays");
 }

@@ -20,7 +20,7 @@ use rayon::prelude::*;
 
 use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
 use crate::plan::Landing;
-use crate::verify::{PathChange, TreeEntry, VerifiedLanding};
+use crate::verify::{PathChange, Planned, TreeEntry, VerifiedLanding};
 
 use inputs::{facts_digest, inputs, members, source_paths};
 pub(crate) use inventory::generated_from;
@@ -126,7 +126,7 @@ pub struct ResumeAt<'a> {
 }
 
 /// The name of a file without its folder and its ending.
-fn stem(path: &str) -> &str {
+pub(crate) fn stem(path: &str) -> &str {
     let file = path.rsplit_once('/').map_or(path, |(_, file)| file);
     file.strip_suffix(".yaml").unwrap_or(file)
 }
@@ -188,18 +188,16 @@ impl Declared {
         self.take(objects, Landing { commit: *landing.id(), number: landing.number() }, landing.changes())
     }
 
-    /// What would be declared at a landing of `changes`, which nobody has judged.
+    /// What would be declared after landings that nobody has judged.
     ///
     /// # Errors
     /// When an object of the change cannot be read.
-    pub fn propose(
-        &self,
-        objects: &dyn ObjectSource,
-        landing: Landing,
-        changes: &[PathChange],
-    ) -> Result<Proposal, ObjectError> {
+    pub fn propose(&self, objects: &dyn ObjectSource, landings: &[Planned]) -> Result<Proposal, ObjectError> {
         let mut declared = self.clone();
-        declared.take(objects, landing, changes)?;
+        for Planned { commit, changes } in landings {
+            let landing = Landing { commit: *commit, number: declared.head.number + 1 };
+            declared.take(objects, landing, changes)?;
+        }
         Ok(Proposal(declared))
     }
 

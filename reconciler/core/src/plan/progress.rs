@@ -1,6 +1,5 @@
 //! Waves open, complete, soak and advance; too many failures halt, or give the target up.
 
-use bellwether_schemas::Percent;
 use bellwether_schemas::api::WaitingOn;
 use bellwether_schemas::manifest::{Gate, OnFailure, SkipStep, Wave, WaveMembers};
 use jiff::Timestamp;
@@ -209,8 +208,7 @@ impl Planner {
     /// unless it says otherwise. What could not be rendered is known of all members, what failed of those that were offered it.
     fn is_exceeded(&self, place: usize, tally: &Tally, acknowledged: u64) -> bool {
         let rollout = &self.record.rollout;
-        let default = if place == 0 { Percent::ZERO } else { rollout.max_failure_rate };
-        let limit = self.wave(place).max_failure_rate.unwrap_or(default);
+        let limit = rollout.failure_rate_of(place);
         let failed = tally.failed.saturating_sub(acknowledged);
         let attempts = failed.saturating_sub(tally.unrendered);
         let enough = place == 0 || failed >= u64::from(rollout.min_failures);

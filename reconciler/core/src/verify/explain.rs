@@ -1,9 +1,11 @@
 //! The same judgement as `landing`, shown: who stands for each path, and which rule holds or fails.
 
+use std::collections::BTreeMap;
+
 use bellwether_schemas::{CommitId, PersonName};
 
 use super::branch::Branch;
-use super::diff::{Difference, PathChange, Trees};
+use super::diff::{Budget, Difference, PathChange, Trees};
 use super::examine;
 use super::history::VerifiedHistory;
 use super::landing::{Case, judge};
@@ -65,6 +67,25 @@ pub struct PathExplanation {
     pub refusal: Option<Fault>,
 }
 
+/// A landing that a branch would be.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The commit; of a merge that is not there yet, the tip of the branch.
+    pub commit: CommitId,
+    /// What it changes, sorted by path.
+    pub changes: Vec<PathChange>,
+}
+
+/// What landings change together, sorted by path.
+pub fn joined(landings: &[Planned]) -> Vec<PathChange> {
+    let mut joined: BTreeMap<&str, PathChange> = BTreeMap::new();
+    for change in landings.iter().flat_map(|landing| &landing.changes) {
+        let known = joined.entry(&change.path).or_insert_with(|| change.clone());
+        known.after = change.after;
+    }
+    joined.into_values().filter(|change| change.before != change.after).collect()
+}
+
 impl VerifiedHistory {
     /// Judges the landing `commit`, whose first parent is the head, and says how. The head stays where it is.
     ///
@@ -100,22 +121,23 @@ impl VerifiedHistory {
         self.plan(objects, tip).map_err(|fault| fault.at(*tip))
     }
 
-    /// What the branch with the tip `tip` changes of the head's tree, once it is there: as it is where its first-parent line
-    /// goes on from the head, else merged cleanly. Whether it would count is not asked.
+    /// The landings that the branch with the tip `tip` would be, oldest first: each commit of its first-parent line where that
+    /// goes on from the head, else one clean merge, for which the tip stands. Whether they would count is not asked.
     ///
     /// # Errors
-    /// Both sides changed a path, or the branch cannot be compared.
-    pub fn plan_landing(&mut self, objects: &dyn ObjectSource, tip: &CommitId) -> Result<Vec<PathChange>, Refusal> {
-        match self.leads_on(objects, *tip)? {
-            true => self.differing(objects, *tip).map_err(|fault| fault.at(*tip)),
-            false => self.plan_merge(objects, tip),
-        }
-    }
-
-    fn differing(&mut self, objects: &dyn ObjectSource, tip: CommitId) -> Result<Vec<PathChange>, Fault> {
-        let parent = self.newest().clone();
-        let mut examined = examine::now(objects, tip, parent.shared_policy())?;
-        examined.changes(&mut Trees { objects, cache: &mut self.trees }, Some(parent.tree()))
+    /// Both sides changed a path, or the branch cannot be compared; all of it within the limits of one landing.
+    pub fn plan_landings(&mut self, objects: &dyn ObjectSource, tip: &CommitId) -> Result<Vec<Planned>, Refusal> {
+        let Some(line) = self.leads_on(objects, *tip)? else {
+            return Ok(vec![Planned { commit: *tip, changes: self.plan_merge(objects, tip)? }]);
+        };
+        let (mut parent, mut budget) = (*self.newest().tree(), Budget::LANDING.clone());
+        let mut trees = Trees { objects, cache: &mut self.trees };
+        let plan = |(commit, tree)| {
+            let changes = trees.diff(Some(parent), tree, &mut budget).map_err(|fault| fault.at(commit))?;
+            parent = tree;
+            Ok(Planned { commit, changes })
+        };
+        line.into_iter().map(plan).collect()
     }
 
     /// Every path that both sides changed since the branch with the tip `tip` left the line, sorted.

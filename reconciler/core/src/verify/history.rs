@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bellwether_schemas::{CommitId, Sha256Digest, codes};
+use bellwether_schemas::{CommitId, ObjectId, Sha256Digest, codes};
 use jiff::Timestamp;
 
 use super::diff::{TreeCache, Trees};
@@ -285,9 +285,16 @@ impl VerifiedHistory {
         })
     }
 
-    /// Whether the first-parent line of `tip` goes on from the head.
-    pub(super) fn leads_on(&self, objects: &dyn ObjectSource, tip: CommitId) -> Result<bool, Refusal> {
-        Ok(self.way_to(objects, tip, REACH)?.met.as_ref() == Some(self.head()))
+    /// The commits by which the first-parent line of `tip` goes on from the head, with their trees, oldest first; none where it
+    /// does not.
+    pub(super) fn leads_on(
+        &self,
+        objects: &dyn ObjectSource,
+        tip: CommitId,
+    ) -> Result<Option<Vec<(CommitId, ObjectId)>>, Refusal> {
+        let way = self.way_to(objects, tip, REACH)?;
+        let goes_on = way.met.as_ref() == Some(self.head());
+        Ok(goes_on.then(|| way.steps.iter().map(|step| (step.id, step.tree)).collect()))
     }
 
     /// Why a branch whose first-parent line misses the head is not followed.

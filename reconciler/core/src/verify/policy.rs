@@ -31,9 +31,7 @@ pub struct Policy {
     manifest: TrustPolicy,
     keyring: Keyring,
     members: Vec<BTreeSet<PersonName>>,
-    globs: GlobSet,
-    /// The rule to which each glob of the set belongs.
-    rule_of_glob: Vec<usize>,
+    rules: RuleIndex,
 }
 
 impl fmt::Debug for Policy {
@@ -112,21 +110,13 @@ impl Policy {
                 }
             }
         }
-        let mut set = GlobSetBuilder::new();
-        let (mut members, mut rule_of_glob) = (Vec::new(), Vec::new());
-        for (at, rule) in manifest.rules.iter().enumerate() {
-            for glob in rule_globs(&manifest, rule, &mut faults) {
-                set.add(glob);
-                rule_of_glob.push(at);
-            }
+        let rules = RuleIndex::of(&manifest, &mut faults);
+        let members = manifest.rules.iter().map(|rule| {
             let role = manifest.roles.get(&rule.role);
-            members.push(role.map(|role| role.members.iter().cloned().collect()).unwrap_or_default());
-        }
-        let globs = set.build().unwrap_or_else(|error| {
-            faults.push(invalid(format!("the globs are too large ({error})")));
-            GlobSet::empty()
+            role.map(|role| role.members.iter().cloned().collect()).unwrap_or_default()
         });
-        let policy = Self { manifest, keyring, members, globs, rule_of_glob };
+        let members = members.collect();
+        let policy = Self { manifest, keyring, members, rules };
         if faults.is_empty() && !policy.can_be_changed() {
             let why = format!("too few people with a key count to sign a change of {POLICY_PATH}");
             faults.push(Fault::new(codes::POLICY_LOCKOUT, why).path(POLICY_PATH));
@@ -213,11 +203,8 @@ impl Policy {
         self.rules_of(path).map(outcome).collect()
     }
 
-    /// The rules that match `path`, each once, in the order in which they stand.
     fn rules_of(&self, path: &str) -> impl Iterator<Item = usize> {
-        let mut rules: Vec<usize> = self.globs.matches(path).into_iter().map(|glob| self.rule_of_glob[glob]).collect();
-        rules.dedup();
-        rules.into_iter()
+        self.rules.at(path)
     }
 
     /// Whether people who count could sign the next change of the policy.
@@ -228,6 +215,40 @@ impl Policy {
         };
         let mut rules = self.rules_of(POLICY_PATH).peekable();
         rules.peek().is_some() && rules.all(|at| signing(&at) >= self.manifest.rules[at].signers as usize)
+    }
+}
+
+/// The rules of a policy by the paths they match.
+#[derive(Clone)]
+pub(crate) struct RuleIndex {
+    globs: GlobSet,
+    /// The rule to which each glob of the set belongs.
+    rule_of_glob: Vec<usize>,
+}
+
+impl RuleIndex {
+    /// Those of the rules that are valid; what is wrong with the others is added to `faults`.
+    pub(crate) fn of(manifest: &TrustPolicy, faults: &mut Vec<Fault>) -> Self {
+        let mut set = GlobSetBuilder::new();
+        let mut rule_of_glob = Vec::new();
+        for (at, rule) in manifest.rules.iter().enumerate() {
+            for glob in rule_globs(manifest, rule, faults) {
+                set.add(glob);
+                rule_of_glob.push(at);
+            }
+        }
+        let globs = set.build().unwrap_or_else(|error| {
+            faults.push(invalid(format!("the globs are too large ({error})")));
+            GlobSet::empty()
+        });
+        Self { globs, rule_of_glob }
+    }
+
+    /// The rules that match `path`, each once, in the order in which they stand.
+    pub(crate) fn at(&self, path: &str) -> impl Iterator<Item = usize> + use<> {
+        let mut rules: Vec<usize> = self.globs.matches(path).into_iter().map(|glob| self.rule_of_glob[glob]).collect();
+        rules.dedup();
+        rules.into_iter()
     }
 }
 

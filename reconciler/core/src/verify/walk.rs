@@ -23,7 +23,7 @@ pub(crate) struct Step {
     pub(crate) id: CommitId,
     /// The tree of its first parent, where the way goes on to it.
     pub(crate) parent_tree: Option<ObjectId>,
-    tree: ObjectId,
+    pub(crate) tree: ObjectId,
     /// What was read; none where it is too large to be kept.
     pub(crate) read: Option<Result<(Commit, Proof), Fault>>,
 }

@@ -7,8 +7,8 @@ use bellwether_schemas::manifest::Labels;
 use bellwether_schemas::{Code, codes};
 
 use super::*;
-use crate::plan::Landing;
 use crate::testing::{Story, labels, name};
+use crate::verify::Planned;
 
 const EDGE: &str = "fleets/edge.yaml";
 
@@ -35,9 +35,10 @@ fn told(before: &str, after: &str, devices: &[Device]) -> Vec<String> {
     let declared = story.declared.clone();
     let landing = story.say(EDGE, after).verify();
     let objects = &story.repository.objects;
-    let at = Landing { commit: *landing.id(), number: landing.number() };
-    let proposal = declared.propose(objects, at, landing.changes()).expect("every object is there");
-    let sides = Sides { objects, before: &declared, after: &proposal, changes: landing.changes() };
+    let landings = [Planned { commit: *landing.id(), changes: landing.changes().to_vec() }];
+    let proposal = declared.propose(objects, &landings).expect("every object is there");
+    let history = &story.history;
+    let sides = Sides { objects, history, before: &declared, after: &proposal, changes: landing.changes() };
     let found = compare(&sides, devices).expect("every object is there");
     let is_ours = |code: &Code| *code == codes::CHANGE_NOT_ALLOWED;
     found.risks.into_iter().filter(|risk| is_ours(&risk.code)).map(|risk| risk.what).collect()

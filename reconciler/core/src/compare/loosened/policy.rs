@@ -1,0 +1,146 @@
+//! A policy that asks less for a signature, or lets more people give one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bellwether_schemas::PersonName;
+use bellwether_schemas::manifest::{PolicyRule, TrustPolicy};
+
+use crate::verify::RuleIndex;
+
+/// Each way in which a policy asks less than before. Rules are compared by what they ask at paths: a role with another name,
+/// or a rule in two parts, asks the same.
+pub(in crate::compare) fn loosened(before: &TrustPolicy, after: &TrustPolicy) -> Vec<String> {
+    let mut found = at_paths(&Rules::of(before), &Rules::of(after));
+    for (name, person) in &after.people {
+        let Some(known) = before.people.get(name) else { continue };
+        if known.bot && !person.bot {
+            found.push(format!("{name} is no bot any more, and counts"));
+        }
+        let keys = person.ssh.iter().filter(|key| !known.ssh.contains(key)).count()
+            + person.openpgp.iter().filter(|key| !known.openpgp.contains(key)).count()
+            + person.gitsign.iter().filter(|key| !known.gitsign.contains(key)).count();
+        if keys > 0 {
+            found.push(format!("{name} has {keys} more {}", if keys == 1 { "key" } else { "keys" }));
+        }
+    }
+    match (before.max_silence, after.max_silence) {
+        (Some(from), Some(to)) if to > from => found.push(format!("maxSilence: {from} → {to}")),
+        (Some(from), None) => found.push(format!("maxSilence: {from} → no limit")),
+        _ => {}
+    }
+    if after.expires > before.expires {
+        found.push(format!("it expires later: {} → {}", before.expires, after.expires));
+    }
+    if after.sigstore_root.is_some() && after.sigstore_root != before.sigstore_root {
+        found.push("another Sigstore root vouches for gitsign signatures".to_owned());
+    }
+    if let Some(head) = after.abandons.filter(|head| before.abandons != Some(*head)) {
+        found.push(format!("it gives up the head {}: a reset of the history", head.short()));
+    }
+    found
+}
+
+/// What a policy asks at each path.
+struct Rules<'p> {
+    policy: &'p TrustPolicy,
+    index: RuleIndex,
+}
+
+/// A rule, and who counts for it.
+struct Asked<'p> {
+    rule: &'p PolicyRule,
+    signing: BTreeSet<&'p PersonName>,
+}
+
+impl<'p> Rules<'p> {
+    fn of(policy: &'p TrustPolicy) -> Self {
+        // What is wrong with it is told by whoever judges it.
+        Self { policy, index: RuleIndex::of(policy, &mut Vec::new()) }
+    }
+
+    fn at(&self, path: &str) -> Vec<Asked<'p>> {
+        let asked = |at: usize| {
+            let rule = &self.policy.rules[at];
+            let members = self.policy.roles.get(&rule.role).into_iter().flat_map(|role| &role.members);
+            let is_bot = |person: &PersonName| self.policy.people.get(person).is_some_and(|person| person.bot);
+            Asked { rule, signing: members.filter(|member| !is_bot(member)).collect() }
+        };
+        self.index.at(path).map(asked).collect()
+    }
+}
+
+impl Asked<'_> {
+    /// Whether whoever fulfils it fulfils another: at worst those sign who could not sign for that.
+    fn implies(&self, other: &Asked<'_>) -> bool {
+        let others = u32::try_from(self.signing.difference(&other.signing).count()).unwrap_or(u32::MAX);
+        self.rule.signers.saturating_sub(others) >= other.rule.signers
+    }
+}
+
+/// Where somebody may change something who might not before: what is asked there before and after.
+fn at_paths(before: &Rules<'_>, after: &Rules<'_>) -> Vec<String> {
+    let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (glob, path) in probes(before.policy, after.policy) {
+        let (was, is) = (before.at(&path), after.at(&path));
+        // Where no rule is, nobody may change anything.
+        if is.is_empty() {
+            continue;
+        }
+        let lost: Vec<_> = was.iter().filter(|rule| !is.iter().any(|now| now.implies(rule))).collect();
+        if was.is_empty() || !lost.is_empty() {
+            found.entry(told(&lost, &is)).or_default().push(glob);
+        }
+    }
+    found.into_iter().map(|(told, globs)| format!("{}: {told}", globs.join(", "))).collect()
+}
+
+/// What became of rules that ask for more than the new ones do.
+fn told(lost: &[&Asked<'_>], now: &[Asked<'_>]) -> String {
+    let to = asking(now.iter().map(|asked| asked.rule));
+    if lost.is_empty() {
+        return format!("nobody → {to}");
+    }
+    let from = asking(lost.iter().map(|asked| asked.rule));
+    let could = |person: &&&PersonName| lost.iter().all(|rule| rule.signing.contains(**person));
+    let joined: BTreeSet<_> = now.iter().flat_map(|asked| &asked.signing).filter(|person| !could(person)).collect();
+    let change = if from == to { from } else { format!("{from} → {to}") };
+    match joined.into_iter().map(|person| person.as_str()).collect::<Vec<_>>().as_slice() {
+        [] => change,
+        joined => format!("{change}, now also {}", joined.join(", ")),
+    }
+}
+
+fn asking<'p>(rules: impl Iterator<Item = &'p PolicyRule>) -> String {
+    let asked: BTreeSet<_> = rules.map(|rule| format!("{} of {}", rule.signers, rule.role)).collect();
+    asked.into_iter().collect::<Vec<_>>().join(" and ")
+}
+
+/// Each glob of both policies, with a path that it matches.
+fn probes<'p>(before: &'p TrustPolicy, after: &'p TrustPolicy) -> BTreeMap<&'p str, String> {
+    let globs = before.rules.iter().chain(&after.rules).flat_map(|rule| &rule.paths);
+    globs.map(|glob| (glob.as_str(), instance(glob))).collect()
+}
+
+/// A path that a glob matches, with names that stand in no other glob.
+fn instance(glob: &str) -> String {
+    let mut path = String::new();
+    let mut rest = glob;
+    while let Some(next) = rest.chars().next() {
+        rest = &rest[next.len_utf8()..];
+        match next {
+            '*' if rest.starts_with('*') => {
+                rest = rest.trim_start_matches('*');
+                path.push_str("any");
+            }
+            '*' => path.push_str("any"),
+            '?' => path.push('a'),
+            '{' => {
+                let (choices, after) = rest.split_once('}').unwrap_or((rest, ""));
+                path.push_str(choices.split(',').next().unwrap_or_default());
+                rest = after;
+            }
+            plain => path.push(plain),
+        }
+    }
+    path
+}

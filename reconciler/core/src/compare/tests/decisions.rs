@@ -1,0 +1,94 @@
+//! What people decide with a change, pins and branches of several landings.
+
+use super::*;
+
+/// A repository in which version 2 of the greeting rolls out.
+fn rolling() -> (Story, CommitId, CommitId) {
+    let mut story = begin();
+    let first = story.head();
+    story.say(EDGE, &greets("Hi {{ device.name }}"));
+    story.land();
+    let second = story.head();
+    (story, first, second)
+}
+
+#[test]
+fn what_people_decide_is_told_when_it_comes_and_when_it_goes() {
+    let (mut story, first, second) = rolling();
+    let decisions = [
+        ("holds/fair.yaml", "{fleets: [edge, other], reason: fair}".to_owned()),
+        ("holds/all.yaml", "{all: true, reason: fair}".to_owned()),
+        ("approvals/go.yaml", format!("{{fleet: edge, commit: {second}, open: [rest], reason: fine}}")),
+        ("approvals/on.yaml", format!("{{fleet: edge, commit: {second}, resume: {{failures: 2}}, reason: fine}}")),
+        (
+            "approvals/retry.yaml",
+            format!("{{fleet: edge, commit: {second}, retry: {{devices: [edge-1]}}, reason: fine}}"),
+        ),
+        ("approvals/late.yaml", format!("{{fleet: edge, commit: {first}, open: [rest], reason: fine}}")),
+        ("expedites/fix.yaml", format!("{{fleet: edge, commit: {second}, skip: [waves, soak], reason: hole}}")),
+        ("resumes/reset.yaml", format!("{{over: [{second}], devices: [edge-1], reason: meant}}")),
+    ];
+    let come = told(&story, |story| decisions.iter().fold(story, |story, (path, spec)| story.say(path, spec)));
+    insta::assert_snapshot!("decided", hide(&come, &[first, second]));
+    for (path, spec) in &decisions {
+        story.say(path, spec);
+    }
+    story.land();
+    let go = told(&story, |story| decisions.iter().fold(story, |story, (path, _)| story.remove(path)));
+    insta::assert_snapshot!("no_longer_decided", hide(&go, &[first, second]));
+    let one = told(&story, |story| story.remove("holds/all.yaml"));
+    assert_eq!(one, "- holds/all.yaml stops all offers\n", "another Hold stops both");
+    let reworded = told(&story, |story| story.say("holds/all.yaml", "{all: true, reason: another}"));
+    assert_eq!(reworded, "", "who holds what is as it was");
+    insta::assert_snapshot!("unreadable_hold", told(&story, |story| story.say("holds/new.yaml", "{fleet: [edge]}")));
+}
+
+/// The ids of these commits are others in each repository.
+fn hide(text: &str, commits: &[CommitId]) -> String {
+    let names = ["FIRST", "SECOND"];
+    commits
+        .iter()
+        .zip(names)
+        .fold(text.to_owned(), |text, (commit, name)| text.replace(&commit.short().to_string(), name))
+}
+
+#[test]
+fn a_device_that_is_pinned_gets_what_its_pin_names_and_takes_no_part_in_the_rollout() {
+    let (mut story, first, second) = rolling();
+    let pin = |commit: CommitId| format!("{{pin: {{commit: {commit}}}}}");
+    let back = told(&story, |story| story.say("devices/edge-1.yaml", &pin(first)));
+    insta::assert_snapshot!("pinned", hide(&back, &[first, second]));
+    story.say("devices/edge-1.yaml", &pin(first));
+    story.land();
+    let past = told(&story, |story| story.say(EDGE, &greets("Bye {{ device.name }}")));
+    insta::assert_snapshot!("past_a_pin", hide(&past, &[first, second]));
+    let unpinned = told(&story, |story| story.remove("devices/edge-1.yaml"));
+    insta::assert_snapshot!("unpinned", hide(&unpinned, &[first, second]));
+    let nowhere = "{pin: {commit: 0123456789012345678901234567890123456789}}";
+    insta::assert_snapshot!("pinned_to_nothing", told(&story, |story| story.say("devices/edge-2.yaml", nowhere)));
+}
+
+#[test]
+fn devices_that_are_let_in_again_are_told() {
+    let mut story = begin();
+    story.say("devices/edge-1.yaml", "{revoked: true}");
+    story.land();
+    insta::assert_snapshot!("readmitted", told(&story, |story| story.say("devices/edge-1.yaml", "{revoked: false}")));
+}
+
+#[test]
+fn each_landing_of_a_branch_is_judged_by_the_rollout_before_it() {
+    let story = begin();
+    let mut branch = story.clone();
+    branch.say("rollouts/edge.yaml", "{waves: [{name: few, percent: 40}, {name: all, percent: 100}]}");
+    let rollout = branch.repository.commit(&[story.head()], None);
+    branch.say(EDGE, &greets("Hi"));
+    let apart = branch.repository.commit(&[rollout], None);
+    let together = branch.repository.commit(&[story.head()], None);
+    let waves = |tip| {
+        let told = told_at(&story, None, &branch.repository, tip);
+        told.lines().find_map(|line| line.split_once("in waves ")).map(|(_, waves)| waves.to_owned())
+    };
+    assert_eq!(waves(apart).as_deref(), Some("few 2, all 1"), "pushed as two landings, the first judges the second");
+    assert_eq!(waves(together).as_deref(), Some("canary 1, rest 2"), "as one, what was there before does");
+}
