@@ -128,6 +128,8 @@ fn the_action_judges_the_merge_and_a_fork_gets_the_summary() {
     ];
     // What is not given is empty there, not absent.
     environment.extend(["BASE", "BEFORE_PUSH", "INVENTORY", "BELLWETHER_CA", "BELLWETHER_URL"].map(|name| (name, "")));
+    let merged = sandbox.git(&["rev-parse", "HEAD"]);
+    environment.extend([("GITHUB_REF", "refs/pull/7/merge"), ("GITHUB_SHA", merged.trim())]);
     let ran = run(&sandbox, &dir, &step("Find the command"), &environment);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let ran = run(&sandbox, &dir, &step("Validate, diff, simulate"), &environment);
@@ -136,7 +138,8 @@ fn the_action_judges_the_merge_and_a_fork_gets_the_summary() {
     let report = place("bellwether-report");
     assert_eq!(told, format!("status=0\nreport={report}\nsarif=true\ncomment=true\n"));
     let shown = std::fs::read_to_string(&summary).expect("a summary");
-    assert!(shown.contains("What changes, at length") && shown.contains("The rollout is complete"), "{shown}");
+    assert!(shown.contains("What changes, at length") && shown.contains("It stops in wave canary."), "{shown}");
+    assert_eq!(sandbox.git(&["rev-parse", "HEAD"]), merged, "GitHub made the merge already");
 
     for (fault, says) in [(Fault::None, "comment: made\n"), (Fault::ReadOnly, "::notice title=Bellwether::")] {
         let service = Service::start(Kind::GitHub, fault);

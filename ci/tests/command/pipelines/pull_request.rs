@@ -13,13 +13,31 @@ what=$1
 [ "$what" != simulate ] || exec "$here/real" "$@"
 while [ $# -gt 0 ]; do
     case $1 in
-        --also) echo "$what as ${2%%=*}" >"${2#*=}" && shift ;;
+        --also)
+            case $2 in json=*) cat "$here/changes" ;; *) echo "$what as ${2%%=*}" ;; esac >"${2#*=}"
+            shift
+            ;;
         --out) cp "$here/whole" "$2" && shift ;;
     esac
     shift
 done
 [ "$what" != diff ] || cat "$here/short"
 [ "$what" != validate ] || exit "$(cat "$here/finds")"
+"#;
+
+/// What `diff` says for programs, as far as it is looked at.
+const CHANGES: &str = r#"{
+  "fleets": [
+    {
+      "fleet": "edge",
+      "changed": 2,
+      "rollout": {
+        "lands": "2026-01-05T10:00:00Z",
+        "simulated": 2
+      }
+    }
+  ]
+}
 "#;
 
 /// A repository with two devices, on whose branch `change` something was committed. Nothing is found unless a test says so.
@@ -36,6 +54,7 @@ fn changed(path: &str, from: &str, to: &str) -> Sandbox {
     program(&sandbox, "real", &format!("#!/bin/sh\nexec '{BELLWETHER}' \"$@\"\n"));
     play(&sandbox, "finds", "0");
     play(&sandbox, "short", &format!("{MARKER}\n## What changes\n"));
+    play(&sandbox, "changes", CHANGES);
     play(&sandbox, "whole", &format!("{MARKER}\n## What changes, at length\n"));
     sandbox
 }
@@ -79,13 +98,16 @@ fn the_comment_says_what_was_found_what_changes_and_how_it_rolls_out() {
     let ran = pull_request(&sandbox, &dir, &["--base", "main", "--service", "github", "--fail-level", "warning"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let comment = report(&dir, "comment.md");
-    assert!(comment.starts_with(&format!("{MARKER}\n\nvalidate as markdown\n\n## What changes\n")), "{comment}");
+    let begins = format!("{MARKER}\n\nvalidate as markdown\n\n**Merged, it counts.**\n\n## What changes\n");
+    assert!(comment.starts_with(&begins), "{comment}");
     assert_eq!(comment.matches(MARKER).count(), 1, "{comment}");
-    assert!(comment.contains("<summary>Simulation of edge</summary>"), "{comment}");
-    assert!(comment.contains("\n    The rollout is complete after "), "{comment}");
+    let bad = "<details><summary><code>edge</code>: It stops in wave canary. ";
+    assert!(comment.contains(bad) && comment.contains(" 1 of 2 devices tried it, and it failed on 1."), "{comment}");
+    assert!(comment.contains("rolls out from 2026-01-05T10:00:00Z on"), "the start is that of diff: {comment}");
+    assert!(comment.contains("2 devices that git lists"), "and so are the devices: {comment}");
     assert!(report(&dir, "report.md").contains("## What changes, at length\n"));
     assert_eq!(report(&dir, "validate.sarif"), "validate as sarif\n");
-    assert_eq!(report(&dir, "diff.json"), "diff as json\n");
+    assert_eq!(report(&dir, "diff.json"), CHANGES);
     let asked = asked(&sandbox);
     let validate = format!("validate --base {base} --fail-level warning --output github --also sarif=");
     assert!(asked.starts_with(&validate), "{asked}");
@@ -110,7 +132,7 @@ fn what_was_found_fails_the_job_and_is_reported_all_the_same() {
     play(&sandbox, "finds", "1");
     let ran = pull_request(&sandbox, &dir, &["--base", "main", "--service", "gitlab"]);
     assert_eq!(ran.code, Some(1), "{}", ran.err);
-    assert!(report(&dir, "comment.md").contains("validate as markdown\n\n## What changes\n"));
+    assert!(report(&dir, "comment.md").contains("validate as markdown\n\n**Merged, it counts.**\n\n## What changes\n"));
     for (name, text) in [("codequality.json", "validate as gitlab\n"), ("junit.xml", "validate as junit\n")] {
         assert_eq!(report(&dir, name), text);
     }
@@ -129,16 +151,19 @@ fn the_merge_is_made_where_the_service_makes_none() {
     }
     let sandbox = changed("rollouts/edge.yaml", "deviceTimeout: 30m", "deviceTimeout: 31m");
     let dir = sandbox.repository();
+    play(&sandbox, "changes", "{}\n");
     let (main, change) = (sandbox.git(&["rev-parse", "main"]), sandbox.git(&["rev-parse", "change"]));
     let ran = pull_request(&sandbox, &dir, &["--base", "main", "--merge"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert_eq!(sandbox.git(&["rev-parse", "HEAD^1", "HEAD^2"]), format!("{main}{change}"));
-    assert!(asked(&sandbox).contains("simulate --fleet edge --next"), "only its Rollout changes");
+    let asked = asked(&sandbox);
+    assert!(asked.contains("simulate --fleet edge --start ") && asked.contains(" --next"), "only its Rollout changes");
     assert!(report(&dir, "comment.md").contains("the next change after"));
 
     sandbox.git(&["switch", "--quiet", "main"]);
     let ran = pull_request(&sandbox, &dir, &["--base", "HEAD"]);
-    assert!(ran.code == Some(0) && !report(&dir, "comment.md").contains("Simulation"), "nothing changes: {}", ran.err);
+    assert!(ran.code == Some(0) && ran.out.contains("nothing is compared"), "{}{}", ran.out, ran.err);
+    assert!(report(&dir, "comment.md").contains("**Nothing is compared**"));
     sandbox.replace("rollouts/edge.yaml", "deviceTimeout: 30m", "deviceTimeout: 32m");
     sandbox.git(&["commit", "--quiet", "--all", "--message", "Change the same"]);
     sandbox.git(&["switch", "--quiet", "change"]);
@@ -169,7 +194,7 @@ fn a_shallow_checkout_fetches_what_it_lacks_or_says_so() {
     assert!(ran.code == Some(2) && ran.err.contains("fetch-depth: 0 (GitHub), GIT_DEPTH: 0 (GitLab)"), "{}", ran.err);
     sandbox.program("git", &["remote", "set-url", "origin", &url], &clone);
     let ran = pull_request(&sandbox, &clone, &["--base", "HEAD^1"]);
-    assert!(ran.code == Some(0) && report(&clone, "comment.md").contains("The rollout is complete"), "{}", ran.err);
+    assert!(ran.code == Some(0) && report(&clone, "comment.md").contains("It stops in wave canary"), "{}", ran.err);
 }
 
 #[test]
@@ -190,5 +215,5 @@ fn a_long_report_is_cut_where_a_line_ends_and_what_is_open_is_closed() {
     assert!(comment.len() < 65_536 && comment.len() > 64_000, "{}", comment.len());
     let end = "changes\n```\n\n</details>\n\nThe rest does not fit in here. The whole report: `report.md` of this job, on GitHub its summary.\n";
     assert!(comment.ends_with(end), "{}", &comment[comment.len() - 300..]);
-    assert!(report(&dir, "report.md").contains("device-19999 changes\n```\n\n</details>\n\n<details>"));
+    assert!(report(&dir, "report.md").contains("device-19999 changes\n```\n\n</details>\n\n**If it were bad**"));
 }
