@@ -59,7 +59,7 @@ fn length(text: &str) -> usize {
 fn head(report: &Report) -> String {
     let headline = headline(report);
     let (versions, what) = headline.split_once(": ").unwrap_or(("", &headline));
-    let said = format!("**{}** ({})", plain(what), plain(versions));
+    let said = format!("**{}**, {}", plain(what), plain(versions));
     format!("{MARKER}\n### What this does to devices\n\n{said}\n{}{}", risks(report), fleets(report))
 }
 
@@ -73,7 +73,9 @@ fn risks(report: &Report) -> String {
     let noun = if report.risks.len() == 1 { "risk" } else { "risks" };
     let mut text = format!("\n**{} {noun}**\n\n", number(report.risks.len()));
     let (mut told, mut left): (BTreeMap<&str, usize>, BTreeMap<&str, usize>) = Default::default();
-    for risk in &report.risks {
+    // What is wrong with a manifest validate says, too.
+    let (dangers, others): (Vec<_>, Vec<_>) = report.risks.iter().partition(|risk| risk.code.starts_with("BW-08"));
+    for risk in dangers.into_iter().chain(others) {
         let times = told.entry(&risk.code).or_default();
         let fleet = risk.fleet.as_ref().map(|fleet| format!("{}: ", code(fleet.as_str()))).unwrap_or_default();
         let line = format!("- ⚠️ `{}` {fleet}{}\n", risk.code, plain(&beginning(&risk.what)));
@@ -151,7 +153,8 @@ fn section(fleet: &FleetReport) -> String {
     if let Some(more) = fleet.variants.len().checked_sub(VARIANTS).filter(|more| *more > 0) {
         inner.push_str(&format!("\n{more} more distinct changes.\n"));
     }
-    let summary = format!("<code>{}</code>: {}", fleet.fleet, html(&sentence(fleet)));
+    let over = fleet.rollout.as_ref().map(|rollout| format!(". If nothing fails: {}", html(&rollout.summary)));
+    let summary = format!("<code>{}</code>: {}{}", fleet.fleet, html(&sentence(fleet)), over.unwrap_or_default());
     format!("\n{}", folded(&summary, &inner))
 }
 
@@ -175,5 +178,5 @@ fn waves(rollout: &RolloutReport) -> String {
     if !rollout.windows.is_empty() {
         text.push_str(&format!("\nReckoned as if it landed at {}.\n", rollout.lands));
     }
-    format!("{text}\nIf nothing fails: {}\n\n", plain(&rollout.summary))
+    text
 }

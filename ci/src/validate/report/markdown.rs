@@ -115,11 +115,19 @@ impl Group<'_> {
         )
     }
 
-    /// The first ones, each with its place, its line and its hint.
+    /// The first ones, each with its place, its line and its hint; what is said of several is said once.
     fn details(&self) -> String {
         let title = codes::explain(self.first().code.as_str()).map_or("", |known| known.title);
         let mut text = format!("\n{} **`{}` {title}**\n", sign(self.first()), self.first().code);
-        self.findings.iter().take(SHOWN).for_each(|problem| text.push_str(&item(problem)));
+        let mut told = None;
+        for problem in self.findings.iter().take(SHOWN) {
+            text.push_str(&item(problem));
+            let hint = problem.hint.as_ref().filter(|hint| told != Some(*hint));
+            if let Some(hint) = hint {
+                text.push_str(&format!("\nHint: {}\n", plain(&beginning(hint))));
+                told = Some(hint);
+            }
+        }
         if let Some(left) = self.findings.len().checked_sub(SHOWN).filter(|left| *left > 0) {
             text.push_str(&format!("\nand {} more: run `bellwether validate`\n", number(left)));
         }
@@ -130,9 +138,7 @@ impl Group<'_> {
 fn item(problem: &Diagnostic) -> String {
     let snippet =
         problem.snippet.as_ref().map(|line| format!("\n{}", block("yaml", &snippet(line)))).unwrap_or_default();
-    let hint = problem.hint.as_ref();
-    let hint = hint.map(|hint| format!("\nHint: {}\n", plain(&beginning(hint)))).unwrap_or_default();
-    format!("\n{}: {}\n{snippet}{hint}", place(problem), plain(&beginning(&problem.message)))
+    format!("\n{}: {}\n{snippet}", place(problem), plain(&beginning(&problem.message)))
 }
 
 const fn sign(problem: &Diagnostic) -> &'static str {
