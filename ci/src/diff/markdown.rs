@@ -92,14 +92,16 @@ fn risks(report: &Report) -> String {
     text
 }
 
-/// The fleets in a table, those with the most devices first; nothing of a single one, whose fold says it.
+/// The fleets in a table, those with the most devices first. Of a few the folds say it.
 fn fleets(report: &Report) -> String {
     /// So many fleets have a line.
     const MOST: usize = 20;
-    if report.fleets.len() < 2 {
+    /// So many need no table.
+    const FEW: usize = 5;
+    if report.fleets.len() <= FEW {
         return String::new();
     }
-    let mut text = "\n| fleet | devices that change | what becomes of it |\n|---|---:|---|\n".to_owned();
+    let mut text = "\n| fleet | devices that change | if nothing fails |\n|---|---:|---|\n".to_owned();
     for fleet in by_size(report).take(MOST) {
         text.push_str(&format!(
             "| {} | {} | {} |\n",

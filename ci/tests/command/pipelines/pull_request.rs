@@ -147,6 +147,26 @@ fn what_was_found_fails_the_job_and_is_reported_all_the_same() {
 }
 
 #[test]
+fn what_does_not_count_yet_is_supposed_by_the_rollout_of_the_base() {
+    if !can_run() {
+        return;
+    }
+    let sandbox = greeting();
+    program(&sandbox, "bellwether", &format!("#!/bin/sh\nexec '{BELLWETHER}' \"$@\"\n"));
+    sandbox.git(&["commit", "--quiet", "--amend", "--no-edit", "--no-gpg-sign"]);
+    button_merges(&sandbox);
+    let dir = sandbox.repository();
+    let ran = pull_request(&sandbox, &dir, &["--base", "main"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    let comment = report(&dir, "comment.md");
+    assert!(comment.starts_with(&format!("{MARKER}\n\n### ❌ It would not count\n")), "{comment}");
+    assert!(!comment.contains("it counts.**") && !comment.contains("cannot be simulated"), "{comment}");
+    let supposed = "It does not count yet: this is the next change, whatever it is, by the Rollouts of the base.\n\n\
+                    <details><summary><code>edge</code>: stops in wave <code>canary</code>: 1 of 2 devices try it";
+    assert!(comment.contains(supposed), "{comment}");
+}
+
+#[test]
 fn the_merge_is_made_where_the_service_makes_none() {
     if !can_run() {
         return;
