@@ -1,12 +1,14 @@
 //! `bellwether simulate`: what a change of a fleet would do, on a virtual clock and a virtual fleet.
 
 mod commits;
+mod markdown;
 mod options;
 mod svg;
 mod text;
 
 use std::io::IsTerminal as _;
 
+use bellwether_core::compare::Device;
 use bellwether_core::simulate::{
     self as core, Known, NotStaged, Outcome, RateOutcome, Scene, Stage, known_devices, virtual_devices,
 };
@@ -27,8 +29,9 @@ const DEVICES: u32 = 100;
 
 pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
     let form = args.output;
-    if args.sweep.is_some() && form == Form::Svg {
-        return Err(Failure::new(codes::USAGE, "a sweep cannot be drawn, only one rollout can")
+    if args.sweep.is_some() && matches!(form, Form::Svg | Form::Markdown) {
+        let what = if form == Form::Svg { "be drawn" } else { "go into a comment" };
+        return Err(Failure::new(codes::USAGE, format!("a sweep cannot {what}, only one rollout can"))
             .hint("Leave --sweep away, or print the sweep with --output text or json"));
     }
     let copy = WorkingCopy::discover(&args.repo)?;
@@ -42,7 +45,7 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
     let mut scene = stage.set(&devices, args.start, args.horizon).map_err(not_staged)?;
     scene.approvals = args.approve_after;
     if form == Form::Text {
-        output::line(header(args, &scene, &devices));
+        output::line(header(args, &scene, &devices, Paint::stdout()));
     }
     match args.sweep {
         Some(runs) => {
@@ -52,7 +55,7 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
         }
         None => {
             let outcome = core::simulate(&scene, &args.faults(&scene.rollout), args.seed);
-            tell(args, &scene, &outcome, form);
+            tell(args, &scene, &devices, &outcome);
             finished(args, &outcome)
         }
     }
@@ -64,19 +67,18 @@ pub(crate) fn in_a_sentence(outcome: &Outcome) -> String {
 }
 
 fn devices(args: &SimulateArgs, stage: &Stage<'_>) -> Result<Vec<Known>, Failure> {
-    match &args.inventory {
+    let known = |name, entry, labels| Known { name, entry, labels, like: None };
+    Ok(match &args.inventory {
         Some(place) => {
-            let listed = crate::inventory::read(place, args.ca.as_deref())?.into_iter();
-            let known = listed.map(|device| Known {
-                name: device.name,
-                entry: device.entry,
-                labels: device.labels,
-                like: None,
-            });
-            Ok(known_devices(stage, known.collect()))
+            let all = crate::inventory::read(place, args.ca.as_deref())?.into_iter();
+            known_devices(stage, all.map(|device| known(device.name, device.entry, device.labels)).collect())
         }
-        None => Ok(virtual_devices(stage, args.devices.unwrap_or(DEVICES))),
-    }
+        None if args.listed => {
+            let all = Device::listed(stage.before.unwrap_or(stage.after), stage.after).into_iter();
+            known_devices(stage, all.map(|device| known(device.name, device.entry, device.labels)).collect())
+        }
+        None => virtual_devices(stage, args.devices.unwrap_or(DEVICES)),
+    })
 }
 
 fn not_staged(why: NotStaged) -> Failure {
@@ -95,27 +97,30 @@ fn not_staged(why: NotStaged) -> Failure {
 }
 
 /// What rolls out to whom, and what is assumed.
-fn header(args: &SimulateArgs, scene: &Scene<'_>, devices: &[Known]) -> String {
+fn header(args: &SimulateArgs, scene: &Scene<'_>, devices: &[Known], paint: Paint) -> String {
     let target = format!("v{} ({})", scene.target.number, scene.target.commit.short());
     let what = if args.next { format!("the next change after {target}") } else { target };
     let made_up = devices.iter().any(|device| device.like.is_some());
     let count = grouped(u64::try_from(devices.len()).unwrap_or(u64::MAX));
-    let whom = if made_up {
-        format!("{count} devices, made up with the labels that git gives to members")
-    } else {
-        format!("{count} devices of the inventory")
+    let whom = match (made_up, args.listed) {
+        (true, _) => format!("{count} devices, made up with the labels that git gives to members"),
+        (false, true) => format!("{count} devices that git lists"),
+        (false, false) => format!("{count} devices of the inventory"),
     };
-    let fleet = Paint::stdout().bold(args.fleet.as_str());
+    let fleet = paint.bold(args.fleet.as_str());
     let mut lines = vec![format!("Fleet {fleet}: {what} rolls out from {} on\n", args.start)];
     let assumptions = std::iter::once(("devices", whom)).chain(args.assumptions(&scene.rollout));
     lines.extend(assumptions.map(|(name, text)| format!("  {name:<10}{text}")));
     lines.join("\n") + "\n"
 }
 
-fn tell(args: &SimulateArgs, scene: &Scene<'_>, outcome: &Outcome, form: Form) {
-    match form {
+fn tell(args: &SimulateArgs, scene: &Scene<'_>, devices: &[Known], outcome: &Outcome) {
+    match args.output {
         Form::Svg => output::line(svg::picture(outcome).trim_end()),
-        Form::Text | Form::Sarif | Form::Github | Form::Gitlab | Form::Junit | Form::Markdown => {
+        Form::Markdown => {
+            output::line(markdown::fold(&header(args, scene, devices, Paint::none()), outcome).trim_end())
+        }
+        Form::Text | Form::Sarif | Form::Github | Form::Gitlab | Form::Junit => {
             let marks = if std::io::stdout().is_terminal() { Marks::BLOCKS } else { Marks::ASCII };
             output::line(text::describe(outcome, marks, Paint::stdout()));
         }

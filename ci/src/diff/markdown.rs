@@ -1,12 +1,22 @@
 //! A comparison for a comment on a pull request: what matters first, what is long folded, and what is too long cut.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use super::report::{FleetReport, Report, RolloutReport};
-use super::text::{example, headline, sentence};
-use crate::markdown::{MAX_COMMENT, block, code, folded, plain};
+use super::text::{example, headline, number, sentence};
+use crate::markdown::{MAX_COMMENT, beginning, block, code, folded, html, plain};
 use crate::span::{grouped, spoken};
 
 /// By this the comment is found again, to be edited.
 const MARKER: &str = "<!-- bellwether-diff -->";
+
+/// How long it may be. Beside it a comment has what `validate` and `simulate` say, and [`MAX_COMMENT`] characters.
+const LONGEST: usize = 38_000;
+const _: () = assert!(LONGEST < MAX_COMMENT, "a comment has room for it");
+
+/// How much of that may be risks.
+const ROOM_FOR_RISKS: usize = 20_000;
 
 /// What the note about a cut needs.
 const RESERVED: usize = 300;
@@ -15,10 +25,10 @@ const RESERVED: usize = 300;
 pub(super) fn comment(report: &Report) -> String {
     let mut text = head(report);
     let mut left = Vec::new();
-    for fleet in &report.fleets {
+    for fleet in by_size(report) {
         let section = section(fleet);
         // A section that has no room is left out as a whole; smaller ones after it may have some.
-        if length(&text) + length(&section) > MAX_COMMENT - RESERVED {
+        if length(&text) + length(&section) > LONGEST - RESERVED {
             left.push(fleet.fleet.as_str());
         } else {
             text.push_str(&section);
@@ -26,11 +36,11 @@ pub(super) fn comment(report: &Report) -> String {
     }
     if !left.is_empty() {
         text.push_str(&format!(
-            "\n> {} of {} fleets are not shown, for a comment has room for {} characters only. All of it: \
+            "\n> {} of {} fleets are not shown, for there is room for {} characters only. All of it: \
              `bellwether diff --base REV --out FILE`\n",
             left.len(),
             report.fleets.len(),
-            grouped(MAX_COMMENT as u64),
+            grouped(LONGEST as u64),
         ));
     }
     text
@@ -38,7 +48,7 @@ pub(super) fn comment(report: &Report) -> String {
 
 /// Everything, however long it is.
 pub(super) fn whole(report: &Report) -> String {
-    let sections = report.fleets.iter().map(section);
+    let sections = by_size(report).map(section);
     std::iter::once(head(report)).chain(sections).collect()
 }
 
@@ -47,30 +57,103 @@ fn length(text: &str) -> usize {
 }
 
 fn head(report: &Report) -> String {
-    /// A comment has more to say than risks.
-    const MOST: usize = 50;
-    let mut text = format!("{MARKER}\n### What this does to devices\n\n{}.\n", plain(&headline(report)));
-    if !report.risks.is_empty() {
-        let noun = if report.risks.len() == 1 { "risk" } else { "risks" };
-        text.push_str(&format!("\n**{} {noun}**\n\n", report.risks.len()));
-        for risk in report.risks.iter().take(MOST) {
-            let fleet = risk.fleet.as_ref().map(|fleet| format!("{}: ", code(fleet.as_str()))).unwrap_or_default();
-            text.push_str(&format!("- ⚠️ `{}` {fleet}{}\n", risk.code, plain(&cut(&risk.what))));
+    let headline = headline(report);
+    let (versions, what) = headline.split_once(": ").unwrap_or(("", &headline));
+    let said = format!("**{}**, {}", plain(what), plain(versions));
+    format!(
+        "{MARKER}\n### What this does to devices\n\n{said}\n{}{}{}",
+        risks(report),
+        decisions(report),
+        fleets(report)
+    )
+}
+
+/// Each code of a risk, so that what is repeated does not hide what is not.
+fn risks(report: &Report) -> String {
+    /// So many risks of a code are shown.
+    const MOST: usize = 5;
+    if report.risks.is_empty() {
+        return String::new();
+    }
+    let noun = if report.risks.len() == 1 { "risk" } else { "risks" };
+    let mut text = format!("\n**{} {noun}**\n\n", number(report.risks.len()));
+    let (mut told, mut left): (BTreeMap<&str, usize>, BTreeMap<&str, usize>) = Default::default();
+    // What is wrong with a manifest validate says, too.
+    let (dangers, others): (Vec<_>, Vec<_>) = report.risks.iter().partition(|risk| risk.code.starts_with("BW-08"));
+    for risk in dangers.into_iter().chain(others) {
+        let times = told.entry(&risk.code).or_default();
+        let fleet = risk.fleet.as_ref().map(|fleet| format!("{}: ", code(fleet.as_str()))).unwrap_or_default();
+        let line = format!("- ⚠️ `{}` {fleet}{}\n", risk.code, plain(&beginning(&risk.what)));
+        if *times < MOST && length(&text) + length(&line) < ROOM_FOR_RISKS {
+            text.push_str(&line);
+            *times += 1;
+        } else {
+            *left.entry(&risk.code).or_default() += 1;
         }
-        if let Some(more) = report.risks.len().checked_sub(MOST).filter(|more| *more > 0) {
-            text.push_str(&format!("- and {more} more\n"));
-        }
+    }
+    for (code, times) in left {
+        text.push_str(&format!("- and `{code}` {} times more\n", number(times)));
     }
     text
 }
 
-/// A text of somebody else's choosing, no longer than a line should be.
-fn cut(text: &str) -> String {
-    const LONGEST: usize = 500;
-    match text.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
+/// What people decide, and decide no more.
+fn decisions(report: &Report) -> String {
+    /// So many have a line.
+    const MOST: usize = 20;
+    if report.decisions.is_empty() {
+        return String::new();
     }
+    let mut text = "\n**Decided**\n\n".to_owned();
+    for decision in report.decisions.iter().take(MOST) {
+        let sign = if decision.comes { "" } else { "no longer: " };
+        text.push_str(&format!("- {}: {sign}{}\n", code(&decision.path), plain(&beginning(&decision.says))));
+    }
+    if let Some(more) = report.decisions.len().checked_sub(MOST).filter(|more| *more > 0) {
+        text.push_str(&format!("- and {} more\n", number(more)));
+    }
+    text
+}
+
+/// The fleets in a table, those with the most devices first. Of a few the folds say it.
+fn fleets(report: &Report) -> String {
+    /// So many fleets have a line.
+    const MOST: usize = 20;
+    /// So many need no table.
+    const FEW: usize = 5;
+    if report.fleets.len() <= FEW {
+        return String::new();
+    }
+    let mut text = "\n| fleet | devices that change | if nothing fails |\n|---|---:|---|\n".to_owned();
+    for fleet in by_size(report).take(MOST) {
+        text.push_str(&format!(
+            "| {} | {} | {} |\n",
+            code(fleet.fleet.as_str()),
+            number(fleet.changed),
+            becomes(fleet)
+        ));
+    }
+    if let Some(more) = report.fleets.len().checked_sub(MOST).filter(|more| *more > 0) {
+        let devices = by_size(report).skip(MOST).map(|fleet| fleet.changed).sum();
+        text.push_str(&format!("| {} more | {} | |\n", number(more), number(devices)));
+    }
+    text
+}
+
+/// What becomes of a fleet, and when it would be over.
+fn becomes(fleet: &FleetReport) -> String {
+    match (fleet.fate, &fleet.rollout) {
+        ("same" | "changed", Some(rollout)) => plain(&rollout.summary),
+        (fate, Some(rollout)) => format!("{fate}. {}", plain(&rollout.summary)),
+        (fate, None) => fate.to_owned(),
+    }
+}
+
+/// The fleets, those with the most devices first.
+fn by_size(report: &Report) -> impl Iterator<Item = &FleetReport> {
+    let mut fleets: Vec<_> = report.fleets.iter().collect();
+    fleets.sort_by_key(|fleet| Reverse(fleet.changed));
+    fleets.into_iter()
 }
 
 fn section(fleet: &FleetReport) -> String {
@@ -95,7 +178,8 @@ fn section(fleet: &FleetReport) -> String {
     if let Some(more) = fleet.variants.len().checked_sub(VARIANTS).filter(|more| *more > 0) {
         inner.push_str(&format!("\n{more} more distinct changes.\n"));
     }
-    let summary = format!("<code>{}</code>: {}", fleet.fleet, plain(&sentence(fleet)));
+    let over = fleet.rollout.as_ref().map(|rollout| format!(". If nothing fails: {}", html(&rollout.summary)));
+    let summary = format!("<code>{}</code>: {}{}", fleet.fleet, html(&sentence(fleet)), over.unwrap_or_default());
     format!("\n{}", folded(&summary, &inner))
 }
 
@@ -119,5 +203,5 @@ fn waves(rollout: &RolloutReport) -> String {
     if !rollout.windows.is_empty() {
         text.push_str(&format!("\nReckoned as if it landed at {}.\n", rollout.lands));
     }
-    format!("{text}\n{}\n\n", plain(&rollout.summary))
+    text
 }

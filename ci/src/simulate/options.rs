@@ -54,6 +54,9 @@ pub(crate) struct SimulateArgs {
     /// of a reconciler's page
     #[arg(long, value_name = "FILE|URL")]
     pub(super) inventory: Option<String>,
+    /// The devices that git lists, each token that names none as one: those that diff takes without an inventory
+    #[arg(long, conflicts_with_all = ["devices", "inventory"])]
+    pub(super) listed: bool,
     /// PEM file with the certificate authority of that address
     #[arg(long, env = "BELLWETHER_CA", value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
@@ -88,13 +91,13 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "RUNS", num_args = 0..=1, default_missing_value = "100", conflicts_with = "failure_rate",
           value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(super) sweep: Option<u64>,
-    /// What to print: text for people, one JSON document, or a picture (failures as JSON: with json)
+    /// What to print: text for people, one JSON document, a picture, or a fold for a comment (failures as JSON: with json)
     #[arg(long, value_parser = Form::among(FORMS), default_value = "text", display_order = 100)]
     pub(super) output: Form,
 }
 
 /// The forms of an outcome.
-const FORMS: &[Form] = &[Form::Text, Form::Json, Form::Svg];
+const FORMS: &[Form] = &[Form::Text, Form::Json, Form::Svg, Form::Markdown];
 
 /// How a release fails on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,5 +1,6 @@
 //! The scripts that pipelines run: `ci/comment`, `ci/fetch-command` and `ci/pull-request`.
 
+mod hostile;
 mod jobs;
 mod pull_request;
 mod service;

@@ -90,6 +90,35 @@ fn devices_come_from_a_list() {
 }
 
 #[test]
+fn devices_are_those_that_git_lists() {
+    let sandbox = fleet();
+    let all = ["simulate", "--fleet", "edge", "--from", "HEAD~1", "--listed"];
+    let ran = sandbox.bellwether(&[&all[..], &["--output", "json"]].concat());
+    let (waves, diff) = (&json(&ran)["outcome"]["waves"], &["diff", "--base", "HEAD~1", "--output", "json"]);
+    let members = |at: usize| waves[at]["members"].as_u64();
+    assert_eq!([0, 1].map(members), [Some(1), Some(9)]);
+    let said = json(&sandbox.bellwether(diff));
+    let forecast = &said["fleets"][0]["rollout"]["waves"];
+    assert_eq!([0, 1].map(|at| forecast[at]["devices"].as_u64()), [0, 1].map(members), "those of diff");
+
+    let fold = |more: &[&str]| sandbox.bellwether(&[&all[..], &["--output", "markdown"], more].concat()).out;
+    let good = fold(&[]);
+    let says = "<details><summary><code>edge</code>: is complete after ";
+    assert!(
+        good.starts_with(says) && good.contains(", in every wave: 10 of 10 devices try it, and it fails on 0<"),
+        "{good}"
+    );
+    assert!(
+        good.contains("\n```text\nFleet edge: ") && good.contains("  devices   10 devices that git lists\n"),
+        "{good}"
+    );
+    let bad = fold(&["--failure-rate", "100%", "--mode", "in-soak"]);
+    let says =
+        "<code>edge</code>: stops in wave <code>canary</code>: 1 of 10 devices try it, and it fails on 1</summary>";
+    assert!(bad.contains(says) && bad.ends_with("</details>\n"), "{bad}");
+}
+
+#[test]
 fn what_cannot_be_simulated_is_told_with_what_to_do() {
     let sandbox = fleet();
     let refused = |arguments: &[&str], exit: i32, expected: &[&str]| {
@@ -106,6 +135,8 @@ fn what_cannot_be_simulated_is_told_with_what_to_do() {
     refused(&["--fleet", "edge", "--site-outage", "site=kiel"], 2, &["SELECTOR@BEGINS+LASTS"]);
     refused(&["--fleet", "edge", "--inventory", "nowhere.csv"], 2, &["BW-0722"]);
     refused(&["--fleet", "edge", "--sweep", "--output", "svg"], 2, &["BW-0720", "cannot be drawn"]);
+    refused(&["--fleet", "edge", "--sweep", "--output", "markdown"], 2, &["BW-0720", "cannot go into a comment"]);
+    refused(&["--fleet", "edge", "--listed", "--devices", "5"], 2, &["cannot be used with"]);
     sandbox.write("list.csv", "name\nelsewhere\n");
     refused(&["--fleet", "edge", "--inventory", "list.csv"], 1, &["BW-0760", "selects no device"]);
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::pull_request::{button_merges, greeting};
 use super::service::{Fault, Kind, Service, TOKEN};
 use super::{MARKER, can_run, program, script};
-use crate::{Ran, Sandbox};
+use crate::{BELLWETHER, Ran, Sandbox};
 
 const YAML: [&str; 3] = ["github/action.yml", "github/workflow.yml", "gitlab/bellwether.yml"];
 
@@ -128,6 +128,8 @@ fn the_action_judges_the_merge_and_a_fork_gets_the_summary() {
     ];
     // What is not given is empty there, not absent.
     environment.extend(["BASE", "BEFORE_PUSH", "INVENTORY", "BELLWETHER_CA", "BELLWETHER_URL"].map(|name| (name, "")));
+    let merged = sandbox.git(&["rev-parse", "HEAD"]);
+    environment.extend([("GITHUB_REF", "refs/pull/7/merge"), ("GITHUB_SHA", merged.trim())]);
     let ran = run(&sandbox, &dir, &step("Find the command"), &environment);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let ran = run(&sandbox, &dir, &step("Validate, diff, simulate"), &environment);
@@ -136,7 +138,8 @@ fn the_action_judges_the_merge_and_a_fork_gets_the_summary() {
     let report = place("bellwether-report");
     assert_eq!(told, format!("status=0\nreport={report}\nsarif=true\ncomment=true\n"));
     let shown = std::fs::read_to_string(&summary).expect("a summary");
-    assert!(shown.contains("What changes, at length") && shown.contains("The rollout is complete"), "{shown}");
+    assert!(shown.contains("What changes, at length") && shown.contains("It stops in wave canary."), "{shown}");
+    assert_eq!(sandbox.git(&["rev-parse", "HEAD"]), merged, "GitHub made the merge already");
 
     for (fault, says) in [(Fault::None, "comment: made\n"), (Fault::ReadOnly, "::notice title=Bellwether::")] {
         let service = Service::start(Kind::GitHub, fault);
@@ -151,6 +154,44 @@ fn the_action_judges_the_merge_and_a_fork_gets_the_summary() {
         assert!(ran.code == Some(0) && ran.out.starts_with(says), "{fault:?}: {}{}", ran.out, ran.err);
     }
     assert_eq!(run(&sandbox, &dir, &step("Result"), &[("STATUS", "1")]).code, Some(1));
+}
+
+#[test]
+fn at_the_first_push_nothing_is_compared() {
+    if !can_run() {
+        return;
+    }
+    let sandbox = Sandbox::with_repository();
+    program(&sandbox, "bellwether", &format!("#!/bin/sh\nexec '{BELLWETHER}' \"$@\"\n"));
+    let temp = sandbox.dir.path().join("temp");
+    std::fs::create_dir(&temp).expect("a folder");
+    let place = |name: &str| temp.join(name).to_str().expect("text").to_owned();
+    let (action, output, summary) = (script("github"), place("output"), place("summary"));
+    let zeros = "0".repeat(40);
+    for (before, base) in [(zeros.as_str(), ""), ("", ""), ("", "HEAD"), ("", zeros.as_str())] {
+        let environment = [
+            ("GITHUB_ACTION_PATH", action.to_str().expect("text")),
+            ("RUNNER_TEMP", temp.to_str().expect("text")),
+            ("GITHUB_OUTPUT", &output),
+            ("GITHUB_STEP_SUMMARY", &summary),
+            ("BEFORE_PUSH", before),
+            ("BASE", base),
+            ("FAIL_LEVEL", "error"),
+        ];
+        let empty = ["BRANCH_OF_PULL_REQUEST", "INVENTORY", "BELLWETHER_CA"].map(|name| (name, ""));
+        let ran = run(
+            &sandbox,
+            &sandbox.repository(),
+            &step("Validate, diff, simulate"),
+            &[&environment[..], &empty].concat(),
+        );
+        assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+        assert!(ran.out.contains("ci/pull-request: nothing is compared"), "{before} {base}: {}", ran.out);
+        let told = std::fs::read_to_string(&output).expect("outputs");
+        assert!(told.starts_with("status=0\n"), "{told}");
+        let shown = std::fs::read_to_string(&summary).expect("a summary");
+        assert!(shown.contains("**Nothing is compared**") && !shown.contains("it counts"), "{shown}");
+    }
 }
 
 #[test]
@@ -195,4 +236,19 @@ fn the_job_of_gitlab_merges_reports_and_writes_one_note() {
     for name in ["codequality.json", "junit.xml", "report.md"] {
         assert!(clone.join("bellwether-report").join(name).is_file(), "{name}");
     }
+
+    // A report that the branch brings is not the one that is told.
+    let lie = format!("{MARKER}\nAll is well, merge it\n");
+    sandbox.git(&["switch", "--quiet", "change"]);
+    sandbox.write("bellwether-report/comment.md", &lie);
+    sandbox.git(&["add", "--force", "bellwether-report"]);
+    sandbox.git(&["commit", "--quiet", "--message", "Bring a report"]);
+    let cloned = sandbox.program("git", &["clone", "--quiet", "--branch=change", &url, "lies"], sandbox.dir.path());
+    assert!(cloned.status.success(), "{cloned:?}");
+    environment.push(("BELLWETHER_GITLAB_TOKEN", TOKEN));
+    let ran = run(&sandbox, &sandbox.dir.path().join("lies"), &lines.join("\n"), &environment);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    let (comments, kept) = (service.comments(), sandbox.dir.path().join("lies/bellwether-report/comment.md"));
+    assert!(comments.len() == 1 && comments[0].1 != lie && comments[0].1.contains("What changes"), "{comments:?}");
+    assert_eq!(std::fs::read_to_string(kept).expect("an artifact"), comments[0].1);
 }

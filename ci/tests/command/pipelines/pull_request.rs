@@ -13,13 +13,33 @@ what=$1
 [ "$what" != simulate ] || exec "$here/real" "$@"
 while [ $# -gt 0 ]; do
     case $1 in
-        --also) echo "$what as ${2%%=*}" >"${2#*=}" && shift ;;
+        --also)
+            case $2 in json=*) cat "$here/changes" ;; *) echo "$what as ${2%%=*}" ;; esac >"${2#*=}"
+            shift
+            ;;
         --out) cp "$here/whole" "$2" && shift ;;
     esac
     shift
 done
 [ "$what" != diff ] || cat "$here/short"
+[ ! -e "$here/says" ] || cat "$here/says" >&2
+[ "$what" != validate ] || [ ! -e "$here/prints" ] || cat "$here/prints"
 [ "$what" != validate ] || exit "$(cat "$here/finds")"
+"#;
+
+/// What `diff` says for programs, as far as it is looked at.
+const CHANGES: &str = r#"{
+  "fleets": [
+    {
+      "fleet": "edge",
+      "changed": 2,
+      "rollout": {
+        "lands": "2026-01-05T10:00:00Z",
+        "simulated": 2
+      }
+    }
+  ]
+}
 "#;
 
 /// A repository with two devices, on whose branch `change` something was committed. Nothing is found unless a test says so.
@@ -36,6 +56,7 @@ fn changed(path: &str, from: &str, to: &str) -> Sandbox {
     program(&sandbox, "real", &format!("#!/bin/sh\nexec '{BELLWETHER}' \"$@\"\n"));
     play(&sandbox, "finds", "0");
     play(&sandbox, "short", &format!("{MARKER}\n## What changes\n"));
+    play(&sandbox, "changes", CHANGES);
     play(&sandbox, "whole", &format!("{MARKER}\n## What changes, at length\n"));
     sandbox
 }
@@ -44,11 +65,11 @@ pub(super) fn greeting() -> Sandbox {
     changed("fleets/edge.yaml", "greeting: Hello", "greeting: Good morning")
 }
 
-fn play(sandbox: &Sandbox, name: &str, text: &str) {
+pub(super) fn play(sandbox: &Sandbox, name: &str, text: &str) {
     std::fs::write(sandbox.dir.path().join("bin").join(name), text).expect("a file");
 }
 
-fn asked(sandbox: &Sandbox) -> String {
+pub(super) fn asked(sandbox: &Sandbox) -> String {
     std::fs::read_to_string(sandbox.dir.path().join("bin/asked")).unwrap_or_default()
 }
 
@@ -58,11 +79,11 @@ pub(super) fn button_merges(sandbox: &Sandbox) {
     sandbox.git(&["-c", "commit.gpgsign=false", "merge", "--quiet", "--no-ff", "--no-edit", "change"]);
 }
 
-fn pull_request(sandbox: &Sandbox, dir: &Path, arguments: &[&str]) -> Ran {
+pub(super) fn pull_request(sandbox: &Sandbox, dir: &Path, arguments: &[&str]) -> Ran {
     run(sandbox, dir, &[&["pull-request", "--out", "report"], arguments].concat(), &[])
 }
 
-fn report(dir: &Path, name: &str) -> String {
+pub(super) fn report(dir: &Path, name: &str) -> String {
     std::fs::read_to_string(dir.join("report").join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
@@ -79,13 +100,16 @@ fn the_comment_says_what_was_found_what_changes_and_how_it_rolls_out() {
     let ran = pull_request(&sandbox, &dir, &["--base", "main", "--service", "github", "--fail-level", "warning"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let comment = report(&dir, "comment.md");
-    assert!(comment.starts_with(&format!("{MARKER}\n\nvalidate as markdown\n\n## What changes\n")), "{comment}");
+    let begins = format!("{MARKER}\n\nvalidate as markdown\n\n**Merged, it counts.**\n\n## What changes\n");
+    assert!(comment.starts_with(&begins), "{comment}");
     assert_eq!(comment.matches(MARKER).count(), 1, "{comment}");
-    assert!(comment.contains("<summary>Simulation of edge</summary>"), "{comment}");
-    assert!(comment.contains("\n    The rollout is complete after "), "{comment}");
+    let bad = "<details><summary><code>edge</code>: stops in wave <code>canary</code>: 1 of 2 devices try it, and it fails on 1<";
+    assert!(comment.contains(bad), "{comment}");
+    assert!(comment.contains("rolls out from 2026-01-05T10:00:00Z on"), "the start is that of diff: {comment}");
+    assert!(comment.contains("2 devices that git lists"), "and so are the devices: {comment}");
     assert!(report(&dir, "report.md").contains("## What changes, at length\n"));
     assert_eq!(report(&dir, "validate.sarif"), "validate as sarif\n");
-    assert_eq!(report(&dir, "diff.json"), "diff as json\n");
+    assert_eq!(report(&dir, "diff.json"), CHANGES);
     let asked = asked(&sandbox);
     let validate = format!("validate --base {base} --fail-level warning --output github --also sarif=");
     assert!(asked.starts_with(&validate), "{asked}");
@@ -110,7 +134,7 @@ fn what_was_found_fails_the_job_and_is_reported_all_the_same() {
     play(&sandbox, "finds", "1");
     let ran = pull_request(&sandbox, &dir, &["--base", "main", "--service", "gitlab"]);
     assert_eq!(ran.code, Some(1), "{}", ran.err);
-    assert!(report(&dir, "comment.md").contains("validate as markdown\n\n## What changes\n"));
+    assert!(report(&dir, "comment.md").contains("validate as markdown\n\n**Merged, it counts.**\n\n## What changes\n"));
     for (name, text) in [("codequality.json", "validate as gitlab\n"), ("junit.xml", "validate as junit\n")] {
         assert_eq!(report(&dir, name), text);
     }
@@ -123,22 +147,45 @@ fn what_was_found_fails_the_job_and_is_reported_all_the_same() {
 }
 
 #[test]
+fn what_does_not_count_yet_is_supposed_by_the_rollout_of_the_base() {
+    if !can_run() {
+        return;
+    }
+    let sandbox = greeting();
+    program(&sandbox, "bellwether", &format!("#!/bin/sh\nexec '{BELLWETHER}' \"$@\"\n"));
+    sandbox.git(&["commit", "--quiet", "--amend", "--no-edit", "--no-gpg-sign"]);
+    button_merges(&sandbox);
+    let dir = sandbox.repository();
+    let ran = pull_request(&sandbox, &dir, &["--base", "main"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    let comment = report(&dir, "comment.md");
+    assert!(comment.starts_with(&format!("{MARKER}\n\n### ❌ It would not count\n")), "{comment}");
+    assert!(!comment.contains("it counts.**") && !comment.contains("cannot be simulated"), "{comment}");
+    let supposed = "It does not count yet: this is the next change, whatever it is, by the Rollouts of the base.\n\n\
+                    <details><summary><code>edge</code>: stops in wave <code>canary</code>: 1 of 2 devices try it";
+    assert!(comment.contains(supposed), "{comment}");
+}
+
+#[test]
 fn the_merge_is_made_where_the_service_makes_none() {
     if !can_run() {
         return;
     }
     let sandbox = changed("rollouts/edge.yaml", "deviceTimeout: 30m", "deviceTimeout: 31m");
     let dir = sandbox.repository();
+    play(&sandbox, "changes", "{}\n");
     let (main, change) = (sandbox.git(&["rev-parse", "main"]), sandbox.git(&["rev-parse", "change"]));
     let ran = pull_request(&sandbox, &dir, &["--base", "main", "--merge"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert_eq!(sandbox.git(&["rev-parse", "HEAD^1", "HEAD^2"]), format!("{main}{change}"));
-    assert!(asked(&sandbox).contains("simulate --fleet edge --next"), "only its Rollout changes");
+    let asked = asked(&sandbox);
+    assert!(asked.contains("simulate --fleet edge --start ") && asked.contains(" --next"), "only its Rollout changes");
     assert!(report(&dir, "comment.md").contains("the next change after"));
 
     sandbox.git(&["switch", "--quiet", "main"]);
     let ran = pull_request(&sandbox, &dir, &["--base", "HEAD"]);
-    assert!(ran.code == Some(0) && !report(&dir, "comment.md").contains("Simulation"), "nothing changes: {}", ran.err);
+    assert!(ran.code == Some(0) && ran.out.contains("nothing is compared"), "{}{}", ran.out, ran.err);
+    assert!(report(&dir, "comment.md").contains("**Nothing is compared**"));
     sandbox.replace("rollouts/edge.yaml", "deviceTimeout: 30m", "deviceTimeout: 32m");
     sandbox.git(&["commit", "--quiet", "--all", "--message", "Change the same"]);
     sandbox.git(&["switch", "--quiet", "change"]);
@@ -169,7 +216,7 @@ fn a_shallow_checkout_fetches_what_it_lacks_or_says_so() {
     assert!(ran.code == Some(2) && ran.err.contains("fetch-depth: 0 (GitHub), GIT_DEPTH: 0 (GitLab)"), "{}", ran.err);
     sandbox.program("git", &["remote", "set-url", "origin", &url], &clone);
     let ran = pull_request(&sandbox, &clone, &["--base", "HEAD^1"]);
-    assert!(ran.code == Some(0) && report(&clone, "comment.md").contains("The rollout is complete"), "{}", ran.err);
+    assert!(ran.code == Some(0) && report(&clone, "comment.md").contains("It stops in wave canary"), "{}", ran.err);
 }
 
 #[test]
@@ -190,5 +237,5 @@ fn a_long_report_is_cut_where_a_line_ends_and_what_is_open_is_closed() {
     assert!(comment.len() < 65_536 && comment.len() > 64_000, "{}", comment.len());
     let end = "changes\n```\n\n</details>\n\nThe rest does not fit in here. The whole report: `report.md` of this job, on GitHub its summary.\n";
     assert!(comment.ends_with(end), "{}", &comment[comment.len() - 300..]);
-    assert!(report(&dir, "report.md").contains("device-19999 changes\n```\n\n</details>\n\n<details>"));
+    assert!(report(&dir, "report.md").contains("device-19999 changes\n```\n\n</details>\n\n**If it were bad**"));
 }
