@@ -10,6 +10,7 @@ use clap::Args;
 
 use crate::committed;
 use crate::failure::Failure;
+use crate::meant;
 use crate::output::{self, Output, Paint};
 use crate::patch;
 use crate::repo::{Edit, WorkingCopy};
@@ -99,7 +100,14 @@ pub(crate) fn check_fleet(copy: &WorkingCopy, fleet: &FleetName) -> Result<(), F
     let path = fleet.path();
     let refusal = |why: String| Failure::finding(codes::NO_SUCH_OBJECT, format!("there is no fleet {fleet}: {why}"));
     match copy.read(&path)?.map(|text| yaml::parse(&path, &text)) {
-        None => Err(refusal(path).hint("List what there is: ls fleets")),
+        None => {
+            let there = meant::fleets(copy)?;
+            let look = match there.as_slice() {
+                [] => "There are none yet: fleets/ has no manifest.",
+                _ => "List what there is: ls fleets",
+            };
+            Err(refusal(path).hint(meant::hint(fleet.as_str(), there.iter().map(String::as_str), look)))
+        }
         Some(Ok(AnyManifest::Device(device))) if device.spec.template.is_none() => {
             Err(refusal(format!("{path} has no template of its own"))
                 .hint("Name the fleet that selects the device: bellwether get devices"))

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::decision::{self, DecisionOptions};
 use crate::failure::{self, Failure};
+use crate::meant;
 use crate::output::Output;
 use crate::repo::{Edit, WorkingCopy};
 use crate::token_edit::quoted;
@@ -93,8 +94,12 @@ fn released(copy: &WorkingCopy, args: &HoldArgs) -> Result<Vec<Edit>, Failure> {
         return Err(Failure::finding(codes::NO_SUCH_OBJECT, message).hint(match there.as_slice() {
             [] => "There are no holds.".to_owned(),
             there => {
-                let there = there.join(", ");
-                format!("There are: {there}. Release one by its name: bellwether hold --name NAME --release")
+                let list = there.join(", ");
+                let look = format!("There are: {list}. Release one by its name: bellwether hold --name NAME --release");
+                match &args.decision.name {
+                    Some(name) => meant::hint(name.as_str(), there.iter().map(String::as_str), look),
+                    None => look,
+                }
             }
         }));
     }

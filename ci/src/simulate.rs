@@ -14,6 +14,7 @@ use bellwether_schemas::api::{RolloutState, WaitingOn};
 use bellwether_schemas::codes;
 
 use crate::failure::Failure;
+use crate::meant;
 use crate::output::{self, Form, Output, Paint};
 use crate::repo::WorkingCopy;
 
@@ -36,7 +37,13 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
     let Commits { objects, history, before, after } = &commits;
     let stage = Stage { objects, history, before: before.as_ref(), after, fleet: &args.fleet };
     if !after.fleets().contains_key(&args.fleet) {
-        return Err(not_staged(NotStaged::NoSuchFleet(args.fleet.clone())));
+        let there = after.fleets().keys().map(|fleet| fleet.as_str());
+        let look = "Fleets are the files in fleets/, as they are committed: git ls-files fleets";
+        return Err(not_staged(NotStaged::NoSuchFleet(args.fleet.clone())).hint(meant::hint(
+            args.fleet.as_str(),
+            there,
+            look,
+        )));
     }
     let devices = devices(args, &stage)?;
     let mut scene = stage.set(&devices, args.start, args.horizon).map_err(not_staged)?;
@@ -81,8 +88,7 @@ fn devices(args: &SimulateArgs, stage: &Stage<'_>) -> Result<Vec<Known>, Failure
 
 fn not_staged(why: NotStaged) -> Failure {
     match &why {
-        NotStaged::NoSuchFleet(_) => Failure::finding(codes::NO_SUCH_OBJECT, why.to_string())
-            .hint("Fleets are the files in fleets/, as they are committed: git ls-files fleets"),
+        NotStaged::NoSuchFleet(_) => Failure::finding(codes::NO_SUCH_OBJECT, why.to_string()),
         NotStaged::NothingChanges { .. } => Failure::finding(codes::NOTHING_TO_SIMULATE, why.to_string()),
         NotStaged::RolloutUnread(_) => Failure::finding(codes::NOTHING_TO_SIMULATE, why.to_string())
             .hint("bellwether validate shows what is wrong with it"),

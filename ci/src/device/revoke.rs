@@ -11,6 +11,7 @@ use clap::Args;
 use crate::decision::{self, ChangeOptions, Decided};
 use crate::device_edit;
 use crate::failure::Failure;
+use crate::meant;
 use crate::output::Output;
 use crate::repo::WorkingCopy;
 use crate::server::ServerOptions;
@@ -83,10 +84,14 @@ pub(crate) fn require_known(copy: &WorkingCopy, device: &DeviceName, server: &Se
         return Ok(());
     }
     let asked = if server.is_some() { "the manifests here and the reconciler know" } else { "the manifests here know" };
-    Err(Failure::finding(codes::NO_SUCH_OBJECT, format!("{asked} no device {device}")).hint(
-        "Check the name: bellwether get devices. If its entry was deleted long ago, pass --server, so that the reconciler is \
-         asked; or --unlisted, if you are sure.",
-    ))
+    let there = by_manifests.iter().chain(on_server.iter().map(|view| &view.name)).map(DeviceName::as_str);
+    let look = "Check the name: bellwether get devices. If its entry was deleted long ago, pass --server, so that the \
+                reconciler is asked; or --unlisted, if you are sure.";
+    Err(Failure::finding(codes::NO_SUCH_OBJECT, format!("{asked} no device {device}")).hint(meant::hint(
+        device.as_str(),
+        there,
+        look,
+    )))
 }
 
 /// The devices that manifests of the working copy name.

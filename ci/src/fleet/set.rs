@@ -12,6 +12,7 @@ use super::place::{self, Assignment, Found, Place};
 use super::value::{Meant, Scalar, is_no_text, is_plain};
 use crate::decision::{self, ChangeOptions, Decided};
 use crate::failure::Failure;
+use crate::meant;
 use crate::output::Output;
 use crate::repo::{Edit, WorkingCopy};
 use crate::yaml_edit::{self, Document, Shape, Step, Written};
@@ -222,8 +223,14 @@ impl Change {
         let there = place.shown(found.steps.len());
         let nearest = if there.is_empty() { "nothing of it is".to_owned() } else { format!("{there} is") };
         let message = format!("{} has no {place}: as far as {nearest} there", self.path);
-        Failure::finding(codes::NO_SUCH_OBJECT, message)
-            .hint(format!("{there} has: {}", inside(self.shape.at(&found.steps))))
+        let shape = self.shape.at(&found.steps);
+        let names = shape.map(place::next).unwrap_or_default();
+        let look = format!("{there} has: {}", inside(shape));
+        Failure::finding(codes::NO_SUCH_OBJECT, message).hint(meant::hint(
+            &found.first_lacking(),
+            names.iter().map(String::as_str),
+            look,
+        ))
     }
 }
 

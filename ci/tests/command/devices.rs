@@ -141,7 +141,7 @@ fn a_device_is_pinned_to_a_commit_and_follows_its_fleet_again() {
         ("kiosk-8", &["--unpin"][..], 1, "devices/kiosk-8.yaml has no pin"),
         ("kiosk-9", &["--unpin"], 1, "there is no devices/kiosk-9.yaml"),
         ("kiosk-9", &[], 1, "know no device kiosk-9"),
-        ("kiosk-8", &["nowhere"], 1, "nowhere names no commit"),
+        ("kiosk-8", &["nowhere"], 2, "nowhere names no commit"),
         ("kiosk-8", &["HEAD", "--unpin"], 2, "cannot be used with"),
     ] {
         let ran = pin(device, more);

@@ -136,7 +136,7 @@ fn what_cannot_be_merged_cannot_be_compared() {
     let ran = diff(&team, &[]);
     assert!(ran.code == Some(1) && ran.err.contains("BW-0275") && ran.err.contains("git merge -S"), "{}", ran.err);
     let ran = team.ada(&["diff", "--base", "nowhere"]);
-    assert!(ran.code == Some(1) && ran.err.contains("BW-0733"), "{}", ran.err);
+    assert!(ran.code == Some(2) && ran.err.contains("BW-0733"), "{}", ran.err);
     let ran = team.ada(&["diff"]);
     assert!(ran.code == Some(2) && ran.err.contains("--base <REV>"), "{}", ran.err);
 }

@@ -171,8 +171,11 @@ fn a_code_is_explained_with_its_example() {
     let ran = explain(&["BW-0299"]);
     assert_eq!(ran.code, Some(1));
     assert!(
-        ran.err.contains("BW-0721") && ran.err.contains("The nearest is BW-0301: a device runs a commit"),
+        ran.err.contains("BW-0721") && ran.err.contains("The nearest: BW-0282 (") && ran.err.contains(", BW-0301 ("),
         "{}",
         ran.err
     );
+    for written in ["bw-0103", "BW103", "bw_103", "0103"] {
+        assert_eq!(explain(&[written]).out, explain(&["BW-0103"]).out, "{written}");
+    }
 }
