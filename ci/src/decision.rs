@@ -192,7 +192,8 @@ pub(crate) fn change(
             serde_json::json!({ "path": edit.path, "content": content })
         });
         let files: Vec<_> = files.collect();
-        let mut document = serde_json::json!({ "files": files, "commit": committed, "diff": diff(edits) });
+        let mut document =
+            serde_json::json!({ "files": files, "commit": committed, "message": summary, "diff": diff(edits) });
         if let Some(found) = found {
             document["found"] = found.clone();
         }
@@ -204,13 +205,20 @@ pub(crate) fn change(
     output::note(match committed {
         Some(commit) => format!("Committed as {}, signed. {}", commit.short(), committed::next(copy, &commit)),
         None => {
-            let paths = paths.join(" ");
+            let (paths, message) = (paths.join(" "), message_options(summary));
             format!(
-                "It counts when it is committed, signed, and pushed: git add {paths} && git commit -S {paths} && git push"
+                "It counts when it is committed, signed, and pushed: git add {paths} && git commit -S {message} {paths} && \
+                 git push"
             )
         }
     });
     Ok(())
+}
+
+/// A message as options of `git commit`, a paragraph each, in quotes for a shell: so that a reason is not lost.
+fn message_options(message: &str) -> String {
+    let paragraphs = message.split("\n\n").map(str::trim).filter(|text| !text.is_empty());
+    paragraphs.map(|text| format!("-m '{}'", text.replace('\'', "'\\''"))).collect::<Vec<_>>().join(" ")
 }
 
 /// What `edits` change, as one patch.

@@ -21,7 +21,7 @@ const EXAMPLES: &str = "Examples:
   bellwether fleet set edge vars.greeting=\"Good morning\" --commit && git push
   bellwether fleet set edge 'artifacts[name=firmware].source.path=artifacts/fw-2.tar.zst'   (and its sha256 and length)
   bellwether fleet set edge 'files[path=/opt/app/app.conf].mode=0600' 'probes[0].attempts=5' --reason \"slow disks\" --commit
-  bellwether fleet set edge --unset vars.greeting --commit         (the field goes; so does an item of a list)
+  bellwether fleet set edge --unset vars.greeting --commit         (the field goes; so does an item, and with the last its list)
   bellwether fleet set device.kiosk-7 vars.greeting=Hi --commit     (a device that is a fleet of its own)
 
 PATH begins at spec.template if its first field is one of files, artifacts, services, containers, os, hooks, probes; else at
@@ -190,13 +190,16 @@ impl Change {
         let (true, Some((last, parent))) = (found.is_whole(), found.steps.split_last()) else {
             return Err(self.not_there(place, &found));
         };
+        let is_last = matches!(self.shape.at(parent), Some(Shape::List(items)) if items.len() == 1);
+        // An empty list says what no list says, but in vars, where a template may go through it.
+        let (last, parent) = match parent.split_last() {
+            Some((list @ Step::Key(_), above)) if is_last && !place.is_free() => (list, above),
+            _ => (last, parent),
+        };
         let removed = match (last, self.shape.at_mut(parent)) {
             (Step::Key(key), Some(Shape::Map(entries))) => {
                 entries.retain(|(name, _)| name != key);
                 self.document.remove_entry(parent, key)
-            }
-            (Step::Item(_), Some(Shape::List(items))) if items.len() == 1 => {
-                Err(format!("{place} is the only item of its list: unset the list"))
             }
             (Step::Item(at), Some(Shape::List(items))) => {
                 items.remove(*at);

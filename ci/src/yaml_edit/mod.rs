@@ -123,7 +123,7 @@ impl Document {
         }
     }
 
-    /// Removes an item of a list that has others.
+    /// Removes an item of a list. One that has no others becomes `[]`.
     pub(crate) fn remove_item(&mut self, path: &[Step<'_>], at: usize) -> Result<(), String> {
         let Value::List { flow, items } = &self.at(path)?.value else {
             return Err(format!("{}: expected a list", shown(path)));
@@ -133,8 +133,12 @@ impl Document {
             let ranges: Vec<_> = items.iter().map(|item| item.range.clone()).collect();
             return self.remove_in_flow(&ranges, at);
         }
-        let start = self.dash(item)?.0;
-        self.remove_lines(start, item.range.end)
+        let ((start, column), end) = (self.dash(item)?, item.range.end);
+        if items.len() == 1 {
+            // A list may stand in the column of its key, `[]` may not.
+            return self.splice(start..end, &format!("{:column$}  []", ""));
+        }
+        self.remove_lines(start, end)
     }
 
     /// Removes an entry of a map. One that has no others becomes `{}`.
@@ -366,6 +370,14 @@ spec:
         let added = |text: &str| edited(text, |text| text.push_item(&[Key("a")], &Written::line("n")));
         assert_eq!(added("a: []\n").as_deref(), Ok("a: [n]\n"));
         assert_eq!(added("a: [x, ]\n").as_deref(), Ok("a: [x, n, ]\n"));
+    }
+
+    #[test]
+    fn a_list_without_its_only_item_is_an_empty_one() {
+        let without = |text: &str| edited(text, |text| text.remove_item(&[Key("a")], 0));
+        assert_eq!(without("a: [x]\nb: 1\n").as_deref(), Ok("a: []\nb: 1\n"));
+        assert_eq!(without("a:\n- x  # why\nb: 1\n").as_deref(), Ok("a:\n  []  # why\nb: 1\n"));
+        assert_eq!(without("a:\n  # of x\n  - c: 1\n    d: 2\n").as_deref(), Ok("a:\n  # of x\n    []\n"));
     }
 
     #[test]

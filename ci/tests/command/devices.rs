@@ -174,3 +174,20 @@ fn validate_tells_of_entries_that_would_not_be_taken() {
     let ran = sandbox.bellwether(&["validate"]);
     assert!(ran.code == Some(1) && ran.out.contains("kiosk-7 is named in enrollments/factory.yaml"), "{}", ran.out);
 }
+
+#[test]
+fn a_reason_is_in_the_command_that_commits_what_was_not_committed() {
+    let sandbox = Sandbox::with_repository();
+    let reason = "It's $HOME's display; it \"flickers\"";
+    for verb in ["pin", "revoke", "decommission"] {
+        let ran = sandbox.bellwether(&["device", verb, "kiosk-7", "--unlisted", "--reason", reason]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        let (_, command) = ran.err.split_once("and pushed: ").expect("it says how to commit it");
+        let (commit, _) = command.split_once(" && git push").expect("it ends by a push");
+        let done = sandbox.program("sh", &["-c", commit], &sandbox.repository());
+        assert!(done.status.success(), "{commit}: {done:?}");
+        let message = sandbox.git(&["log", "-1", "--format=%B"]);
+        assert!(message.contains(" kiosk-7") && message.ends_with(&format!("\n\n{reason}\n\n")), "{message:?}");
+        assert_eq!(sandbox.git(&["status", "--short"]), "");
+    }
+}
