@@ -208,9 +208,7 @@ impl Document {
 
     fn insert_lines_after(&mut self, end: usize, lines: &[String]) -> Result<(), String> {
         let end = self.text[end..].find('\n').map_or(self.text.len(), |length| end + length);
-        let carriage = if self.text[..end].ends_with('\r') { "\r" } else { "" };
-        let end = end - carriage.len();
-        let text: String = lines.iter().map(|line| format!("{carriage}\n{}", line.trim_end())).collect();
+        let text: String = lines.iter().map(|line| format!("\n{}", line.trim_end())).collect();
         self.splice(end..end, &text)
     }
 
@@ -386,12 +384,5 @@ spec:
         assert_eq!(place("a:\n- - x\n  - y\n"), Err("line 2: expected an item that begins with a hyphen".to_owned()));
         let none = edited("a: 1\n", |text| text.push_item(&[Key("b"), Item(1)], &Written::line("n")));
         assert_eq!(none, Err("b[1] is not there".to_owned()));
-    }
-
-    #[test]
-    fn line_breaks_of_the_file_are_kept() {
-        let text = "a:\r\n- x\r\nb: 1\r\n";
-        let added = edited(text, |text| text.push_item(&[Key("a")], &Written::line("n")));
-        assert_eq!(added.as_deref(), Ok("a:\r\n- x\r\n- n\r\nb: 1\r\n"));
     }
 }
