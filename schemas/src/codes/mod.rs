@@ -70,7 +70,8 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// The most likely mistake and its mend, in the form that `examples.rs` describes; none for most of what `validate` does not find.
+    /// The most likely mistake and its mend, in the form that `examples.rs` describes; none for most of what neither `validate`
+    /// finds nor `diff` tells.
     pub fn example(&self) -> Option<&'static str> {
         examples::of(self.code)
     }
