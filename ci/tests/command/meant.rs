@@ -43,7 +43,7 @@ fn misspelt_names_are_told_with_what_was_probably_meant() {
     assert_eq!(hold.code, Some(0), "{}", hold.err);
     let with_reason = |arguments: &[&'static str]| [arguments, &["--reason", "why"]].concat();
     let bobs_key = team.ada(&["trust", "show"]).out;
-    let bobs_key = bobs_key.split_whitespace().filter(|word| word.starts_with("SHA256:")).last().expect("a key");
+    let bobs_key = bobs_key.split_whitespace().rfind(|word| word.starts_with("SHA256:")).expect("a key");
     let part = bobs_key[..14].to_owned() + "…";
     for (arguments, says) in [
         (with_reason(&["approve", "egde", "canary"]), "edge"),
