@@ -65,7 +65,7 @@ impl TargetOptions {
 /// Options of every subcommand that changes manifests, and may commit that.
 #[derive(Debug, Args)]
 pub(crate) struct ChangeOptions {
-    /// Commit it, signed
+    /// Commit it, signed; without, it prints the command that does
     #[arg(long)]
     commit: bool,
     #[command(flatten)]

@@ -25,7 +25,7 @@ const EXAMPLES: &str = "Examples:
   bellwether fmt                         (every manifest of the repository here but the policy)
   bellwether fmt fleets/edge.yaml        (one; or a folder)
   bellwether fmt trust/policy.yaml       (only if it is named: then raise its version)
-  bellwether fmt --check                 (for CI and hooks: writes nothing, exits 1 if something would change)
+  bellwether fmt --check                 (for CI and hooks: writes nothing, exits 1 and names what would change)
 
 Indentation, spaces, blank lines and quotes change; values, comments, their order and the order of fields do not. A manifest
 that is not valid is told and stays as it is (exit code 1). So does one whose values or comments would not be the same
@@ -43,7 +43,7 @@ const MOST_ROUNDS: usize = 4;
 pub(crate) struct FmtArgs {
     /// Only these files and folders
     paths: Vec<PathBuf>,
-    /// Write nothing, show what would change, and exit 1 if something would
+    /// Write nothing, show what would change, and exit 1 if something would (BW-0742)
     #[arg(long)]
     check: bool,
     /// The working copy

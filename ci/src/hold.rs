@@ -46,7 +46,8 @@ pub(crate) fn run(args: &HoldArgs, output: Output) -> Result<(), Failure> {
     if args.release {
         let edits = released(&copy, args)?;
         let names: Vec<_> = edits.iter().map(|edit| edit.path.as_str()).collect();
-        let summary = format!("Release {}", names.join(", "));
+        let reason = args.reason.as_deref().map(|reason| format!("\n\n{reason}")).unwrap_or_default();
+        let summary = format!("Release {}{reason}", names.join(", "));
         return decision::carry_out(&copy, &edits, &summary, &args.decision, output);
     }
     if args.fleets.is_empty() && !args.all {

@@ -21,7 +21,7 @@ const EXAMPLES: &str = "Examples:
   bellwether land 9f3c2ab -m \"Say good morning everywhere\"     (a commit, with a message of your own)
 
 You stand for what lands, beside whoever wrote it and whoever endorsed it. Nothing is landed that the policy would
-refuse, and nothing that both sides changed.";
+refuse, nothing that both sides changed, and nothing onto a policy that has expired but its renewal.";
 
 /// Options of `land`.
 #[derive(Debug, Args)]

@@ -24,7 +24,7 @@ const EXAMPLES: &str = "Examples:
   bellwether fleet set edge --unset vars.greeting --commit         (the field goes; so does an item, and with the last its list)
   bellwether fleet set device.kiosk-7 vars.greeting=Hi --commit     (a device that is a fleet of its own)
 
-PATH begins at spec.template if its first field is one of files, artifacts, services, containers, os, hooks, probes; else at
+PATH begins at spec.template if its first field is files, artifacts or probes (or one that is not supported yet), else at
 spec. [0] is the first item of a list, [name=app] the one whose name is so; a key with a dot stands in quotes:
 'selector.matchLabels.\"example.com/site\"=kiel'. A field that is not there yet is added to the fields beside it.
 
@@ -46,7 +46,7 @@ pub(crate) struct SetArgs {
     /// Remove a field or an item of a list, before anything is set; may be repeated
     #[arg(long, value_name = "PATH")]
     unset: Vec<Place>,
-    /// Why, for whoever reads it later
+    /// Why, for whoever reads it later: it stands in the commit's message
     #[arg(long)]
     reason: Option<String>,
     /// The working copy

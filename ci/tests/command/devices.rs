@@ -190,4 +190,8 @@ fn a_reason_is_in_the_command_that_commits_what_was_not_committed() {
         assert!(message.contains(" kiosk-7") && message.ends_with(&format!("\n\n{reason}\n\n")), "{message:?}");
         assert_eq!(sandbox.git(&["status", "--short"]), "");
     }
+    let hold = |more: &[&str]| sandbox.bellwether(&[&["hold", "edge", "--commit", "--reason"], more].concat());
+    assert_eq!(hold(&["odd readings"]).code, Some(0));
+    assert_eq!(hold(&["a sensor was wet", "--release"]).code, Some(0));
+    assert!(sandbox.git(&["log", "-1", "--format=%B"]).contains("\n\na sensor was wet\n"), "of a release, too");
 }

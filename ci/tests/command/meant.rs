@@ -62,6 +62,7 @@ fn misspelt_names_are_told_with_what_was_probably_meant() {
         (with_reason(&["device", "pin", "kisok-7"]), "kiosk-7"),
         (with_reason(&["device", "revoke", "kiosk7"]), "kiosk-7"),
         (with_reason(&["rollout", "retry", "edge", "kioks-7"]), "kiosk-7"),
+        (vec!["render", "kiosk-77"], "kiosk-7"),
         (vec!["token", "mint", "facotry"], "factory"),
         (vec!["trust", "remove", "bop"], "bob"),
         (vec!["trust", "remove", "bob", "--only-key", &part], bobs_key),
