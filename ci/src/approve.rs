@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::decision::{self, DecisionOptions, TargetOptions};
 use crate::failure::Failure;
+use crate::meant;
 use crate::output::{self, Output};
 use crate::repo::WorkingCopy;
 use crate::token_edit::quoted;
@@ -75,5 +76,5 @@ fn gate(copy: &WorkingCopy, fleet: &FleetName, wave: &WaveName) -> Result<Option
     }
     let known: Vec<_> = rollout.waves.iter().map(|known| known.name.as_str()).collect();
     Err(Failure::finding(codes::NO_SUCH_OBJECT, format!("the rollout of {fleet} has no wave {wave}"))
-        .hint(format!("Its waves: {}", known.join(", "))))
+        .hint(meant::hint(wave.as_str(), known.iter().copied(), format!("Its waves: {}", known.join(", ")))))
 }

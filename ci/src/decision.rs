@@ -10,6 +10,7 @@ use clap::Args;
 
 use crate::committed;
 use crate::failure::Failure;
+use crate::meant;
 use crate::output::{self, Output, Paint};
 use crate::patch;
 use crate::repo::{Edit, WorkingCopy};
@@ -64,7 +65,7 @@ impl TargetOptions {
 /// Options of every subcommand that changes manifests, and may commit that.
 #[derive(Debug, Args)]
 pub(crate) struct ChangeOptions {
-    /// Commit it, signed
+    /// Commit it, signed; without, it prints the command that does
     #[arg(long)]
     commit: bool,
     #[command(flatten)]
@@ -99,7 +100,14 @@ pub(crate) fn check_fleet(copy: &WorkingCopy, fleet: &FleetName) -> Result<(), F
     let path = fleet.path();
     let refusal = |why: String| Failure::finding(codes::NO_SUCH_OBJECT, format!("there is no fleet {fleet}: {why}"));
     match copy.read(&path)?.map(|text| yaml::parse(&path, &text)) {
-        None => Err(refusal(path).hint("List what there is: ls fleets")),
+        None => {
+            let there = meant::fleets(copy)?;
+            let look = match there.as_slice() {
+                [] => "There are none yet: fleets/ has no manifest.",
+                _ => "List what there is: ls fleets",
+            };
+            Err(refusal(path).hint(meant::hint(fleet.as_str(), there.iter().map(String::as_str), look)))
+        }
         Some(Ok(AnyManifest::Device(device))) if device.spec.template.is_none() => {
             Err(refusal(format!("{path} has no template of its own"))
                 .hint("Name the fleet that selects the device: bellwether get devices"))
@@ -184,7 +192,8 @@ pub(crate) fn change(
             serde_json::json!({ "path": edit.path, "content": content })
         });
         let files: Vec<_> = files.collect();
-        let mut document = serde_json::json!({ "files": files, "commit": committed, "diff": diff(edits) });
+        let mut document =
+            serde_json::json!({ "files": files, "commit": committed, "message": summary, "diff": diff(edits) });
         if let Some(found) = found {
             document["found"] = found.clone();
         }
@@ -196,13 +205,20 @@ pub(crate) fn change(
     output::note(match committed {
         Some(commit) => format!("Committed as {}, signed. {}", commit.short(), committed::next(copy, &commit)),
         None => {
-            let paths = paths.join(" ");
+            let (paths, message) = (paths.join(" "), message_options(summary));
             format!(
-                "It counts when it is committed, signed, and pushed: git add {paths} && git commit -S {paths} && git push"
+                "It counts when it is committed, signed, and pushed: git add {paths} && git commit -S {message} {paths} && \
+                 git push"
             )
         }
     });
     Ok(())
+}
+
+/// A message as options of `git commit`, a paragraph each, in quotes for a shell: so that a reason is not lost.
+fn message_options(message: &str) -> String {
+    let paragraphs = message.split("\n\n").map(str::trim).filter(|text| !text.is_empty());
+    paragraphs.map(|text| format!("-m '{}'", text.replace('\'', "'\\''"))).collect::<Vec<_>>().join(" ")
 }
 
 /// What `edits` change, as one patch.

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bellwether_schemas::manifest::{AnyManifest, ApprovedKey, Enrollment, Labels, Token};
+use bellwether_schemas::manifest::{AnyManifest, ApprovedKey, Enrollment, Kind, Labels, Token};
 use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, codes, yaml};
 
 use crate::failure::Failure;
+use crate::meant;
 use crate::repo::{Edit, WorkingCopy};
 use crate::token_edit;
 
@@ -30,7 +31,11 @@ impl Listed {
         let path = format!("enrollments/{enrollment}.yaml");
         let bytes = copy.read(&path)?.ok_or_else(|| {
             Failure::finding(codes::NO_SUCH_OBJECT, format!("{} does not exist", copy.root().join(&path).display()))
-                .hint("Name an enrollment that is there (ls enrollments), or write that file first.")
+                .hint(meant::hint(
+                    enrollment.as_str(),
+                    meant::manifests(copy, Kind::Enrollment).iter().map(String::as_str),
+                    "Name an enrollment that is there (ls enrollments), or write that file first.",
+                ))
         })?;
         let spec = parse(&path, &bytes)?;
         let text = String::from_utf8(bytes).map_err(|_| not_understood(&path, "the file is not UTF-8"))?;

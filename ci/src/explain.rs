@@ -8,7 +8,7 @@ use crate::output::{self, Output, Paint};
 
 const EXAMPLES: &str = "Examples:
   bellwether explain BW-0103  (what it means, why, and what to do)
-  bellwether explain 103      (the same)
+  bellwether explain 103      (the same; so is bw-103)
   bellwether explain          (all codes)";
 
 /// Options of `explain`.
@@ -24,8 +24,8 @@ pub(crate) fn run(args: &ExplainArgs, output: Output) -> Result<(), Failure> {
         all(output);
         return Ok(());
     };
-    let digits = text.to_ascii_uppercase();
-    let digits = digits.strip_prefix("BW-").unwrap_or(&digits);
+    let digits = text.trim().to_ascii_uppercase();
+    let digits = digits.strip_prefix("BW").unwrap_or(&digits).trim_start_matches(['-', '_', ' ']);
     let known = codes::explain(&format!("BW-{digits:0>4}")).ok_or_else(|| unknown(text, digits))?;
     match output {
         Output::Json => output::json(&object(known)),
@@ -38,8 +38,8 @@ fn unknown(text: &str, digits: &str) -> Failure {
     let failure = Failure::finding(codes::UNKNOWN_CODE, format!("there is no code {text}"));
     match digits.parse() {
         Ok(number) => {
-            let near = codes::nearest(number);
-            failure.hint(format!("The nearest is {}: {}. bellwether explain shows all.", near.code, near.title))
+            let near: Vec<_> = codes::nearest(number).map(|near| format!("{} ({})", near.code, near.title)).collect();
+            failure.hint(format!("The nearest: {}. bellwether explain shows all.", near.join(", ")))
         }
         Err(_) => failure,
     }

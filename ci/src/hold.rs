@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::decision::{self, DecisionOptions};
 use crate::failure::{self, Failure};
+use crate::meant;
 use crate::output::Output;
 use crate::repo::{Edit, WorkingCopy};
 use crate::token_edit::quoted;
@@ -45,7 +46,8 @@ pub(crate) fn run(args: &HoldArgs, output: Output) -> Result<(), Failure> {
     if args.release {
         let edits = released(&copy, args)?;
         let names: Vec<_> = edits.iter().map(|edit| edit.path.as_str()).collect();
-        let summary = format!("Release {}", names.join(", "));
+        let reason = args.reason.as_deref().map(|reason| format!("\n\n{reason}")).unwrap_or_default();
+        let summary = format!("Release {}{reason}", names.join(", "));
         return decision::carry_out(&copy, &edits, &summary, &args.decision, output);
     }
     if args.fleets.is_empty() && !args.all {
@@ -93,8 +95,12 @@ fn released(copy: &WorkingCopy, args: &HoldArgs) -> Result<Vec<Edit>, Failure> {
         return Err(Failure::finding(codes::NO_SUCH_OBJECT, message).hint(match there.as_slice() {
             [] => "There are no holds.".to_owned(),
             there => {
-                let there = there.join(", ");
-                format!("There are: {there}. Release one by its name: bellwether hold --name NAME --release")
+                let list = there.join(", ");
+                let look = format!("There are: {list}. Release one by its name: bellwether hold --name NAME --release");
+                match &args.decision.name {
+                    Some(name) => meant::hint(name.as_str(), there.iter().map(String::as_str), look),
+                    None => look,
+                }
             }
         }));
     }

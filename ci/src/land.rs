@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use bellwether_core::verify::{Explanation, PathChange, Policy};
+use bellwether_core::verify::{Explanation, PathChange, Policy, Stop};
 use bellwether_schemas::{CommitId, PersonName, codes};
 use clap::Args;
+use jiff::Timestamp;
 
 use crate::failure::Failure;
 use crate::get::printable;
@@ -20,7 +21,7 @@ const EXAMPLES: &str = "Examples:
   bellwether land 9f3c2ab -m \"Say good morning everywhere\"     (a commit, with a message of your own)
 
 You stand for what lands, beside whoever wrote it and whoever endorsed it. Nothing is landed that the policy would
-refuse, and nothing that both sides changed.";
+refuse, nothing that both sides changed, and nothing onto a policy that has expired but its renewal.";
 
 /// Options of `land`.
 #[derive(Debug, Args)]
@@ -71,6 +72,11 @@ pub(crate) fn run(args: &LandArgs, output: Output) -> Result<(), Failure> {
     if let Some(fault) = &explained.refusal {
         let message = format!("the merge would be refused, so it was not made: {}", printable(&fault.why));
         return Err(Failure::finding(fault.code, message).hint(missing(&explained, history.policy(), args)));
+    }
+    // What is explained is not compared with the clock: the head does not move onto a policy that has expired.
+    if let Some(Stop::Refused(refusal)) = history.judge(&verifier.objects, &draft.id(), Timestamp::now()).stop {
+        let message = format!("the merge would be refused, so it was not made: {}", printable(&refusal.why));
+        return Err(Failure::finding(refusal.code, message).hint(refusal.hint));
     }
     copy.land_changes(&draft, &changes, &signer)?;
     report(&explained, &changes, &onto, args, output);

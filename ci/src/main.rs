@@ -27,6 +27,7 @@ mod keys;
 mod land;
 mod man;
 mod markdown;
+mod meant;
 mod output;
 mod patch;
 mod render;

@@ -3,6 +3,7 @@
 mod by_git;
 mod commit;
 mod merge;
+mod revision;
 
 pub(crate) use commit::Draft;
 
@@ -150,35 +151,6 @@ impl WorkingCopy {
             return Ok(None);
         }
         Ok(Some(self.repo.head_id().map_err(|e| git("cannot read HEAD", &e))?.detach()))
-    }
-
-    /// The commit that `text`, the value of `option`, names: an id, also a short one, a branch, a tag, `HEAD~1`.
-    pub(crate) fn resolve(&self, option: &str, text: &str) -> Result<CommitId, Failure> {
-        if text == "HEAD" && self.head()?.is_none() {
-            let message = format!("the branch {} has no commit yet", self.branch()?);
-            return Err(Failure::finding(codes::NO_SUCH_OBJECT, message)
-                .hint("Switch to a branch that has one: git branch --all. Or begin: bellwether trust init --commit"));
-        }
-        let found = self.repo.rev_parse_single(format!("{text}^{{commit}}").as_str());
-        match found {
-            Ok(id) => Ok(CommitId::from_bytes(id.detach().as_slice()).expect("a git id has 20 or 32 bytes")),
-            Err(e) => Err(self.unknown(option, text, &e)),
-        }
-    }
-
-    fn unknown(&self, option: &str, text: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
-        let failure = Failure::finding(codes::NO_SUCH_OBJECT, format!("{option}: {text} names no commit"));
-        let remote = format!("refs/remotes/origin/{text}");
-        if self.repo.try_find_reference(&remote).is_ok_and(|found| found.is_some()) {
-            return failure.hint(format!("The server has such a branch: name it origin/{text}"));
-        }
-        if self.is_shallow() {
-            return failure.hint("This clone is shallow and may lack it: git fetch --unshallow");
-        }
-        // A short id may stand for several commits; of a name there is no more to say.
-        let is_id = text.bytes().all(|c| c.is_ascii_hexdigit());
-        let failure = if is_id { failure.because(error) } else { failure };
-        failure.hint("Name a commit, tag or branch that is there: git log --oneline")
     }
 
     /// The content of a file in the working tree; `None` when it is not there.

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use bellwether_schemas::json_schema;
 use bellwether_schemas::manifest::Kind;
+use bellwether_schemas::{json_schema, yaml};
 use clap::Args;
 
 use crate::failure::{self, Failure};
@@ -93,7 +93,11 @@ fn of(text: &str) -> Result<Of, String> {
     let mut all = Kind::ALL.map(Of::Manifest).into_iter().chain([Of::Validation]);
     let word = |of: &Of| of.file_name().trim_end_matches(".json").to_owned();
     let names: Vec<_> = all.clone().map(|of| word(&of)).collect();
-    all.find(|of| word(of).eq_ignore_ascii_case(text)).ok_or_else(|| format!("expected one of {}", names.join(", ")))
+    all.find(|of| word(of).eq_ignore_ascii_case(text)).ok_or_else(|| {
+        let near = yaml::nearest(text, names.iter().map(String::as_str));
+        let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        format!("expected one of {}{near}", names.join(", "))
+    })
 }
 
 #[cfg(test)]
@@ -105,6 +109,9 @@ mod tests {
         let manifest = |kind| Ok(Of::Manifest(kind));
         assert!(Kind::ALL.into_iter().all(|kind| of(kind.word()) == manifest(kind)));
         assert_eq!(of("validation"), Ok(Of::Validation));
-        assert_eq!(of("fleets").expect_err("a folder").split(", ").count(), Kind::ALL.len() + 1);
+        let unknown = of("fleets").expect_err("a folder");
+        assert_eq!(unknown.split(", ").count(), Kind::ALL.len() + 1);
+        assert!(unknown.ends_with("; did you mean fleet?"), "{unknown}");
+        assert!(of("pod").expect_err("of another system").ends_with("validation"));
     }
 }

@@ -1,5 +1,6 @@
 //! `bellwether simulate`: what a change of a fleet would do, on a virtual clock and a virtual fleet.
 
+mod cast;
 mod commits;
 mod markdown;
 mod options;
@@ -8,24 +9,20 @@ mod text;
 
 use std::io::IsTerminal as _;
 
-use bellwether_core::compare::Device;
-use bellwether_core::simulate::{
-    self as core, Known, NotStaged, Outcome, RateOutcome, Scene, Stage, known_devices, virtual_devices,
-};
+use bellwether_core::simulate::{self as core, NotStaged, Outcome, RateOutcome, Scene, Stage};
 use bellwether_schemas::api::{RolloutState, WaitingOn};
 use bellwether_schemas::codes;
 
 use crate::failure::Failure;
+use crate::meant;
 use crate::output::{self, Form, Output, Paint};
 use crate::repo::WorkingCopy;
 
-use crate::span::{self, grouped};
+use crate::span;
+use cast::Cast;
 use commits::Commits;
 pub(crate) use options::SimulateArgs;
 use text::Marks;
-
-/// Devices that are made up, unless somebody says how many.
-const DEVICES: u32 = 100;
 
 pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
     let form = args.output;
@@ -37,25 +34,34 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
     let copy = WorkingCopy::discover(&args.repo)?;
     let commits = commits::read(&copy, args.from.as_deref(), &args.to, args.next)?;
     let Commits { objects, history, before, after } = &commits;
+    let next = before.is_none();
     let stage = Stage { objects, history, before: before.as_ref(), after, fleet: &args.fleet };
     if !after.fleets().contains_key(&args.fleet) {
-        return Err(not_staged(NotStaged::NoSuchFleet(args.fleet.clone())));
+        let there = after.fleets().keys().map(|fleet| fleet.as_str());
+        let look = "Fleets are the files in fleets/, as they are committed: git ls-files fleets";
+        return Err(not_staged(NotStaged::NoSuchFleet(args.fleet.clone()), args).hint(meant::hint(
+            args.fleet.as_str(),
+            there,
+            look,
+        )));
     }
-    let devices = devices(args, &stage)?;
-    let mut scene = stage.set(&devices, args.start, args.horizon).map_err(not_staged)?;
+    let cast = Cast::of(args, &stage)?;
+    let mut scene = stage.set(&cast.devices, args.start, args.horizon).map_err(|why| not_staged(why, args))?;
     scene.approvals = args.approve_after;
+    let paint = if form == Form::Text { Paint::stdout() } else { Paint::none() };
+    let header = header(args, &scene, &cast, next, paint);
     if form == Form::Text {
-        output::line(header(args, &scene, &devices, Paint::stdout()));
+        output::line(&header);
     }
     match args.sweep {
         Some(runs) => {
             let rates = core::sweep(&scene, &args.faults(&scene.rollout), &core::rates(), runs, args.seed);
-            tell_sweep(args, &scene, &rates, form.into());
+            tell_sweep(&described(args, &scene, next), &rates, form.into());
             Ok(())
         }
         None => {
             let outcome = core::simulate(&scene, &args.faults(&scene.rollout), args.seed);
-            tell(args, &scene, &devices, &outcome);
+            tell(&header, &described(args, &scene, next), &outcome, form);
             finished(args, &outcome)
         }
     }
@@ -66,83 +72,75 @@ pub(crate) fn in_a_sentence(outcome: &Outcome) -> String {
     text::summary(outcome, Paint::none()).lines().next().unwrap_or_default().to_owned()
 }
 
-fn devices(args: &SimulateArgs, stage: &Stage<'_>) -> Result<Vec<Known>, Failure> {
-    let known = |name, entry, labels| Known { name, entry, labels, like: None };
-    Ok(match &args.inventory {
-        Some(place) => {
-            let all = crate::inventory::read(place, args.ca.as_deref())?.into_iter();
-            known_devices(stage, all.map(|device| known(device.name, device.entry, device.labels)).collect())
-        }
-        None if args.listed => {
-            let all = Device::listed(stage.before.unwrap_or(stage.after), stage.after).into_iter();
-            known_devices(stage, all.map(|device| known(device.name, device.entry, device.labels)).collect())
-        }
-        None => virtual_devices(stage, args.devices.unwrap_or(DEVICES)),
-    })
-}
-
-fn not_staged(why: NotStaged) -> Failure {
+fn not_staged(why: NotStaged, args: &SimulateArgs) -> Failure {
     match &why {
-        NotStaged::NoSuchFleet(_) => Failure::finding(codes::NO_SUCH_OBJECT, why.to_string())
-            .hint("Fleets are the files in fleets/, as they are committed: git ls-files fleets"),
-        NotStaged::NothingChanges { .. } => Failure::finding(codes::NOTHING_TO_SIMULATE, why.to_string()),
+        NotStaged::NoSuchFleet(_) => Failure::finding(codes::NO_SUCH_OBJECT, why.to_string()),
+        NotStaged::NothingChanges { .. } => Failure::finding(codes::NOTHING_TO_SIMULATE, why.to_string()).hint(format!(
+            "Ask for its next change, whatever it is: bellwether simulate --fleet {} --next. Or name two landings between which it \
+             changes: --from, --to",
+            args.fleet
+        )),
         NotStaged::RolloutUnread(_) => Failure::finding(codes::NOTHING_TO_SIMULATE, why.to_string())
             .hint("bellwether validate shows what is wrong with it"),
-        NotStaged::NoDevices(_) => Failure::finding(codes::NOTHING_TO_SIMULATE, why.to_string()).hint(
-            "Devices get their labels in enrollments/ and devices/. Mint a token first (bellwether token mint), or give \
-             devices: --inventory FILE",
-        ),
+        NotStaged::NoDevices(_) => Failure::finding(codes::NOTHING_TO_SIMULATE, why.to_string()).hint(match args.inventory {
+            Some(_) => format!(
+                "None of these devices has the labels that fleets/{}.yaml selects. With made-up ones: bellwether simulate \
+                 --fleet {0} --next",
+                args.fleet
+            ),
+            None => format!(
+                "No labels would make a device one of this fleet alone: compare the selectors in fleets/ with {}",
+                args.fleet.path()
+            ),
+        }),
         NotStaged::Object(error) => crate::repo::git("an object cannot be read", error),
     }
 }
 
 /// What rolls out to whom, and what is assumed.
-fn header(args: &SimulateArgs, scene: &Scene<'_>, devices: &[Known], paint: Paint) -> String {
+fn header(args: &SimulateArgs, scene: &Scene<'_>, cast: &Cast, next: bool, paint: Paint) -> String {
     let target = format!("v{} ({})", scene.target.number, scene.target.commit.short());
-    let what = if args.next { format!("the next change after {target}") } else { target };
-    let made_up = devices.iter().any(|device| device.like.is_some());
-    let count = grouped(u64::try_from(devices.len()).unwrap_or(u64::MAX));
-    let whom = match (made_up, args.listed) {
-        (true, _) => format!("{count} devices, made up with the labels that git gives to members"),
-        (false, true) => format!("{count} devices that git lists"),
-        (false, false) => format!("{count} devices of the inventory"),
+    let what = match (next, args.next) {
+        (false, _) => target,
+        (true, true) => format!("the next change after {target}"),
+        (true, false) => format!("the next change after {target}, before which nothing landed,"),
     };
     let fleet = paint.bold(args.fleet.as_str());
     let mut lines = vec![format!("Fleet {fleet}: {what} rolls out from {} on\n", args.start)];
-    let assumptions = std::iter::once(("devices", whom)).chain(args.assumptions(&scene.rollout));
+    let assumptions = std::iter::once(("devices", cast.described())).chain(args.assumptions(&scene.rollout));
     lines.extend(assumptions.map(|(name, text)| format!("  {name:<10}{text}")));
     lines.join("\n") + "\n"
 }
 
-fn tell(args: &SimulateArgs, scene: &Scene<'_>, devices: &[Known], outcome: &Outcome) {
-    match args.output {
+fn tell(header: &str, scene: &serde_json::Value, outcome: &Outcome, form: Form) {
+    match form {
         Form::Svg => output::line(svg::picture(outcome).trim_end()),
         Form::Markdown => {
-            output::line(markdown::fold(&header(args, scene, devices, Paint::none()), outcome).trim_end())
+            output::line(markdown::fold(header, outcome).trim_end());
         }
         Form::Text | Form::Sarif | Form::Github | Form::Gitlab | Form::Junit => {
             let marks = if std::io::stdout().is_terminal() { Marks::BLOCKS } else { Marks::ASCII };
             output::line(text::describe(outcome, marks, Paint::stdout()));
         }
         Form::Json => output::json(&serde_json::json!({
-            "scene": described(args, scene), "outcome": outcome, "summary": text::summary(outcome, Paint::none()),
+            "scene": scene, "outcome": outcome, "summary": text::summary(outcome, Paint::none()),
         })),
     }
 }
 
-fn tell_sweep(args: &SimulateArgs, scene: &Scene<'_>, rates: &[RateOutcome], output: Output) {
+fn tell_sweep(scene: &serde_json::Value, rates: &[RateOutcome], output: Output) {
     match output {
         Output::Text => output::line(text::describe_sweep(rates)),
-        Output::Json => output::json(&serde_json::json!({ "scene": described(args, scene), "sweep": rates })),
+        Output::Json => output::json(&serde_json::json!({ "scene": scene, "sweep": rates })),
     }
 }
 
 /// The scene, for programs.
-fn described(args: &SimulateArgs, scene: &Scene<'_>) -> serde_json::Value {
+fn described(args: &SimulateArgs, scene: &Scene<'_>, next: bool) -> serde_json::Value {
     let assumptions: serde_json::Map<String, serde_json::Value> =
         args.assumptions(&scene.rollout).into_iter().map(|(name, text)| (name.replace(' ', ""), text.into())).collect();
     serde_json::json!({
-        "fleet": scene.fleet, "next": args.next, "head": scene.head, "target": scene.target,
+        "fleet": scene.fleet, "next": next, "head": scene.head, "target": scene.target,
         "from": scene.before.map(|before| before.head), "rollout": *scene.rollout, "devices": scene.devices.len(),
         "start": scene.start, "horizon": scene.horizon, "assumptions": assumptions,
     })

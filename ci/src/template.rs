@@ -221,6 +221,20 @@ mod tests {
     }
 
     #[test]
+    fn a_heading_has_an_empty_line_above_it() {
+        for example in Example::value_variants() {
+            let text = of_example(COMMON.iter().find(|(path, _)| *path == README).expect("a README").1, *example);
+            let (mut above, mut is_code) = ("", false);
+            for line in text.lines() {
+                is_code ^= line.starts_with("```");
+                assert!(is_code || !line.starts_with("## ") || above.is_empty(), "{above}\n{line}");
+                assert!(!(line.is_empty() && above.is_empty()) || is_code, "two empty lines: {example:?}");
+                above = line;
+            }
+        }
+    }
+
+    #[test]
     fn a_policy_alone_names_no_schema() {
         let values =
             Placeholders { branch: "main", person: "ada", key: "ssh-ed25519 A", expires: "2030-01-01T00:00:00Z" };

@@ -37,20 +37,13 @@ pub(crate) fn remove(text: &str, list: &str, places: &BTreeSet<usize>, count: us
         lines.iter().enumerate().filter(|(n, _)| !gone.contains(n)).map(|(_, line)| (*line).to_owned()).collect();
     if places.len() == count {
         let comment = lines[line].split_once('#').map(|(_, comment)| format!("  #{comment}"));
-        let comment = comment.unwrap_or_else(|| carriage(&lines).to_owned());
-        kept[line] = format!("{:column$}{list}: []{comment}", "");
+        kept[line] = format!("{:column$}{list}: []{}", "", comment.unwrap_or_default());
     }
     Ok(kept.join("\n") + "\n")
 }
 
-/// The lines, each with the `\r` of a file with Windows' line ends.
 fn lines_of(text: &str) -> Vec<&str> {
     text.strip_suffix('\n').unwrap_or(text).split('\n').collect()
-}
-
-/// What ends the lines of the file before their `\n`.
-fn carriage(lines: &[&str]) -> &'static str {
-    if lines.first().is_some_and(|line| line.ends_with('\r')) { "\r" } else { "" }
 }
 
 fn append_to(text: &str, list: &str, entries: impl Iterator<Item = Vec<String>>) -> Result<String, String> {
@@ -62,11 +55,11 @@ fn append_to(text: &str, list: &str, entries: impl Iterator<Item = Vec<String>>)
             let column = spec.clone().find(|n| is_content(lines[*n])).map_or(2, |n| indent_of(lines[n]));
             let end = last_content(&lines, spec.clone()) + 1;
             let mut result: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-            result.insert(end, format!("{:column$}{list}:{}", "", carriage(&lines)));
+            result.insert(end, format!("{:column$}{list}:", ""));
             (result, end + 1, column + 2)
         }
     };
-    let indented = |line: String| format!("{:indent$}{line}{}", "", carriage(&lines));
+    let indented = |line: String| format!("{:indent$}{line}", "");
     result.splice(at..at, entries.flatten().map(indented));
     let mut joined = result.join("\n");
     joined.push('\n');
@@ -87,7 +80,7 @@ fn in_place(
         "" => {}
         "[]" => {
             let comment = comment.map(|text| format!("  #{text}")).unwrap_or_default();
-            result[line] = format!("{:column$}{list}:{comment}{}", "", carriage(lines));
+            result[line] = format!("{:column$}{list}:{comment}", "");
             return Ok((result, line + 1, column + 2));
         }
         other => return Err(format!("line {}: found {list}: {other}, expected one entry a line", line + 1)),

@@ -35,7 +35,7 @@ pub(crate) struct DecommissionArgs {
     /// Also a device that neither the manifests here nor the reconciler know
     #[arg(long)]
     unlisted: bool,
-    /// Why, for whoever reads it later
+    /// Why, for whoever reads it later: it stands in the commit's message
     #[arg(long)]
     reason: String,
     /// The working copy

@@ -10,6 +10,7 @@ use clap::Args;
 use super::choice::Choice;
 use crate::decision::{self, DecisionOptions};
 use crate::failure::Failure;
+use crate::meant;
 use crate::output::{self, Output};
 use crate::repo::WorkingCopy;
 use crate::select::SelectorOptions;
@@ -128,8 +129,13 @@ fn ask(args: &ResumeArgs, server: &Server, over: &BTreeSet<CommitId>, output: Ou
         args.devices.iter().filter(|name| !known.iter().any(|device| device.name == **name)).collect();
     if !unknown.is_empty() {
         let message = format!("{} does not know {}", server.address(), listed(&unknown));
-        return Err(Failure::finding(codes::NO_SUCH_OBJECT, message)
-            .hint(format!("See bellwether get devices --server {}", server.address())));
+        let look = format!("See bellwether get devices --server {}", server.address());
+        let there = known.iter().map(|device| device.name.as_str());
+        return Err(Failure::finding(codes::NO_SUCH_OBJECT, message).hint(meant::hint(
+            unknown[0].as_str(),
+            there,
+            look,
+        )));
     }
     let selector = args.selector.read()?;
     let is_chosen = |device: &DeviceView| {

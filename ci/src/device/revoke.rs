@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use bellwether_schemas::api::DeviceView;
-use bellwether_schemas::manifest::AnyManifest;
+use bellwether_schemas::manifest::{AnyManifest, Kind};
 use bellwether_schemas::{DeviceName, codes, yaml};
 use clap::Args;
 
 use crate::decision::{self, ChangeOptions, Decided};
 use crate::device_edit;
 use crate::failure::Failure;
+use crate::meant;
 use crate::output::Output;
 use crate::repo::WorkingCopy;
 use crate::server::ServerOptions;
@@ -35,7 +36,7 @@ pub(crate) struct RevokeArgs {
     /// Also a device that neither the manifests here nor the reconciler know
     #[arg(long)]
     unlisted: bool,
-    /// Why, for whoever reads it later
+    /// Why, for whoever reads it later: it stands in the commit's message
     #[arg(long)]
     reason: String,
     /// The working copy
@@ -83,32 +84,28 @@ pub(crate) fn require_known(copy: &WorkingCopy, device: &DeviceName, server: &Se
         return Ok(());
     }
     let asked = if server.is_some() { "the manifests here and the reconciler know" } else { "the manifests here know" };
-    Err(Failure::finding(codes::NO_SUCH_OBJECT, format!("{asked} no device {device}")).hint(
-        "Check the name: bellwether get devices. If its entry was deleted long ago, pass --server, so that the reconciler is \
-         asked; or --unlisted, if you are sure.",
-    ))
+    let there = by_manifests.iter().chain(on_server.iter().map(|view| &view.name)).map(DeviceName::as_str);
+    let look = "Check the name: bellwether get devices. If its entry was deleted long ago, pass --server, so that the \
+                reconciler is asked; or --unlisted, if you are sure.";
+    Err(Failure::finding(codes::NO_SUCH_OBJECT, format!("{asked} no device {device}")).hint(meant::hint(
+        device.as_str(),
+        there,
+        look,
+    )))
 }
 
 /// The devices that manifests of the working copy name.
 fn known(copy: &WorkingCopy) -> Result<BTreeSet<DeviceName>, Failure> {
-    let mut names = BTreeSet::new();
-    for folder in ["devices", "enrollments"] {
-        let Ok(files) = std::fs::read_dir(copy.root().join(folder)) else { continue };
-        for file in files.flatten() {
-            let Some(name) = file.file_name().to_str().map(str::to_owned).filter(|name| name.ends_with(".yaml")) else {
-                continue;
-            };
-            let path = format!("{folder}/{name}");
-            let Some(text) = copy.read(&path)? else { continue };
-            match yaml::parse(&path, &text) {
-                Ok(AnyManifest::Device(device)) => drop(names.insert(device.metadata.name)),
-                Ok(AnyManifest::Enrollment(enrollment)) => {
-                    names.extend(enrollment.spec.tokens.into_iter().filter_map(|token| token.device));
-                    names.extend(enrollment.spec.approved.into_iter().map(|key| key.device));
-                }
-                // What does not parse is `validate`'s business.
-                Ok(_) | Err(_) => {}
-            }
+    // One that does not parse is there nevertheless, and what is wrong with it is said when it is edited.
+    let files = meant::manifests(copy, Kind::Device);
+    let mut names: BTreeSet<DeviceName> = files.iter().filter_map(|name| name.parse().ok()).collect();
+    for enrollment in meant::manifests(copy, Kind::Enrollment) {
+        let path = format!("{}/{enrollment}.yaml", Kind::Enrollment.folder());
+        let Some(text) = copy.read(&path)? else { continue };
+        // What does not parse is `validate`'s business.
+        if let Ok(AnyManifest::Enrollment(enrollment)) = yaml::parse(&path, &text) {
+            names.extend(enrollment.spec.tokens.into_iter().filter_map(|token| token.device));
+            names.extend(enrollment.spec.approved.into_iter().map(|key| key.device));
         }
     }
     Ok(names)

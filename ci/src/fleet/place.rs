@@ -41,6 +41,11 @@ impl<'p> Found<'p> {
         self.lacking.is_empty()
     }
 
+    /// The first part that is not there, as people write it.
+    pub(super) fn first_lacking(&self) -> String {
+        shown(&self.lacking[..self.lacking.len().min(1)])
+    }
+
     /// The keys that are not there, where nothing else is missing.
     pub(super) fn lacking_keys(&self) -> Option<Vec<&'p str>> {
         let key = |part: &'p Part| match part {

@@ -12,6 +12,7 @@ use super::place::{self, Assignment, Found, Place};
 use super::value::{Meant, Scalar, is_no_text, is_plain};
 use crate::decision::{self, ChangeOptions, Decided};
 use crate::failure::Failure;
+use crate::meant;
 use crate::output::Output;
 use crate::repo::{Edit, WorkingCopy};
 use crate::yaml_edit::{self, Document, Shape, Step, Written};
@@ -20,10 +21,10 @@ const EXAMPLES: &str = "Examples:
   bellwether fleet set edge vars.greeting=\"Good morning\" --commit && git push
   bellwether fleet set edge 'artifacts[name=firmware].source.path=artifacts/fw-2.tar.zst'   (and its sha256 and length)
   bellwether fleet set edge 'files[path=/opt/app/app.conf].mode=0600' 'probes[0].attempts=5' --reason \"slow disks\" --commit
-  bellwether fleet set edge --unset vars.greeting --commit         (the field goes; so does an item of a list)
+  bellwether fleet set edge --unset vars.greeting --commit         (the field goes; so does an item, and with the last its list)
   bellwether fleet set device.kiosk-7 vars.greeting=Hi --commit     (a device that is a fleet of its own)
 
-PATH begins at spec.template if its first field is one of files, artifacts, services, containers, os, hooks, probes; else at
+PATH begins at spec.template if its first field is files, artifacts or probes (or one that is not supported yet), else at
 spec. [0] is the first item of a list, [name=app] the one whose name is so; a key with a dot stands in quotes:
 'selector.matchLabels.\"example.com/site\"=kiel'. A field that is not there yet is added to the fields beside it.
 
@@ -45,7 +46,7 @@ pub(crate) struct SetArgs {
     /// Remove a field or an item of a list, before anything is set; may be repeated
     #[arg(long, value_name = "PATH")]
     unset: Vec<Place>,
-    /// Why, for whoever reads it later
+    /// Why, for whoever reads it later: it stands in the commit's message
     #[arg(long)]
     reason: Option<String>,
     /// The working copy
@@ -189,13 +190,16 @@ impl Change {
         let (true, Some((last, parent))) = (found.is_whole(), found.steps.split_last()) else {
             return Err(self.not_there(place, &found));
         };
+        let is_last = matches!(self.shape.at(parent), Some(Shape::List(items)) if items.len() == 1);
+        // An empty list says what no list says, but in vars, where a template may go through it.
+        let (last, parent) = match parent.split_last() {
+            Some((list @ Step::Key(_), above)) if is_last && !place.is_free() => (list, above),
+            _ => (last, parent),
+        };
         let removed = match (last, self.shape.at_mut(parent)) {
             (Step::Key(key), Some(Shape::Map(entries))) => {
                 entries.retain(|(name, _)| name != key);
                 self.document.remove_entry(parent, key)
-            }
-            (Step::Item(_), Some(Shape::List(items))) if items.len() == 1 => {
-                Err(format!("{place} is the only item of its list: unset the list"))
             }
             (Step::Item(at), Some(Shape::List(items))) => {
                 items.remove(*at);
@@ -222,8 +226,14 @@ impl Change {
         let there = place.shown(found.steps.len());
         let nearest = if there.is_empty() { "nothing of it is".to_owned() } else { format!("{there} is") };
         let message = format!("{} has no {place}: as far as {nearest} there", self.path);
-        Failure::finding(codes::NO_SUCH_OBJECT, message)
-            .hint(format!("{there} has: {}", inside(self.shape.at(&found.steps))))
+        let shape = self.shape.at(&found.steps);
+        let names = shape.map(place::next).unwrap_or_default();
+        let look = format!("{there} has: {}", inside(shape));
+        Failure::finding(codes::NO_SUCH_OBJECT, message).hint(meant::hint(
+            &found.first_lacking(),
+            names.iter().map(String::as_str),
+            look,
+        ))
     }
 }
 

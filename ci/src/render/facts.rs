@@ -6,6 +6,7 @@ use bellwether_schemas::manifest::{AnyManifest, Enrollment, Token};
 use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, codes};
 
 use crate::failure::Failure;
+use crate::meant;
 
 /// How many entries a hint lists.
 const SHOWN: usize = 10;
@@ -37,10 +38,14 @@ pub(super) fn of(declared: &Declared, device: &DeviceName, entry: Option<&EntryI
         (_, None) if inventory.names(device) => Ok(by_name()),
         (_, None) => {
             let message = format!("git names no device {device} at {}", declared.head().commit.short());
-            Err(Failure::finding(codes::NO_SUCH_OBJECT, message).hint(
-                "Devices are named by tokens in enrollments/ and by files in devices/, or have names that are made, \
-                 <enrollment>-<16 hexadecimal digits>. Only what is committed counts.",
-            ))
+            let look = "Devices are named by tokens in enrollments/ and by files in devices/, or have names that are made, \
+                        <enrollment>-<16 hexadecimal digits>. Only what is committed counts.";
+            let subjects = inventory.subjects();
+            let there = subjects.iter().filter_map(|subject| match subject {
+                Subject::Device(name) => Some(name.as_str()),
+                Subject::Unnamed(..) => None,
+            });
+            Err(Failure::finding(codes::NO_SUCH_OBJECT, message).hint(meant::hint(device.as_str(), there, look)))
         }
     }
 }

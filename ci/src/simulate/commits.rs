@@ -13,12 +13,13 @@ use crate::repo::{WorkingCopy, git};
 pub(super) struct Commits {
     pub(super) objects: Objects,
     pub(super) history: VerifiedHistory,
-    /// At the first one; none where the next release after the second one is asked for.
+    /// At the first one; none where it is the next release after the second one.
     pub(super) before: Option<Declared>,
     pub(super) after: Declared,
 }
 
-/// Reads the history up to `to`, and what it declares there and at `from`: by default the landing before.
+/// Reads the history up to `to`, and what it declares there and at `from`: by default the landing before. Where there is none, it
+/// is the next change that is asked for.
 pub(super) fn read(copy: &WorkingCopy, from: Option<&str>, to: &str, next: bool) -> Result<Commits, Failure> {
     copy.require_whole_history()?;
     let tip = copy.resolve("--to", to)?;
@@ -38,16 +39,11 @@ pub(super) fn read(copy: &WorkingCopy, from: Option<&str>, to: &str, next: bool)
     let from = match (next, from) {
         (true, _) => None,
         (false, Some(from)) => Some(landing(&history, first.number(), &from)?),
-        (false, None) => Some(history.head_number().saturating_sub(1)),
+        (false, None) => history.head_number().checked_sub(1).filter(|before| *before >= first.number()),
     };
     if from.is_some_and(|from| from >= history.head_number()) {
         return Err(Failure::new(codes::USAGE, "--from is not before --to")
             .hint("--from names the older landing: what devices run; --to the newer one: what they shall run."));
-    }
-    if from.is_some_and(|from| from < first.number()) {
-        let message = format!("{} is the first landing that counts: there is none before it", first.id().short());
-        return Err(Failure::finding(codes::NOTHING_TO_SIMULATE, message)
-            .hint("Ask for the next change of the fleet, whatever it is: --next"));
     }
     let mut after = Declared::introduce(&objects, &first).map_err(unreadable)?;
     let mut before = None;

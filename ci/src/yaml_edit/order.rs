@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn comments_are_told_from_what_only_looks_like_one() {
-        let text = "# a\r\n---\nk#1: x#y   # b\n'#c': \"# d\" # e # f\nl: [1, # g\n  # h\n 2]\nb: |  # i\n  # text\n\n  more\n  # j\n # k\n\
+        let text = "# a\n---\nk#1: x#y   # b\n'#c': \"# d\" # e # f\nl: [1, # g\n  # h\n 2]\nb: |  # i\n  # text\n\n  more\n  # j\n # k\n\
                     p:\n  - >\n    # text\n  # l\n  - x\n# m\ne: # n\n# o";
         let found = pieces(text).expect("YAML");
         let comments: Vec<_> = found

@@ -106,7 +106,7 @@ fn a_line_that_counts_merged_and_not_pushed_is_a_warning() {
 fn a_base_must_be_there_and_whole() {
     let team = Team::new();
     let ran = team.ada(&["validate", "--base", "nowhere"]);
-    assert!(ran.code == Some(1) && ran.err.contains("BW-0733"), "{}", ran.err);
+    assert!(ran.code == Some(2) && ran.err.contains("BW-0733"), "{}", ran.err);
     let url = format!("file://{}", team.sandbox.repository().display());
     team.sandbox.git(&["clone", "-q", "--depth", "1", &url, "../shallow"]);
     let ran = team.sandbox.bellwether_in(&team.sandbox.dir.path().join("shallow"), &["validate", "--base", "main"]);

@@ -85,7 +85,7 @@ fn of_a_branch_that_stalled_what_counts_is_accepted() {
     assert!(explained.code == Some(0) && explained.out.contains("It counts."), "{}{}", explained.out, explained.err);
     let other = team.ada(&["trust", "check", "--since", "HEAD~2", "--introduction", "HEAD~1"]);
     refused(&other, 1, &["BW-0223"]);
-    refused(&team.ada(&["trust", "check", "--since", "nowhere"]), 1, &["BW-0733", "--since: nowhere"]);
+    refused(&team.ada(&["trust", "check", "--since", "nowhere"]), 2, &["BW-0733", "--since: nowhere"]);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_shallow_clone_says_so_and_is_validated() {
     refused(&shallow(&["trust", "check"]), 2, &whole);
     refused(&shallow(&["trust", "explain", "HEAD"]), 2, &whole);
     refused(&shallow(&["trust", "export", "--all"]), 2, &whole);
-    refused(&shallow(&["trust", "check", "HEAD~1"]), 1, &["BW-0733", "git fetch --unshallow"]);
+    refused(&shallow(&["trust", "check", "HEAD~1"]), 2, &["BW-0733", "git fetch --unshallow"]);
     let validated = shallow(&["validate"]);
     assert!(validated.code == Some(0) && validated.out.contains("no problems"), "{}{}", validated.out, validated.err);
     assert_eq!(shallow(&["trust", "show"]).code, Some(0));
@@ -112,7 +112,7 @@ fn a_branch_without_a_commit_is_named() {
     sandbox.git(&["init", "-q", "-b", "main"]);
     for arguments in [&["trust", "check"][..], &["trust", "show"], &["trust", "explain", "HEAD"], &["trust", "endorse"]]
     {
-        refused(&sandbox.bellwether(arguments), 1, &["BW-0733", "main has no commit yet", "git branch --all"]);
+        refused(&sandbox.bellwether(arguments), 2, &["BW-0733", "main has no commit yet", "git branch --all"]);
     }
 }
 

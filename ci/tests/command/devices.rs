@@ -141,7 +141,7 @@ fn a_device_is_pinned_to_a_commit_and_follows_its_fleet_again() {
         ("kiosk-8", &["--unpin"][..], 1, "devices/kiosk-8.yaml has no pin"),
         ("kiosk-9", &["--unpin"], 1, "there is no devices/kiosk-9.yaml"),
         ("kiosk-9", &[], 1, "know no device kiosk-9"),
-        ("kiosk-8", &["nowhere"], 1, "nowhere names no commit"),
+        ("kiosk-8", &["nowhere"], 2, "nowhere names no commit"),
         ("kiosk-8", &["HEAD", "--unpin"], 2, "cannot be used with"),
     ] {
         let ran = pin(device, more);
@@ -173,4 +173,25 @@ fn validate_tells_of_entries_that_would_not_be_taken() {
     sandbox.write("enrollments/other.yaml", &other.replace("kiosk-1", "kiosk-7"));
     let ran = sandbox.bellwether(&["validate"]);
     assert!(ran.code == Some(1) && ran.out.contains("kiosk-7 is named in enrollments/factory.yaml"), "{}", ran.out);
+}
+
+#[test]
+fn a_reason_is_in_the_command_that_commits_what_was_not_committed() {
+    let sandbox = Sandbox::with_repository();
+    let reason = "It's $HOME's display; it \"flickers\"";
+    for verb in ["pin", "revoke", "decommission"] {
+        let ran = sandbox.bellwether(&["device", verb, "kiosk-7", "--unlisted", "--reason", reason]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        let (_, command) = ran.err.split_once("and pushed: ").expect("it says how to commit it");
+        let (commit, _) = command.split_once(" && git push").expect("it ends by a push");
+        let done = sandbox.program("sh", &["-c", commit], &sandbox.repository());
+        assert!(done.status.success(), "{commit}: {done:?}");
+        let message = sandbox.git(&["log", "-1", "--format=%B"]);
+        assert!(message.contains(" kiosk-7") && message.ends_with(&format!("\n\n{reason}\n\n")), "{message:?}");
+        assert_eq!(sandbox.git(&["status", "--short"]), "");
+    }
+    let hold = |more: &[&str]| sandbox.bellwether(&[&["hold", "edge", "--commit", "--reason"], more].concat());
+    assert_eq!(hold(&["odd readings"]).code, Some(0));
+    assert_eq!(hold(&["a sensor was wet", "--release"]).code, Some(0));
+    assert!(sandbox.git(&["log", "-1", "--format=%B"]).contains("\n\na sensor was wet\n"), "of a release, too");
 }

@@ -20,7 +20,8 @@ spec:
     # Nothing below.
 ";
 
-const ENROLLMENT: &str = "# Our devices.
+/// An Enrollment with a comment at every place.
+pub(crate) const ENROLLMENT: &str = "# Our devices.
 apiVersion: bellwether/v1
 kind: Enrollment
 metadata: {name: factory}
@@ -174,7 +175,7 @@ fn people_are_added_and_removed() {
 fn a_file_with_line_ends_of_windows_is_not_edited() {
     let sandbox = commented();
     sandbox.git(&["config", "core.autocrlf", "false"]);
-    let paths = ["devices/kiosk-7.yaml", "enrollments/factory.yaml"];
+    let paths = ["devices/kiosk-7.yaml", "enrollments/factory.yaml", "fleets/edge.yaml", "trust/policy.yaml"];
     for path in paths {
         sandbox.write(path, &sandbox.read(path).replace('\n', "\r\n"));
     }
@@ -185,9 +186,17 @@ fn a_file_with_line_ends_of_windows_is_not_edited() {
         &["token", "mint", "factory"],
         &["token", "mint", "factory", "--device", "kiosk-1", "--replace"],
         &["device", "approve", FINGERPRINT, "--enrollment", "factory"],
+        &["device", "pin", "kiosk-7", "--reason", "so", "--unlisted"],
+        &["fleet", "set", "edge", "vars.greeting=Hi"],
+        &["trust", "remove", "ada"],
+        &["fmt", "fleets"],
     ] {
         let ran = sandbox.bellwether(arguments);
-        assert!(ran.code > Some(0) && ran.err.contains("  hint: "), "{arguments:?}: {}", ran.err);
+        let says = ["[BW-0101]", "found a carriage return", "line endings LF"];
+        assert_eq!(ran.code, Some(1), "{arguments:?}: {}", ran.err);
+        says.iter().for_each(|said| {
+            assert!((ran.out.clone() + &ran.err).contains(said), "{arguments:?}, {said}: {}", ran.err)
+        });
     }
     assert_eq!(paths.map(|path| sandbox.read(path)), before);
 }

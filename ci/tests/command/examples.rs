@@ -50,6 +50,33 @@ fn each_example_is_valid_and_its_rollout_ends() {
 }
 
 #[test]
+fn a_new_repository_can_be_simulated_before_it_has_a_device() {
+    for (example, fleet, rings) in EXAMPLES {
+        let sandbox = with_example(example);
+        let told = |arguments: &[&str]| -> serde_json::Value {
+            let ran = sandbox.bellwether(&[&["simulate", "--fleet", fleet, "--output", "json"], arguments].concat());
+            assert_eq!(ran.code, Some(0), "{example}: {}", ran.err);
+            serde_json::from_str(&ran.out).expect("JSON")
+        };
+        let by_itself = told(&[]);
+        assert_eq!(by_itself["outcome"]["state"], "Complete", "{example}");
+        assert_eq!(
+            (by_itself["scene"]["next"].as_bool(), by_itself["scene"]["devices"].as_u64()),
+            (Some(true), Some(100))
+        );
+        let waves = by_itself["outcome"]["waves"].as_array().expect("waves");
+        assert!(waves.iter().all(|wave| wave["members"].as_u64() > Some(0)), "{example}: {waves:?}");
+        assert_eq!(told(&["--next"]), by_itself, "{example}");
+        let few = told(&["--devices", &rings.len().to_string()]);
+        let waves = few["outcome"]["waves"].as_array().expect("waves");
+        assert!(waves[0]["members"] == 1 && waves[waves.len() - 1]["members"] == 1, "{example}: {waves:?}");
+        let text = sandbox.bellwether(&["simulate", "--fleet", fleet]).out;
+        let said = "all made up: git knows none of this fleet yet; their labels are those of enrollments/factory.yaml";
+        assert!(text.contains(said) && text.contains("before which nothing landed"), "{example}: {text}");
+    }
+}
+
+#[test]
 fn the_change_that_the_readme_begins_with_is_one_that_rolls_out() {
     for (example, fleet, rings) in EXAMPLES {
         let sandbox = with_example(example);

@@ -1,4 +1,4 @@
-//! The examples of `explain`: each is made in a new repository, found by `validate`, mended, and found no more.
+//! The examples of `explain`: each is made in a new repository, found by `validate` or told by `diff`, mended, and found no more.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,7 +7,7 @@ use bellwether_schemas::codes::{self, Code};
 use crate::Sandbox;
 use crate::mistake::Mistake;
 
-/// What `validate` finds besides BW-01xx: by its own checks, by those of manifests, and by the verifier.
+/// What `validate` finds besides BW-01xx, and `diff` tells besides BW-08xx: by its own checks, by those of manifests, and by the verifier.
 const FOUND_BESIDES_MANIFESTS: &[Code] = &[
     // In the working copy.
     codes::EVERY_FLEET_LOST,
@@ -92,6 +92,7 @@ fn prepare(code: &str, sandbox: &Sandbox) {
         }
         "BW-0219" => sandbox.replace(policy, "    # Everything else: ", "    # All the others: "),
         "BW-0236" => add("bob", &[]),
+        "BW-0801" => key("ci", &["ed25519"]),
         "BW-0326" => {
             let fingerprint = "5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9";
             let approve =
@@ -102,13 +103,16 @@ fn prepare(code: &str, sandbox: &Sandbox) {
     }
 }
 
-/// What `validate` says: the severity and code of each problem, and all of it.
+/// What `validate` or `diff` says: the severity and code of each problem or risk, and all of it.
 fn found(sandbox: &Sandbox, question: &[&str]) -> (Vec<(String, String)>, String) {
     let ran = sandbox.bellwether(&[question, &["--output", "json"]].concat());
     let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{}", ran.err));
-    let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
-    let problems = told["problems"].as_array().expect("problems").iter();
-    (problems.map(|problem| (text(&problem["severity"]), text(&problem["code"]))).collect(), ran.out)
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let problems = told["problems"].as_array().or(told["risks"].as_array()).expect("problems or risks").iter();
+    let is = |problem: &serde_json::Value| {
+        (text(&problem["severity"]).unwrap_or("risk".to_owned()), text(&problem["code"]).expect("a code"))
+    };
+    (problems.map(is).collect(), ran.out)
 }
 
 /// Makes the example of a code and mends it.
@@ -146,13 +150,19 @@ fn each_example_of_a_manifest_is_found_and_its_mend_mends_it() {
 
 #[test]
 fn each_example_of_trust_and_devices_is_found_and_its_mend_mends_it() {
-    try_out_all(|code| !code.starts_with("BW-01"));
+    try_out_all(|code| !(code.starts_with("BW-01") || code.starts_with("BW-08")));
 }
 
 #[test]
-fn everything_that_validate_finds_has_an_example() {
-    let of_manifests = codes::explanations().filter(|known| known.code.as_str().starts_with("BW-01"));
-    let found = of_manifests.map(|known| known.code).chain(FOUND_BESIDES_MANIFESTS.iter().copied());
+fn each_example_of_a_dangerous_change_is_told_and_its_mend_mends_it() {
+    try_out_all(|code| code.starts_with("BW-08"));
+}
+
+#[test]
+fn everything_that_validate_finds_and_diff_tells_has_an_example() {
+    let is_told = |code: &str| code.starts_with("BW-01") || code.starts_with("BW-08");
+    let of_areas = codes::explanations().filter(|known| is_told(known.code.as_str()));
+    let found = of_areas.map(|known| known.code).chain(FOUND_BESIDES_MANIFESTS.iter().copied());
     for code in found {
         let known = codes::explain(code.as_str()).expect("it is in the tables");
         assert!(known.example().is_some(), "{code} has no example: schemas/src/codes/examples/{code}.diff");
@@ -171,8 +181,11 @@ fn a_code_is_explained_with_its_example() {
     let ran = explain(&["BW-0299"]);
     assert_eq!(ran.code, Some(1));
     assert!(
-        ran.err.contains("BW-0721") && ran.err.contains("The nearest is BW-0301: a device runs a commit"),
+        ran.err.contains("BW-0721") && ran.err.contains("The nearest: BW-0282 (") && ran.err.contains(", BW-0301 ("),
         "{}",
         ran.err
     );
+    for written in ["bw-0103", "BW103", "bw_103", "0103"] {
+        assert_eq!(explain(&[written]).out, explain(&["BW-0103"]).out, "{written}");
+    }
 }

@@ -150,7 +150,7 @@ fn what_cannot_be_set_is_told_and_nothing_is_written() {
         (&["probes=none"], 1, &["more than a single value"]),
         (&["vars.greeting=Hello"], 1, &["BW-0734", "already"]),
         (&["--unset", "vars.gone"], 1, &["BW-0733", "vars.gone"]),
-        (&["--unset", "probes[0]"], 1, &["the only item"]),
+        (&["--unset", "probes[0]"], 1, &["BW-0104", "the field probes is missing", "stays as it is"]),
         (&["--unset", "spec.selector"], 1, &["selector is missing"]),
         (&["vars.greeting"], 2, &["BW-0720", "expected PATH=VALUE"]),
         (&["[0].a=b"], 2, &["BW-0720", "expected a field first"]),
@@ -163,6 +163,25 @@ fn what_cannot_be_set_is_told_and_nothing_is_written() {
     }
     let ran = sandbox.bellwether(&["fleet", "set", "north", "vars.greeting=Hi"]);
     assert!(ran.code == Some(1) && ran.err.contains("there is no fleet north"), "{}", ran.err);
+}
+
+#[test]
+fn with_its_only_item_a_list_goes_too_and_one_of_vars_is_empty() {
+    let sandbox = sandbox();
+    sandbox.replace(
+        PATH,
+        "        port: 8080\n",
+        "        port: 8080\n        pages:\n        - start\n        hosts: [one]\n",
+    );
+    let before = sandbox.read(PATH);
+    let ran = set(&sandbox, &["--unset", "files[0]", "--unset", "artifacts[1]", "--unset", "artifacts[0]"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let after = sandbox.read(PATH);
+    assert!(!after.contains("files:") && !after.contains("artifacts:") && after.contains("probes:"), "{after}");
+    sandbox.write(PATH, &before);
+    let ran = set(&sandbox, &["--unset", "vars.pages[0]", "--unset", "vars.hosts[0]"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!(sandbox.read(PATH), before.replace("        - start\n", "          []\n").replace("[one]", "[]"));
 }
 
 #[test]

@@ -33,12 +33,21 @@ spec:
 fn what_init_writes_has_the_layout_and_what_has_not_gets_it() {
     let sandbox = Sandbox::with_repository();
     let ran = sandbox.bellwether(&["fmt", "--check"]);
-    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (Some(0), "", "0 of 3 manifests: would be formatted\n"));
+    assert_eq!(
+        (ran.code, ran.out.as_str(), ran.err.as_str()),
+        (Some(0), "", "3 manifests are in the layout already.\n")
+    );
 
     sandbox.write("rollouts/edge.yaml", ROLLOUT);
     let ran = sandbox.bellwether(&["fmt", "--check"]);
     assert_eq!(ran.code, Some(1), "{}", ran.err);
-    assert!(ran.err.contains("BW-0732") && ran.err.contains("1 of 3 manifests are not"), "{}", ran.err);
+    assert_eq!(
+        ran.err,
+        "error[BW-0742]: 1 file would change: rollouts/edge.yaml\n  hint: Bring them into the layout, and commit that: \
+         bellwether fmt\n"
+    );
+    let named = sandbox.bellwether(&["fmt", "--check", "rollouts", "fleets/edge.yaml"]);
+    assert!(named.err.ends_with("bellwether fmt rollouts fleets/edge.yaml\n"), "{}", named.err);
     assert!(ran.out.contains("-metadata: { name: edge }\n+metadata: {name: edge}\n"), "{}", ran.out);
     assert_eq!(sandbox.read("rollouts/edge.yaml"), ROLLOUT, "--check writes nothing");
 
@@ -77,7 +86,7 @@ fn what_is_not_valid_or_would_change_is_told_and_stays() {
     assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("rollouts/edge.yaml:8:7: error[BW-0103]"), "{}", ran.out);
     assert!(ran.out.contains("holds/h.yaml: warning[BW-0732]: stays as it is: a value"), "{}", ran.out);
-    assert!(ran.err.contains("1 of 4 manifests are not valid"), "{}", ran.err);
+    assert!(ran.err.contains("1 of 4 manifests is not valid, and stays as it is"), "{}", ran.err);
     assert_eq!((sandbox.read("rollouts/edge.yaml"), sandbox.read("holds/h.yaml")), (wrong, kept.to_owned()));
     assert!(sandbox.read("fleets/edge.yaml").contains("metadata: {name: edge}"), "the others are formatted");
     for (path, code, says) in

@@ -117,7 +117,7 @@ fn branches_of_a_server_and_ids_land_too_and_others_are_told() {
     let id = team.sandbox.git(&["rev-parse", "soak"]);
     team.sandbox.git(&["update-ref", "refs/remotes/origin/soak", "soak"]);
     team.sandbox.git(&["branch", "-qD", "soak"]);
-    refused(&team.ada(&["land", "soak"]), 1, &["BW-0733", "soak names no commit"]);
+    refused(&team.ada(&["land", "soak"]), 2, &["BW-0733", "soak names no commit"]);
     refused(&team.ada(&["land", "HEAD~1"]), 1, &["BW-0276"]);
     let before = team.head();
     assert_eq!(team.ada(&["land", "origin/soak"]).code, Some(0));
@@ -137,12 +137,41 @@ fn branches_of_a_server_and_ids_land_too_and_others_are_told() {
 }
 
 #[test]
+fn nothing_lands_on_a_policy_that_has_expired_but_its_renewal() {
+    let team = Team::of_ada();
+    let policy = "trust/policy.yaml";
+    let line = |text: &str, key: &str| {
+        text.lines().find(|line| line.trim_start().starts_with(key)).expect("a policy has it").to_owned()
+    };
+    let renewed = line(&team.sandbox.read(policy), "expires:");
+    team.sandbox.replace(policy, &renewed, "  expires: \"2020-01-01T00:00:00Z\"");
+    team.sandbox.replace(policy, "version: 1", "version: 2");
+    team.sandbox.git(&["commit", "-qam", "Let it expire"]);
+    team.sandbox.git(&["switch", "-qc", "good-day"]);
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good day");
+    team.sandbox.git(&["commit", "-qam", "Say good day"]);
+    team.sandbox.git(&["switch", "-q", "main"]);
+    let before = team.head();
+    refused(&team.ada(&["land", "good-day"]), 1, &["BW-0221", "expired at 2020-01-01", "was not made"]);
+    assert_eq!((team.head(), team.sandbox.git(&["status", "--short"])), (before, String::new()));
+
+    team.sandbox.git(&["switch", "-q", "good-day"]);
+    team.sandbox.replace(policy, "  expires: \"2020-01-01T00:00:00Z\"", &renewed);
+    team.sandbox.replace(policy, "version: 2", "version: 3");
+    team.sandbox.git(&["commit", "-qam", "Renew the policy"]);
+    team.sandbox.git(&["switch", "-q", "main"]);
+    let landed = team.ada(&["land", "good-day"]);
+    assert_eq!(landed.code, Some(0), "{}", landed.err);
+    assert_eq!(team.ada(&["trust", "check"]).code, Some(0));
+}
+
+#[test]
 fn a_branch_of_the_server_is_named_as_it_is() {
     let team = Team::new();
     team.bob_writes("soak");
     team.sandbox.git(&["update-ref", "refs/remotes/origin/soak", "soak"]);
     team.sandbox.git(&["branch", "-qD", "soak"]);
-    refused(&team.ada(&["land", "soak"]), 1, &["BW-0733", "name it origin/soak"]);
+    refused(&team.ada(&["land", "soak"]), 2, &["BW-0733", "name it origin/soak"]);
     let alone = team.bob(&["land", "origin/soak"]);
     refused(&alone, 1, &["BW-0236", "git switch soak && bellwether trust endorse"]);
     team.sandbox.replace("rollouts/edge.yaml", "soak: 15m", "soak: 30m");

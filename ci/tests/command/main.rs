@@ -18,6 +18,7 @@ mod formatting;
 mod init;
 mod keys;
 mod land;
+mod meant;
 mod mistake;
 mod mistakes;
 mod own_template;

@@ -115,7 +115,8 @@ impl Made<'_> {
 
 /// The arguments of the command, if the line asks whether all is well.
 fn question<'e>(line: &Line<'e>) -> Option<&'e str> {
-    line.text.strip_prefix("bellwether ").filter(|arguments| arguments.starts_with("validate"))
+    let asks = |arguments: &&str| arguments.starts_with("validate") || arguments.starts_with("diff");
+    line.text.strip_prefix("bellwether ").filter(asks)
 }
 
 fn shell(sandbox: &Sandbox, text: &str) {

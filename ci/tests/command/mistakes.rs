@@ -42,7 +42,7 @@ fn wrong_places_and_keys_are_named() {
     says(&sandbox, &["validate", "../key"], 2, &["BW-0720", "../key is not in the repository"]);
     says(&sandbox, &["keys", "init", "--root", "k/root", "--online", "k"], 2, &["BW-0720", "the root key would lie"]);
     says(&sandbox, &["hold", "--name", "nope", "--release"], 1, &["BW-0733", "holds/nope.yaml"]);
-    says(&sandbox, &["render", "kiosk-7", "--at", "nowhere"], 1, &["BW-0733", "git log --oneline"]);
+    says(&sandbox, &["render", "kiosk-7", "--at", "nowhere"], 2, &["BW-0733", "git log --oneline"]);
     says(&sandbox, &["get", "devices", "--server", "http://127.0.0.1:1"], 2, &["BW-0735", "127.0.0.1:1"]);
 }
 

@@ -177,7 +177,7 @@ fn what_would_decide_nothing_is_refused() {
     refused(&["resume", "edge"], 2, &["BW-0720", "--failures <NUMBER>"]);
     refused(&["resume", "edge", "--failures", "0"], 2, &["BW-0720", "--failures <NUMBER>"]);
     refused(&["resume", "egde", "--failures", "1"], 1, &["BW-0733", "no fleet egde"]);
-    refused(&["resume", "edge", "--failures", "1", "--commit-id", "nowhere"], 1, &["BW-0733", "names no commit"]);
+    refused(&["resume", "edge", "--failures", "1", "--commit-id", "nowhere"], 2, &["BW-0733", "names no commit"]);
     refused(&["retry", "edge"], 2, &["BW-0720", "<DEVICES>"]);
     refused(&["retry", "edge", "kiosk-7"], 1, &["BW-0733", "know no device kiosk-7"]);
     refused(&["retry", "edge", "kiosk-7", "kiosk-7", "--unlisted"], 2, &["BW-0720", "kiosk-7 is there twice"]);

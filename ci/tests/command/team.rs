@@ -67,6 +67,9 @@ impl Team {
     }
 }
 
+/// What `diff` says before the moment from which it reckons.
+const RECKONED: &str = "eckoned as if it landed at ";
+
 /// A text with everything that differs between two runs replaced.
 pub(crate) fn steady(text: &str) -> String {
     let is_id = |word: &str| matches!(word.len(), 7 | 40 | 64) && word.bytes().all(|c| c.is_ascii_hexdigit());
@@ -86,9 +89,10 @@ pub(crate) fn steady(text: &str) -> String {
         steady.extend(symbols.next());
         rest = symbols.as_str();
     }
-    let lines = steady.lines().map(|line| match line.trim_start().starts_with("expires") {
-        true => "  expires     in a year",
-        false => line,
+    let lines = steady.lines().map(|line| match line.split_once(RECKONED) {
+        _ if line.trim_start().starts_with("expires") => "  expires     in a year".to_owned(),
+        Some((before, _)) => format!("{before}{RECKONED}TIME"),
+        None => line.to_owned(),
     });
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -3,6 +3,7 @@
 use bellwether_schemas::Sha256Digest;
 
 use crate::Sandbox;
+use crate::edits::ENROLLMENT;
 
 const PATH: &str = "enrollments/factory.yaml";
 
@@ -24,31 +25,17 @@ fn the_hash_is_that_of_the_secret_and_is_committed() {
 #[test]
 fn comments_and_layout_stay() {
     let sandbox = Sandbox::with_repository();
-    let text = "\
-# Our devices.
-apiVersion: bellwether/v1
-kind: Enrollment
-metadata: {name: factory}
-spec:
-    tokens:   # one a device
-    # The first batch.
-    -   id: first
-        sha256: \"0000000000000000000000000000000000000000000000000000000000000000\"
-        expires: \"2030-01-01T00:00:00Z\"   # a long time
-
-    # Labels come last.
-    labels: {fleet: edge}
-";
+    let text = ENROLLMENT;
     sandbox.write(PATH, text);
-    let ran = sandbox.bellwether(&["token", "mint", "factory", "--id", "second", "--device", "kiosk-7"]);
+    let ran = sandbox.bellwether(&["token", "mint", "factory", "--id", "third", "--device", "kiosk-7"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let after = sandbox.read(PATH);
     let added: Vec<_> = after.lines().filter(|line| !text.lines().any(|old| old == *line)).collect();
     assert_eq!(added.len(), 4, "{after}");
-    assert_eq!((added[0], added[3]), ("    - id: second", "      device: kiosk-7"));
+    assert_eq!((added[0], added[3]), ("    - id: third", "      device: kiosk-7"));
     let rest: Vec<_> = after.lines().filter(|line| !added.contains(line)).collect();
     assert_eq!(rest, text.lines().collect::<Vec<_>>(), "every old line is there, in its order");
-    assert!(after.find("a long time").expect("there") < after.find("id: second").expect("there"));
+    assert!(after.find("a long time").expect("there") < after.find("id: third").expect("there"));
 }
 
 #[test]

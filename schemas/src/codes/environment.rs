@@ -72,6 +72,9 @@ codes! { ENVIRONMENT:
     NOT_PAUSED = "BW-0741", "none of the chosen devices is paused by what a Resume can be over",
         "A Resume ends pauses. The devices that were chosen take part, or wait for something else.",
         "See who is paused: bellwether get devices --field-selector status.summary.status=ConflictPaused";
+    NOT_FORMATTED = "BW-0742", "manifests are not in the layout of bellwether fmt",
+        "Their indentation, spaces, blank lines or quotes are others than those that bellwether fmt writes. What they say is not in question.",
+        "Bring them into it, and commit that: bellwether fmt.";
     NOTHING_TO_SIMULATE = "BW-0760", "there is nothing to simulate",
         "Both commits give the fleet the same target, or it has no devices: then nothing rolls out.",
         "Name two landings between which the fleet changes (--from, --to), or ask for the next change, whatever it is: --next.";

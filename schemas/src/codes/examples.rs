@@ -1,4 +1,4 @@
-//! Examples: for what `bellwether validate` finds, the most likely mistake and its mend, as `examples/BW-0103.diff`.
+//! Examples: for what `bellwether validate` finds and the risks that `bellwether diff` tells, the most likely mistake and its mend, as `examples/BW-0103.diff`.
 //!
 //! A line that begins with neither a space, `-` nor `+` names the file that those behind it are of. A space is what stays, `-` the
 //! mistake, `+` its mend, and `…` stands for anything. `$ ` begins a command for a shell. Files that the repository does not have are
@@ -19,7 +19,8 @@ examples![
     "BW-0121", "BW-0122", "BW-0123", "BW-0124", "BW-0125", "BW-0126", "BW-0127", "BW-0128", "BW-0129", "BW-0130",
     "BW-0204", "BW-0205", "BW-0207", "BW-0208", "BW-0209", "BW-0210", "BW-0215", "BW-0216", "BW-0217", "BW-0218",
     "BW-0219", "BW-0220", "BW-0221", "BW-0231", "BW-0232", "BW-0235", "BW-0236", "BW-0237", "BW-0240", "BW-0247",
-    "BW-0275", "BW-0312", "BW-0326", "BW-0327",
+    "BW-0275", "BW-0312", "BW-0326", "BW-0327", "BW-0801", "BW-0802", "BW-0803", "BW-0804", "BW-0805", "BW-0806",
+    "BW-0807", "BW-0808", "BW-0809", "BW-0810",
 ];
 
 /// The example of a code.

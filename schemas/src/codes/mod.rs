@@ -70,7 +70,8 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// The most likely mistake and its mend, in the form that `examples.rs` describes; none for most of what `validate` does not find.
+    /// The most likely mistake and its mend, in the form that `examples.rs` describes; none for most of what neither `validate`
+    /// finds nor `diff` tells.
     pub fn example(&self) -> Option<&'static str> {
         examples::of(self.code)
     }
@@ -112,10 +113,11 @@ pub fn explain(code: &str) -> Option<&'static Explanation> {
     explanations().find(|e| e.code.as_str().eq_ignore_ascii_case(code))
 }
 
-/// The explanation of the code whose number is nearest to this one; of two as near, the lower.
-pub fn nearest(number: u32) -> &'static Explanation {
-    let nearest = explanations().min_by_key(|e| e.code.number().abs_diff(number));
-    nearest.expect("there are codes")
+/// The explanations of the codes next to a number that no code has: the last below it and the first above it.
+pub fn nearest(number: u32) -> impl Iterator<Item = &'static Explanation> {
+    let below = explanations().filter(|e| e.code.number() < number).max_by_key(|e| e.code);
+    let above = explanations().filter(|e| e.code.number() > number).min_by_key(|e| e.code);
+    below.into_iter().chain(above)
 }
 
 #[cfg(test)]
@@ -134,10 +136,15 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_code_is_that_of_the_nearest_number() {
-        for (number, code) in [(103, "BW-0103"), (0, "BW-0101"), (246, "BW-0245"), (250, "BW-0251"), (9999, "BW-0810")]
-        {
-            assert_eq!(nearest(number).code.as_str(), code);
+    fn the_nearest_codes_are_those_below_and_above() {
+        for (number, near) in [
+            (0, &["BW-0101"][..]),
+            (246, &["BW-0245", "BW-0247"]),
+            (299, &["BW-0282", "BW-0301"]),
+            (9999, &["BW-0810"]),
+        ] {
+            let found: Vec<_> = nearest(number).map(|e| e.code.as_str()).collect();
+            assert_eq!(found, near);
         }
     }
 }
