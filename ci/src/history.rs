@@ -145,13 +145,19 @@ impl Verifier {
     /// What the history up to `head` declares.
     pub(crate) fn declared(&self, head: &CommitId) -> Result<(VerifiedHistory, Declared), Failure> {
         let history = self.up_to(head)?;
+        let declared = self.fold(&history)?;
+        Ok((history, declared))
+    }
+
+    /// What a history declares.
+    pub(crate) fn fold(&self, history: &VerifiedHistory) -> Result<Declared, Failure> {
         let unreadable = |e: ObjectError| git("an object cannot be read", &e);
         let (first, later) = history.landings().split_first().expect("a history begins with its introduction");
         let mut declared = Declared::introduce(&self.objects, first).map_err(unreadable)?;
         for landing in later {
             declared.land(&self.objects, landing).map_err(unreadable)?;
         }
-        Ok((history, declared))
+        Ok(declared)
     }
 
     /// Verifies everything up to `head`, which is taken for accepted: no clock is asked.

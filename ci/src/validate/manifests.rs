@@ -9,16 +9,19 @@ use std::path::{Path, PathBuf};
 use bellwether_schemas::diagnostic::Diagnostic;
 use bellwether_schemas::manifest::{AnyManifest, Enrollment, Fleet, Rollout};
 use bellwether_schemas::yaml::Places;
-use bellwether_schemas::{FleetName, codes, yaml};
+use bellwether_schemas::{EnrollmentName, FleetName, codes, yaml};
 use rayon::prelude::*;
 
 use super::finding::Finding;
+use super::index::Index;
 use super::listing;
 use crate::failure::{self, Failure};
 
 /// The manifests of a working tree, by path.
 pub(super) struct Manifests {
     pub(super) root: PathBuf,
+    /// What git has of it, if there is git.
+    pub(super) index: Option<Index>,
     /// What each file has in it.
     pub(super) texts: BTreeMap<String, Vec<u8>>,
     /// Those that can be read.
@@ -35,15 +38,22 @@ pub(super) struct Templated<'m> {
 impl Manifests {
     /// Reads all of them, and tells what is wrong with those that cannot be read, or lie where none belongs.
     pub(super) fn read(root: &Path) -> Result<(Self, Vec<Diagnostic>), Failure> {
-        let listed = listing::list(root)?;
+        let index = Index::of(root);
+        let listed = listing::list(root, index.as_ref())?;
         let read = |path: String| -> Result<_, Failure> {
             let text = read(&root.join(&path))?;
             let parsed = yaml::parse(&path, &text);
             Ok((path, text, parsed))
         };
         let read: Vec<_> = listed.manifests.into_par_iter().map(read).collect::<Result<_, _>>()?;
-        let mut manifests = Self { root: root.to_owned(), texts: BTreeMap::new(), parsed: BTreeMap::new() };
         let mut problems = listed.misplaced;
+        for odd in index.as_ref().map(Index::odd).unwrap_or_default() {
+            // What lies in a folder of manifests is told already.
+            if !problems.iter().any(|told| (told.code, &told.file) == (odd.code, &odd.file)) {
+                problems.push(odd);
+            }
+        }
+        let mut manifests = Self { root: root.to_owned(), index, texts: BTreeMap::new(), parsed: BTreeMap::new() };
         for (path, text, parsed) in read {
             match parsed {
                 Ok(manifest) => drop(manifests.parsed.insert(path.clone(), manifest)),
@@ -98,9 +108,9 @@ impl Manifests {
         })
     }
 
-    pub(super) fn enrollments(&self) -> impl Iterator<Item = (&str, &Enrollment)> {
+    pub(super) fn enrollments(&self) -> impl Iterator<Item = (&str, &EnrollmentName, &Enrollment)> {
         self.parsed.iter().filter_map(|(path, manifest)| match manifest {
-            AnyManifest::Enrollment(enrollment) => Some((path.as_str(), &enrollment.spec)),
+            AnyManifest::Enrollment(enrollment) => Some((path.as_str(), &enrollment.metadata.name, &enrollment.spec)),
             _ => None,
         })
     }

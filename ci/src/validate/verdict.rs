@@ -2,30 +2,31 @@
 
 use std::collections::BTreeSet;
 
-use bellwether_core::verify::{Explanation, POLICY_PATH, Policy, Refusal, Stop, VerifiedHistory};
+use bellwether_core::verify::{
+    Explanation, Fault, POLICY_PATH, Policy, Refusal, Stop, VerifiedHistory, is_of_tree, odd_entries,
+};
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
 use bellwether_schemas::{CommitId, PersonName, codes};
 use jiff::Timestamp;
 
+use super::base::Base;
+use super::index;
 use crate::failure::Failure;
-use crate::history::{HistoryOptions, Objects, Verifier, could_count, first_parents, parents, refused};
-use crate::repo::WorkingCopy;
+use crate::history::{Objects, Verifier, could_count, first_parents, parents, refused};
+use crate::repo::{WorkingCopy, git};
 
 /// So many people are named who could make a change count.
 const NAMED: usize = 5;
 
-/// Why `head` would not count on `base`; nothing where it would, or is there already.
+/// Why `head` would not count on `base`, of which its branch does not have it already; nothing where it would.
 pub(super) fn problems(
     copy: &WorkingCopy,
-    base: &CommitId,
+    base: Base,
     head: &CommitId,
     now: Timestamp,
 ) -> Result<Vec<Diagnostic>, Failure> {
-    if copy.is_ancestor(head, base)? {
-        return Ok(Vec::new());
-    }
-    let verifier = Verifier::of(copy, base, &HistoryOptions::default())?;
-    let mut history = match verifier.up_to(base) {
+    let Base { commit: base, verifier, history } = base;
+    let mut history = match history {
         Ok(history) => history,
         Err(failure) => {
             let why =
@@ -33,8 +34,13 @@ pub(super) fn problems(
             return Ok(vec![Diagnostic::error(failure.code(), POLICY_PATH, why).hint(failure.advice())]);
         }
     };
-    let on_line = first_parents(copy, head, |id| id == base)?;
-    let leads_on = on_line.last().map_or(Ok(Vec::new()), |oldest| parents(copy, oldest))?.first() == Some(base);
+    let odd = odd_in(copy, head)?;
+    if !odd.is_empty() {
+        // Whoever signs for it, and however it is merged.
+        return Ok(index::told(odd));
+    }
+    let on_line = first_parents(copy, head, |id| *id == base)?;
+    let leads_on = on_line.last().map_or(Ok(Vec::new()), |oldest| parents(copy, oldest))?.first() == Some(&base);
     let pushed = if leads_on { Some(history.judge(&verifier.objects, head, now).stop) } else { None };
     match pushed {
         // A merge that is there is what lands; of a branch a button makes another landing than a push.
@@ -60,9 +66,9 @@ pub(super) fn problems(
                     let problem = told(&refusal, why, refusal.hint.to_owned());
                     Some(Diagnostic { severity: Severity::Warning, ..problem })
                 }
-                // The merge is made without it, and so says less than it.
+                // The merge is made without it, and so says less than it: a commit before the head has it.
                 (Some(problem), Some(Some(Stop::Refused(refusal))))
-                    if problem.code == codes::MERGE_UNCLEAN && is_of_tree(&refusal) =>
+                    if problem.code == codes::MERGE_UNCLEAN && is_of_tree(refusal.code) =>
                 {
                     Some(as_it_is(&refusal))
                 }
@@ -96,17 +102,15 @@ fn judged(
     })
 }
 
-/// Whether a landing is refused for what no tree may hold, which a merge leaves out.
-fn is_of_tree(refusal: &Refusal) -> bool {
-    let of_tree = [
-        codes::TREE_ENTRY,
-        codes::TREE_SYMLINK,
-        codes::TREE_SUBMODULE,
-        codes::TREE_MODE,
-        codes::TREE_NAME,
-        codes::TREE_COLLISION,
-    ];
-    of_tree.contains(&refusal.code)
+/// What the files of a commit have that no landing may hold.
+fn odd_in(copy: &WorkingCopy, commit: &CommitId) -> Result<Vec<Fault>, Failure> {
+    let read = || -> Result<_, gix::Error> {
+        let tree = copy.git().find_commit(gix::ObjectId::from_bytes_or_panic(commit.as_bytes()))?.tree()?;
+        Ok(tree.traverse().breadthfirst.files()?)
+    };
+    let files = read().map_err(|e| git(&format!("the commit {} cannot be read", commit.short()), &e))?;
+    let files = files.iter().filter(|file| !file.mode.is_tree());
+    Ok(odd_entries(files.map(|file| (file.filepath.as_slice(), u32::from(file.mode.value())))))
 }
 
 /// What is wrong with the merge that a button would make. It is made in memory, and gone afterwards.

@@ -22,6 +22,7 @@ mod mistake;
 mod mistakes;
 mod own_template;
 mod pipelines;
+mod remembered;
 mod reports;
 mod rollouts;
 mod shell;
