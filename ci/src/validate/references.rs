@@ -31,8 +31,8 @@ pub(super) fn problems(manifests: &Manifests) -> Vec<Finding> {
                 if !manifests.has_fleet(&approval.spec.fleet) {
                     continue;
                 }
-                let rollout = manifests.rollout(&approval.spec.fleet);
-                let there = rollout.waves.iter().map(|wave| wave.name.as_str());
+                let Some(waves) = manifests.waves(&approval.spec.fleet) else { continue };
+                let there = waves.iter().map(|wave| wave.as_str());
                 for (place, wave) in approval.spec.open.iter().enumerate() {
                     if !there.clone().any(|name| name == wave.as_str()) {
                         let message = format!("the rollout of {} has no wave {wave}", approval.spec.fleet);

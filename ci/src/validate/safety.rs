@@ -14,9 +14,10 @@ use crate::devices::Known;
 
 /// What is dangerous in each Rollout.
 pub(super) fn problems(manifests: &Manifests, selection: &Selection<'_>) -> Vec<Finding> {
+    let has_all = manifests.has_all_devices();
     let checks = manifests.rollouts().map(|(path, fleet, rollout)| {
         let members: Vec<&Known> = selection.members(fleet).collect();
-        Checked { path, fleet, rollout, members }
+        Checked { path, fleet, rollout, members, has_all }
     });
     checks.flat_map(|checked| checked.problems()).collect()
 }
@@ -27,6 +28,8 @@ struct Checked<'m> {
     fleet: &'m FleetName,
     rollout: &'m Rollout,
     members: Vec<&'m Known>,
+    /// Whether there are no others.
+    has_all: bool,
 }
 
 impl Checked<'_> {
@@ -93,7 +96,7 @@ impl Checked<'_> {
 
     fn min_healthy(&self) -> Option<Finding> {
         let (needed, known) = (self.rollout.min_healthy, u32::try_from(self.members.len()).unwrap_or(u32::MAX));
-        if known == 0 || needed <= known {
+        if known == 0 || needed <= known || !self.has_all {
             return None;
         }
         let message =

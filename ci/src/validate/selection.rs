@@ -27,7 +27,7 @@ pub(super) struct Selection<'m> {
 
 impl<'m> Selection<'m> {
     pub(super) fn of(manifests: &'m Manifests, devices: &'m [Known]) -> Self {
-        let index = SelectorIndex::new(manifests.fleets().map(|(_, name, fleet)| (&fleet.selector, name)));
+        let index = SelectorIndex::new(manifests.selectors().map(|(_, name, selector)| (selector, name)));
         let mut selection = Self {
             devices,
             members: BTreeMap::new(),
@@ -81,24 +81,27 @@ impl<'m> Selection<'m> {
             let problem = unused_template(&self.devices[*place].name, fleets);
             Finding::of(problem, FieldPath::of("spec.template"))
         }));
-        let known = Vocabulary::of(self.devices.iter());
-        for (path, name, fleet) in manifests.fleets() {
+        // What an Enrollment or a Device that cannot be read names may be what is selected.
+        if manifests.has_all_devices() {
+            found.extend(self.nothing_selected(manifests));
+        }
+        found
+    }
+
+    /// The selectors that choose nothing.
+    fn nothing_selected(&self, manifests: &Manifests) -> Vec<Finding> {
+        let (known, mut found) = (Vocabulary::of(self.devices.iter()), Vec::new());
+        for (path, name, selector) in manifests.selectors() {
             if !self.members.contains_key(name) && !self.devices.is_empty() {
-                found.extend(known.selects_nothing(path, "spec.selector", &fleet.selector, "device that git knows"));
+                found.extend(known.selects_nothing(path, "spec.selector", selector, "device that git knows"));
             }
         }
-        for (path, name, rollout) in manifests.rollouts() {
-            let members = || self.members(name);
-            if members().next().is_none() {
-                continue;
-            }
-            for (place, wave) in rollout.waves.iter().enumerate() {
-                let Some(selector) = &wave.select else { continue };
-                if !members().any(|device| selector.matches(&device.facts.labels)) {
-                    let field = format!("spec.waves[{place}].select");
-                    let whom = format!("device of the fleet {name}");
-                    found.extend(Vocabulary::of(members()).selects_nothing(path, &field, selector, &whom));
-                }
+        for (path, name, place, selector) in manifests.wave_selectors() {
+            let mut members = self.members(name).peekable();
+            if members.peek().is_some() && !members.any(|device| selector.matches(&device.facts.labels)) {
+                let field = format!("spec.waves[{place}].select");
+                let whom = format!("device of the fleet {name}");
+                found.extend(Vocabulary::of(self.members(name)).selects_nothing(path, &field, selector, &whom));
             }
         }
         found

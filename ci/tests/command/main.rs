@@ -21,6 +21,7 @@ mod land;
 mod mistake;
 mod mistakes;
 mod own_template;
+mod partial;
 mod pipelines;
 mod remembered;
 mod reports;
