@@ -1,5 +1,6 @@
 //! The history of a working copy, as the verifier reads it: its objects, its introduction, and how a refusal is told.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -98,6 +99,25 @@ pub(crate) fn summary_of(copy: &WorkingCopy, commit: &CommitId) -> Result<String
     let message = raw.windows(2).position(|pair| pair == b"\n\n").map_or(&[][..], |end| &raw[end + 2..]);
     let line = message.split(|byte| *byte == b'\n').find(|line| !line.is_empty()).unwrap_or_default();
     Ok(String::from_utf8_lossy(line).into_owned())
+}
+
+/// A path that a commit changes against its first parent, one that it leaves there if there is one: where to show what is wrong
+/// with the commit. The policy where it changes none.
+pub(crate) fn first_changed(copy: &WorkingCopy, commit: &CommitId) -> Result<String, Failure> {
+    let files = |commit: &CommitId| -> Result<BTreeMap<String, _>, gix::Error> {
+        let tree = copy.git().find_commit(gix::ObjectId::from_bytes_or_panic(commit.as_bytes()))?.tree()?;
+        let files = tree.traverse().breadthfirst.files()?.into_iter().filter(|file| !file.mode.is_tree());
+        Ok(files.map(|file| (file.filepath.to_string(), (file.mode, file.oid))).collect())
+    };
+    let unreadable = |e| git(&format!("the commit {} cannot be read", commit.short()), &e);
+    let after = files(commit).map_err(unreadable)?;
+    let before = match parents(copy, commit)?.first().filter(|parent| copy.has(parent)) {
+        Some(parent) => files(parent).map_err(unreadable)?,
+        None => BTreeMap::new(),
+    };
+    let mut changed = after.iter().filter(|(path, entry)| before.get(*path) != Some(entry)).map(|(path, _)| path);
+    let gone = || before.keys().find(|path| !after.contains_key(*path));
+    Ok(changed.next().or_else(gone).map_or_else(|| POLICY_PATH.to_owned(), Clone::clone))
 }
 
 /// The history of a working copy from its introduction on, as a reconciler would verify it.

@@ -163,3 +163,42 @@ fn what_git_does_not_have_or_has_otherwise_is_a_warning() {
     team.sandbox.git(&["add", "--renormalize", "."]);
     assert!(!team.ada(&["validate"]).out.contains("BW-0132"));
 }
+
+#[test]
+fn a_key_that_the_policy_does_not_know_is_told_with_how_it_is_added() {
+    let team = Team::of_ada();
+    team.key("bob");
+    let key = std::fs::read_to_string(team.sandbox.dir.path().join("bob.pub")).expect("it was made");
+    let print = team.sandbox.program("ssh-keygen", &["-lf", "bob.pub"], team.sandbox.dir.path());
+    let print = String::from_utf8(print.stdout).expect("text");
+    let print = print.split(' ').nth(1).unwrap_or_else(|| panic!("{key} has no fingerprint"));
+    team.bob_writes("soak");
+    team.sandbox.git(&["switch", "-q", "soak"]);
+    let said = team.ada(&["validate", "--base", "main"]);
+    let hint = format!("the key {print} is nobody's in the policy: sign with a key that bellwether trust show lists");
+    told(&said, 1, &["BW-0210", &hint, "bellwether trust add PERSON --ssh-key KEY.pub"]);
+    assert!(!said.out.contains("sign what you wrote"), "{}", said.out);
+    told(&team.ada(&["validate"]), 0, &["BW-0247", "--> rollouts/edge.yaml", "bellwether trust add PERSON --ssh-key"]);
+}
+
+#[test]
+fn what_a_squash_button_did_to_the_base_is_told_with_the_commands_that_mend_it() {
+    let team = Team::of_ada();
+    let before = team.head();
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Moin");
+    team.sandbox.git(&["commit", "-qam", "Say moin (#1)", "--no-gpg-sign"]);
+    let squashed = team.head();
+    team.sandbox.git(&["switch", "-qc", "branch"]);
+    team.sandbox.git(&["commit", "-q", "--allow-empty", "-m", "Work"]);
+    let leave_out =
+        format!("git switch --detach {} && git merge -s ours --no-ff -S -m Repair {}", &before[..7], &squashed[..7]);
+    let says = [
+        "BW-0204",
+        "--> fleets/edge.yaml",
+        "(\"Say moin (#1)\")",
+        "squash and rebase buttons",
+        &leave_out,
+        "HEAD:main",
+    ];
+    told(&team.ada(&["validate", "--base", "main"]), 1, &says);
+}
