@@ -136,6 +136,7 @@ fn look(manifests: &Manifests, against: Option<&Against>, now: Timestamp) -> Res
     let selection = Selection::of(manifests, &devices);
     let findings = [
         references::problems(manifests),
+        references::devices(manifests, &devices, declared.as_ref()),
         contents::problems(manifests)?,
         order::problems(manifests),
         entries::problems(manifests, against.map(|against| &against.base), declared.as_ref(), now),

@@ -1,5 +1,7 @@
 //! Rollouts that would do what they say, and harm more than they need to, or wait forever: for the devices that git knows.
 
+use std::collections::BTreeSet;
+
 use bellwether_core::plan::{Opening, Schedule};
 use bellwether_schemas::manifest::{Rollout, Wave, WaveMembers, Window, Zone};
 use bellwether_schemas::quantity::Percent;
@@ -7,7 +9,7 @@ use bellwether_schemas::yaml::FieldPath;
 use bellwether_schemas::{FleetName, Seconds, codes};
 use jiff::Timestamp;
 
-use super::finding::Finding;
+use super::finding::{Finding, instead};
 use super::manifests::Manifests;
 use super::selection::Selection;
 use crate::devices::Known;
@@ -41,6 +43,7 @@ impl Checked<'_> {
             .chain(self.limits())
             .chain(self.min_healthy())
             .chain(self.zones())
+            .chain(self.budgets())
             .collect()
     }
 
@@ -111,6 +114,28 @@ impl Checked<'_> {
         let of_waves =
             of_waves.flat_map(|(place, wave)| windows(&wave.windows, &format!("spec.waves[{place}].windows")));
         of_rollout.into_iter().chain(of_waves).filter_map(|(field, window)| self.zone(field, window))
+    }
+
+    /// Labels by which devices are to be grouped, and that none of them has.
+    fn budgets(&self) -> Vec<Finding> {
+        let mut found = Vec::new();
+        if self.members.is_empty() || !self.has_all {
+            return found;
+        }
+        let labels: BTreeSet<&str> =
+            self.members.iter().flat_map(|device| device.facts.labels.keys()).map(String::as_str).collect();
+        for (place, budget) in self.rollout.budget.iter().enumerate() {
+            for (at, key) in budget.by.iter().enumerate().filter(|(_, key)| !labels.contains(key.as_str())) {
+                let field = FieldPath::of("spec.budget").item(place).key("by").item(at);
+                let message = format!(
+                    "no device of the fleet {} has a label {key}, so it divides them into no groups",
+                    self.fleet
+                );
+                let problem = Finding::warning(codes::SELECTS_NOTHING, self.path, field, message);
+                found.push(problem.hint(instead(key, "labels", labels.iter().copied())));
+            }
+        }
+        found
     }
 
     /// Of a zone that has a name the reader has said already whether there is one.

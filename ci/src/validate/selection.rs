@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bellwether_core::declare::unused_template;
 use bellwether_schemas::diagnostic::Severity;
-use bellwether_schemas::manifest::{LabelSelector, Labels, SelectorIndex};
-use bellwether_schemas::yaml::FieldPath;
+use bellwether_schemas::manifest::{LabelSelector, Labels, Requirement, SelectorIndex};
+use bellwether_schemas::yaml::{FieldPath, nearest};
 use bellwether_schemas::{DeviceName, FleetName, codes};
 
 use super::finding::{Finding, instead};
@@ -129,6 +129,12 @@ impl<'m> Selection<'m> {
     }
 }
 
+/// Which values a term probably means.
+fn meant(term: &Requirement, there: &BTreeSet<&str>) -> Option<String> {
+    let (value, near) = term.values.iter().find_map(|value| Some((value, nearest(value, there.iter().copied())?)))?;
+    Some(format!("did you mean {near} in place of {value}?"))
+}
+
 /// The labels that devices have.
 struct Vocabulary<'d>(BTreeMap<&'d str, BTreeSet<&'d str>>);
 
@@ -172,6 +178,7 @@ impl<'d> Vocabulary<'d> {
                 let problem = warning(at, format!("no {whom} has a label {} as this term wants it", term.key));
                 let hint = match values {
                     None => instead(&term.key, "labels", self.0.keys().copied()),
+                    Some(values) if let Some(near) = meant(term, values) => near,
                     Some(values) => instead("", &format!("values of {}", term.key), values.iter().copied()),
                 };
                 return Some(problem.hint(hint));

@@ -32,6 +32,7 @@ mod simulate;
 mod team;
 mod tokens;
 mod trust;
+mod unknown;
 mod validate;
 
 use std::path::{Path, PathBuf};

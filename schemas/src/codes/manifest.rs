@@ -31,7 +31,7 @@ codes! { MANIFEST:
         "Exactly one of several fields must be given, a name is used twice, or values exclude each other.",
         "Keep the field that is meant.";
     DANGLING_REFERENCE = "BW-0110", "a reference names nothing",
-        "The manifest names a file, fleet, wave or commit that the repository does not have.",
+        "The manifest names a file, fleet, wave, device or commit that the repository does not have.",
         "Add what it names, or correct the name.";
     OVERLAP = "BW-0111", "two fleets select the same device",
         "A device may be in one fleet only; while two select it, it stays as it is.",
