@@ -66,4 +66,8 @@ fn what_cannot_be_read_is_not_told_to_be_missing() {
     sandbox.replace("enrollments/factory.yaml", "tokens:", "tokans:");
     approval("pilot");
     told(&sandbox, &["found the number 15", "unknown field"], 2);
+    // What is left are devices that the fleet does not select.
+    let lab = "apiVersion: bellwether/v1\nkind: Enrollment\nmetadata: {name: lab}\nspec: {labels: {fleet: lab}, tokens: []}\n";
+    sandbox.write("enrollments/lab.yaml", lab);
+    told(&sandbox, &["found the number 15", "unknown field"], 2);
 }
