@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use bellwether_core::declare::Facts;
-use bellwether_schemas::DeviceName;
 use bellwether_schemas::manifest::{AnyManifest, Enrollment};
+use bellwether_schemas::{DeviceName, EnrollmentName};
 
 /// A device that manifests name, or that enrolls with a token without a name of its own.
 #[derive(Debug)]
@@ -17,6 +17,15 @@ pub(crate) struct Known {
     pub(crate) facts: Facts,
     /// Whether a manifest lists it. Else it stands for whoever will come by an enrollment in which nobody is listed yet.
     pub(crate) is_listed: bool,
+    /// Whether `name` is its own.
+    pub(crate) is_named: bool,
+}
+
+impl Known {
+    /// A name of the form that devices get which enroll here without one of their own.
+    pub(crate) fn made_name(enrollment: &EnrollmentName) -> Option<DeviceName> {
+        format!("{enrollment}-0000000000000000").parse().ok()
+    }
 }
 
 /// Each device that `manifests` name.
@@ -26,8 +35,8 @@ pub(crate) fn known<'a>(manifests: impl Iterator<Item = &'a AnyManifest> + Clone
     for manifest in manifests.clone() {
         let AnyManifest::Enrollment(enrollment) = manifest else { continue };
         let made_name = |shown: String, labels, is_listed| {
-            let name = format!("{}-0000000000000000", enrollment.metadata.name).parse().ok()?;
-            Some(Known { shown, name, facts: Facts { labels, ..Facts::default() }, is_listed })
+            let name = Known::made_name(&enrollment.metadata.name)?;
+            Some(Known { shown, name, facts: Facts { labels, ..Facts::default() }, is_listed, is_named: false })
         };
         let Enrollment { tokens, approved, ca, .. } = &enrollment.spec;
         if tokens.is_empty() && approved.is_empty() && ca.is_none() {
@@ -65,5 +74,5 @@ pub(crate) fn known<'a>(manifests: impl Iterator<Item = &'a AnyManifest> + Clone
 }
 
 fn named(name: &DeviceName) -> Known {
-    Known { shown: name.to_string(), name: name.clone(), facts: Facts::default(), is_listed: true }
+    Known { shown: name.to_string(), name: name.clone(), facts: Facts::default(), is_listed: true, is_named: true }
 }

@@ -1,5 +1,6 @@
 //! The history of a working copy, as the verifier reads it: its objects, its introduction, and how a refusal is told.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -100,6 +101,25 @@ pub(crate) fn summary_of(copy: &WorkingCopy, commit: &CommitId) -> Result<String
     Ok(String::from_utf8_lossy(line).into_owned())
 }
 
+/// A path that a commit changes against its first parent, one that it leaves there if there is one: where to show what is wrong
+/// with the commit. The policy where it changes none.
+pub(crate) fn first_changed(copy: &WorkingCopy, commit: &CommitId) -> Result<String, Failure> {
+    let files = |commit: &CommitId| -> Result<BTreeMap<String, _>, gix::Error> {
+        let tree = copy.git().find_commit(gix::ObjectId::from_bytes_or_panic(commit.as_bytes()))?.tree()?;
+        let files = tree.traverse().breadthfirst.files()?.into_iter().filter(|file| !file.mode.is_tree());
+        Ok(files.map(|file| (file.filepath.to_string(), (file.mode, file.oid))).collect())
+    };
+    let unreadable = |e| git(&format!("the commit {} cannot be read", commit.short()), &e);
+    let after = files(commit).map_err(unreadable)?;
+    let before = match parents(copy, commit)?.first().filter(|parent| copy.has(parent)) {
+        Some(parent) => files(parent).map_err(unreadable)?,
+        None => BTreeMap::new(),
+    };
+    let mut changed = after.iter().filter(|(path, entry)| before.get(*path) != Some(entry)).map(|(path, _)| path);
+    let gone = || before.keys().find(|path| !after.contains_key(*path));
+    Ok(changed.next().or_else(gone).map_or_else(|| POLICY_PATH.to_owned(), Clone::clone))
+}
+
 /// The history of a working copy from its introduction on, as a reconciler would verify it.
 pub(crate) struct Verifier {
     pub(crate) objects: Objects,
@@ -145,13 +165,19 @@ impl Verifier {
     /// What the history up to `head` declares.
     pub(crate) fn declared(&self, head: &CommitId) -> Result<(VerifiedHistory, Declared), Failure> {
         let history = self.up_to(head)?;
+        let declared = self.fold(&history)?;
+        Ok((history, declared))
+    }
+
+    /// What a history declares.
+    pub(crate) fn fold(&self, history: &VerifiedHistory) -> Result<Declared, Failure> {
         let unreadable = |e: ObjectError| git("an object cannot be read", &e);
         let (first, later) = history.landings().split_first().expect("a history begins with its introduction");
         let mut declared = Declared::introduce(&self.objects, first).map_err(unreadable)?;
         for landing in later {
             declared.land(&self.objects, landing).map_err(unreadable)?;
         }
-        Ok((history, declared))
+        Ok(declared)
     }
 
     /// Verifies everything up to `head`, which is taken for accepted: no clock is asked.

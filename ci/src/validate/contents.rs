@@ -11,12 +11,14 @@ use bellwether_schemas::{Sha256Digest, codes};
 use sha2::Digest as _;
 
 use super::finding::{Finding, instead};
+use super::index::{Index, Stored};
 use super::manifests::Manifests;
 use crate::failure::{self, Failure};
 
 /// Files that are missing, too large, or other than the manifest says.
 pub(super) fn problems(manifests: &Manifests) -> Result<Vec<Finding>, Failure> {
-    let mut contents = Contents { root: &manifests.root, there: None, digests: HashMap::new() };
+    let (root, index) = (&manifests.root, manifests.index.as_ref());
+    let mut contents = Contents { root, index, there: None, digests: HashMap::new(), stored: HashMap::new() };
     let mut found = Vec::new();
     for templated in manifests.templated() {
         let (path, template) = (templated.path, &templated.fleet.template);
@@ -27,7 +29,10 @@ pub(super) fn problems(manifests: &Manifests) -> Result<Vec<Finding>, Failure> {
             let field = of("files", place, "source");
             match contents.length(source) {
                 None => found.push(contents.missing(path, field, source)),
-                Some(length) => found.extend(too_large(path, field, source, length)),
+                Some(length) => {
+                    found.extend(contents.otherwise(path, field.clone(), source)?);
+                    found.extend(too_large(path, field, source, length));
+                }
             }
         }
         for (place, artifact) in template.artifacts.iter().enumerate() {
@@ -37,6 +42,7 @@ pub(super) fn problems(manifests: &Manifests) -> Result<Vec<Finding>, Failure> {
                 None => found.push(contents.missing(path, field("source").key("path"), source)),
                 Some(length) => {
                     found.extend(contents.mismatch(path, artifact, source, field)?);
+                    found.extend(contents.otherwise(path, field("source").key("path"), source)?);
                     found.extend(too_large(path, field("source").key("path"), source, length));
                 }
             }
@@ -58,10 +64,13 @@ fn too_large(path: &str, field: FieldPath, source: &str, length: u64) -> Option<
 /// The files of the working tree.
 struct Contents<'r> {
     root: &'r Path,
+    index: Option<&'r Index>,
     /// Every path under files/ and artifacts/, once somebody asks what was meant.
     there: Option<Vec<String>>,
     /// Digest and length of artifacts that were read.
     digests: HashMap<String, (Sha256Digest, u64)>,
+    /// What git has of files that were read.
+    stored: HashMap<String, Stored>,
 }
 
 impl Contents<'_> {
@@ -83,6 +92,36 @@ impl Contents<'_> {
         problem.hint(match near.clone().find(|path| path.eq_ignore_ascii_case(source)) {
             Some(same) => format!("did you mean {same}? Upper and lower case differ"),
             None => instead(source, &format!("files under {folder}/"), near),
+        })
+    }
+
+    /// A file that git does not have, or has with another content, while it has the manifest that names it.
+    fn otherwise(&mut self, path: &str, field: FieldPath, source: &str) -> Result<Option<Finding>, Failure> {
+        let Some(index) = self.index.filter(|index| index.has(path)) else { return Ok(None) };
+        let stored = match self.stored.get(source) {
+            Some(known) => *known,
+            None => {
+                let file = self.root.join(source);
+                let content = std::fs::read(&file).map_err(|e| failure::file("cannot read", &file, &e))?;
+                *self.stored.entry(source.to_owned()).or_insert(index.stored(source, &content))
+            }
+        };
+        Ok(match stored {
+            Stored::AsItIs => None,
+            Stored::Nothing => {
+                let message = format!("{source} is not in git, and no device gets what is not");
+                let hint = format!("git add {source} (with --force, if .gitignore names it)");
+                Some(Finding::warning(codes::FILE_UNTRACKED, path, field, message).hint(hint))
+            }
+            Stored::Otherwise => {
+                let message =
+                    format!("git has {source} with another content than lies here, and devices get what git has");
+                let hint = format!(
+                    "an attribute or filter changes it (git check-attr --all {source}): write \"/{source} -text -filter\" into \
+                     .gitattributes, then git add --renormalize {source}"
+                );
+                Some(Finding::warning(codes::FILE_STORED_OTHERWISE, path, field, message).hint(hint))
+            }
         })
     }
 

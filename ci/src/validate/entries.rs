@@ -3,23 +3,36 @@
 use std::collections::BTreeMap;
 
 use bellwether_core::admission::Proof;
-use bellwether_core::declare::changed_proof;
+use bellwether_core::declare::{Declared, changed_proof};
 use bellwether_schemas::manifest::{AnyManifest, Enrollment, Token};
 use bellwether_schemas::yaml::FieldPath;
 use bellwether_schemas::{CommitId, DeviceName, EntryId, codes, yaml};
 use jiff::Timestamp;
 
+use super::base;
 use super::finding::Finding;
 use super::manifests::Manifests;
 
-/// Entries that name a device of another Enrollment, that changed, or that have expired.
-pub(super) fn problems(manifests: &Manifests, base: Option<&CommitId>, now: Timestamp) -> Vec<Finding> {
+/// Entries that name a device of another Enrollment, that changed, or that have expired. What `declared` is told of goes back
+/// to the introduction, else only to the last commits.
+pub(super) fn problems(
+    manifests: &Manifests,
+    base: Option<&CommitId>,
+    declared: Option<&Declared>,
+    now: Timestamp,
+) -> Vec<Finding> {
     let repo = gix::open(&manifests.root).ok();
     let committed = repo.as_ref().map(|repo| Committed::of(repo, base));
     let mut found = named_twice(manifests);
-    for (path, enrollment) in manifests.enrollments() {
+    for (path, name, enrollment) in manifests.enrollments() {
         let before = committed.as_ref().map(|committed| committed.versions(path)).unwrap_or_default();
-        found.extend(changed(path, enrollment, &before));
+        match declared {
+            Some(declared) => found.extend(changed(path, enrollment, |id| base::proof(declared, name, id))),
+            None => {
+                let known = first_listed(&before);
+                found.extend(changed(path, enrollment, |id| known.get(id)));
+            }
+        }
         found.extend(expired(path, enrollment, &before, now));
     }
     found
@@ -29,7 +42,7 @@ pub(super) fn problems(manifests: &Manifests, base: Option<&CommitId>, now: Time
 fn named_twice(manifests: &Manifests) -> Vec<Finding> {
     let mut first: BTreeMap<&DeviceName, &str> = BTreeMap::new();
     let mut found = Vec::new();
-    for (path, enrollment) in manifests.enrollments() {
+    for (path, _, enrollment) in manifests.enrollments() {
         let tokens = enrollment.tokens.iter().enumerate();
         let tokens = tokens.map(|(place, token)| ("tokens", place, token.device.as_ref(), token.revoked));
         let keys = enrollment.approved.iter().enumerate();
@@ -53,17 +66,22 @@ fn named_twice(manifests: &Manifests) -> Vec<Finding> {
     found
 }
 
-/// Entries that list another token or key than a version that was committed before.
-fn changed<'a>(path: &'a str, enrollment: &'a Enrollment, before: &'a [Enrollment]) -> impl Iterator<Item = Finding> {
-    let mut known: BTreeMap<&EntryId, Proof> = BTreeMap::new();
+/// Entries that list another token or key than what they are known by.
+fn changed<'k>(path: &str, enrollment: &Enrollment, known: impl Fn(&EntryId) -> Option<&'k Proof>) -> Vec<Finding> {
+    let changed = proofs(enrollment).filter_map(|(id, proof, field)| {
+        let is_other = known(id).is_some_and(|known| !known.is_same(&proof));
+        is_other.then(|| Finding::of(changed_proof(path, id, &proof), field))
+    });
+    changed.collect()
+}
+
+/// What each entry was first listed with, which counts.
+fn first_listed(before: &[Enrollment]) -> BTreeMap<&EntryId, Proof> {
+    let mut known = BTreeMap::new();
     for (id, proof, _) in before.iter().flat_map(proofs) {
-        // The first that was listed counts.
         known.entry(id).or_insert(proof);
     }
-    proofs(enrollment).filter_map(move |(id, proof, field)| {
-        let is_other = known.get(id).is_some_and(|known| !known.is_same(&proof));
-        is_other.then(|| Finding::of(changed_proof(path, id, &proof), field))
-    })
+    known
 }
 
 /// Tokens that nobody can use any more. One that is new was never of use; of those that were committed the file is told once,

@@ -1,13 +1,14 @@
 //! The files in the folders of manifests, and what the reconciler makes of them once they are committed.
 
-use std::collections::BTreeSet;
 use std::fs::{self, FileType};
 use std::path::Path;
 
+use bellwether_core::verify::{Fault, odd_name};
 use bellwether_schemas::codes;
 use bellwether_schemas::diagnostic::Diagnostic;
 use bellwether_schemas::manifest::Kind;
 
+use super::index::{self, Index};
 use crate::failure::{self, Failure};
 
 /// What lies in the folders of manifests, as paths in the repository.
@@ -20,8 +21,8 @@ pub(super) struct Listed {
 }
 
 /// Looks through the folder of each kind, with all that is in it.
-pub(super) fn list(root: &Path) -> Result<Listed, Failure> {
-    let (mut found, known) = (Listed::default(), known_to_git(root));
+pub(super) fn list(root: &Path, index: Option<&Index>) -> Result<Listed, Failure> {
+    let (mut found, known) = (Listed::default(), index.map(Index::paths).unwrap_or_default());
     for kind in Kind::ALL {
         let mut folders = vec![kind.folder().to_owned()];
         while let Some(folder) = folders.pop() {
@@ -37,7 +38,13 @@ pub(super) fn list(root: &Path) -> Result<Listed, Failure> {
                 let file_type = entry.file_type().map_err(failed)?;
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let path = format!("{folder}/{name}");
-                if file_type.is_dir() {
+                if entry.file_name().to_str().is_none() {
+                    // Where it lies cannot be written into any form of the report.
+                    let odd = odd_name(entry.file_name().as_encoded_bytes()).into_iter();
+                    found
+                        .misplaced
+                        .extend(index::told(odd.map(|fault| Fault { path: Some(path.clone()), ..fault }).collect()));
+                } else if file_type.is_dir() {
                     folders.push(path);
                 } else if known.contains(&path) || !is_leftover(&name) {
                     found.take(kind, path, &name, file_type);
@@ -81,13 +88,6 @@ fn misplaced(kind: Kind, path: &str, name: &str) -> Diagnostic {
 /// Whether an editor or a system leaves such files beside others. They count as soon as git has them.
 fn is_leftover(name: &str) -> bool {
     name.starts_with(['.', '#']) || name.ends_with('~')
-}
-
-/// The paths in git's index; none where there is no git.
-fn known_to_git(root: &Path) -> BTreeSet<String> {
-    let index = gix::open(root).ok().and_then(|repo| repo.open_index().ok());
-    let paths = index.iter().flat_map(|index| index.entries().iter().map(|entry| entry.path(index).to_string()));
-    paths.collect()
 }
 
 /// The plain files in a folder of the working tree and all that is in it, sorted; none where it cannot be read.

@@ -7,22 +7,27 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use bellwether_schemas::diagnostic::Diagnostic;
-use bellwether_schemas::manifest::{AnyManifest, Enrollment, Fleet, Rollout};
-use bellwether_schemas::yaml::Places;
-use bellwether_schemas::{FleetName, codes, yaml};
+use bellwether_schemas::manifest::{AnyManifest, Enrollment, Fleet, Kind, LabelSelector, Rollout};
+use bellwether_schemas::yaml::{Parts, Places};
+use bellwether_schemas::{EnrollmentName, FleetName, WaveName, codes, yaml};
 use rayon::prelude::*;
 
 use super::finding::Finding;
+use super::index::Index;
 use super::listing;
 use crate::failure::{self, Failure};
 
 /// The manifests of a working tree, by path.
 pub(super) struct Manifests {
     pub(super) root: PathBuf,
+    /// What git has of it, if there is git.
+    pub(super) index: Option<Index>,
     /// What each file has in it.
     pub(super) texts: BTreeMap<String, Vec<u8>>,
     /// Those that can be read.
     pub(super) parsed: BTreeMap<String, AnyManifest>,
+    /// What is sound in Fleets and Rollouts that cannot be read, with the names of their fleets.
+    partial: BTreeMap<String, (FleetName, Parts)>,
 }
 
 /// What may become a spec: a Fleet, or the template of a Device.
@@ -35,19 +40,32 @@ pub(super) struct Templated<'m> {
 impl Manifests {
     /// Reads all of them, and tells what is wrong with those that cannot be read, or lie where none belongs.
     pub(super) fn read(root: &Path) -> Result<(Self, Vec<Diagnostic>), Failure> {
-        let listed = listing::list(root)?;
+        let index = Index::of(root);
+        let listed = listing::list(root, index.as_ref())?;
         let read = |path: String| -> Result<_, Failure> {
             let text = read(&root.join(&path))?;
             let parsed = yaml::parse(&path, &text);
             Ok((path, text, parsed))
         };
         let read: Vec<_> = listed.manifests.into_par_iter().map(read).collect::<Result<_, _>>()?;
-        let mut manifests = Self { root: root.to_owned(), texts: BTreeMap::new(), parsed: BTreeMap::new() };
         let mut problems = listed.misplaced;
+        for odd in index.as_ref().map(Index::odd).unwrap_or_default() {
+            // What lies in a folder of manifests is told already.
+            if !problems.iter().any(|told| (told.code, &told.file) == (odd.code, &odd.file)) {
+                problems.push(odd);
+            }
+        }
+        let (texts, parsed, partial) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut manifests = Self { root: root.to_owned(), index, texts, parsed, partial };
         for (path, text, parsed) in read {
             match parsed {
                 Ok(manifest) => drop(manifests.parsed.insert(path.clone(), manifest)),
-                Err(found) => problems.extend(found),
+                Err(found) => {
+                    problems.extend(found);
+                    if let Some(fleet) = fleet_of(&path) {
+                        manifests.partial.insert(path.clone(), (fleet, yaml::parts(&path, &text)));
+                    }
+                }
             }
             manifests.texts.insert(path, text);
         }
@@ -98,11 +116,39 @@ impl Manifests {
         })
     }
 
-    pub(super) fn enrollments(&self) -> impl Iterator<Item = (&str, &Enrollment)> {
+    pub(super) fn enrollments(&self) -> impl Iterator<Item = (&str, &EnrollmentName, &Enrollment)> {
         self.parsed.iter().filter_map(|(path, manifest)| match manifest {
-            AnyManifest::Enrollment(enrollment) => Some((path.as_str(), &enrollment.spec)),
+            AnyManifest::Enrollment(enrollment) => Some((path.as_str(), &enrollment.metadata.name, &enrollment.spec)),
             _ => None,
         })
+    }
+
+    /// The selector of each fleet, also of one with which something else is wrong.
+    pub(super) fn selectors(&self) -> impl Iterator<Item = (&str, &FleetName, &LabelSelector)> {
+        let partial = self
+            .partial
+            .iter()
+            .filter_map(|(path, (name, parts))| Some((path.as_str(), name, parts.selector.as_ref()?)));
+        self.fleets().map(|(path, name, fleet)| (path, name, &fleet.selector)).chain(partial)
+    }
+
+    /// The selectors of waves, with the places of these waves, also of Rollouts with which something else is wrong.
+    pub(super) fn wave_selectors(&self) -> impl Iterator<Item = (&str, &FleetName, usize, &LabelSelector)> {
+        let whole = self.rollouts().flat_map(|(path, name, rollout)| {
+            let selectors = rollout.waves.iter().map(|wave| wave.select.as_ref()).enumerate();
+            selectors.filter_map(move |(place, selector)| Some((path, name, place, selector?)))
+        });
+        let partial = self.partial.iter().flat_map(|(path, (name, parts))| {
+            let selectors = parts.waves.iter().flatten().map(|wave| wave.select.as_ref()).enumerate();
+            selectors.filter_map(move |(place, selector)| Some((path.as_str(), name, place, selector?)))
+        });
+        whole.chain(partial)
+    }
+
+    /// Whether every device that manifests name is known: none of those that do is unreadable.
+    pub(super) fn has_all_devices(&self) -> bool {
+        let names_devices = |path: &str| matches!(Kind::of_path(path), Some(Kind::Enrollment | Kind::Device));
+        self.texts.keys().all(|path| self.parsed.contains_key(path) || !names_devices(path))
     }
 
     /// Everything that has a template.
@@ -137,16 +183,25 @@ impl Manifests {
         self.parsed.contains_key(&own.path()) && self.may_have_template(own)
     }
 
-    /// How changes of a fleet roll out.
-    pub(super) fn rollout(&self, fleet: &FleetName) -> Cow<'_, Rollout> {
+    /// The names of the waves through which changes of a fleet go; none where they cannot all be read.
+    pub(super) fn waves(&self, fleet: &FleetName) -> Option<Vec<WaveName>> {
+        let names = |rollout: &Rollout| rollout.waves.iter().map(|wave| wave.name.clone()).collect();
         if fleet.device().is_some() {
-            return Cow::Owned(Rollout::of_one());
+            return Some(names(&Rollout::of_one()));
         }
-        match self.parsed.get(&format!("rollouts/{fleet}.yaml")) {
-            Some(AnyManifest::Rollout(rollout)) => Cow::Borrowed(&rollout.spec),
-            _ => Cow::Owned(Rollout::default()),
+        let path = format!("{}/{fleet}.yaml", Kind::Rollout.folder());
+        match (self.parsed.get(&path), self.partial.get(&path)) {
+            (Some(AnyManifest::Rollout(rollout)), _) => Some(names(&rollout.spec)),
+            (_, Some((_, parts))) => parts.waves.as_ref()?.iter().map(|wave| wave.name.clone()).collect(),
+            _ => Some(names(&Rollout::default())),
         }
     }
+}
+
+/// The fleet that a Fleet or a Rollout at a path is about.
+fn fleet_of(path: &str) -> Option<FleetName> {
+    let stem = Path::new(path).file_stem()?.to_str()?;
+    if matches!(Kind::of_path(path)?, Kind::Fleet | Kind::Rollout) { stem.parse().ok() } else { None }
 }
 
 /// What a manifest has in it, and a byte more than any may have at most.

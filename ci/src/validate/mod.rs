@@ -1,10 +1,12 @@
 //! `bellwether validate`: every manifest, every problem, with its place; whether the manifests fit together, and whether
 //! what is checked out would count.
 
+mod base;
 mod commits;
 mod contents;
 mod entries;
 mod finding;
+mod index;
 mod listing;
 mod manifests;
 mod order;
@@ -21,6 +23,7 @@ mod verdict;
 use std::path::{Component, Path, PathBuf};
 
 use bellwether_core::compare::Risk;
+use bellwether_core::declare::Declared;
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
 use bellwether_schemas::{CommitId, codes};
 use clap::Args;
@@ -31,6 +34,7 @@ use crate::failure::{self, Failure};
 use crate::output::{self, Form, Paint};
 use crate::repo::{WorkingCopy, shown};
 
+use base::Base;
 use manifests::Manifests;
 use report::{FORMS, Report};
 use selection::Selection;
@@ -96,12 +100,20 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
         return Err(Failure::new(codes::NOT_A_REPOSITORY, format!("{} is not a folder", shown(&root).display())));
     }
     let scope = args.paths.iter().map(|path| in_repository(&root, path)).collect::<Result<Vec<_>, _>>()?;
-    let (manifests, problems) = Manifests::read(&root)?;
+    let (manifests, mut problems) = Manifests::read(&root)?;
     if manifests.texts.is_empty() && problems.is_empty() {
         return Err(Failure::new(codes::NOT_A_REPOSITORY, format!("{} has no manifests", shown(&root).display())));
     }
-    let mut problems = [problems, look(&manifests, args.base.as_deref(), Timestamp::now())?].concat();
+    let now = Timestamp::now();
+    let against = args.base.as_deref().map(|base| Against::of(&root, base)).transpose()?;
+    problems.extend(look(&manifests, against.as_ref(), now)?);
     problems.retain(|problem| scope.is_empty() || scope.iter().any(|path| Path::new(&problem.file).starts_with(path)));
+    // Whatever was asked about: a commit counts as a whole, or not at all.
+    for problem in against.map_or(Ok(Vec::new()), |against| against.verdict(now))? {
+        if !problems.iter().any(|told| (told.code, &told.file) == (problem.code, &problem.file)) {
+            problems.push(problem);
+        }
+    }
     problems.sort_by(|a, b| (&a.file, a.place, a.code).cmp(&(&b.file, b.place, b.code)));
 
     let report = Report { problems: &problems, texts: &manifests.texts, scope: &scope };
@@ -114,32 +126,69 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
 }
 
 /// Everything that is looked for once the manifests are read.
-fn look(manifests: &Manifests, base: Option<&str>, now: Timestamp) -> Result<Vec<Diagnostic>, Failure> {
-    let against = base.map(|base| merge_base(&manifests.root, base)).transpose()?;
+fn look(manifests: &Manifests, against: Option<&Against>, now: Timestamp) -> Result<Vec<Diagnostic>, Failure> {
+    let declared = against.map_or(Ok(None), Against::declared)?;
     let devices = devices::known(manifests.parsed.values());
+    let devices = match &declared {
+        Some(declared) => base::remember(declared, manifests, devices),
+        None => devices,
+    };
     let selection = Selection::of(manifests, &devices);
     let findings = [
         references::problems(manifests),
+        references::devices(manifests, &devices, declared.as_ref()),
         contents::problems(manifests)?,
         order::problems(manifests),
-        entries::problems(manifests, against.as_ref().map(|(_, base)| base), now),
+        entries::problems(manifests, against.map(|against| &against.base), declared.as_ref(), now),
         commits::problems(manifests)?,
         selection.problems(manifests),
         templates::problems(manifests, &selection)?,
         safety::problems(manifests, &selection),
+        declared.as_ref().map(|declared| base::rollouts_lost(declared, manifests)).unwrap_or_default(),
         trust::problems(manifests, now),
     ];
     let mut problems = manifests.place(findings.into_iter().flatten());
     problems.extend(secrets::problems(manifests));
-    match &against {
-        Some((copy, base)) => {
-            let head = copy.resolve("HEAD", "HEAD")?;
-            problems.extend(verdict::problems(copy, base, &head, now)?);
-            problems.extend(unsigned::warning(copy, &verdict::branch_tip(copy, base, &head)?)?);
-        }
-        None => problems.extend(unsigned::of_head(&manifests.root)?),
+    if against.is_none() {
+        problems.extend(unsigned::of_head(&manifests.root)?);
     }
     Ok(problems)
+}
+
+/// What is checked out, and what it is to be merged into.
+struct Against {
+    copy: WorkingCopy,
+    head: CommitId,
+    base: CommitId,
+    /// The base as it is judged; none where it has the head already.
+    onto: Option<Base>,
+}
+
+impl Against {
+    fn of(root: &Path, base: &str) -> Result<Self, Failure> {
+        let copy = WorkingCopy::discover(root)?;
+        copy.require_whole_history()?;
+        let base = copy.resolve("--base", base)?;
+        let head = copy.resolve("HEAD", "HEAD")?;
+        let onto =
+            if copy.is_ancestor(&head, &base)? { Base::of(&copy, base).ok() } else { Some(Base::of(&copy, base)?) };
+        Ok(Self { copy, head, base, onto })
+    }
+
+    fn declared(&self) -> Result<Option<Declared>, Failure> {
+        self.onto.as_ref().map_or(Ok(None), Base::declared)
+    }
+
+    /// Whether what is checked out would count.
+    fn verdict(self, now: Timestamp) -> Result<Vec<Diagnostic>, Failure> {
+        let Self { copy, head, base, onto } = self;
+        let mut problems = match onto {
+            Some(onto) if !copy.is_ancestor(&head, &base)? => verdict::problems(&copy, onto, &head, now)?,
+            _ => Vec::new(),
+        };
+        problems.extend(unsigned::warning(&copy, &verdict::branch_tip(&copy, &base, &head)?)?);
+        Ok(problems)
+    }
 }
 
 /// Why a change would not count on `base`, as what whoever merges it should know.
@@ -149,21 +198,16 @@ pub(crate) fn uncounted(
     head: &CommitId,
     now: Timestamp,
 ) -> Result<Vec<Risk>, Failure> {
-    let mut problems = verdict::problems(copy, base, head, now)?;
+    let mut problems = match copy.is_ancestor(head, base)? {
+        true => Vec::new(),
+        false => verdict::problems(copy, Base::of(copy, *base)?, head, now)?,
+    };
     problems.extend(unsigned::warning(copy, &verdict::branch_tip(copy, base, head)?)?);
     let told = |problem: Diagnostic| {
         let hint = problem.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
         Risk::of_all(codes::CHANGE_UNCOUNTED, format!("{} [{}]{hint}", problem.message, problem.code))
     };
     Ok(problems.into_iter().map(told).collect())
-}
-
-/// The working copy, and the commit into which it is to be merged.
-fn merge_base(root: &Path, base: &str) -> Result<(WorkingCopy, CommitId), Failure> {
-    let copy = WorkingCopy::discover(root)?;
-    copy.require_whole_history()?;
-    let base = copy.resolve("--base", base)?;
-    Ok((copy, base))
 }
 
 fn finished(problems: &[Diagnostic], level: FailLevel) -> Result<(), Failure> {

@@ -1,5 +1,7 @@
 //! Rollouts that would do what they say, and harm more than they need to, or wait forever: for the devices that git knows.
 
+use std::collections::BTreeSet;
+
 use bellwether_core::plan::{Opening, Schedule};
 use bellwether_schemas::manifest::{Rollout, Wave, WaveMembers, Window, Zone};
 use bellwether_schemas::quantity::Percent;
@@ -7,16 +9,17 @@ use bellwether_schemas::yaml::FieldPath;
 use bellwether_schemas::{FleetName, Seconds, codes};
 use jiff::Timestamp;
 
-use super::finding::Finding;
+use super::finding::{Finding, instead};
 use super::manifests::Manifests;
 use super::selection::Selection;
 use crate::devices::Known;
 
 /// What is dangerous in each Rollout.
 pub(super) fn problems(manifests: &Manifests, selection: &Selection<'_>) -> Vec<Finding> {
+    let has_all = manifests.has_all_devices();
     let checks = manifests.rollouts().map(|(path, fleet, rollout)| {
         let members: Vec<&Known> = selection.members(fleet).collect();
-        Checked { path, fleet, rollout, members }
+        Checked { path, fleet, rollout, members, has_all }
     });
     checks.flat_map(|checked| checked.problems()).collect()
 }
@@ -27,6 +30,8 @@ struct Checked<'m> {
     fleet: &'m FleetName,
     rollout: &'m Rollout,
     members: Vec<&'m Known>,
+    /// Whether there are no others.
+    has_all: bool,
 }
 
 impl Checked<'_> {
@@ -38,6 +43,7 @@ impl Checked<'_> {
             .chain(self.limits())
             .chain(self.min_healthy())
             .chain(self.zones())
+            .chain(self.budgets())
             .collect()
     }
 
@@ -93,7 +99,7 @@ impl Checked<'_> {
 
     fn min_healthy(&self) -> Option<Finding> {
         let (needed, known) = (self.rollout.min_healthy, u32::try_from(self.members.len()).unwrap_or(u32::MAX));
-        if known == 0 || needed <= known {
+        if known == 0 || needed <= known || !self.has_all {
             return None;
         }
         let message =
@@ -108,6 +114,28 @@ impl Checked<'_> {
         let of_waves =
             of_waves.flat_map(|(place, wave)| windows(&wave.windows, &format!("spec.waves[{place}].windows")));
         of_rollout.into_iter().chain(of_waves).filter_map(|(field, window)| self.zone(field, window))
+    }
+
+    /// Labels by which devices are to be grouped, and that none of them has.
+    fn budgets(&self) -> Vec<Finding> {
+        let mut found = Vec::new();
+        if self.members.is_empty() || !self.has_all {
+            return found;
+        }
+        let labels: BTreeSet<&str> =
+            self.members.iter().flat_map(|device| device.facts.labels.keys()).map(String::as_str).collect();
+        for (place, budget) in self.rollout.budget.iter().enumerate() {
+            for (at, key) in budget.by.iter().enumerate().filter(|(_, key)| !labels.contains(key.as_str())) {
+                let field = FieldPath::of("spec.budget").item(place).key("by").item(at);
+                let message = format!(
+                    "no device of the fleet {} has a label {key}, so it divides them into no groups",
+                    self.fleet
+                );
+                let problem = Finding::warning(codes::SELECTS_NOTHING, self.path, field, message);
+                found.push(problem.hint(instead(key, "labels", labels.iter().copied())));
+            }
+        }
+        found
     }
 
     /// Of a zone that has a name the reader has said already whether there is one.

@@ -3,13 +3,14 @@
 //! Only shapes that hardly anything else has: a finding must be worth that somebody stops. What they look like is said by
 //! whoever issues them; each pattern names its source.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use bellwether_schemas::codes;
 use bellwether_schemas::diagnostic::Diagnostic;
+use bellwether_schemas::{Sha256Digest, codes};
 use rayon::prelude::*;
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
@@ -74,6 +75,11 @@ static EACH: LazyLock<Vec<Regex>> = LazyLock::new(|| {
 
 /// Secrets in manifests, and in files that specs may be made of.
 pub(super) fn problems(manifests: &Manifests) -> Vec<Diagnostic> {
+    let hashes: HashSet<Sha256Digest> = manifests
+        .enrollments()
+        .flat_map(|(_, _, enrollment)| enrollment.tokens.iter().map(|token| token.sha256))
+        .collect();
+    let secrets = |path: &str, text: &[u8]| [secrets(path, text), tokens(path, text, &hashes)].concat();
     let in_manifests = manifests.texts.par_iter().flat_map_iter(|(path, text)| secrets(path, text));
     let files = files_below(&manifests.root, "files");
     let in_files = files.par_iter().flat_map_iter(|path| {
@@ -81,6 +87,25 @@ pub(super) fn problems(manifests: &Manifests) -> Vec<Diagnostic> {
         secrets(path, &text)
     });
     in_manifests.chain(in_files).collect()
+}
+
+/// Tokens of the repository's own Enrollments, which list their hashes.
+fn tokens(path: &str, text: &[u8], hashes: &HashSet<Sha256Digest>) -> Vec<Diagnostic> {
+    static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
+        let pattern = RegexBuilder::new(r"\b[0-9a-fA-F]{64}\b").unicode(false).build();
+        pattern.expect("a literal pattern")
+    });
+    if hashes.is_empty() {
+        return Vec::new();
+    }
+    let is_token = |digits: &[u8]| hex::decode(digits).is_ok_and(|secret| hashes.contains(&Sha256Digest::of(&secret)));
+    let found = TOKEN.find_iter(text).filter(|place| is_token(place.as_bytes())).take(MOST);
+    let told = found.map(|place| {
+        let message = "found a token with which a device can enroll: its hash is in enrollments/";
+        let hint = "take it out, revoke it (revoked: true on its entry), and mint another: bellwether token mint";
+        hidden(Diagnostic::error(codes::SECRET, path, message).hint(hint), text, place.range())
+    });
+    told.collect()
 }
 
 /// A file that cannot be read is told of where something names it.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bellwether_core::declare::unused_template;
 use bellwether_schemas::diagnostic::Severity;
-use bellwether_schemas::manifest::{LabelSelector, Labels, SelectorIndex};
-use bellwether_schemas::yaml::FieldPath;
+use bellwether_schemas::manifest::{LabelSelector, Labels, Requirement, SelectorIndex};
+use bellwether_schemas::yaml::{FieldPath, nearest};
 use bellwether_schemas::{DeviceName, FleetName, codes};
 
 use super::finding::{Finding, instead};
@@ -27,7 +27,7 @@ pub(super) struct Selection<'m> {
 
 impl<'m> Selection<'m> {
     pub(super) fn of(manifests: &'m Manifests, devices: &'m [Known]) -> Self {
-        let index = SelectorIndex::new(manifests.fleets().map(|(_, name, fleet)| (&fleet.selector, name)));
+        let index = SelectorIndex::new(manifests.selectors().map(|(_, name, selector)| (selector, name)));
         let mut selection = Self {
             devices,
             members: BTreeMap::new(),
@@ -81,24 +81,27 @@ impl<'m> Selection<'m> {
             let problem = unused_template(&self.devices[*place].name, fleets);
             Finding::of(problem, FieldPath::of("spec.template"))
         }));
-        let known = Vocabulary::of(self.devices.iter());
-        for (path, name, fleet) in manifests.fleets() {
+        // What an Enrollment or a Device that cannot be read names may be what is selected.
+        if manifests.has_all_devices() {
+            found.extend(self.nothing_selected(manifests));
+        }
+        found
+    }
+
+    /// The selectors that choose nothing.
+    fn nothing_selected(&self, manifests: &Manifests) -> Vec<Finding> {
+        let (known, mut found) = (Vocabulary::of(self.devices.iter()), Vec::new());
+        for (path, name, selector) in manifests.selectors() {
             if !self.members.contains_key(name) && !self.devices.is_empty() {
-                found.extend(known.selects_nothing(path, "spec.selector", &fleet.selector, "device that git knows"));
+                found.extend(known.selects_nothing(path, "spec.selector", selector, "device that git knows"));
             }
         }
-        for (path, name, rollout) in manifests.rollouts() {
-            let members = || self.members(name);
-            if members().next().is_none() {
-                continue;
-            }
-            for (place, wave) in rollout.waves.iter().enumerate() {
-                let Some(selector) = &wave.select else { continue };
-                if !members().any(|device| selector.matches(&device.facts.labels)) {
-                    let field = format!("spec.waves[{place}].select");
-                    let whom = format!("device of the fleet {name}");
-                    found.extend(Vocabulary::of(members()).selects_nothing(path, &field, selector, &whom));
-                }
+        for (path, name, place, selector) in manifests.wave_selectors() {
+            let mut members = self.members(name).peekable();
+            if members.peek().is_some() && !members.any(|device| selector.matches(&device.facts.labels)) {
+                let field = format!("spec.waves[{place}].select");
+                let whom = format!("device of the fleet {name}");
+                found.extend(Vocabulary::of(self.members(name)).selects_nothing(path, &field, selector, &whom));
             }
         }
         found
@@ -124,6 +127,12 @@ impl<'m> Selection<'m> {
         }
         problem
     }
+}
+
+/// Which values a term probably means.
+fn meant(term: &Requirement, there: &BTreeSet<&str>) -> Option<String> {
+    let (value, near) = term.values.iter().find_map(|value| Some((value, nearest(value, there.iter().copied())?)))?;
+    Some(format!("did you mean {near} in place of {value}?"))
 }
 
 /// The labels that devices have.
@@ -169,6 +178,7 @@ impl<'d> Vocabulary<'d> {
                 let problem = warning(at, format!("no {whom} has a label {} as this term wants it", term.key));
                 let hint = match values {
                     None => instead(&term.key, "labels", self.0.keys().copied()),
+                    Some(values) if let Some(near) = meant(term, values) => near,
                     Some(values) => instead("", &format!("values of {}", term.key), values.iter().copied()),
                 };
                 return Some(problem.hint(hint));

@@ -2,39 +2,47 @@
 
 use std::collections::BTreeSet;
 
-use bellwether_core::verify::{Explanation, POLICY_PATH, Policy, Refusal, Stop, VerifiedHistory};
+use bellwether_core::verify::{
+    Explanation, Fault, POLICY_PATH, Policy, Refusal, Stop, VerifiedHistory, is_of_tree, odd_entries,
+};
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
 use bellwether_schemas::{CommitId, PersonName, codes};
 use jiff::Timestamp;
 
+use super::base::Base;
+use super::{index, unsigned};
 use crate::failure::Failure;
-use crate::history::{HistoryOptions, Objects, Verifier, could_count, first_parents, parents, refused};
-use crate::repo::WorkingCopy;
+use crate::history::{Objects, Verifier, could_count, first_changed, first_parents, parents, refused, signed_by};
+use crate::repo::{WorkingCopy, git};
 
 /// So many people are named who could make a change count.
 const NAMED: usize = 5;
 
-/// Why `head` would not count on `base`; nothing where it would, or is there already.
+/// Why `head` would not count on `base`, of which its branch does not have it already; nothing where it would.
 pub(super) fn problems(
     copy: &WorkingCopy,
-    base: &CommitId,
+    base: Base,
     head: &CommitId,
     now: Timestamp,
 ) -> Result<Vec<Diagnostic>, Failure> {
-    if copy.is_ancestor(head, base)? {
-        return Ok(Vec::new());
-    }
-    let verifier = Verifier::of(copy, base, &HistoryOptions::default())?;
-    let mut history = match verifier.up_to(base) {
+    let Base { commit: base, verifier, history } = base;
+    let mut history = match history {
         Ok(history) => history,
         Err(failure) => {
             let why =
                 format!("{} itself does not count, so nothing can land on it: {}", base.short(), failure.message());
-            return Ok(vec![Diagnostic::error(failure.code(), POLICY_PATH, why).hint(failure.advice())]);
+            let hint = unsigned::repair(copy, &base, &verifier.branch)?;
+            let hint = hint.unwrap_or_else(|| failure.advice().to_owned());
+            return Ok(vec![Diagnostic::error(failure.code(), &first_changed(copy, &base)?, why).hint(hint)]);
         }
     };
-    let on_line = first_parents(copy, head, |id| id == base)?;
-    let leads_on = on_line.last().map_or(Ok(Vec::new()), |oldest| parents(copy, oldest))?.first() == Some(base);
+    let odd = odd_in(copy, head)?;
+    if !odd.is_empty() {
+        // Whoever signs for it, and however it is merged.
+        return Ok(index::told(odd));
+    }
+    let on_line = first_parents(copy, head, |id| *id == base)?;
+    let leads_on = on_line.last().map_or(Ok(Vec::new()), |oldest| parents(copy, oldest))?.first() == Some(&base);
     let pushed = if leads_on { Some(history.judge(&verifier.objects, head, now).stop) } else { None };
     match pushed {
         // A merge that is there is what lands; of a branch a button makes another landing than a push.
@@ -57,14 +65,14 @@ pub(super) fn problems(
             let found = match (merged, pushed) {
                 (None, Some(Some(Stop::Refused(refusal)))) => {
                     let why = format!("pushed as it is, it would be refused: {}; merged, it counts", refusal.why);
-                    let problem = told(&refusal, why, refusal.hint.to_owned());
+                    let problem = told(copy, &refusal, why)?;
                     Some(Diagnostic { severity: Severity::Warning, ..problem })
                 }
-                // The merge is made without it, and so says less than it.
+                // The merge is made without it, and so says less than it: a commit before the head has it.
                 (Some(problem), Some(Some(Stop::Refused(refusal))))
-                    if problem.code == codes::MERGE_UNCLEAN && is_of_tree(&refusal) =>
+                    if problem.code == codes::MERGE_UNCLEAN && is_of_tree(refusal.code) =>
                 {
-                    Some(as_it_is(&refusal))
+                    Some(as_it_is(copy, &refusal)?)
                 }
                 (merged, _) => merged,
             };
@@ -91,22 +99,23 @@ fn judged(
 ) -> Result<Diagnostic, Failure> {
     let explained = history.explain(&verifier.objects, merge).map_err(refused)?;
     Ok(match &explained.refusal {
-        Some(_) => why_not(&explained, history.policy(), &copy.branch().unwrap_or_else(|_| "BRANCH".to_owned())),
-        None => as_it_is(refusal),
+        Some(_) => {
+            let tip = parents(copy, merge)?.last().copied().unwrap_or(*merge);
+            why_not(copy, &tip, &explained, history.policy())?
+        }
+        None => as_it_is(copy, refusal)?,
     })
 }
 
-/// Whether a landing is refused for what no tree may hold, which a merge leaves out.
-fn is_of_tree(refusal: &Refusal) -> bool {
-    let of_tree = [
-        codes::TREE_ENTRY,
-        codes::TREE_SYMLINK,
-        codes::TREE_SUBMODULE,
-        codes::TREE_MODE,
-        codes::TREE_NAME,
-        codes::TREE_COLLISION,
-    ];
-    of_tree.contains(&refusal.code)
+/// What the files of a commit have that no landing may hold.
+fn odd_in(copy: &WorkingCopy, commit: &CommitId) -> Result<Vec<Fault>, Failure> {
+    let read = || -> Result<_, gix::Error> {
+        let tree = copy.git().find_commit(gix::ObjectId::from_bytes_or_panic(commit.as_bytes()))?.tree()?;
+        tree.traverse().breadthfirst.files()
+    };
+    let files = read().map_err(|e| git(&format!("the commit {} cannot be read", commit.short()), &e))?;
+    let files = files.iter().filter(|file| !file.mode.is_tree());
+    Ok(odd_entries(files.map(|file| (file.filepath.as_slice(), u32::from(file.mode.value())))))
 }
 
 /// What is wrong with the merge that a button would make. It is made in memory, and gone afterwards.
@@ -126,7 +135,7 @@ fn merged(
             let place = paths.first().map_or(POLICY_PATH, String::as_str);
             return Ok(Some(Diagnostic::error(codes::MERGE_CONFLICT, place, why).hint(hint)));
         }
-        Err(refusal) => return Ok(Some(as_it_is(&refusal))),
+        Err(refusal) => return Ok(Some(as_it_is(copy, &refusal)?)),
     };
     if changes.is_empty() {
         return Ok(None);
@@ -135,21 +144,26 @@ fn merged(
     let explained = match history.explain(&Objects::of(&memory), &merge) {
         Ok(explained) => explained,
         // Its tree cannot be taken, whoever stands for it.
-        Err(refusal) => return Ok(Some(as_it_is(&refusal))),
+        Err(refusal) => return Ok(Some(as_it_is(copy, &refusal)?)),
     };
     if explained.refusal.is_some() {
-        let branch = copy.branch().unwrap_or_else(|_| "BRANCH".to_owned());
-        return Ok(Some(why_not(&explained, history.policy(), &branch)));
+        return Ok(Some(why_not(copy, head, &explained, history.policy())?));
     }
     // What is explained is not compared with the clock: the head does not move onto a policy that has expired.
     Ok(match history.judge(&Objects::of(&memory), &merge, now).stop {
-        Some(Stop::Refused(refusal)) => Some(as_it_is(&refusal)),
+        Some(Stop::Refused(refusal)) => Some(as_it_is(copy, &refusal)?),
         Some(Stop::Rewound { .. }) | None => None,
     })
 }
 
-/// Why a merge would be refused, with every path that somebody still has to stand for.
-fn why_not(explained: &Explanation, policy: &Policy, branch: &str) -> Diagnostic {
+/// Why a merge of the branch that ends at `tip` would be refused, with every path that somebody still has to stand for.
+fn why_not(
+    copy: &WorkingCopy,
+    tip: &CommitId,
+    explained: &Explanation,
+    policy: &Policy,
+) -> Result<Diagnostic, Failure> {
+    let branch = copy.branch().unwrap_or_else(|_| "BRANCH".to_owned());
     let fault = explained.refusal.as_ref().expect("only what is refused has a reason");
     let lacking: Vec<_> = explained.paths.iter().filter(|path| path.refusal.is_some()).collect();
     let place = lacking.first().map_or(fault.path.as_deref().unwrap_or(POLICY_PATH), |path| &path.path);
@@ -166,7 +180,17 @@ fn why_not(explained: &Explanation, policy: &Policy, branch: &str) -> Diagnostic
         .collect();
     let names: Vec<_> = could.iter().take(NAMED).map(|person| person.as_str()).collect();
     let is_unsigned = lacking.iter().all(|path| path.wrote.is_empty() && path.endorsed.is_empty());
-    let sign = if is_unsigned { "sign what you wrote (git commit --amend --no-edit -S), or " } else { "" };
+    let unknown = match signed_by(copy, tip, policy)? {
+        Err(fault) if is_unsigned => {
+            unsigned::unknown_key(&fault).map(|advice| format!("{}: {advice}; or ", fault.why))
+        }
+        _ => None,
+    };
+    let sign = match unknown {
+        Some(advice) => advice,
+        None if is_unsigned => "sign what you wrote (git commit --amend --no-edit -S), or ".to_owned(),
+        None => String::new(),
+    };
     let hint = match names.as_slice() {
         [] => codes::explain(fault.code.as_str()).map_or("", |known| known.mend).to_owned(),
         names => format!(
@@ -175,13 +199,19 @@ fn why_not(explained: &Explanation, policy: &Policy, branch: &str) -> Diagnostic
             names.join(" or ")
         ),
     };
-    Diagnostic::error(fault.code, place, why).hint(hint)
+    Ok(Diagnostic::error(fault.code, place, why).hint(hint))
 }
 
-fn as_it_is(refusal: &Refusal) -> Diagnostic {
-    told(refusal, refusal.why.clone(), refusal.hint.to_owned())
+fn as_it_is(copy: &WorkingCopy, refusal: &Refusal) -> Result<Diagnostic, Failure> {
+    told(copy, refusal, refusal.why.clone())
 }
 
-fn told(refusal: &Refusal, why: String, hint: String) -> Diagnostic {
-    Diagnostic::error(refusal.code, refusal.path.as_deref().unwrap_or(POLICY_PATH), why).hint(hint)
+fn told(copy: &WorkingCopy, refusal: &Refusal, why: String) -> Result<Diagnostic, Failure> {
+    let place = match &refusal.path {
+        Some(path) => path.clone(),
+        // A merge that is there in memory only is of no file of its own.
+        None if copy.has(&refusal.commit) => first_changed(copy, &refusal.commit)?,
+        None => POLICY_PATH.to_owned(),
+    };
+    Ok(Diagnostic::error(refusal.code, &place, why).hint(refusal.hint))
 }

@@ -93,6 +93,8 @@ fn prepare(code: &str, sandbox: &Sandbox) {
         "BW-0219" => sandbox.replace(policy, "    # Everything else: ", "    # All the others: "),
         "BW-0236" => add("bob", &[]),
         "BW-0801" => key("ci", &["ed25519"]),
+        "BW-0811" => done(&["hold", "edge", "--reason", "A fair", "--commit"]),
+        "BW-0812" => done(&["device", "revoke", "edge-1", "--reason", "It was stolen", "--commit"]),
         "BW-0326" => {
             let fingerprint = "5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9";
             let approve =

@@ -139,7 +139,7 @@ enrollments/factory.yaml
         title: "A wrong digest",
         before: Some((
             "An artifact is added, as `bellwether init --example gateway` shows it:",
-            " $ mkdir artifacts && echo 'echo hello' > artifacts/hello-1.0.0
+            " $ mkdir artifacts && echo 'echo hello' > artifacts/hello-1.0.0 && git add artifacts
 fleets/edge.yaml
          source: files/about.txt
 +    artifacts:

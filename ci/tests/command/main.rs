@@ -22,7 +22,9 @@ mod meant;
 mod mistake;
 mod mistakes;
 mod own_template;
+mod partial;
 mod pipelines;
+mod remembered;
 mod reports;
 mod rollouts;
 mod shell;
@@ -31,6 +33,7 @@ mod simulate;
 mod team;
 mod tokens;
 mod trust;
+mod unknown;
 mod validate;
 
 use std::path::{Path, PathBuf};

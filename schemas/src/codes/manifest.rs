@@ -31,7 +31,7 @@ codes! { MANIFEST:
         "Exactly one of several fields must be given, a name is used twice, or values exclude each other.",
         "Keep the field that is meant.";
     DANGLING_REFERENCE = "BW-0110", "a reference names nothing",
-        "The manifest names a file, fleet, wave or commit that the repository does not have.",
+        "The manifest names a file, fleet, wave, device or commit that the repository does not have.",
         "Add what it names, or correct the name.";
     OVERLAP = "BW-0111", "two fleets select the same device",
         "A device may be in one fleet only; while two select it, it stays as it is.",
@@ -93,4 +93,13 @@ codes! { MANIFEST:
     SECRET = "BW-0130", "a secret in plain text",
         "The text has the shape of a private key, a password or an access token. Whoever can read the repository has it, also after it was deleted: git keeps what was committed.",
         "Take it out before you push, and replace it wherever it is used. Place secrets on devices when they are provisioned, and let the template name the file. If it is none, say so on its line: bellwether:not-a-secret";
+    FILE_UNTRACKED = "BW-0131", "a file that a manifest names is not in git",
+        "The file lies in the working copy, and nobody added it to git. Once the manifest is committed it names a file that is not there, and no device gets what the manifest says.",
+        "Add the file with git add, and commit it together with the manifest.";
+    FILE_STORED_OTHERWISE = "BW-0132", "git has another content than the file here",
+        "Attributes such as text, eol or filter, core.autocrlf, or git-lfs let git store other bytes than those that lie here. Devices get what git stores: other line ends, or the pointer in place of the file.",
+        "Write PATH -text -filter into .gitattributes and add the file again: git add --renormalize PATH. Large files belong to an address that the reconciler fetches from.";
+    ROLLOUT_LOST = "BW-0133", "a Rollout is deleted, and its fleet is not",
+        "What a Rollout says ends with its file: later changes of the fleet go by the defaults, without the waves, gates, windows and budgets that stood there.",
+        "Keep the file. If the defaults are meant, leave it deleted: this is a warning.";
 }

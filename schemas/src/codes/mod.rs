@@ -141,7 +141,7 @@ mod tests {
             (0, &["BW-0101"][..]),
             (246, &["BW-0245", "BW-0247"]),
             (299, &["BW-0282", "BW-0301"]),
-            (9999, &["BW-0810"]),
+            (9999, &["BW-0812"]),
         ] {
             let found: Vec<_> = nearest(number).map(|e| e.code.as_str()).collect();
             assert_eq!(found, near);

@@ -12,6 +12,8 @@ pub(crate) struct Fields<'n, 't, 'r> {
     entries: &'n [Entry<'t>],
     asked: Vec<&'static str>,
     missing: Vec<&'static str>,
+    /// Fields that people look for here, and where they belong.
+    elsewhere: Vec<(&'static str, &'static str)>,
     pub(crate) report: &'r mut Report,
 }
 
@@ -19,7 +21,9 @@ impl<'n, 't, 'r> Fields<'n, 't, 'r> {
     /// The fields of `node`; `None` when it is no map, which is reported.
     pub(crate) fn of(node: &'n Node<'t>, report: &'r mut Report) -> Option<Self> {
         match &node.value {
-            Value::Map(entries) => Some(Self { node, entries, asked: Vec::new(), missing: Vec::new(), report }),
+            Value::Map(entries) => {
+                Some(Self { node, entries, asked: Vec::new(), missing: Vec::new(), elsewhere: Vec::new(), report })
+            }
             _ => {
                 node.wrong("fields (key: value)", report);
                 None
@@ -31,6 +35,11 @@ impl<'n, 't, 'r> Fields<'n, 't, 'r> {
     pub(crate) fn get(&mut self, name: &'static str) -> Option<&'n Node<'t>> {
         self.asked.push(name);
         self.entries.iter().find(|entry| entry.key.text == name).map(|entry| &entry.node)
+    }
+
+    /// Says where a field belongs that people may look for here.
+    pub(crate) fn belongs(&mut self, name: &'static str, hint: &'static str) {
+        self.elsewhere.push((name, hint));
     }
 
     /// Whether the field `name` is not there at all.
@@ -116,7 +125,9 @@ impl<'n, 't, 'r> Fields<'n, 't, 'r> {
             let message = format!("unknown field {}", entry.key.describe());
             let problem = Problem::new(codes::UNKNOWN_FIELD, entry.range.start, entry.range.end, message);
             let meant = if count < MAX_PROBLEMS { nearest(&entry.key.text, absent.iter().copied()) } else { None };
+            let belongs = self.elsewhere.iter().find(|(name, _)| entry.key.text == *name);
             self.report.add(problem.hint(match meant {
+                _ if let Some((_, hint)) = belongs => (*hint).to_owned(),
                 Some(known) => format!("did you mean {known}?"),
                 None => format!("known here: {}", self.asked.join(", ")),
             }));

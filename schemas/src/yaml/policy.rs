@@ -159,7 +159,9 @@ fn exists(there: &BTreeSet<&str>, name: &str, what: &str, node: &Node<'_>, repor
 
 fn rules(node: &Node<'_>, roles: &BTreeSet<&str>, report: &mut Report) -> Option<Vec<PolicyRule>> {
     let nodes = values::some_items(node, report)?;
-    let rules: Vec<_> = nodes.iter().map(|node| rule(node, roles, report)).collect();
+    // A role that is misspelt where it stands is one mistake, not one a rule.
+    let mut told = BTreeSet::new();
+    let rules: Vec<_> = nodes.iter().map(|node| rule(node, roles, &mut told, report)).collect();
     let rules: Vec<_> = rules.into_iter().collect::<Option<_>>()?;
     let covers_trust = |rule: &PolicyRule| rule.paths.iter().any(|path| matches!(path.as_str(), TRUST | "**"));
     if !rules.iter().any(covers_trust) {
@@ -171,7 +173,12 @@ fn rules(node: &Node<'_>, roles: &BTreeSet<&str>, report: &mut Report) -> Option
     Some(rules)
 }
 
-fn rule(node: &Node<'_>, roles: &BTreeSet<&str>, report: &mut Report) -> Option<PolicyRule> {
+fn rule(
+    node: &Node<'_>,
+    roles: &BTreeSet<&str>,
+    told: &mut BTreeSet<RoleName>,
+    report: &mut Report,
+) -> Option<PolicyRule> {
     let mut fields = Fields::of(node, report)?;
     let paths = fields.required("paths", |node, report| {
         values::some_items(node, report)?;
@@ -179,7 +186,13 @@ fn rule(node: &Node<'_>, roles: &BTreeSet<&str>, report: &mut Report) -> Option<
     });
     let role = fields.required("role", |node, report| {
         let role: RoleName = values::parsed(node, report)?;
-        exists(roles, role.as_str(), "role", node, report)?;
+        if told.contains(&role) {
+            return None;
+        }
+        if exists(roles, role.as_str(), "role", node, report).is_none() {
+            told.insert(role);
+            return None;
+        }
         Some(role)
     });
     let signers = fields.or("signers", 1, values::integer_in(1..=MAX_SIGNERS));

@@ -41,6 +41,7 @@ pub(crate) fn rollout(node: &Node<'_>, named: &Named<'_>, report: &mut Report) -
     let windows = fields.or("windows", default.windows, windows);
     let budget = fields.or("budget", default.budget, budgets);
     let lost_after = fields.or("lostAfter", default.lost_after, values::duration_in(any_time()));
+    fields.belongs("maxUnavailable", "it belongs into a budget: budget: [{maxUnavailable: 1}]");
     fields.finish();
     Some(Rollout {
         after: after?,

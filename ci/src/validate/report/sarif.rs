@@ -43,7 +43,7 @@ pub(super) fn written(report: &Report<'_>) -> String {
             "tool": { "driver": {
                 "name": "bellwether",
                 "version": env!("CARGO_PKG_VERSION"),
-                "rules": used.iter().map(rule).collect::<Vec<_>>(),
+                "rules": used.iter().map(|code| rule(code, report)).collect::<Vec<_>>(),
             }},
             "columnKind": "unicodeCodePoints",
             "originalUriBaseIds": { "%SRCROOT%": { "description": { "text": "The root of the repository." } } },
@@ -53,21 +53,23 @@ pub(super) fn written(report: &Report<'_>) -> String {
     format!("{}\n", serde_json::to_string_pretty(&document).expect("texts and numbers"))
 }
 
-fn rule(code: &Code) -> Value {
+fn rule(code: &Code, report: &Report<'_>) -> Value {
     let known = codes::explain(code.as_str()).expect("each code is explained");
+    let worst = report.problems.iter().filter(|problem| problem.code == *code).map(|problem| problem.severity).min();
+    let example = known.example().map(|example| format!("\n\n```diff\n{example}```")).unwrap_or_default();
     json!({
         "id": code.as_str(),
         "shortDescription": { "text": known.title },
         "fullDescription": { "text": known.cause },
-        "help": { "text": format!("{}\n\nbellwether explain {code}", known.mend) },
+        "defaultConfiguration": { "level": level(worst.unwrap_or(Severity::Error)) },
+        "help": {
+            "text": format!("{}\n\nbellwether explain {code}", known.mend),
+            "markdown": format!("{}\n\n`bellwether explain {code}`{example}", known.mend),
+        },
     })
 }
 
 fn result(problem: &Diagnostic, rules: &[Code], fingerprint: &str) -> Value {
-    let level = match problem.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
     let hint = problem.hint.as_ref().map(|hint| format!("\n{hint}")).unwrap_or_default();
     let mut location = json!({ "artifactLocation": {
         "uri": utf8_percent_encode(&problem.file, ESCAPED).to_string(), "uriBaseId": "%SRCROOT%",
@@ -82,9 +84,16 @@ fn result(problem: &Diagnostic, rules: &[Code], fingerprint: &str) -> Value {
     json!({
         "ruleId": problem.code.as_str(),
         "ruleIndex": rules.binary_search(&problem.code).expect("the rules are those of the problems"),
-        "level": level,
+        "level": level(problem.severity),
         "message": { "text": format!("{}{hint}", problem.message) },
         "locations": [{ "physicalLocation": location }],
         "partialFingerprints": { "bellwether/v1": fingerprint },
     })
+}
+
+fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
 }

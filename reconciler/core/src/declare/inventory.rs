@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bellwether_schemas::manifest::{ApprovalMode, ApprovedKey, Device, Enrollment, Labels, Token, Vars};
+use bellwether_schemas::manifest::{AnyManifest, ApprovalMode, ApprovedKey, Device, Enrollment, Labels, Token, Vars};
 use bellwether_schemas::{CommitId, DeviceName, EnrollmentName, EntryId};
 
 use crate::admission::{self, Admissions, Open, Proof};
@@ -186,6 +186,27 @@ impl Inventory {
     /// Whether the device is a subject.
     pub(super) fn has_device(&self, device: &DeviceName) -> bool {
         self.named.contains_key(device) || self.devices.contains_key(device)
+    }
+
+    /// What is known once these are the manifests that count, and no other Device has one.
+    #[must_use]
+    pub fn with<'m>(&self, manifests: impl Iterator<Item = &'m AnyManifest>, landing: u64) -> Self {
+        let mut next = self.clone();
+        let mut gone: BTreeSet<DeviceName> = self.devices.keys().cloned().collect();
+        for manifest in manifests {
+            match manifest {
+                AnyManifest::Enrollment(stated) => {
+                    next.state_enrollment(&stated.metadata.name, Some(&stated.spec), landing);
+                }
+                AnyManifest::Device(stated) => {
+                    next.state_device(&stated.metadata.name, Some(&stated.spec));
+                    gone.remove(&stated.metadata.name);
+                }
+                _ => {}
+            }
+        }
+        gone.iter().for_each(|device| next.state_device(device, None));
+        next
     }
 
     /// The entries that a manifest lists with another token or key than they had before, and what it lists.

@@ -114,11 +114,7 @@ impl Tree {
     fn collision(&self) -> Option<Fault> {
         let mut folded = HashSet::new();
         let twice = self.iter().find(|(text, _)| !folded.insert(name::fold(text)));
-        twice.map(|(text, _)| {
-            let why =
-                "differs from another name of its folder only in upper and lower case or in how accents are written";
-            Fault::new(codes::TREE_COLLISION, why).path(name::shown(text))
-        })
+        twice.map(|(text, _)| collides().path(name::shown(text)))
     }
 
     /// Names with what stands under them, sorted by the names' bytes.
@@ -159,10 +155,23 @@ fn node_of(mode: &[u8], id: ObjectId) -> Result<Node, Fault> {
 fn odd(node: Node) -> Result<(), Fault> {
     match node {
         Node::File(_) | Node::Folder(_) => Ok(()),
-        Node::Odd { mode: 0o120_000, .. } => Err(Fault::new(codes::TREE_SYMLINK, "is a symbolic link")),
-        Node::Odd { mode: 0o160_000, .. } => Err(Fault::new(codes::TREE_SUBMODULE, "is a submodule")),
-        Node::Odd { mode, .. } => Err(Fault::new(codes::TREE_MODE, format!("has the odd mode {mode:o}"))),
+        Node::Odd { mode, .. } => Err(odd_mode(mode)),
     }
+}
+
+/// Why no landing may hold an entry of a mode that is neither a file's nor a folder's.
+pub(super) fn odd_mode(mode: u32) -> Fault {
+    match mode {
+        0o120_000 => Fault::new(codes::TREE_SYMLINK, "is a symbolic link"),
+        0o160_000 => Fault::new(codes::TREE_SUBMODULE, "is a submodule"),
+        mode => Fault::new(codes::TREE_MODE, format!("has the odd mode {mode:o}")),
+    }
+}
+
+/// Two names of a folder are one for some file systems.
+pub(super) fn collides() -> Fault {
+    let why = "differs from another name of its folder only in upper and lower case or in how accents are written";
+    Fault::new(codes::TREE_COLLISION, why)
 }
 
 /// Whether `a` stands before `b` (git's `base_name_compare`): names in the content, and whether they are folders'.
