@@ -49,12 +49,12 @@ pub(crate) fn known<'a>(manifests: impl Iterator<Item = &'a AnyManifest> + Clone
         }
         for key in &enrollment.spec.approved {
             let mut labels = enrollment.spec.labels.clone();
-            labels.extend(key.labels.clone());
+            labels.extend((*key.labels).clone());
             devices.entry(key.device.clone()).or_insert_with(|| named(&key.device)).facts.labels.extend(labels);
         }
         for token in &enrollment.spec.tokens {
             let mut labels = enrollment.spec.labels.clone();
-            labels.extend(token.labels.clone());
+            labels.extend((*token.labels).clone());
             if let Some(name) = &token.device {
                 devices.entry(name.clone()).or_insert_with(|| named(name)).facts.labels.extend(labels);
             } else {

@@ -45,8 +45,8 @@ impl Listed {
     /// The labels of the entry that names a device.
     pub(crate) fn labels_of(&self, device: &DeviceName) -> Option<&Labels> {
         let token = self.spec.tokens.iter().find(|token| token.device.as_ref() == Some(device));
-        let key = || self.spec.approved.iter().find(|key| key.device == *device).map(|key| &key.labels);
-        token.map(|token| &token.labels).or_else(key)
+        let key = || self.spec.approved.iter().find(|key| key.device == *device).map(|key| &*key.labels);
+        token.map(|token| &*token.labels).or_else(key)
     }
 
     /// The entries by the device that each names.

@@ -113,7 +113,7 @@ pub(crate) fn mint(purpose: &TokenFor, expires: Timestamp) -> Minted {
         sha256,
         expires,
         device: purpose.device.clone(),
-        labels: purpose.labels.clone(),
+        labels: purpose.labels.clone().into(),
         revoked: None,
     };
     Minted { secret: hex::encode(secret), entry }

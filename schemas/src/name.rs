@@ -1,9 +1,10 @@
 //! Names: `[a-z0-9]([a-z0-9-]*[a-z0-9])?`, at most 63 characters (the label of RFC 1123).
 //!
-//! A name is safe as a file name, a TUF path segment, a URL segment and an X.509 URI segment; nothing else is a name.
+//! Names stand in many places at once, and share their text. A name is safe as a file name, a TUF path segment, a URL segment and an X.509 URI segment; nothing else is a name.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +41,7 @@ macro_rules! name {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The name as text.
@@ -52,20 +53,20 @@ macro_rules! name {
         impl FromStr for $name {
             type Err = InvalidName;
             fn from_str(text: &str) -> Result<Self, InvalidName> {
-                if $is_name(text) { Ok(Self(text.to_owned())) } else { Err(InvalidName(text.to_owned())) }
+                if $is_name(text) { Ok(Self(text.into())) } else { Err(InvalidName(text.to_owned())) }
             }
         }
 
         impl TryFrom<String> for $name {
             type Error = InvalidName;
             fn try_from(text: String) -> Result<Self, InvalidName> {
-                if $is_name(&text) { Ok(Self(text)) } else { Err(InvalidName(text)) }
+                if $is_name(&text) { Ok(Self(text.into())) } else { Err(InvalidName(text)) }
             }
         }
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
 
@@ -125,12 +126,12 @@ fn is_fleet(text: &str) -> bool {
 impl FleetName {
     /// The fleet of one that the device's own template makes.
     pub fn of_device(device: &DeviceName) -> Self {
-        Self(format!("{OF_DEVICE}{device}"))
+        Self(format!("{OF_DEVICE}{device}").into())
     }
 
     /// The device whose own template makes this fleet; none for a fleet of a Fleet manifest.
     pub fn device(&self) -> Option<DeviceName> {
-        self.0.strip_prefix(OF_DEVICE).map(|device| DeviceName(device.to_owned()))
+        self.0.strip_prefix(OF_DEVICE).map(|device| DeviceName(device.into()))
     }
 
     /// The path of the manifest that has its template.
@@ -158,17 +159,17 @@ const FACTORY: &str = "factory";
 impl EntryId {
     /// What comes before every other id, or is the first one: where those of an enrollment begin.
     pub fn first() -> Self {
-        Self("0".to_owned())
+        Self("0".into())
     }
 
     /// The entry of devices that enroll by their factory certificate; no token and no approved key has this id.
     pub fn factory() -> Self {
-        Self(FACTORY.to_owned())
+        Self(FACTORY.into())
     }
 
     /// Whether this is the entry of devices that enroll by their factory certificate.
     pub fn is_factory(&self) -> bool {
-        self.0 == FACTORY
+        *self.0 == *FACTORY
     }
 }
 name!(

@@ -82,7 +82,8 @@ pub(super) fn run(args: &ApproveArgs, output: Output) -> Result<(), Failure> {
         .id
         .clone()
         .unwrap_or_else(|| format!("k-{}", fingerprint.short()).parse().expect("hexadecimal digits make a name"));
-    let key = ApprovedKey { id, fingerprint: *fingerprint, device: device.clone(), labels, revoked: None };
+    let key =
+        ApprovedKey { id, fingerprint: *fingerprint, device: device.clone(), labels: labels.into(), revoked: None };
     let edit = listed.with(&Added { approved: vec![key], replace: args.replace, ..Added::default() })?;
     let summary = format!("Approve {device} in enrollment {enrollment}\n\nIts key is {fingerprint}.");
     let decided = Decided { edits: &[edit], summary: &summary, found: None };

@@ -18,7 +18,7 @@ use crate::history::HistoryOptions;
 use crate::inventory;
 use crate::output::{self, Form, Paint};
 use crate::repo::{WorkingCopy, git};
-use crate::validate;
+use crate::validate::{self, Base};
 
 use report::Report;
 
@@ -68,17 +68,24 @@ pub(crate) struct DiffArgs {
 
 pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     let copy = WorkingCopy::discover(&args.history.repo)?;
-    let read = sides::read(&copy, &args.base, &args.head, &args.history)?;
-    let sides::Read { objects, history, before, after, changes, .. } = &read;
-    let sides = Sides { objects, history, before, after, changes };
-    let listed = args.inventory.as_deref().map(|place| inventory::read(place, args.ca.as_deref())).transpose()?;
+    let inventory = || args.inventory.as_deref().map(|place| inventory::read(place, args.ca.as_deref())).transpose();
+    // Both are long, where there are many devices.
+    let (read, listed) = std::thread::scope(|scope| {
+        let listed = scope.spawn(inventory);
+        let read = sides::read(&copy, &args.base, &args.head, &args.history);
+        (read, listed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let (read, listed) = (read?, listed?);
+    let sides::Read { verifier, history, before, after, changes, .. } = &read;
+    let sides = Sides { objects: &verifier.objects, history, before, after, changes };
     let devices = match listed {
         Some(listed) => listed.into_iter().map(device).collect(),
         None => Device::listed(sides.before, sides.after.declared()),
     };
     let unreadable = |e| git("an object of the repository cannot be read", &e);
+    let base = Base { commit: read.base, verifier: verifier.clone(), history: Ok(history.clone()) };
     let mut comparison = compare(&sides, &devices).map_err(unreadable)?;
-    comparison.risks.splice(0..0, validate::uncounted(&copy, &read.base, &read.head, read.at)?);
+    comparison.risks.splice(0..0, validate::uncounted(&copy, base, &read.head, read.at)?);
     let forecasts: Vec<_> = comparison.fleets.par_iter().map(|change| forecast(&sides, change, read.at)).collect();
     let report = Report::of(&sides, &comparison, &forecasts, args.inventory.is_some()).map_err(unreadable)?;
     for (form, file) in &args.also {

@@ -1,17 +1,19 @@
 //! Both sides of a change, from git: the base as it was verified, and what the head would make of it.
 
+use std::sync::Arc;
+
 use bellwether_core::declare::{Declared, Proposal};
 use bellwether_core::verify::{PathChange, VerifiedHistory, joined};
 use bellwether_schemas::{CommitId, codes};
 use jiff::Timestamp;
 
 use crate::failure::Failure;
-use crate::history::{HistoryOptions, Objects, Verifier, refused};
+use crate::history::{HistoryOptions, Verifier, refused};
 use crate::repo::{WorkingCopy, git};
 
 /// Both sides of a change.
 pub(super) struct Read {
-    pub(super) objects: Objects,
+    pub(super) verifier: Arc<Verifier>,
     pub(super) history: VerifiedHistory,
     pub(super) base: CommitId,
     pub(super) head: CommitId,
@@ -32,11 +34,10 @@ pub(super) fn read(copy: &WorkingCopy, base: &str, head: &str, options: &History
     }
     let verifier = Verifier::of(copy, &base, options)?;
     let (mut history, before) = verifier.declared(&base)?;
-    let objects = verifier.objects;
-    let landings = match history.plan_landings(&objects, &head) {
+    let landings = match history.plan_landings(&verifier.objects, &head) {
         Ok(landings) => landings,
         Err(refusal) if refusal.code == codes::MERGE_UNCLEAN => {
-            let paths = history.merge_conflicts(&objects, &head).map_err(refused)?;
+            let paths = history.merge_conflicts(&verifier.objects, &head).map_err(refused)?;
             let message = format!("--base and --head both changed, since the branch began: {}", paths.join(", "));
             return Err(Failure::finding(codes::MERGE_CONFLICT, message)
                 .hint("Merge the base into the branch, signed (git merge -S), resolve it there, and compare again."));
@@ -44,9 +45,9 @@ pub(super) fn read(copy: &WorkingCopy, base: &str, head: &str, options: &History
         Err(refusal) => return Err(refused(refusal)),
     };
     let unreadable = |e| git("an object of the repository cannot be read", &e);
-    let after = before.propose(&objects, &landings).map_err(unreadable)?;
+    let after = before.propose(&verifier.objects, &landings).map_err(unreadable)?;
     let changes = joined(&landings);
     // Whoever wrote the head chose its date: it must not be before that of the base.
     let at = copy.committed_at(&head)?.max(copy.committed_at(&base)?);
-    Ok(Read { objects, history, base, head, before, after, changes, at })
+    Ok(Read { verifier: Arc::new(verifier), history, base, head, before, after, changes, at })
 }

@@ -1,6 +1,7 @@
 //! What the branch declares into which a change is to be merged: the reconciler knows what no file says any more.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bellwether_core::admission::Proof;
 use bellwether_core::declare::{Declared, Inventory, Subject};
@@ -17,18 +18,18 @@ use crate::history::{HistoryOptions, Verifier};
 use crate::repo::WorkingCopy;
 
 /// The base of a change.
-pub(super) struct Base {
-    pub(super) commit: CommitId,
-    pub(super) verifier: Verifier,
+pub(crate) struct Base {
+    pub(crate) commit: CommitId,
+    pub(crate) verifier: Arc<Verifier>,
     /// What leads to it, or why that does not count.
-    pub(super) history: Result<VerifiedHistory, Failure>,
+    pub(crate) history: Result<VerifiedHistory, Failure>,
 }
 
 impl Base {
     pub(super) fn of(copy: &WorkingCopy, commit: CommitId) -> Result<Self, Failure> {
         let verifier = Verifier::of(copy, &commit, &HistoryOptions::default())?;
         let history = verifier.up_to(&commit);
-        Ok(Self { commit, verifier, history })
+        Ok(Self { commit, verifier: Arc::new(verifier), history })
     }
 
     /// What it declares, where it counts.

@@ -34,7 +34,7 @@ use crate::failure::{self, Failure};
 use crate::output::{self, Form, Paint};
 use crate::repo::{WorkingCopy, shown};
 
-use base::Base;
+pub(crate) use base::Base;
 use manifests::Manifests;
 use report::{FORMS, Report};
 use selection::Selection;
@@ -192,17 +192,13 @@ impl Against {
 }
 
 /// Why a change would not count on `base`, as what whoever merges it should know.
-pub(crate) fn uncounted(
-    copy: &WorkingCopy,
-    base: &CommitId,
-    head: &CommitId,
-    now: Timestamp,
-) -> Result<Vec<Risk>, Failure> {
-    let mut problems = match copy.is_ancestor(head, base)? {
+pub(crate) fn uncounted(copy: &WorkingCopy, base: Base, head: &CommitId, now: Timestamp) -> Result<Vec<Risk>, Failure> {
+    let branch_tip = verdict::branch_tip(copy, &base.commit, head)?;
+    let mut problems = match copy.is_ancestor(head, &base.commit)? {
         true => Vec::new(),
-        false => verdict::problems(copy, Base::of(copy, *base)?, head, now)?,
+        false => verdict::problems(copy, base, head, now)?,
     };
-    problems.extend(unsigned::warning(copy, &verdict::branch_tip(copy, base, head)?)?);
+    problems.extend(unsigned::warning(copy, &branch_tip)?);
     let told = |problem: Diagnostic| {
         let hint = problem.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
         Risk::of_all(codes::CHANGE_UNCOUNTED, format!("{} [{}]{hint}", problem.message, problem.code))

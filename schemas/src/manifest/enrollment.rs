@@ -1,6 +1,7 @@
 //! Kind Enrollment: who may enroll, and with which labels.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -56,13 +57,17 @@ pub struct Token {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceName>,
     /// Labels of the device that enrolls with it; they override those of the Enrollment key by key.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "is_empty")]
     #[schemars(with = "forms::Labels", extend("default" = {}))]
-    pub labels: Labels,
+    pub labels: Arc<Labels>,
     /// Whether the certificate made with it is refused. If not given, what the history said last holds: only `false` takes a
     /// revocation back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<bool>,
+}
+
+fn is_empty(labels: &Arc<Labels>) -> bool {
+    labels.is_empty()
 }
 
 /// A key that a person approved.
@@ -82,9 +87,9 @@ pub struct ApprovedKey {
     /// The name that the device gets.
     pub device: DeviceName,
     /// Labels of the device; they override those of the Enrollment key by key.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "is_empty")]
     #[schemars(with = "forms::Labels", extend("default" = {}))]
-    pub labels: Labels,
+    pub labels: Arc<Labels>,
     /// Whether the certificate made for it is refused. If not given, what the history said last holds: only `false` takes a
     /// revocation back.
     #[serde(default, skip_serializing_if = "Option::is_none")]

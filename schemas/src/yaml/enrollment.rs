@@ -73,7 +73,14 @@ fn token(node: &Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<Token>
     let labels = fields.or("labels", BTreeMap::new(), values::labels);
     let revoked = fields.optional("revoked", values::boolean);
     fields.finish();
-    Some(Token { id: id?, sha256: sha256?, expires: expires?, device: device?, labels: labels?, revoked: revoked? })
+    Some(Token {
+        id: id?,
+        sha256: sha256?,
+        expires: expires?,
+        device: device?,
+        labels: labels?.into(),
+        revoked: revoked?,
+    })
 }
 
 fn approved(node: &Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<ApprovedKey> {
@@ -84,7 +91,7 @@ fn approved(node: &Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<App
     let labels = fields.or("labels", BTreeMap::new(), values::labels);
     let revoked = fields.optional("revoked", values::boolean);
     fields.finish();
-    Some(ApprovedKey { id: id?, fingerprint: fingerprint?, device: device?, labels: labels?, revoked: revoked? })
+    Some(ApprovedKey { id: id?, fingerprint: fingerprint?, device: device?, labels: labels?.into(), revoked: revoked? })
 }
 
 fn factory_ca(node: &Node<'_>, report: &mut Report) -> Option<FactoryCa> {

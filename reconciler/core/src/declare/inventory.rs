@@ -18,7 +18,7 @@ pub type EntryKey = (EnrollmentName, EntryId);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct EntryFacts {
     device: Option<DeviceName>,
-    labels: Labels,
+    labels: Arc<Labels>,
 }
 
 /// A device's labels and variables, as git has them.
@@ -62,7 +62,7 @@ impl Inventory {
     pub fn facts(&self, device: &DeviceName, enrollment: &EnrollmentName, entry: &EntryId) -> Facts {
         let mut labels = self.enrollments.get(enrollment).map(|labels| (**labels).clone()).unwrap_or_default();
         if let Some(entry) = self.entries.get(&(enrollment.clone(), entry.clone())) {
-            labels.extend(entry.labels.clone());
+            labels.extend((*entry.labels).clone());
         }
         let mut vars = Vars::new();
         if let Some(manifest) = self.devices.get(device) {
@@ -155,7 +155,7 @@ impl Inventory {
             return None;
         }
         let mut labels = self.enrollments.get(enrollment).map(|labels| (**labels).clone()).unwrap_or_default();
-        labels.extend(entry.labels.clone());
+        labels.extend((*entry.labels).clone());
         Some(Subject::Unnamed(enrollment.clone(), labels))
     }
 
@@ -317,7 +317,7 @@ mod tests {
             sha256: bellwether_schemas::Sha256Digest::of(id.as_bytes()),
             expires: jiff::Timestamp::MAX,
             device: device.map(|d| d.parse().expect("a name")),
-            labels: labels(&[("from", id)]),
+            labels: labels(&[("from", id)]).into(),
             revoked: None,
         }
     }
@@ -373,7 +373,7 @@ mod tests {
             id: name("k1"),
             fingerprint: bellwether_schemas::Sha256Digest::of(b"key"),
             device: name("edge-1"),
-            labels: labels(&[("from", "k1")]),
+            labels: labels(&[("from", "k1")]).into(),
             revoked,
         };
         let yaml = include_str!("../../../../schemas/testdata/valid/enrollments/factory-ca.yaml");

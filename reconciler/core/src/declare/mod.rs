@@ -407,10 +407,9 @@ impl Declared {
 
     /// Finds the fleets whose inputs differ from those at the first parent, and gives them their new template commit.
     fn take_inputs(&mut self, touched: &Touched, parent: &Arc<Inventory>) {
-        // What they are now; none where there is no such subject any more.
-        let changed: Vec<(&Subject, Option<Facts>)> = touched
-            .subjects
-            .iter()
+        // What they are now; none where there is no such subject any more. Without fleets there is nothing that they touch.
+        let subjects = touched.subjects.par_iter().filter(|_| !self.fleets.is_empty());
+        let changed: Vec<(&Subject, Option<Facts>)> = subjects
             .map(|subject| {
                 let is_there = match subject {
                     Subject::Device(device) => self.inventory.has_device(device),
