@@ -1,5 +1,6 @@
 //! An inventory of devices: what a reconciler knows, from its page or from a file.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -84,7 +85,7 @@ fn of_csv(place: &str, text: &[u8]) -> Result<Vec<Listed>, Failure> {
             "The first line of a CSV file names the columns: name, and one for each label, such as name,site,ring",
         )
     })?;
-    let mut devices = Vec::new();
+    let (mut devices, mut names) = (Vec::new(), BTreeSet::new());
     for (number, record) in reader.records().enumerate() {
         let record = record.map_err(|e| unreadable(place).because(&e))?;
         let cells = header.iter().zip(record.iter()).enumerate();
@@ -93,10 +94,14 @@ fn of_csv(place: &str, text: &[u8]) -> Result<Vec<Listed>, Failure> {
             .map(|(_, (key, value))| (key.to_owned(), value.to_owned()))
             .collect();
         let name = record.get(name_at).unwrap_or_default();
-        let name = name.parse().map_err(|e| {
+        let name: DeviceName = name.parse().map_err(|e| {
             Failure::new(codes::USAGE, format!("--inventory: {place}, line {}: {name:?} is no device name", number + 2))
                 .because(&e)
         })?;
+        if !names.insert(DeviceName::clone(&name)) {
+            let message = format!("--inventory: {place}, line {}: {name} is there twice", number + 2);
+            return Err(Failure::new(codes::USAGE, message).hint("Give each device one line."));
+        }
         devices.push(Listed { name, entry: None, labels, is_offline: false, allows: None });
     }
     Ok(devices)
@@ -120,7 +125,7 @@ mod tests {
             found.iter().map(|one| one.labels.iter().map(|(k, v)| format!("{k}={v}")).collect()).collect();
         assert_eq!(labels, [vec!["ring=canary", "site=kiel"], vec!["site=ulm"]]);
         assert_eq!(found[1].name.as_str(), "edge-2");
-        for bad in [&b"site,ring\nkiel,x\n"[..], b"name\nNo Name\n", b"name,site\nedge-1\n"] {
+        for bad in [&b"site,ring\nkiel,x\n"[..], b"name\nNo Name\n", b"name,site\nedge-1\n", b"name\na\na\n"] {
             assert!(of_csv("x.csv", bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
         assert!(of_json("x.json", b"[{}]").is_err());

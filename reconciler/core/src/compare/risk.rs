@@ -73,7 +73,8 @@ pub(super) fn risks(sides: &Sides<'_>, found: &Comparison<'_>) -> Vec<Risk> {
 fn of_invalid(sides: &Sides<'_>) -> impl Iterator<Item = Risk> {
     let after = sides.after.declared();
     let known: BTreeSet<&str> = sides.before.invalid().map(|(path, _)| path).collect();
-    let new = after.invalid().filter(move |(path, _)| !known.contains(path));
+    let changed: BTreeSet<&str> = sides.changes.iter().map(|change| change.path.as_str()).collect();
+    let new = after.invalid().filter(move |(path, _)| !known.contains(path) || changed.contains(path));
     new.map(|(path, problems)| {
         let (code, why) = problems.first().map_or((codes::WRONG_VALUE, ""), |first| (first.code, &first.message));
         let instead =
@@ -87,7 +88,21 @@ fn of_rollouts(sides: &Sides<'_>, found: &Comparison<'_>) -> Vec<Risk> {
     let after = sides.after.declared().fleets();
     let both = sides.before.fleets().iter().filter_map(|(name, before)| Some((name, before, after.get(name)?)));
     let mut risks = Vec::new();
-    for (name, before, after) in both.filter(|(_, before, after)| before.next_rollout() != after.next_rollout()) {
+    for (name, before, after) in both {
+        let is_changed = |change: &FleetChange<'_>| change.fleet == *name && change.fate == FleetFate::Changes;
+        let is_changed = found.fleets.iter().any(is_changed);
+        // A landing of the change itself may have brought it, and a later one may have taken it away again.
+        let is_judged_anew = is_changed && after.rollout != *before.next_rollout();
+        if is_judged_anew {
+            let loosened = loosened::rollout(before.next_rollout(), &after.rollout);
+            if !loosened.is_empty() {
+                let what = format!("it is judged by a Rollout that lets more through: {}", loosened.join("; "));
+                risks.push(Risk::of(name, codes::CHANGE_WIDENS, what));
+            }
+        }
+        if before.next_rollout() == after.next_rollout() {
+            continue;
+        }
         let loosened = loosened::rollout(before.next_rollout(), after.next_rollout());
         if !loosened.is_empty() {
             let what = format!("its Rollout lets more through: {}", loosened.join("; "));
@@ -98,8 +113,7 @@ fn of_rollouts(sides: &Sides<'_>, found: &Comparison<'_>) -> Vec<Risk> {
             let what = "no canary from the next change on: the first wave is the whole fleet";
             risks.push(Risk::of(name, codes::NO_CANARY, what));
         }
-        let is_changed = |change: &FleetChange<'_>| change.fleet == *name && change.fate == FleetFate::Changes;
-        if found.fleets.iter().any(is_changed) {
+        if is_changed && !is_judged_anew {
             let what = "its Rollout changes, too: the Rollout of before judges this change, the new one the next";
             risks.push(Risk::of(name, codes::CHANGE_BOTH, what));
         }
@@ -156,13 +170,12 @@ fn of_fleet(sides: &Sides<'_>, change: &FleetChange<'_>) -> Vec<Risk> {
         tell(codes::TEMPLATE, what);
     }
     if let Some(before) = before {
-        let probes = |line: &FleetLine| line.target.fleet.template.probes.as_slice().len();
-        if probes(after) < probes(before) {
-            let what = format!(
-                "{} of {} probes are left: less tells a bad release from a good one",
-                probes(after),
-                probes(before)
-            );
+        let (was, is) = (&before.target.fleet.template.probes, &after.target.fleet.template.probes);
+        let dropped = was.as_slice().iter().filter(|probe| !is.as_slice().contains(probe)).count();
+        if dropped > 0 {
+            let (probes, now) = (was.as_slice().len(), is.as_slice().len());
+            let what =
+                format!("{dropped} of {probes} probes are gone or look at something else, and {now} are there then");
             tell(codes::CHANGE_DROPS_PROBE, what);
         }
     }

@@ -84,6 +84,13 @@ fn each_landing_of_a_branch_is_judged_by_the_rollout_before_it() {
     let rollout = branch.repository.commit(&[story.head()], None);
     branch.say(EDGE, &greets("Hi"));
     let apart = branch.repository.commit(&[rollout], None);
+    let told = told_at(&story, None, &branch.repository, apart);
+    assert!(told.contains("BW-0806 edge: it is judged by a Rollout") && !told.contains("BW-0807"), "{told}");
+    branch.say("rollouts/edge.yaml", WAVES);
+    let restored = branch.repository.commit(&[apart], None);
+    let told = told_at(&story, None, &branch.repository, restored);
+    assert!(told.contains("BW-0806 edge: it is judged by a Rollout"), "{told}");
+    branch.say("rollouts/edge.yaml", "{waves: [{name: few, percent: 40}, {name: all, percent: 100}]}");
     let together = branch.repository.commit(&[story.head()], None);
     let waves = |tip| {
         let told = told_at(&story, None, &branch.repository, tip);
