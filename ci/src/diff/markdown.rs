@@ -180,6 +180,9 @@ fn section(fleet: &FleetReport) -> String {
     }
     let over = fleet.rollout.as_ref().map(|rollout| format!(". If nothing fails: {}", html(&rollout.summary)));
     let summary = format!("<code>{}</code>: {}{}", fleet.fleet, html(&sentence(fleet)), over.unwrap_or_default());
+    if inner.is_empty() {
+        return format!("\n{summary}\n");
+    }
     format!("\n{}", folded(&summary, &inner))
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bellwether_schemas::allow::{Allowed, NotAllowed};
-use bellwether_schemas::spec::{DeviceSpec, TargetRef};
+use bellwether_schemas::spec::{DeviceSpec, SpecFile, TargetRef};
 use bellwether_schemas::{FleetName, Sha256Digest};
 use serde::Serialize;
 
@@ -250,7 +250,7 @@ impl Variants {
             return *known;
         }
         let (before, after) = (before.map(Shown::of), Shown::of(after));
-        let differing = differing(before.as_ref().map(|before| &before.spec), &after.spec);
+        let differing = differing(before.as_ref(), &after);
         let (text, own) = impersonal(&differing, device, facts);
         let found = &mut self.found;
         let place = *self.by_text.entry(text).or_insert_with(|| {
@@ -297,10 +297,20 @@ fn read(rendered: &Rendered) -> DeviceSpec {
     serde_json::from_slice(&rendered.canonical).expect("a rendered spec is one")
 }
 
-/// What differs between two specs, as text.
-fn differing(before: Option<&DeviceSpec>, after: &DeviceSpec) -> String {
-    let parts = |spec: &DeviceSpec| -> BTreeMap<String, String> {
-        let files = spec.files.iter().map(|file| (format!("file {}", file.path), json(file)));
+/// What differs between two specs, as text: what a template makes of a file with its content, for that has what is a device's
+/// own in it.
+fn differing(before: Option<&Shown>, after: &Shown) -> String {
+    let parts = |shown: &Shown| -> BTreeMap<String, String> {
+        let spec = &shown.spec;
+        let file = |file: &SpecFile| {
+            let made = shown.contents.iter().find_map(|(target, content)| match content {
+                Content::Text(text) if file.source.as_ref() == Some(target) => Some(text.to_string()),
+                _ => None,
+            });
+            let source = if made.is_some() { None } else { file.source };
+            json(&SpecFile { content: made.or_else(|| file.content.clone()), source, ..file.clone() })
+        };
+        let files = spec.files.iter().map(|each| (format!("file {}", each.path), file(each)));
         let artifacts = spec.artifacts.iter().map(|artifact| (format!("artifact {}", artifact.name), json(artifact)));
         let probes = std::iter::once(("probes".to_owned(), json(&spec.probes)));
         files.chain(artifacts).chain(probes).collect()

@@ -20,7 +20,7 @@ use bellwether_schemas::spec::TargetRef;
 use bellwether_schemas::{CommitId, DeviceName, FleetName, ObjectId};
 use rayon::prelude::*;
 
-use crate::declare::{Declared, Proposal};
+use crate::declare::{Declared, EntryKey, Proposal};
 use crate::objects::{ObjectError, ObjectSource};
 use crate::verify::{PathChange, VerifiedHistory};
 
@@ -62,6 +62,8 @@ pub struct Comparison<'d> {
     pub revoked: Vec<&'d Device>,
     /// Devices that leave for good.
     pub decommissioned: Vec<&'d Device>,
+    /// Devices that another entry names from now on: the certificates they have are refused, and they enroll anew.
+    pub replaced: Vec<&'d Device>,
     /// Devices that were shut out, and may speak again.
     pub readmitted: Vec<&'d Device>,
     /// Devices that may enroll from now on.
@@ -125,6 +127,7 @@ impl<'s> Side<'s> {
             is_relabelled,
             ended: device.ended(inventory),
             pin: self.declared.pin(&device.name),
+            entry: inventory.admissions().entry_of(&device.name),
             place,
         }
     }
@@ -138,6 +141,8 @@ struct Standing<'s> {
     is_relabelled: bool,
     ended: Option<device::Ended>,
     pin: Option<CommitId>,
+    /// The entry that names it.
+    entry: Option<&'s EntryKey>,
     place: Place<'s>,
 }
 
@@ -159,6 +164,7 @@ pub fn compare<'d>(sides: &Sides<'_>, devices: &'d [Device]) -> Result<Compariso
         overlapping: Vec::new(),
         revoked: Vec::new(),
         decommissioned: Vec::new(),
+        replaced: Vec::new(),
         readmitted: Vec::new(),
         admitted: 0,
         relabelled: 0,
@@ -174,6 +180,9 @@ pub fn compare<'d>(sides: &Sides<'_>, devices: &'d [Device]) -> Result<Compariso
             (None, Some(device::Ended::Decommissioned)) => found.decommissioned.push(device),
             (Some(_), None) => found.readmitted.push(device),
             _ => {}
+        }
+        if was.entry.is_some() && is.entry != was.entry && is.ended.is_none() {
+            found.replaced.push(device);
         }
         found.relabelled += usize::from(is.is_relabelled);
         if is.ended.is_some() {

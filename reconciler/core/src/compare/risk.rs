@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bellwether_schemas::manifest::{AnyManifest, Rollout, TrustPolicy, Wave, WaveMembers};
+use bellwether_schemas::manifest::{AnyManifest, LabelSelector, Rollout, TrustPolicy, Wave, WaveMembers};
 use bellwether_schemas::{Code, FleetName, codes};
 
 use super::{Change, Comparison, FleetChange, FleetFate, Sides, decision, loosened, rollout};
@@ -46,6 +46,11 @@ pub(super) fn risks(sides: &Sides<'_>, found: &Comparison<'_>) -> Vec<Risk> {
     };
     of_devices(codes::CHANGE_REVOKES, shown(&found.revoked), "shut out");
     of_devices(codes::CHANGE_REVOKES, shown(&found.decommissioned), "decommissioned");
+    of_devices(
+        codes::CHANGE_REVOKES,
+        shown(&found.replaced),
+        "named by another entry, must enroll anew, and until then get nothing",
+    );
     of_devices(codes::CHANGE_READMITS, shown(&found.readmitted), "let in again");
     of_devices(codes::CHANGE_ORPHANS, shown(&found.orphaned), "in no fleet any more");
     for (device, fleets) in found.overlapping.iter().take(1) {
@@ -179,6 +184,8 @@ fn of_fleet(sides: &Sides<'_>, change: &FleetChange<'_>) -> Vec<Risk> {
             tell(codes::CHANGE_DROPS_PROBE, what);
         }
     }
+    risks.extend(emptied(sides, after, change));
+    let mut tell = |code: Code, what: String| risks.push(Risk::of(name, code, what));
     let mut refusing = change.members.iter().filter_map(|member| Some((member.device, member.refuses.as_ref()?)));
     if let Some((device, refuses)) = refusing.next() {
         let of_all = match change.changed() {
@@ -211,6 +218,25 @@ fn of_rollout(sides: &Sides<'_>, name: &FleetName, after: &FleetLine, change: &F
         risks.push(Risk::of(name, codes::CHANGE_OFFLINE, what));
     }
     risks
+}
+
+/// The waves by labels that take devices of this change, and nobody from the next one on.
+fn emptied(sides: &Sides<'_>, after: &FleetLine, change: &FleetChange<'_>) -> Vec<Risk> {
+    let inventory = sides.after.declared().inventory();
+    let labels = |member: &super::Member<'_>| {
+        (rollout::wave_labels(sides, after, member.device), member.device.facts(inventory).labels)
+    };
+    let labels: Vec<_> = change.members.iter().filter(|_| change.fate == FleetFate::Changes).map(labels).collect();
+    let waves = after.next_rollout().waves.iter().filter_map(|wave| Some((wave, wave.select.as_ref()?)));
+    let is_emptied = |selector: &LabelSelector| {
+        labels.iter().any(|(now, _)| selector.matches(now)) && !labels.iter().any(|(_, next)| selector.matches(next))
+    };
+    let emptied = waves.filter(|(_, selector)| is_emptied(selector));
+    let told = |(wave, _): (&Wave, _)| {
+        let what = format!("no device has the labels of wave {} any more, and the next rollout waits there", wave.name);
+        Risk::of(&change.fleet, codes::EMPTY_WAVE, what)
+    };
+    emptied.map(told).collect()
 }
 
 /// That the first wave that takes anybody takes all who change, or that one takes nobody and is not passed.

@@ -99,3 +99,37 @@ fn each_landing_of_a_branch_is_judged_by_the_rollout_before_it() {
     assert_eq!(waves(apart).as_deref(), Some("few 2, all 1"), "pushed as two landings, the first judges the second");
     assert_eq!(waves(together).as_deref(), Some("canary 1, rest 2"), "as one, what was there before does");
 }
+
+#[test]
+fn a_device_that_another_entry_names_must_enroll_anew() {
+    let story = begin();
+    let mut tokens = tokens();
+    tokens[1] = token("t9", ", device: edge-2, labels: {site: oslo}");
+    let told = told(&story, |story| story.say("enrollments/factory.yaml", &enrollment(&tokens)));
+    assert!(told.contains("BW-0802 1 device would be named by another entry, must enroll anew"), "{told}");
+    assert!(told.contains(": edge-2"), "{told}");
+}
+
+#[test]
+fn a_wave_that_loses_its_last_device_is_told_before_it_waits() {
+    let story = begin();
+    let lost = told(&story, |story| story.say("devices/edge-1.yaml", "{labels: {ring: other}}"));
+    assert!(lost.contains("BW-0404 edge: no device has the labels of wave canary any more"), "{lost}");
+    let kept = told(&story, |story| {
+        story
+            .say("devices/edge-1.yaml", "{labels: {ring: other}}")
+            .say("devices/edge-2.yaml", "{labels: {ring: canary}}")
+    });
+    assert!(!kept.contains("BW-0404"), "{kept}");
+}
+
+#[test]
+fn what_a_template_in_a_file_makes_of_a_devices_own_values_is_one_change() {
+    let mut story = begin();
+    let fleet = "{selector: {matchLabels: {fleet: edge}}, template: {files: [{path: /opt/bellwether/motd, source: \
+                 files/motd, template: true}], probes: none}}";
+    story.put("files/motd", "Hello {{ device.name }} at {{ labels.site }}").say(EDGE, fleet);
+    story.land();
+    let told = told(&story, |story| story.put("files/motd", "Hi {{ device.name }} at {{ labels.site }}"));
+    assert!(told.contains("  3 as edge-1: "), "{told}");
+}
