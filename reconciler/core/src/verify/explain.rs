@@ -130,7 +130,7 @@ impl VerifiedHistory {
         let Some(line) = self.leads_on(objects, *tip)? else {
             return Ok(vec![Planned { commit: *tip, changes: self.plan_merge(objects, tip)? }]);
         };
-        let (mut parent, mut budget) = (*self.newest().tree(), Budget::LANDING.clone());
+        let (mut parent, mut budget) = (*self.newest().tree(), Budget::LANDING);
         let mut trees = Trees { objects, cache: &mut self.trees };
         let plan = |(commit, tree)| {
             let changes = trees.diff(Some(parent), tree, &mut budget).map_err(|fault| fault.at(commit))?;
