@@ -49,6 +49,7 @@ cannot know: that is what you assume. It changes nothing, and needs no reconcile
 
 ```sh
 bellwether simulate --fleet edge --from main        # what this branch, which has all of main, would do to 100 made-up devices
+bellwether simulate --fleet edge --from main --listed   # to the devices that git lists, as bellwether diff has it
 bellwether simulate --fleet edge --next --inventory URL --failure-rate 100% --mode in-soak   # whom would a bad release harm?
 bellwether simulate --fleet edge --next --inventory URL --offline 2% --sweep 200             # how often does which release halt?
 ```
