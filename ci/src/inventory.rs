@@ -73,6 +73,11 @@ fn listed(devices: Vec<Row>) -> Vec<Listed> {
 
 fn of_json(place: &str, text: &[u8]) -> Result<Vec<Listed>, Failure> {
     let devices: Vec<Row> = serde_json::from_slice(text).map_err(|e| unreadable(place).because(&e))?;
+    let mut names = BTreeSet::new();
+    if let Some(twice) = devices.iter().find(|device| !names.insert(&device.name)) {
+        let message = format!("--inventory: {place}: {} is there twice", twice.name);
+        return Err(Failure::new(codes::USAGE, message).hint("Give each device once."));
+    }
     Ok(listed(devices))
 }
 
@@ -143,6 +148,8 @@ mod tests {
         let narrow = r#","allows":{"exec":[],"paths":["/srv"],"units":[],"probeHosts":[],"later":[]}"#;
         let text = format!("[{},{},{}]", row("a", narrow), row("b", narrow), row("c", ""));
         let found = of_json("x.json", text.as_bytes()).expect("devices");
+        let twice = format!("[{},{}]", row("a", ""), row("a", ""));
+        assert!(of_json("x.json", twice.as_bytes()).is_err(), "a device is there once");
         let [first, second] = [0, 1].map(|i: usize| found[i].allows.clone().expect("it is said"));
         assert_eq!(*first, Allowed { exec: vec![], paths: vec!["/srv".into()], units: vec![], probe_hosts: vec![] });
         assert!(Arc::ptr_eq(&first, &second));

@@ -19,7 +19,7 @@ codes! { CHANGE:
         "The device finds out by its probes whether a release is bad, and goes back by itself. What no probe looks at, it does not notice.",
         "Keep the probe, or put another in its place.";
     CHANGE_WIDENS = "BW-0806", "a change lets more through than before",
-        "A limit of the Rollout was wider made: more devices may fail, or be unavailable, or follow sooner.",
+        "A limit of the Rollout was made wider: more devices may fail, or be unavailable, or follow sooner.",
         "Look at bellwether simulate with --failure-rate before and after.";
     CHANGE_BOTH = "BW-0807", "a fleet and its Rollout change together",
         "A change is judged by the Rollout as it was before: otherwise one commit could switch its own brake off. What the Rollout says now counts from the next change on.",
