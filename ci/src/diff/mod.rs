@@ -7,6 +7,7 @@ mod sides;
 mod spec;
 mod text;
 
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
 use bellwether_core::compare::{Device, Sides, compare, forecast};
@@ -75,13 +76,14 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
         let read = sides::read(&copy, &args.base, &args.head, &args.history);
         (read, listed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
-    let (read, listed) = (read?, listed?);
-    let sides::Read { verifier, history, before, after, changes, .. } = &read;
+    // The process ends with this: to take millions of small parts apart first would be a tenth of its time.
+    let (read, listed) = (ManuallyDrop::new(read?), listed?);
+    let sides::Read { verifier, history, before, after, changes, .. } = &*read;
     let sides = Sides { objects: &verifier.objects, history, before, after, changes };
-    let devices = match listed {
+    let devices: ManuallyDrop<Vec<Device>> = ManuallyDrop::new(match listed {
         Some(listed) => listed.into_iter().map(device).collect(),
         None => Device::listed(sides.before, sides.after.declared()),
-    };
+    });
     let unreadable = |e| git("an object of the repository cannot be read", &e);
     let base = Base { commit: read.base, verifier: verifier.clone(), history: Ok(history.clone()) };
     let mut comparison = compare(&sides, &devices).map_err(unreadable)?;
