@@ -66,17 +66,18 @@ impl Listed {
         let of_keys = places(self.spec.approved.iter().map(|key| replaced.contains(&key.id)));
         let edited = || {
             let mut text = self.text.clone();
-            if !of_tokens.is_empty() {
-                text = token_edit::remove(&text, "tokens", &of_tokens, self.spec.tokens.len())?;
-            }
-            if !of_keys.is_empty() {
-                text = token_edit::remove(&text, "approved", &of_keys, self.spec.approved.len())?;
-            }
+            // Added first: a list that gets what takes the place of all it had is never empty.
             if !added.tokens.is_empty() {
                 text = token_edit::append(&text, &added.tokens)?;
             }
             if !added.approved.is_empty() {
                 text = token_edit::approve(&text, &added.approved)?;
+            }
+            if !of_tokens.is_empty() {
+                text = token_edit::remove(&text, "tokens", &of_tokens)?;
+            }
+            if !of_keys.is_empty() {
+                text = token_edit::remove(&text, "approved", &of_keys)?;
             }
             Ok(text)
         };

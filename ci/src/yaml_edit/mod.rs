@@ -4,6 +4,7 @@
 //! compares it with what was meant; nothing here knows what a value means. Flow style (`[a, b]`) and block style are both
 //! kept. What would take a comment with it that is not about the removed value is refused.
 
+mod lists;
 mod order;
 mod shape;
 mod tree;
