@@ -4,6 +4,7 @@ mod by_git;
 mod commit;
 mod merge;
 mod revision;
+mod signals;
 
 pub(crate) use commit::Draft;
 

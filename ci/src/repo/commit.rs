@@ -9,7 +9,7 @@ use gix::index::entry::{Flags, Mode};
 use gix::objs::tree::EntryKind;
 use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
 
-use super::{Edit, WorkingCopy, git};
+use super::{Edit, WorkingCopy, git, signals};
 use crate::failure::Failure;
 use crate::sign::{Means, Signer};
 
@@ -192,6 +192,7 @@ impl WorkingCopy {
         let time = format!("{} +0000", jiff::Timestamp::now().as_second());
         let who =
             gix::actor::SignatureRef { name: BStr::new(&signer.name), email: BStr::new(&signer.email), time: &time };
+        signals::ignore();
         self.repo.edit_references_as([RefEdit { change, name, deref: true }], Some(who)).map_err(|e| {
             Failure::new(codes::HEAD_MOVED, format!("the branch {branch} could not be moved to the new commit"))
                 .because(&e)

@@ -82,6 +82,31 @@ fn a_decision_that_was_written_before_is_to_be_committed_not_named_otherwise() {
     assert!(ran.code == Some(1) && ran.err.contains("Choose another name with --name"), "{}", ran.err);
 }
 
+/// Wherever it is ended: either nothing is there, or all of it, and every token that git knows was printed.
+#[test]
+fn an_interruption_leaves_nothing_half_done() {
+    let sandbox = Sandbox::with_repository();
+    let mint = ["token", "mint", "factory", "--count", "200", "--commit"];
+    let begun = std::time::Instant::now();
+    assert_eq!(sandbox.bellwether(&mint).code, Some(0));
+    let (whole, mut ended) = (begun.elapsed(), 0);
+    for part in 1..=20 {
+        let head = sandbox.git(&["rev-parse", "HEAD"]);
+        let mut command = sandbox.prepared(crate::BELLWETHER, &mint, &sandbox.repository());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let child = command.spawn().expect("it starts");
+        std::thread::sleep(whole * part / 20);
+        let _gone = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).output();
+        let ran = child.wait_with_output().expect("it ends");
+        let tokens = String::from_utf8(ran.stdout).expect("text").lines().count();
+        let moved = head != sandbox.git(&["rev-parse", "HEAD"]);
+        assert_eq!((tokens, ran.status.success()), if moved { (200, true) } else { (0, false) });
+        assert_eq!(sandbox.git(&["status", "--short"]), "");
+        ended += usize::from(!moved);
+    }
+    println!("{ended} of 20 were ended before they committed");
+}
+
 #[test]
 fn the_logs_of_head_and_of_the_branch_have_each_commit() {
     let sandbox = Sandbox::with_repository();
