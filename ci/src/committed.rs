@@ -18,8 +18,17 @@ enum Worth {
     },
 }
 
-/// Says what comes next.
+/// Says what comes next, and what is not in the commit.
 pub(crate) fn next(copy: &WorkingCopy, commit: &CommitId) -> String {
+    let next = counts_when(copy, commit);
+    // The commit is made; a file that cannot be looked at is no reason to say that it is not.
+    match copy.left_out() {
+        Ok(Some(files)) => format!("{next}\nOther changes are not in it, and stay as they are: {files} (git status)."),
+        _ => next,
+    }
+}
+
+fn counts_when(copy: &WorkingCopy, commit: &CommitId) -> String {
     // The commit is made; why it cannot be judged is for `trust check` to tell.
     let Ok(worth) = worth(copy, commit) else {
         return "It counts when it is pushed (git push), if what it stands on does: bellwether trust check".to_owned();

@@ -131,7 +131,14 @@ pub(crate) fn name(options: &DecisionOptions, parts: &[&str]) -> ManifestName {
 pub(crate) fn new_manifest(copy: &WorkingCopy, kind: Kind, name: &ManifestName, text: String) -> Result<Edit, Failure> {
     let path = format!("{}/{name}.yaml", kind.folder());
     if copy.read(&path)?.is_some() {
-        return Err(Failure::finding(codes::ALREADY_THERE, format!("{path} is there already")));
+        let failure = Failure::finding(codes::ALREADY_THERE, format!("{path} is there already"));
+        let is_committed = copy.committed(copy.head()?, &path)?.is_some();
+        return Err(match is_committed {
+            true => failure,
+            false => failure.hint(format!(
+                "It is not committed yet: git add {path} && git commit -S {path}. Or name another: --name NAME"
+            )),
+        });
     }
     if let Err(problems) = yaml::parse(&path, text.as_bytes()) {
         let problem = problems.first().map(ToString::to_string).unwrap_or_default();

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bellwether_core::admission::Proof;
+use bellwether_core::declare::changed_proof;
 use bellwether_schemas::manifest::{AnyManifest, ApprovedKey, Enrollment, Kind, Labels, Token};
-use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, codes, yaml};
+use bellwether_schemas::{CommitId, DeviceName, EnrollmentName, EntryId, codes, yaml};
 
 use crate::failure::Failure;
+use crate::history::{HistoryOptions, Verifier};
 use crate::meant;
 use crate::repo::{Edit, WorkingCopy};
 use crate::token_edit;
@@ -63,17 +66,18 @@ impl Listed {
         let of_keys = places(self.spec.approved.iter().map(|key| replaced.contains(&key.id)));
         let edited = || {
             let mut text = self.text.clone();
-            if !of_tokens.is_empty() {
-                text = token_edit::remove(&text, "tokens", &of_tokens, self.spec.tokens.len())?;
-            }
-            if !of_keys.is_empty() {
-                text = token_edit::remove(&text, "approved", &of_keys, self.spec.approved.len())?;
-            }
+            // Added first: a list that gets what takes the place of all it had is never empty.
             if !added.tokens.is_empty() {
                 text = token_edit::append(&text, &added.tokens)?;
             }
             if !added.approved.is_empty() {
                 text = token_edit::approve(&text, &added.approved)?;
+            }
+            if !of_tokens.is_empty() {
+                text = token_edit::remove(&text, "tokens", &of_tokens)?;
+            }
+            if !of_keys.is_empty() {
+                text = token_edit::remove(&text, "approved", &of_keys)?;
             }
             Ok(text)
         };
@@ -126,6 +130,31 @@ impl Listed {
              From the moment that counts, the certificate which {device} has now is refused."
         )))
     }
+}
+
+/// Refuses an id that was chosen and that the history knows with another token or key: an entry keeps what it was first listed
+/// with, also when no file lists it any more. What cannot be verified is `validate`'s business.
+pub(crate) fn require_unused(copy: &WorkingCopy, enrollment: &EnrollmentName, added: &Added) -> Result<(), Failure> {
+    let Some(head) = copy.head()? else { return Ok(()) };
+    let head = CommitId::from_bytes(head.as_slice()).expect("a git id has 20 or 32 bytes");
+    let counting = || {
+        let verifier = Verifier::of(copy, &head, &HistoryOptions::default())?;
+        let (_, declared) = verifier.declared(&verifier.accepted(&head)?)?;
+        Ok::<_, Failure>(declared)
+    };
+    let Ok(declared) = counting() else { return Ok(()) };
+    let tokens = added.tokens.iter();
+    let tokens = tokens.map(|token| (&token.id, Proof::Token { hash: token.sha256, expires: token.expires }));
+    let keys = added.approved.iter().map(|key| (&key.id, Proof::Key { fingerprint: key.fingerprint }));
+    for (id, proof) in tokens.chain(keys) {
+        let known = declared.inventory().admissions().proof_of(&(enrollment.clone(), id.clone()));
+        if known.is_some_and(|known| !known.is_same(&proof)) {
+            let told = changed_proof(&format!("enrollments/{enrollment}.yaml"), id, &proof);
+            return Err(Failure::finding(told.code, format!("{}: {}", told.file, told.message))
+                .hint("The history knows that id, listed or not. Pass another --id, or none: then it is made."));
+        }
+    }
+    Ok(())
 }
 
 /// The entries of other Enrollments that name one of these devices; one Enrollment at most names a device.

@@ -36,13 +36,27 @@ pub(crate) fn run(args: &ExplainArgs, output: Output) -> Result<(), Failure> {
 
 fn unknown(text: &str, digits: &str) -> Failure {
     let failure = Failure::finding(codes::UNKNOWN_CODE, format!("there is no code {text}"));
-    match digits.parse() {
-        Ok(number) => {
-            let near: Vec<_> = codes::nearest(number).map(|near| format!("{} ({})", near.code, near.title)).collect();
-            failure.hint(format!("The nearest: {}. bellwether explain shows all.", near.join(", ")))
-        }
-        Err(_) => failure,
+    let near = match digits.parse() {
+        Ok(number) => codes::nearest(number).collect(),
+        Err(_) => meant(text, digits),
+    };
+    if near.is_empty() {
+        return failure;
     }
+    let near: Vec<_> = near.iter().map(|near| format!("{} ({})", near.code, near.title)).collect();
+    failure.hint(format!("The nearest: {}. bellwether explain shows all.", near.join(", ")))
+}
+
+/// The code whose digits stand there among other signs; else those whose titles have the words, if they are few.
+fn meant(text: &str, digits: &str) -> Vec<&'static Explanation> {
+    const FEW: usize = 8;
+    let number: String = digits.chars().filter(char::is_ascii_digit).collect();
+    if !number.is_empty() {
+        return codes::explain(&format!("BW-{number:0>4}")).into_iter().collect();
+    }
+    let words = text.trim().to_lowercase().replace(['-', '_'], " ");
+    let named: Vec<_> = codes::explanations().filter(|known| known.title.contains(&words)).collect();
+    if named.len() > FEW { Vec::new() } else { named }
 }
 
 fn told(known: &Explanation, paint: Paint) -> String {

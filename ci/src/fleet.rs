@@ -1,6 +1,7 @@
 //! `bellwether fleet`: changes of what a fleet shall run.
 
 mod artifact;
+mod meant;
 mod place;
 mod set;
 mod value;

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::decision::diff;
 use crate::failure::{self, Failure};
+use crate::meant;
 use crate::output::{self, Output, Paint};
 use crate::patch;
 use crate::repo::{Edit, WorkingCopy, shown};
@@ -200,8 +201,22 @@ fn inside(root: &Path, path: &Path) -> Result<PathBuf, Failure> {
     });
     found.ok_or_else(|| {
         let message = format!("{} is not in the repository {}", path.display(), shown(root).display());
-        Failure::new(codes::USAGE, message).hint("Name a file or folder in it, such as fleets/edge.yaml.")
+        let there = nameable(root);
+        Failure::new(codes::USAGE, message).hint(meant::hint(
+            &path.to_string_lossy(),
+            there.iter().map(String::as_str),
+            "Name a file or folder in it, such as fleets/edge.yaml.",
+        ))
     })
+}
+
+/// The folders of all kinds, and the manifests in them.
+fn nameable(root: &Path) -> Vec<String> {
+    let folders = Kind::ALL.into_iter().map(Kind::folder).filter(|folder| root.join(folder).is_dir());
+    let files = |folder: &str| {
+        meant::files(root, folder).into_iter().map(|name| format!("{folder}/{name}")).collect::<Vec<_>>()
+    };
+    folders.flat_map(|folder| std::iter::once(folder.to_owned()).chain(files(folder))).collect()
 }
 
 fn report(found: &Found, files: usize, check: bool, output: Output) {

@@ -10,6 +10,7 @@ use clap_mangen::roff::{Roff, roman};
 
 use crate::Cli;
 use crate::failure::{self, Failure};
+use crate::meant;
 use crate::output::{self, Output};
 
 const EXAMPLES: &str = "Examples:
@@ -44,9 +45,14 @@ pub(crate) fn run(args: &ManArgs, output: Output) -> Result<(), Failure> {
     let mut command = &root;
     for name in &args.commands {
         command = command.find_subcommand(name).ok_or_else(|| {
-            let of = command.get_bin_name().unwrap_or_default();
-            Failure::new(codes::USAGE, format!("{of} has no subcommand {name}"))
-                .hint(format!("See which it has: {of} --help"))
+            // The command itself has no name of its binary until it is parsed.
+            let of = command.get_bin_name().unwrap_or_else(|| command.get_name());
+            let there = command.get_subcommands().filter(|known| !known.is_hide_set()).map(Command::get_name);
+            Failure::new(codes::USAGE, format!("{of} has no subcommand {name}")).hint(meant::hint(
+                name,
+                there,
+                format!("See which it has: {of} --help"),
+            ))
         })?;
     }
     output::bytes(&page(command));

@@ -1,5 +1,7 @@
 //! What was probably meant by a name that is not there: the nearest of those that are.
 
+use std::path::Path;
+
 use bellwether_schemas::manifest::{AnyManifest, Kind};
 use bellwether_schemas::{FleetName, yaml};
 
@@ -16,9 +18,14 @@ pub(crate) fn hint<'k>(found: &str, there: impl IntoIterator<Item = &'k str>, lo
 
 /// The names of the manifests of a kind in the working copy, by their files.
 pub(crate) fn manifests(copy: &WorkingCopy, kind: Kind) -> Vec<String> {
-    let Ok(files) = std::fs::read_dir(copy.root().join(kind.folder())) else { return Vec::new() };
-    let name = |file: std::fs::DirEntry| Some(file.file_name().to_str()?.strip_suffix(".yaml")?.to_owned());
-    let mut names: Vec<_> = files.flatten().filter_map(name).collect();
+    let files = files(copy.root(), kind.folder());
+    files.iter().filter_map(|file| file.strip_suffix(".yaml")).map(str::to_owned).collect()
+}
+
+/// The names of what is in a folder of the working copy.
+pub(crate) fn files(root: &Path, folder: &str) -> Vec<String> {
+    let Ok(files) = std::fs::read_dir(root.join(folder)) else { return Vec::new() };
+    let mut names: Vec<_> = files.flatten().filter_map(|file| file.file_name().into_string().ok()).collect();
     names.sort();
     names
 }

@@ -4,6 +4,7 @@ mod by_git;
 mod commit;
 mod merge;
 mod revision;
+mod signals;
 
 pub(crate) use commit::Draft;
 
@@ -181,11 +182,17 @@ impl WorkingCopy {
 
     /// The content of a file in `commit`; `None` when it is not there.
     pub(crate) fn committed(&self, commit: Option<gix::ObjectId>, path: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(id) = self.blob_at(commit, path)? else { return Ok(None) };
+        let object = self.repo.find_object(id).map_err(|e| git(&format!("cannot read {path}"), &e))?;
+        Ok(Some(object.detach().data))
+    }
+
+    /// The id of a file in `commit`; `None` when it is not there.
+    fn blob_at(&self, commit: Option<gix::ObjectId>, path: &str) -> Result<Option<gix::ObjectId>, Failure> {
         let Some(commit) = commit else { return Ok(None) };
-        let read = || -> Result<Option<Vec<u8>>, gix::Error> {
-            let tree = self.repo.find_commit(commit)?.tree()?;
-            let Some(entry) = tree.lookup_entry_by_path(path)? else { return Ok(None) };
-            Ok(Some(entry.object()?.detach().data))
+        let read = || -> Result<Option<gix::ObjectId>, gix::Error> {
+            let entry = self.repo.find_commit(commit)?.tree()?.lookup_entry_by_path(path)?;
+            Ok(entry.map(|entry| entry.object_id()))
         };
         read().map_err(|e| git(&format!("cannot read {path} from {commit}"), &e))
     }

@@ -62,7 +62,7 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
         None => {
             let outcome = core::simulate(&scene, &args.faults(&scene.rollout), args.seed);
             tell(&header, &described(args, &scene, next), &outcome, form);
-            finished(args, &outcome)
+            finished(args, &scene, &outcome)
         }
     }
 }
@@ -147,7 +147,7 @@ fn described(args: &SimulateArgs, scene: &Scene<'_>, next: bool) -> serde_json::
 }
 
 /// A finding is a rollout that neither ends nor stops and does not wait for people, and one that stops by itself.
-fn finished(args: &SimulateArgs, outcome: &Outcome) -> Result<(), Failure> {
+fn finished(args: &SimulateArgs, scene: &Scene<'_>, outcome: &Outcome) -> Result<(), Failure> {
     let waits_for_people = matches!(outcome.reason, Some(WaitingOn::Gate { .. }));
     match outcome.state {
         RolloutState::Halted | RolloutState::Reverting | RolloutState::Rejected if args.assumes_nothing() => {
@@ -157,9 +157,23 @@ fn finished(args: &SimulateArgs, outcome: &Outcome) -> Result<(), Failure> {
         }
         RolloutState::Complete | RolloutState::Halted | RolloutState::Reverting | RolloutState::Rejected => Ok(()),
         RolloutState::Waiting | RolloutState::Progressing if waits_for_people => Ok(()),
-        RolloutState::Waiting | RolloutState::Progressing => {
-            let took = span::after(outcome.start, outcome.end);
-            Err(Failure::finding(codes::SIMULATION_UNFINISHED, format!("the rollout does not end within {took}")))
-        }
+        RolloutState::Waiting | RolloutState::Progressing => Err(unfinished(args, scene, outcome)),
+    }
+}
+
+fn unfinished(args: &SimulateArgs, scene: &Scene<'_>, outcome: &Outcome) -> Failure {
+    let took = span::after(outcome.start, outcome.end);
+    if let Some(wave) = text::never_passed(outcome) {
+        let what = format!("the rollout does not end: wave {} selects nobody ({})", wave.name, codes::EMPTY_WAVE);
+        return Failure::finding(codes::SIMULATION_UNFINISHED, what).hint(format!(
+            "Give a device the labels that wave {} selects, or change the wave in rollouts/{}.yaml.",
+            wave.name, args.fleet
+        ));
+    }
+    let failure = Failure::finding(codes::SIMULATION_UNFINISHED, format!("the rollout does not end within {took}"));
+    match outcome.end < scene.end() {
+        // What waits for nothing that a clock brings is not over later.
+        true => failure.hint("Nothing more happens after that, however long it waits: mend what it waits for."),
+        false => failure,
     }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::committed;
 use crate::decision;
-use crate::enrollment_edit::{Added, Listed, named_elsewhere};
+use crate::enrollment_edit::{Added, Listed, named_elsewhere, require_unused};
 use crate::failure::{self, Failure};
 use crate::output::{self, Output, Paint};
 use crate::patch;
@@ -58,7 +58,7 @@ pub(crate) struct MintArgs {
     #[arg(long = "label", alias = "labels", value_name = "KEY=VALUE", value_delimiter = ',', value_parser = key_value)]
     labels: Vec<(String, String)>,
     /// How long it is accepted
-    #[arg(long, default_value = "7d", value_name = "DURATION")]
+    #[arg(long, default_value = "7d", value_name = "DURATION", value_parser = lifetime)]
     expires: Seconds,
     /// Its id in the enrollment [default: made from its hash]
     #[arg(long, conflicts_with = "from")]
@@ -134,7 +134,11 @@ pub(crate) fn run(command: &TokenCommand, output: Output) -> Result<(), Failure>
     let devices: BTreeSet<_> = tokens.iter().filter_map(|token| token.entry.device.as_ref()).collect();
     named_elsewhere(&copy, &args.enrollment, &devices)?;
     let entries = tokens.iter().map(|token| token.entry.clone()).collect();
-    let edit = listed.with(&Added { tokens: entries, replace: args.replace, ..Added::default() })?;
+    let added = Added { tokens: entries, replace: args.replace, ..Added::default() };
+    let edit = listed.with(&added)?;
+    if args.id.is_some() {
+        require_unused(&copy, &args.enrollment, &added)?;
+    }
     // A token that git knows and nobody has is of no use; one that nobody knows does no harm.
     let written = args.out.as_deref().map(|path| secrets::write(&copy, path, &tokens)).transpose()?;
     let (path, what) =
@@ -240,6 +244,18 @@ fn from_list(file: &Path) -> Result<Vec<TokenFor>, Failure> {
         Failure::finding(codes::WRONG_VALUE, format!("{}:\n{}{more}", file.display(), shown.join("\n")))
             .hint("Mend the list and run the command again: nothing was written.")
     })
+}
+
+/// Reads how long a token is accepted: one that has expired when it is made is of no use.
+fn lifetime(text: &str) -> Result<Seconds, String> {
+    match text.parse() {
+        Ok(Seconds::ZERO) => Err("no device could enroll with it: say for how long, such as 12h or 7d".to_owned()),
+        Ok(span) => Ok(span),
+        Err(_) if text.contains(':') || text.matches('-').count() > 1 => {
+            Err("expected how long from now, not until when, such as 12h or 7d".to_owned())
+        }
+        Err(why) => Err(why.to_string()),
+    }
 }
 
 /// Reads `key=value`.

@@ -9,7 +9,7 @@ use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, Sha256Digest, code
 use clap::Args;
 
 use crate::decision::{self, ChangeOptions, Decided};
-use crate::enrollment_edit::{Added, Listed, named_elsewhere};
+use crate::enrollment_edit::{Added, Listed, named_elsewhere, require_unused};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::repo::WorkingCopy;
@@ -84,7 +84,11 @@ pub(super) fn run(args: &ApproveArgs, output: Output) -> Result<(), Failure> {
         .unwrap_or_else(|| format!("k-{}", fingerprint.short()).parse().expect("hexadecimal digits make a name"));
     let key =
         ApprovedKey { id, fingerprint: *fingerprint, device: device.clone(), labels: labels.into(), revoked: None };
-    let edit = listed.with(&Added { approved: vec![key], replace: args.replace, ..Added::default() })?;
+    let added = Added { approved: vec![key], replace: args.replace, ..Added::default() };
+    let edit = listed.with(&added)?;
+    if args.id.is_some() {
+        require_unused(&copy, enrollment, &added)?;
+    }
     let summary = format!("Approve {device} in enrollment {enrollment}\n\nIts key is {fingerprint}.");
     let decided = Decided { edits: &[edit], summary: &summary, found: None };
     decision::change(&copy, &decided, &args.change, output)

@@ -8,11 +8,12 @@ use bellwether_schemas::{FleetName, codes, yaml};
 use clap::Args;
 
 use super::artifact;
+use super::meant;
 use super::place::{self, Assignment, Found, Place};
 use super::value::{Meant, Scalar, is_no_text, is_plain};
 use crate::decision::{self, ChangeOptions, Decided};
 use crate::failure::Failure;
-use crate::meant;
+use crate::meant::hint;
 use crate::output::Output;
 use crate::repo::{Edit, WorkingCopy};
 use crate::yaml_edit::{self, Document, Shape, Step, Written};
@@ -75,22 +76,55 @@ pub(super) fn run(args: &SetArgs, output: Output) -> Result<(), Failure> {
 
 /// The changed text.
 fn changed(copy: &WorkingCopy, args: &SetArgs, text: &str) -> Result<String, Failure> {
+    read_best(copy, args, &args.assignments, text).map_err(|refused| match refused {
+        Refused::Impossible(failure) => failure,
+        Refused::Invalid { failure, problems } => {
+            let meant = others(copy, args, text, problems);
+            failure.hint(match meant.as_slice() {
+                [] => "Set it otherwise; bellwether fleet set --help says how values are read. Lists and maps as a whole are \
+                       edited by hand."
+                    .to_owned(),
+                meant => format!("Did you mean {}? bellwether fleet set --help says how values are read.", meant.join(" ")),
+            })
+        }
+    })
+}
+
+/// What was probably meant, of values that make the manifest have so many problems: in each case fewer come of it.
+fn others(copy: &WorkingCopy, args: &SetArgs, text: &str, problems: usize) -> Vec<String> {
+    let fewer = |at: usize, value: &String| {
+        let mut assignments = args.assignments.clone();
+        assignments[at].value.clone_from(value);
+        match read_best(copy, args, &assignments, text) {
+            Ok(_) => true,
+            Err(Refused::Invalid { problems: left, .. }) => left < problems,
+            Err(Refused::Impossible(_)) => false,
+        }
+    };
+    let meant = args.assignments.iter().enumerate().filter_map(|(at, set)| {
+        let other = meant::others(&set.value).into_iter().find(|value| fewer(at, value))?;
+        Some(format!("'{}={other}'", set.place))
+    });
+    meant.collect()
+}
+
+/// The changed text, each new field read so that it can be.
+fn read_best(copy: &WorkingCopy, args: &SetArgs, assignments: &[Assignment], text: &str) -> Result<String, Refused> {
+    let wanted = |texts: &BTreeSet<usize>| valid(copy, args, assignments, text, texts);
     let mut texts = BTreeSet::new();
-    let mut best = valid(copy, args, text, &texts);
+    let mut best = wanted(&texts);
     // A new field may take text only: 644 of a mode, 3 of a label.
-    for (at, _) in args.assignments.iter().enumerate().filter(|(_, set)| is_no_text(&set.value)) {
+    for (at, _) in assignments.iter().enumerate().filter(|(_, set)| is_no_text(&set.value)) {
         let Err(Refused::Invalid { problems: before, .. }) = &best else { break };
         texts.insert(at);
-        let other = valid(copy, args, text, &texts);
+        let other = wanted(&texts);
         if matches!(&other, Err(Refused::Invalid { problems, .. }) if problems >= before) {
             texts.remove(&at);
         } else {
             best = other;
         }
     }
-    best.map_err(|refused| match refused {
-        Refused::Impossible(failure) | Refused::Invalid { failure, .. } => failure,
-    })
+    best
 }
 
 /// Why a change was not made.
@@ -108,16 +142,22 @@ impl From<Failure> for Refused {
 }
 
 /// The changed text, if it is a valid manifest that says what was meant; the new fields of `texts` hold text.
-fn valid(copy: &WorkingCopy, args: &SetArgs, text: &str, texts: &BTreeSet<usize>) -> Result<String, Refused> {
+fn valid(
+    copy: &WorkingCopy,
+    args: &SetArgs,
+    assignments: &[Assignment],
+    text: &str,
+    texts: &BTreeSet<usize>,
+) -> Result<String, Refused> {
     let path = args.fleet.path();
     let mut change = Change::of(path.clone(), text)?;
     args.unset.iter().try_for_each(|place| change.unset(place))?;
-    for (at, set) in args.assignments.iter().enumerate() {
+    for (at, set) in assignments.iter().enumerate() {
         let new = if texts.contains(&at) { Meant::Text } else { Meant::AsItLooks };
         change.set(&set.place, &set.value, new)?;
     }
-    let explicit: BTreeSet<_> = args.assignments.iter().map(|set| change.whole(&set.place)).collect();
-    for fact in artifact::facts(&args.assignments) {
+    let explicit: BTreeSet<_> = assignments.iter().map(|set| change.whole(&set.place)).collect();
+    for fact in artifact::facts(assignments) {
         if !explicit.contains(&change.whole(&fact.place)) {
             change.set(&fact.place, &fact.value(copy)?, Meant::AsItLooks)?;
         }
@@ -130,9 +170,7 @@ fn valid(copy: &WorkingCopy, args: &SetArgs, text: &str, texts: &BTreeSet<usize>
             let list: Vec<_> = problems.iter().map(ToString::to_string).collect();
             let message = format!("{path} would not be valid, so it stays as it is:\n{}", list.join("\n"));
             let code = problems.first().map_or(codes::WRONG_VALUE, |problem| problem.code);
-            let hint = "Set it otherwise: bellwether fleet set --help says how values are read.";
-            let failure = Failure::finding(code, message).hint(hint);
-            Err(Refused::Invalid { failure, problems: problems.len() })
+            Err(Refused::Invalid { failure: Failure::finding(code, message), problems: problems.len() })
         }
     }
 }
@@ -229,7 +267,7 @@ impl Change {
         let shape = self.shape.at(&found.steps);
         let names = shape.map(place::next).unwrap_or_default();
         let look = format!("{there} has: {}", inside(shape));
-        Failure::finding(codes::NO_SUCH_OBJECT, message).hint(meant::hint(
+        Failure::finding(codes::NO_SUCH_OBJECT, message).hint(hint(
             &found.first_lacking(),
             names.iter().map(String::as_str),
             look,

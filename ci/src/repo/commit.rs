@@ -5,11 +5,11 @@ use std::path::Path;
 
 use bellwether_schemas::{CommitId, codes};
 use gix::bstr::{BStr, BString, ByteSlice as _};
-use gix::index::entry::Mode;
+use gix::index::entry::{Flags, Mode};
 use gix::objs::tree::EntryKind;
 use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
 
-use super::{Edit, WorkingCopy, git};
+use super::{Edit, WorkingCopy, git, signals};
 use crate::failure::Failure;
 use crate::sign::{Means, Signer};
 
@@ -18,7 +18,8 @@ use crate::sign::{Means, Signer};
 pub(crate) struct Draft {
     commit: gix::ObjectId,
     parent: Option<gix::ObjectId>,
-    summary: String,
+    /// What the logs of the branch and of HEAD say of it.
+    logged: String,
 }
 
 /// The commit that is to be made.
@@ -75,9 +76,28 @@ impl WorkingCopy {
                 return Err(Failure::new(codes::UNCOMMITTED, message));
             }
         }
+        self.require_unstaged(parent, edits)?;
         let blobs = self.write_blobs(edits)?;
         let tree = self.write_tree(parent, &blobs)?;
         self.draft(tree, parent.as_slice(), message, signer)
+    }
+
+    /// Refuses where something else is staged of a file that changes: it would be lost, since the index gets what is committed.
+    fn require_unstaged(&self, parent: Option<gix::ObjectId>, edits: &[Edit]) -> Result<(), Failure> {
+        if !self.repo.index_path().exists() {
+            return Ok(());
+        }
+        let index = self.repo.open_index().map_err(|e| git("cannot read git's index", &e))?;
+        for Edit { path, .. } in edits {
+            let staged = index.entry_by_path(BStr::new(path));
+            let staged = staged.filter(|entry| !entry.flags.contains(Flags::INTENT_TO_ADD)).map(|entry| entry.id);
+            if staged.is_some() && staged != self.blob_at(parent, path)? {
+                let message = format!("{path} is staged otherwise than it is in the last commit");
+                return Err(Failure::new(codes::UNCOMMITTED, message)
+                    .hint(format!("Commit that first, or take it back: git restore --staged {path}")));
+            }
+        }
+        Ok(())
     }
 
     /// Moves the current branch to the commit that `edits` were drafted as, and writes them.
@@ -106,8 +126,7 @@ impl WorkingCopy {
             Means::Ssh { setting, .. } => self.let_git_sign(&order, &unsigned, signer, Some(setting))?,
             Means::Configured => self.let_git_sign(&order, &unsigned, signer, None)?,
         };
-        let summary = message.lines().next().unwrap_or_default().to_owned();
-        Ok(Draft { commit, parent: parents.first().copied(), summary })
+        Ok(Draft { commit, parent: parents.first().copied(), logged: logged(parents.len(), message) })
     }
 
     fn sign(&self, unsigned: &str, key: &ssh_key::PrivateKey, file: &Path) -> Result<gix::ObjectId, Failure> {
@@ -165,15 +184,16 @@ impl WorkingCopy {
         let log = LogChange {
             mode: RefLog::AndReference,
             force_create_reflog: false,
-            message: BString::from(format!("commit: {}", draft.summary)),
+            message: BString::from(draft.logged.as_str()),
         };
-        let name =
-            gix::refs::FullName::try_from(format!("refs/heads/{branch}")).map_err(|e| git("odd branch name", &e))?;
+        // By way of HEAD, which names the branch: then the logs of both have it, as with every commit that git makes.
+        let name = gix::refs::FullName::try_from("HEAD").expect("HEAD is a name");
         let change = Change::Update { log, expected, new: gix::refs::Target::Object(draft.commit) };
         let time = format!("{} +0000", jiff::Timestamp::now().as_second());
         let who =
             gix::actor::SignatureRef { name: BStr::new(&signer.name), email: BStr::new(&signer.email), time: &time };
-        self.repo.edit_references_as([RefEdit { change, name, deref: false }], Some(who)).map_err(|e| {
+        signals::ignore();
+        self.repo.edit_references_as([RefEdit { change, name, deref: true }], Some(who)).map_err(|e| {
             Failure::new(codes::HEAD_MOVED, format!("the branch {branch} could not be moved to the new commit"))
                 .because(&e)
         })?;
@@ -199,12 +219,22 @@ impl WorkingCopy {
                 gix::index::fs::Metadata::from_path_no_follow(&self.root.join(path)).map_err(|e| failed(&e))?;
             let stat = gix::index::entry::Stat::from_fs(&metadata).map_err(|e| failed(&e))?;
             let mode = if blob.executable { Mode::FILE_EXECUTABLE } else { Mode::FILE };
-            index.dangerously_push_entry(stat, blob.id, gix::index::entry::Flags::empty(), mode, BStr::new(path));
+            index.dangerously_push_entry(stat, blob.id, Flags::empty(), mode, BStr::new(path));
         }
         index.sort_entries();
         index.remove_tree();
         index.write(gix::index::write::Options::default()).map_err(|e| failed(&e))
     }
+}
+
+/// What git logs of a commit.
+fn logged(parents: usize, message: &str) -> String {
+    let kind = match parents {
+        0 => "commit (initial)",
+        1 => "commit",
+        _ => "commit (merge)",
+    };
+    format!("{kind}: {}", message.lines().next().unwrap_or_default())
 }
 
 /// A commit object's content without a signature.

@@ -29,12 +29,7 @@ impl WorkingCopy {
         }
         odd.sort();
         odd.dedup();
-        let more = odd.len().saturating_sub(NAMED);
-        let mut named = odd.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
-        if more > 0 {
-            named.push_str(&format!(" and {more} more"));
-        }
-        Err(Failure::new(codes::UNCOMMITTED, format!("not committed: {named}"))
+        Err(Failure::new(codes::UNCOMMITTED, format!("not committed: {}", named(&odd)))
             .hint("Commit them, or put them aside with git stash --include-untracked. git status lists them."))
     }
 
@@ -122,6 +117,13 @@ impl WorkingCopy {
         Ok(())
     }
 
+    /// The files that git knows and that differ from the last commit, for a message; none where all are as it has them.
+    pub(crate) fn left_out(&self) -> Result<Option<String>, Failure> {
+        let mut odd = self.uncommitted()?;
+        odd.sort();
+        Ok((!odd.is_empty()).then(|| named(&odd)))
+    }
+
     /// Paths at which the index or the files differ from the last commit.
     fn uncommitted(&self) -> Result<Vec<String>, Failure> {
         let mut committed = self.committed_files()?;
@@ -176,6 +178,15 @@ impl WorkingCopy {
         let id = gix::objs::compute_hash(self.repo.object_hash(), gix::objs::Kind::Blob, &content)
             .map_err(|e| git("a file cannot be hashed", &e))?;
         Ok(id != entry.id)
+    }
+}
+
+/// The first of some paths, and how many more there are.
+fn named(paths: &[String]) -> String {
+    let shown = paths[..paths.len().min(NAMED)].join(", ");
+    match paths.len().saturating_sub(NAMED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

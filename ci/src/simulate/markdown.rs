@@ -2,7 +2,7 @@
 
 use bellwether_core::simulate::Outcome;
 
-use super::text::{Marks, describe};
+use super::text::{Marks, describe, never_passed};
 use crate::markdown::{block, folded};
 use crate::output::Paint;
 use crate::span::{after, grouped};
@@ -26,6 +26,9 @@ fn in_short(outcome: &Outcome) -> String {
     let ends = match (&outcome.halted_in, outcome.completed_at) {
         (Some(wave), None) => format!("stops in wave <code>{wave}</code>"),
         (_, Some(at)) => format!("is complete after {}, in every wave", after(outcome.start, at)),
+        (None, None) if let Some(wave) = never_passed(outcome) => {
+            format!("does not end, since wave <code>{}</code> selects nobody", wave.name)
+        }
         (None, None) => format!("does not end within {}", after(outcome.start, outcome.end)),
     };
     let unnoticed = match outcome.unnoticed {

@@ -2,7 +2,7 @@
 
 use bellwether_core::plan::{moment, sentence};
 use bellwether_core::simulate::{Moment, MomentKind, Outcome, RateOutcome, WaveOutcome};
-use bellwether_schemas::api::RolloutState;
+use bellwether_schemas::api::{RolloutState, WaitingOn};
 use jiff::Timestamp;
 
 use crate::get::{printable, table};
@@ -101,7 +101,10 @@ pub(super) fn summary(outcome: &Outcome, paint: Paint) -> String {
                 (RolloutState::Halted | RolloutState::Reverting | RolloutState::Rejected, Some(wave)) => {
                     format!("It stops in wave {wave}. {reason}")
                 }
-                _ => format!("It does not end within {}. {reason}", took(outcome.end)),
+                _ => match never_passed(outcome) {
+                    Some(wave) => format!("It does not end. {}", nobody_in(wave, outcome)),
+                    None => format!("It does not end within {}. {reason}", took(outcome.end)),
+                },
             };
             paint.red(&text)
         }
@@ -121,6 +124,21 @@ pub(super) fn summary(outcome: &Outcome, paint: Paint) -> String {
             .yellow(&format!("\n{} of them began to fail after their soak, and nobody looks any more.", grouped(some))),
     };
     format!("{state}\n{tried} of {all} devices tried it, and it failed on {harmed}.{worst}{unnoticed}")
+}
+
+/// The wave that the rollout waits for, and that takes none of the devices: however long it waits.
+pub(super) fn never_passed(outcome: &Outcome) -> Option<&WaveOutcome> {
+    let Some(WaitingOn::EmptyWave { wave }) = &outcome.reason else { return None };
+    outcome.waves.iter().find(|known| known.name == *wave && known.members == 0)
+}
+
+/// What is said of such a wave.
+pub(super) fn nobody_in(wave: &WaveOutcome, outcome: &Outcome) -> String {
+    let of = match outcome.devices {
+        1 => "the one device is not in it".to_owned(),
+        devices => format!("none of the {} devices is in it", grouped(devices)),
+    };
+    format!("Wave {} selects nobody: {of}, and such a wave is never passed.", wave.name)
 }
 
 /// The table of a sweep, and what it says.

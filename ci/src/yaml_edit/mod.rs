@@ -4,6 +4,9 @@
 //! compares it with what was meant; nothing here knows what a value means. Flow style (`[a, b]`) and block style are both
 //! kept. What would take a comment with it that is not about the removed value is refused.
 
+#[cfg(test)]
+mod layouts;
+mod lists;
 mod order;
 mod shape;
 mod tree;
@@ -185,7 +188,12 @@ impl Document {
         let range = match (at.checked_sub(1).and_then(|before| ranges.get(before)), ranges.get(at + 1)) {
             (Some(before), _) => before.end..ranges[at].end,
             (None, Some(next)) => ranges[at].start..next.start,
-            (None, None) => ranges[at].clone(),
+            // With it goes the comma that may stand behind it, which an empty list cannot have.
+            (None, None) => {
+                let rest = &self.text[ranges[at].end..];
+                let comma = rest.trim_start().strip_prefix(',').map_or(0, |after| rest.len() - after.len());
+                ranges[at].start..ranges[at].end + comma
+            }
         };
         let between = [&self.text[range.start..ranges[at].start], &self.text[ranges[at].end.min(range.end)..range.end]];
         if between.iter().any(|text| text.contains('#')) {
@@ -374,6 +382,7 @@ spec:
     fn a_list_without_its_only_item_is_an_empty_one() {
         let without = |text: &str| edited(text, |text| text.remove_item(&[Key("a")], 0));
         assert_eq!(without("a: [x]\nb: 1\n").as_deref(), Ok("a: []\nb: 1\n"));
+        assert_eq!(without("a: [x ,]\nb: 1\n").as_deref(), Ok("a: []\nb: 1\n"));
         assert_eq!(without("a:\n- x  # why\nb: 1\n").as_deref(), Ok("a:\n  []  # why\nb: 1\n"));
         assert_eq!(without("a:\n  # of x\n  - c: 1\n    d: 2\n").as_deref(), Ok("a:\n  # of x\n    []\n"));
     }

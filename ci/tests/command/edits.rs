@@ -170,6 +170,40 @@ fn people_are_added_and_removed() {
     assert_snapshot!(steady(&all.join("\n")));
 }
 
+/// Lists in brackets, keys in quotes, and a last line without its end: what is shown is what git sees, and it is valid.
+#[test]
+fn odd_layouts_are_edited_as_they_are() {
+    let sandbox = commented();
+    let entry = |n: usize, field: &str| format!("{{\"id\": e{n}, {field}: '{n:064}', device: kiosk-{n}");
+    let token = |n: usize| entry(n, "sha256") + ", expires: \"2030-01-01T00:00:00Z\"}";
+    let head = "apiVersion: bellwether/v1\nkind: Enrollment\nmetadata: {name: factory}\n";
+    let path = "enrollments/factory.yaml";
+    for spec in [
+        format!("'spec': {{tokens: [{}, {}], approved: []}}  # all", token(1), token(2)),
+        format!("spec:\n        \"tokens\": [\n          {},\n          {},  # two\n          ]\n", token(1), token(2)),
+        format!("spec:\n tokens:\n - {}  # one\n\n # two\n - {}\n approved:  []  # none", token(1), token(2)),
+        format!(
+            "spec:\n  approved:\n    -   {}}}\n  # no tokens\n  tokens:\n    []\n",
+            entry(1, "fingerprint").replace(" e1,", " k1,")
+        ),
+    ] {
+        sandbox.write(path, &format!("{head}{spec}"));
+        sandbox.git(&["commit", "-qam", "Write it otherwise"]);
+        for arguments in [
+            &["token", "mint", "factory", "--label", "ring=canary"][..],
+            &["token", "mint", "factory", "--count", "3"],
+            &["token", "mint", "factory", "--device", "kiosk-1", "--replace"],
+            &["device", "approve", FINGERPRINT, "--enrollment", "factory"],
+            &["device", "approve", FINGERPRINT, "--enrollment", "factory", "--device", "kiosk-1", "--replace"],
+        ] {
+            shown(&sandbox, path, arguments);
+            let ran = sandbox.bellwether(&["validate", path]);
+            assert_eq!(ran.code, Some(0), "{arguments:?}: {}\n{}", ran.out, sandbox.read(path));
+            sandbox.git(&["checkout", "-q", "--", path]);
+        }
+    }
+}
+
 /// They are refused as they are read: what is edited must be what counts.
 #[test]
 fn a_file_with_line_ends_of_windows_is_not_edited() {

@@ -187,6 +187,16 @@ fn a_code_is_explained_with_its_example() {
         "{}",
         ran.err
     );
+    for (written, expected) in [
+        ("BW-0103x", "The nearest: BW-0103 ("),
+        ("103.", "The nearest: BW-0103 ("),
+        ("policy-has-expired", "The nearest: BW-0221 ("),
+        ("fleet", "List all codes"),
+        ("BW-", "List all codes"),
+    ] {
+        let ran = explain(&[written]);
+        assert!(ran.code == Some(1) && ran.err.contains(expected), "{written}: {}", ran.err);
+    }
     for written in ["bw-0103", "BW103", "bw_103", "0103"] {
         assert_eq!(explain(&[written]).out, explain(&["BW-0103"]).out, "{written}");
     }

@@ -166,6 +166,28 @@ fn what_cannot_be_set_is_told_and_nothing_is_written() {
 }
 
 #[test]
+fn a_value_that_is_written_otherwise_is_told_as_the_field_takes_it() {
+    let sandbox = sandbox();
+    let firmware = "spec.template.artifacts[name=firmware]";
+    for (arguments, says) in [
+        (&["probes[0].timeout=5"][..], "Did you mean 'spec.template.probes[0].timeout=5s'? "),
+        (&["probes[0].interval=5 s"], "Did you mean 'spec.template.probes[0].interval=5s'? "),
+        (&["files[0].overwrite=yes"], "Did you mean 'spec.template.files[0].overwrite=true'? "),
+        (&["probes[0].attempts=5s"], "Did you mean 'spec.template.probes[0].attempts=5'? "),
+        (&["artifacts[name=firmware].length=2KiB"], &format!("Did you mean '{firmware}.length=2048'? ")),
+        (
+            &["probes[0].timeout=5", "vars.greeting=5", "files[0].overwrite=off"],
+            "Did you mean 'spec.template.probes[0].timeout=5s' 'spec.template.files[0].overwrite=false'? ",
+        ),
+        (&["probes[0].attempts=many"], "Set it otherwise; "),
+    ] {
+        let ran = set(&sandbox, arguments);
+        assert!(ran.code == Some(1) && ran.err.contains(says), "{arguments:?}, {says}: {}", ran.err);
+        assert_eq!(sandbox.read(PATH), FLEET, "{arguments:?}");
+    }
+}
+
+#[test]
 fn with_its_only_item_a_list_goes_too_and_one_of_vars_is_empty() {
     let sandbox = sandbox();
     sandbox.replace(

@@ -4,6 +4,7 @@
 
 mod base;
 mod check;
+mod commits;
 mod decisions;
 mod demo;
 mod devices;

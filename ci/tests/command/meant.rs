@@ -72,6 +72,14 @@ fn misspelt_names_are_told_with_what_was_probably_meant() {
         refused(&ran, 1, &[&format!("hint: Did you mean {says}? ")]);
     }
     refused(&team.ada(&["schema", "fleets"]), 2, &["did you mean fleet?"]);
+    for (arguments, says) in [
+        (&["fmt", "fleet"][..], "Did you mean fleets? "),
+        (&["fmt", "fleets/egde.yaml"], "Did you mean fleets/edge.yaml? "),
+        (&["man", "tokn"], "bellwether has no subcommand tokn\n  hint: Did you mean token? "),
+        (&["man", "token", "mnt"], "bellwether token has no subcommand mnt\n  hint: Did you mean mint? "),
+    ] {
+        refused(&team.ada(arguments), 2, &[says]);
+    }
     let far = team.ada(&with_reason(&["hold", "somewhere"]));
     assert!(far.code == Some(1) && !far.err.contains("Did you mean"), "{}", far.err);
 }

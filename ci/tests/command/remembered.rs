@@ -34,9 +34,11 @@ fn tidied() -> Team {
 #[test]
 fn an_entry_keeps_what_proves_it_when_its_line_is_gone() {
     let team = tidied();
-    let mint = ["token", "mint", "factory", "--id", "old", "--device", "edge-1", "--commit"];
-    let minted = team.ada(&mint);
+    // The command refuses the old id, and an editor does not.
+    let minted = team.ada(&["token", "mint", "factory", "--id", "new", "--device", "edge-1"]);
     assert_eq!(minted.code, Some(0), "{}", minted.err);
+    team.sandbox.replace(ENROLLMENT, "id: new", "id: old");
+    team.sandbox.git(&["commit", "-qam", "List another token"]);
     told(&team.ada(&["validate"]), 0, &[]);
     told(&team.ada(&["validate", "--base", "main"]), 1, &["BW-0117", ENROLLMENT, "entry old had another token"]);
 }

@@ -158,7 +158,21 @@ fn what_cannot_be_simulated_is_told_with_what_to_do() {
     sandbox.replace("rollouts/edge.yaml", "  deviceTimeout: 90s", "  deviceTimeout: 31m");
     sandbox.replace("rollouts/edge.yaml", "timezone: UTC", "timezone: \"label:tz\"");
     sandbox.git(&["commit", "-qam", "Go by the label tz"]);
-    refused(&["--fleet", "edge", "--next"], 1, &["BW-0761"]);
+    refused(&["--fleet", "edge", "--next"], 1, &["BW-0761", "Nothing more happens after that"]);
+    sandbox.replace("rollouts/edge.yaml", "timezone: \"label:tz\"", "timezone: UTC");
+    sandbox.replace("rollouts/edge.yaml", "ring: canary", "ring: nobody");
+    sandbox.git(&["commit", "-qam", "Select nobody"]);
+    refused(
+        &["--fleet", "edge", "--next"],
+        1,
+        &["BW-0761", "wave canary selects nobody (BW-0404)", "change the wave in rollouts/edge.yaml"],
+    );
+    let empty = sandbox.bellwether(&["simulate", "--fleet", "edge", "--next", "--devices", "20"]);
+    assert!(empty.out.contains("It does not end. Wave canary selects nobody: none of the 20 devices"), "{}", empty.out);
+    let off = ["--fleet", "edge", "--next", "--offline", "100%"];
+    sandbox.replace("rollouts/edge.yaml", "ring: nobody", "ring: canary");
+    sandbox.git(&["commit", "-qam", "Select the canary"]);
+    refused(&off, 1, &["BW-0761", "--horizon 365d"]);
 
     sandbox.replace("fleets/edge.yaml", "{{ vars.greeting }}", "{{ labels.bay }}");
     sandbox.git(&["commit", "-qam", "Say the bay"]);

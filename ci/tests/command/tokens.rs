@@ -41,10 +41,7 @@ fn comments_and_layout_stay() {
 #[test]
 fn a_layout_that_is_not_understood_is_left_alone() {
     let sandbox = Sandbox::with_repository();
-    let flow = sandbox
-        .read(PATH)
-        .replace("  labels:\n    fleet: edge\n  tokens: []\n", "")
-        .replace("spec:\n", "spec: {labels: {fleet: edge}}\n");
+    let flow = sandbox.read(PATH).replace("tokens: []", "tokens: [  # none yet\n    ]");
     sandbox.write(PATH, &flow);
     let ran = sandbox.bellwether(&["token", "mint", "factory"]);
     assert_eq!(ran.code, Some(1), "{}", ran.err);
@@ -73,6 +70,51 @@ fn many_tokens_are_one_commit() {
 }
 
 #[test]
+fn an_id_that_the_history_knows_with_another_token_or_key_is_refused() {
+    let sandbox = Sandbox::with_repository();
+    let before = sandbox.read(PATH);
+    assert_eq!(sandbox.bellwether(&["token", "mint", "factory", "--id", "first", "--commit"]).code, Some(0));
+    sandbox.write(PATH, &before);
+    sandbox.git(&["commit", "-qam", "Tidy up"]);
+    let (key, other) = ("a".repeat(64), "b".repeat(64));
+    let approve = |key: &str, more: &[&str]| {
+        sandbox.bellwether(&[&["device", "approve", key, "--enrollment", "factory", "--id"], more].concat())
+    };
+    let token = sandbox.bellwether(&["token", "mint", "factory", "--id", "first"]);
+    for (ran, code) in [(token, "BW-0117"), (approve(&key, &["first"]), "BW-0326")] {
+        assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{}", ran.err);
+        assert!(ran.err.contains(code) && ran.err.contains("Pass another --id, or none"), "{}", ran.err);
+    }
+    assert_eq!(sandbox.read(PATH), before, "nothing is written");
+
+    // The same key may come back under its id, and an unsigned commit says nothing about any id.
+    assert_eq!(approve(&key, &["second", "--commit"]).code, Some(0));
+    sandbox.write(PATH, &before);
+    sandbox.git(&["commit", "-qam", "Tidy up again"]);
+    assert_eq!(approve(&other, &["second"]).code, Some(1));
+    assert_eq!(approve(&key, &["second"]).code, Some(0));
+    sandbox.git(&["commit", "-qam", "List it again", "--no-gpg-sign"]);
+    assert_eq!(sandbox.bellwether(&["token", "mint", "factory", "--id", "first"]).code, Some(1));
+    assert_eq!(sandbox.bellwether(&["token", "mint", "factory", "--id", "third"]).code, Some(0));
+}
+
+#[test]
+fn a_token_that_has_expired_when_it_is_made_is_refused() {
+    let sandbox = Sandbox::with_repository();
+    for (expires, says) in [
+        ("0s", "no device could enroll with it"),
+        ("0d", "no device could enroll with it"),
+        ("2020-01-01T00:00:00Z", "how long from now, not until when"),
+        ("2030-01-01", "how long from now, not until when"),
+        ("5", "such as 30s or 15m"),
+    ] {
+        let ran = sandbox.bellwether(&["token", "mint", "factory", "--expires", expires]);
+        assert!(ran.code == Some(2) && ran.out.is_empty() && ran.err.contains(says), "{expires}: {}", ran.err);
+    }
+    assert_eq!(sandbox.git(&["status", "--short"]), "");
+}
+
+#[test]
 fn a_second_token_for_a_device_says_how_to_enroll_it_again() {
     let sandbox = Sandbox::with_repository();
     assert_eq!(sandbox.bellwether(&["token", "mint", "factory", "--device", "kiosk-7", "--id", "first"]).code, Some(0));
@@ -95,7 +137,7 @@ fn a_replacement_takes_the_place_of_the_entry_and_keeps_its_labels() {
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.err.contains("refused"), "it says what comes of it: {}", ran.err);
     let after = sandbox.read(PATH);
-    assert!(!after.contains("first") && after.contains("# The shop.") && after.contains("tokens:  # all"), "{after}");
+    assert!(!after.contains("first") && after.contains("# The shop.") && after.contains("tokens:   # all"), "{after}");
     assert!(after.contains("ring: canary") && after.contains("site: bonn"), "{after}");
     assert_eq!(after.matches("device: kiosk-7").count(), 1);
     assert_eq!(sandbox.bellwether(&["validate"]).code, Some(0));
