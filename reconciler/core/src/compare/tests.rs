@@ -148,6 +148,17 @@ fn devices_that_move_leave_and_come_are_told() {
     insta::assert_snapshot!("deleted_and_new", deleted);
     let more = enrollment(&[tokens(), vec![token("t4", ", device: edge-4")]].concat());
     insta::assert_snapshot!("admitted", told(&story, |story| story.say("enrollments/factory.yaml", &more)));
+    let unlisted = told(&story, |story| story.say("devices/edge-9.yaml", "{labels: {fleet: edge, site: kiel}}"));
+    assert!(
+        unlisted.contains("1 as edge-9") && !unlisted.contains("admitted"),
+        "a manifest lets nobody in: {unlisted}"
+    );
+    let mut listed = story.clone();
+    listed.say("devices/edge-9.yaml", "{labels: {fleet: edge}}");
+    listed.land();
+    let more = enrollment(&[tokens(), vec![token("t9", ", device: edge-9")]].concat());
+    let known = told(&listed, |story| story.say("enrollments/factory.yaml", &more));
+    assert!(known.contains("1 admitted"), "it had a manifest before: {known}");
     let revoked = told(&story, |story| {
         let mut tokens = tokens();
         tokens[1] = token("t2", ", device: edge-2, revoked: true");
