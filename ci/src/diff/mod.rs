@@ -10,6 +10,7 @@ mod text;
 use std::path::PathBuf;
 
 use bellwether_core::compare::{Device, Sides, compare, forecast};
+use bellwether_schemas::comparison::Comparison;
 use clap::Args;
 use rayon::prelude::*;
 
@@ -20,7 +21,7 @@ use crate::output::{self, Form, Paint};
 use crate::repo::{WorkingCopy, git};
 use crate::validate::{self, Base};
 
-use report::Report;
+use report::About;
 
 const EXAMPLES: &str = "Examples:
   bellwether diff --base main                          (what would my branch do, once it is merged?)
@@ -85,9 +86,12 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     let unreadable = |e| git("an object of the repository cannot be read", &e);
     let base = Base { commit: read.base, verifier: verifier.clone(), history: Ok(history.clone()) };
     let mut comparison = compare(&sides, &devices).map_err(unreadable)?;
-    comparison.risks.splice(0..0, validate::uncounted(&copy, base, &read.head, read.at)?);
+    if read.landed.is_none() {
+        comparison.risks.splice(0..0, validate::uncounted(&copy, base, &read.head, read.at)?);
+    }
     let forecasts: Vec<_> = comparison.fleets.par_iter().map(|change| forecast(&sides, change, read.at)).collect();
-    let report = Report::of(&sides, &comparison, &forecasts, args.inventory.is_some()).map_err(unreadable)?;
+    let about = About { landed: read.landed, inventory: args.inventory.is_some() };
+    let report = report::report(&sides, &comparison, &forecasts, &about).map_err(unreadable)?;
     for (form, file) in &args.also {
         write(file, &written(&report, *form, Paint::none()))?;
     }
@@ -103,7 +107,7 @@ fn device(listed: inventory::Listed) -> Device {
     Device { shown: name.to_string(), name, entry, labels, is_offline, allows }
 }
 
-fn written(report: &Report, form: Form, paint: Paint) -> String {
+fn written(report: &Comparison, form: Form, paint: Paint) -> String {
     match form {
         Form::Json => format!("{}\n", serde_json::to_string_pretty(report).expect("a report has text keys only")),
         Form::Markdown => markdown::comment(report),

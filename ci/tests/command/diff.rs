@@ -1,8 +1,11 @@
 //! `diff`: what a branch does to devices, from git to text.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::Ran;
+use crate::reports::check_jsonschema;
 use crate::team::{Team, steady};
 
 /// A team whose factory has a canary and three more devices.
@@ -44,7 +47,7 @@ fn a_change_is_told_with_its_devices_waves_and_risks() {
     }
     let ran = diff(&team, &["--output", "json"]);
     let said: Value = serde_json::from_str(&ran.out).expect("JSON");
-    assert_eq!((&said["version"], &said["changed"], &said["devices"]), (&1.into(), &4.into(), &4.into()));
+    assert_eq!((&said["changed"], &said["devices"]), (&4.into(), &4.into()));
     assert_eq!(said["head"]["landing"], said["base"]["landing"].as_u64().expect("a number") + 1);
     let codes: Vec<_> = said["risks"].as_array().expect("risks").iter().map(|risk| risk["code"].as_str()).collect();
     assert_eq!(codes, ["BW-0810", "BW-0806", "BW-0807"].map(Some), "two must sign for the Rollout");
@@ -91,10 +94,55 @@ fn a_landing_and_its_test_merge_are_compared_alike() {
     team.sandbox.git(&["merge", "-q", "--ff-only", "change"]);
     let landed = team.ada(&["diff", "--base", "HEAD~1", "--head", "HEAD"]);
     assert!(landed.code == Some(0) && landed.out.contains("4 of 4 devices"), "{}{}", landed.out, landed.err);
-    let nothing = team.ada(&["diff", "--base", "HEAD", "--head", "HEAD"]);
-    assert!(nothing.code == Some(0) && nothing.out.contains("no device gets anything else"), "{}", nothing.err);
-    let backwards = team.ada(&["diff", "--base", "HEAD", "--head", "HEAD~1"]);
-    assert!(backwards.code == Some(2) && backwards.err.contains("BW-0720"), "{}", backwards.err);
+}
+
+#[test]
+fn of_what_the_base_has_already_nothing_changes() {
+    let team = team();
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good day");
+    commit(&team, "Say good day");
+    let tip = team.sandbox.git(&["rev-parse", "HEAD"]);
+    team.sandbox.git(&["switch", "-q", "main"]);
+    // Neither a line that went on, nor a merge, nor one commit on both sides is anything else to devices.
+    let has_it = |base: &str, head: &str| {
+        let ran = team.ada(&["diff", "--base", base, "--head", head]);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{base} {head}");
+        let expected = "nothing changes, for the base has ";
+        assert!(ran.out.contains(expected) && ran.out.lines().count() == 1, "{base} {head}: {}", ran.out);
+    };
+    has_it("main", "main");
+    has_it("main", "main~1");
+    has_it("change", "main");
+    team.button_merges("change");
+    has_it("main", "change");
+    let ran = team.ada(&["diff", "--base", "main", "--head", "change", "--output", "markdown"]);
+    let short = &tip[..7];
+    let expected = format!("\n**nothing changes, for the base has `{short}` already**, v");
+    assert!(ran.out.contains(&expected), "{}", ran.out);
+    let ran = team.ada(&["diff", "--base", "main", "--head", "change", "--output", "json"]);
+    let said: Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!((&said["landed"], &said["changed"]), (&tip.trim().into(), &0.into()));
+    assert_eq!((&said["base"], &said["fleets"]), (&said["head"], &Value::Array(vec![])));
+}
+
+#[test]
+fn what_is_printed_as_json_is_what_its_schema_says() {
+    let team = team();
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good day");
+    team.sandbox.replace("rollouts/edge.yaml", "soak: 15m", "soak: 5m");
+    commit(&team, "Say good day");
+    let file = team.sandbox.dir.path().join("diff.json");
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/json/comparison.json");
+    for (base, head) in [("main", "change"), ("main", "main"), ("main~4", "main")] {
+        let ran = team.ada(&["diff", "--base", base, "--head", head, "--output", "json"]);
+        assert!(
+            ran.code == Some(0) && ran.out.contains("\"$schema\": \"urn:bellwether:v1:comparison\""),
+            "{}",
+            ran.err
+        );
+        std::fs::write(&file, ran.out).expect("a file");
+        check_jsonschema(&schema, &file);
+    }
 }
 
 #[test]
@@ -104,7 +152,7 @@ fn an_inventory_is_a_file_of_the_api_or_a_table() {
     commit(&team, "Say good day");
     team.sandbox.write("../devices.csv", "name,fleet,site\nelsewhere-1,edge,rome\nelsewhere-2,other,rome\n");
     let ran = diff(&team, &["--inventory", "../devices.csv"]);
-    assert!(ran.out.contains("1 of 2 devices of the inventory get something else"), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("1 of 2 devices of the inventory gets something else"), "{}{}", ran.out, ran.err);
     let device = |name: &str, entry: &str, status: &str| {
         format!(
             "{{\"name\": \"{name}\", \"enrollment\": \"factory\", \"entry\": \"{entry}\", \"labels\": {{}}, \"status\": \
