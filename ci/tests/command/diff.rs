@@ -170,6 +170,19 @@ fn an_inventory_is_a_file_of_the_api_or_a_table() {
     }
     let ran = diff(&team, &["--inventory", "../nowhere.json"]);
     assert!(ran.code == Some(2) && ran.err.contains("BW-0722"), "{}", ran.err);
+    let ran = diff(&team, &["--inventory", ".."]);
+    assert!(ran.code == Some(2) && ran.err.contains("--inventory: .. is a folder"), "{}", ran.err);
+    assert!(ran.err.contains("name,site,ring"), "{}", ran.err);
+    // Nobody listens at port 1.
+    let ran = diff(&team, &["--inventory", "http://127.0.0.1:1"]);
+    assert!(
+        ran.code == Some(2) && ran.err.contains("Check --inventory") && !ran.err.contains("--server"),
+        "{}",
+        ran.err
+    );
+    let ran = diff(&team, &["--inventory", "http://"]);
+    assert!(ran.code == Some(2) && ran.err.contains("--inventory: expected the address"), "{}", ran.err);
+    assert!(!ran.err.contains("--server"), "{}", ran.err);
 }
 
 #[test]
