@@ -15,6 +15,7 @@ use clap::Args;
 use rayon::prelude::*;
 
 use crate::failure::{self, Failure};
+use crate::get::printable;
 use crate::history::HistoryOptions;
 use crate::inventory;
 use crate::output::{self, Form, Paint};
@@ -37,6 +38,9 @@ Exit codes: 0 it was compared, whatever the risks are; 1 it cannot be merged as 
 /// The forms of a comparison.
 const FORMS: &[Form] = &[Form::Text, Form::Json, Form::Markdown];
 
+/// What is compared if nothing else is named.
+const HEAD: &str = "HEAD";
+
 /// Options of `diff`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -45,7 +49,7 @@ pub(crate) struct DiffArgs {
     #[arg(long, value_name = "REV")]
     base: String,
     /// What they would run: a branch or commit, merged into the base unless it goes on from it
-    #[arg(long, default_value = "HEAD", value_name = "REV")]
+    #[arg(long, default_value = HEAD, value_name = "REV")]
     head: String,
     /// The devices: a file as bellwether get devices --output json prints it, a CSV file with the columns name and labels,
     /// or the address of the reconciler's page
@@ -99,6 +103,22 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
         write(file, &markdown::whole(&report))?;
     }
     output::bytes(written(&report, args.output, Paint::stdout()).as_bytes());
+    if report.landed.is_some() && args.head == HEAD && args.output == Form::Text {
+        note_uncommitted(&copy)?;
+    }
+    Ok(())
+}
+
+/// Who expects more than nothing may not have committed it yet.
+fn note_uncommitted(copy: &WorkingCopy) -> Result<(), Failure> {
+    let uncommitted = copy.uncommitted()?;
+    if let Some(first) = uncommitted.first() {
+        let more = match uncommitted.len() {
+            1 => String::new(),
+            all => format!(" and {} more", all - 1),
+        };
+        output::note(format!("Note: commits are compared, and this is in none yet: {}{more}", printable(first)));
+    }
     Ok(())
 }
 

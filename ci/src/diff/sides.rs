@@ -28,8 +28,14 @@ pub(super) struct Read {
 
 pub(super) fn read(copy: &WorkingCopy, base: &str, head: &str, options: &HistoryOptions) -> Result<Read, Failure> {
     let (base, head) = (copy.resolve("--base", base)?, copy.resolve("--head", head)?);
-    let landed = copy.is_ancestor(&head, &base)?.then_some(head);
+    let common = copy.merge_bases(&base, &head)?;
+    let landed = common.contains(&head).then_some(head);
     let verifier = Verifier::of(copy, &base, options)?;
+    if common.is_empty() {
+        let message = format!("--head {} and --base {} have no commit in common", head.short(), base.short());
+        return Err(Failure::finding(codes::NOTHING_TO_LAND, message)
+            .hint("Begin a branch at the base, and put the change on it: git switch --create NAME BASE"));
+    }
     let (mut history, before) = verifier.declared(&base)?;
     let tip = if landed.is_some() { base } else { head };
     let landings = match history.plan_landings(&verifier.objects, &tip) {

@@ -41,8 +41,11 @@ impl WorkingCopy {
             true => "This clone is shallow and may lack it: git fetch --unshallow",
             false => "Name a commit, tag or branch that is there: git log --oneline; git branch --all",
         };
-        if !steps.is_empty() && !self.is_shallow() && self.repo.rev_parse_single(name).is_ok() {
-            return failure.hint(format!("{name} is there, but not {steps} of it: git log --oneline {name}"));
+        if !steps.is_empty() && self.repo.rev_parse_single(name).is_ok() {
+            return match self.is_shallow() {
+                true => failure.hint(look),
+                false => failure.hint(format!("{name} is there, but not {steps} of it: git log --oneline {name}")),
+            };
         }
         let names = match self.names() {
             Ok(names) => names,

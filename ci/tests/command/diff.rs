@@ -113,6 +113,11 @@ fn of_what_the_base_has_already_nothing_changes() {
     has_it("main", "main");
     has_it("main", "main~1");
     has_it("change", "main");
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Moin");
+    let ran = diff(&team, &[]);
+    let expected = "Note: commits are compared, and this is in none yet: fleets/edge.yaml\n";
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), expected), "who forgot to commit is told");
+    team.sandbox.git(&["restore", "."]);
     team.button_merges("change");
     has_it("main", "change");
     let ran = team.ada(&["diff", "--base", "main", "--head", "change", "--output", "markdown"]);
@@ -196,6 +201,11 @@ fn what_cannot_be_merged_cannot_be_compared() {
     team.sandbox.git(&["switch", "-q", "change"]);
     let ran = diff(&team, &[]);
     assert!(ran.code == Some(1) && ran.err.contains("BW-0275") && ran.err.contains("git merge -S"), "{}", ran.err);
+    team.sandbox.git(&["switch", "-q", "--orphan", "lone"]);
+    team.sandbox.write("fleets/lone.yaml", "x");
+    commit(&team, "Begin elsewhere");
+    let ran = diff(&team, &[]);
+    assert!(ran.code == Some(1) && ran.err.contains("have no commit in common"), "{}", ran.err);
     let ran = team.ada(&["diff", "--base", "nowhere"]);
     assert!(ran.code == Some(2) && ran.err.contains("BW-0733"), "{}", ran.err);
     let ran = team.ada(&["diff"]);
