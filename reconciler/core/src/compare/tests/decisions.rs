@@ -150,5 +150,5 @@ fn what_a_template_in_a_file_makes_of_a_devices_own_values_is_one_change() {
     story.put("files/motd", "Hello {{ device.name }} at {{ labels.site }}").say(EDGE, fleet);
     story.land();
     let told = told(&story, |story| story.put("files/motd", "Hi {{ device.name }} at {{ labels.site }}"));
-    assert!(told.contains("  3 as edge-1: "), "{told}");
+    assert!(told.contains("  3 as edge-1, by device, site: "), "{told}");
 }
