@@ -160,8 +160,10 @@ pub struct ArtifactReport {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutReport {
-    /// What would become of it, in a sentence.
+    /// What would become of it, and what that takes for granted.
     pub summary: String,
+    /// The fleets that must have completed the same landing before it begins; it is taken to land once they have.
+    pub after: Vec<FleetName>,
     /// How it stands at its end, or where it stays.
     pub state: RolloutState,
     /// Seconds from the landing on; none where it does not end.

@@ -12,7 +12,7 @@ use bellwether_schemas::comparison::{
     VariantReport, WaveReport,
 };
 use bellwether_schemas::manifest::Gate;
-use bellwether_schemas::{CommitId, FleetName};
+use bellwether_schemas::{CommitId, FleetName, WaveName};
 use jiff::Timestamp;
 
 use super::spec;
@@ -119,13 +119,31 @@ fn rollout_report(forecast: &Forecast) -> RolloutReport {
         soak: wave.soak.get(),
     });
     RolloutReport {
-        summary: crate::simulate::in_a_sentence(outcome),
+        summary: format!("{}{}", crate::simulate::in_a_sentence(outcome), supposed(forecast)),
+        after: forecast.rollout.after.clone(),
         state: outcome.state,
         complete_after: outcome.completed_at.map(after),
         windows: forecast.rollout.windows.iter().map(ToString::to_string).collect(),
         waves: waves.collect(),
         lands: outcome.start,
     }
+}
+
+/// What a forecast takes for granted beside that nothing fails: other fleets, and people.
+fn supposed(forecast: &Forecast) -> String {
+    let Forecast { rollout, outcome } = forecast;
+    let mut supposed = Vec::new();
+    if !rollout.after.is_empty() {
+        let fleets = rollout.after.iter().map(FleetName::as_str).collect::<Vec<_>>().join(" and ");
+        supposed.push(format!("{fleets} had completed the same landing when it begins"));
+    }
+    let has_opened = |name: &WaveName| outcome.waves.iter().any(|wave| wave.name == *name && wave.opened_at.is_some());
+    let gated = rollout.waves.iter().filter(|wave| wave.gate == Gate::Manual && has_opened(&wave.name));
+    let gated: Vec<_> = gated.map(|wave| wave.name.as_str()).collect();
+    if !gated.is_empty() {
+        supposed.push(format!("somebody opened {} at once", gated.join(" and ")));
+    }
+    if supposed.is_empty() { String::new() } else { format!(" Reckoned as if {}.", supposed.join(", and ")) }
 }
 
 fn decision_report(decision: &Decision) -> DecisionReport {

@@ -131,6 +131,31 @@ fn of_what_the_base_has_already_nothing_changes() {
 }
 
 #[test]
+fn a_forecast_says_what_it_takes_for_granted() {
+    let team = Team::of_ada();
+    let ran = team.ada(&["token", "mint", "factory", "--device", "edge-1", "--commit"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let other =
+        team.sandbox.read("fleets/edge.yaml").replace("name: edge", "name: first").replace("fleet: edge", "fleet: x");
+    team.sandbox.write("fleets/first.yaml", &other);
+    team.sandbox.write(
+        "rollouts/edge.yaml",
+        "apiVersion: bellwether/v1\nkind: Rollout\nmetadata: {name: edge}\nspec:\n  after: [first]\n  waves: [{name: all, \
+         percent: 100, gate: manual}]\n",
+    );
+    commit(&team, "Wait for the first fleet, and for somebody");
+    team.sandbox.git(&["switch", "-qc", "change"]);
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good day");
+    commit(&team, "Say good day");
+    let expected =
+        "Reckoned as if first had completed the same landing when it begins, and somebody opened all at once.";
+    for form in ["text", "json", "markdown"] {
+        let ran = diff(&team, &["--output", form]);
+        assert!(ran.out.contains(expected), "{form}: {}{}", ran.out, ran.err);
+    }
+}
+
+#[test]
 fn what_is_printed_as_json_is_what_its_schema_says() {
     let team = team();
     team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good day");
