@@ -105,7 +105,7 @@ pub struct FleetReport {
     pub left: usize,
     /// Each distinct change, that of most devices first.
     pub variants: Vec<VariantReport>,
-    /// Artifacts that no device had before.
+    /// Artifacts that no fleet had before.
     pub artifacts: Vec<ArtifactReport>,
     /// How it rolls out if nothing fails; none where nothing does, or no Rollout can be read.
     pub rollout: Option<RolloutReport>,
@@ -145,7 +145,7 @@ pub struct VariantReport {
     pub diff: String,
 }
 
-/// An artifact that no device had before.
+/// An artifact that no fleet had before.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ArtifactReport {
     /// Its name.

@@ -12,7 +12,7 @@ use bellwether_schemas::comparison::{
     VariantReport, WaveReport,
 };
 use bellwether_schemas::manifest::Gate;
-use bellwether_schemas::{CommitId, FleetName, WaveName};
+use bellwether_schemas::{CommitId, FleetName, Sha256Digest, WaveName};
 use jiff::Timestamp;
 
 use super::spec;
@@ -33,7 +33,9 @@ pub(super) fn report(
     about: &About,
 ) -> Result<Comparison, ObjectError> {
     let fleets = comparison.fleets.iter().zip(forecasts);
-    let fleets = fleets.map(|(change, forecast)| fleet_report(sides, change, forecast.as_ref()));
+    let templates = sides.before.fleets().values().map(|line| &line.target.fleet.template);
+    let known = templates.flat_map(|template| &template.artifacts).map(|artifact| artifact.sha256).collect();
+    let fleets = fleets.map(|(change, forecast)| fleet_report(sides, change, forecast.as_ref(), &known));
     let at = |landing: Landing| At { commit: landing.commit, landing: landing.number };
     Ok(Comparison {
         schema: Comparison::SCHEMA,
@@ -56,6 +58,7 @@ fn fleet_report(
     sides: &Sides<'_>,
     change: &FleetChange<'_>,
     forecast: Option<&Forecast>,
+    known: &BTreeSet<Sha256Digest>,
 ) -> Result<FleetReport, ObjectError> {
     let count = |is: fn(&Member<'_>) -> bool| change.members.iter().filter(|member| is(member)).count();
     let mut from: BTreeMap<&FleetName, usize> = BTreeMap::new();
@@ -83,22 +86,25 @@ fn fleet_report(
         from: from.into_iter().map(|(fleet, devices)| MovedReport { fleet: fleet.clone(), devices }).collect(),
         left: change.left,
         variants: variants.collect::<Result<_, ObjectError>>()?,
-        artifacts: artifacts(&change.variants),
+        artifacts: artifacts(&change.variants, known),
         rollout: forecast.map(rollout_report),
     })
 }
 
-/// The artifacts that a change brings.
-fn artifacts(variants: &[Variant]) -> Vec<ArtifactReport> {
-    let known: BTreeSet<_> = variants
+/// The artifacts that a change brings, beside those that fleets had before.
+fn artifacts(variants: &[Variant], known: &BTreeSet<Sha256Digest>) -> Vec<ArtifactReport> {
+    let replaced: BTreeSet<_> = variants
         .iter()
         .filter_map(|variant| variant.before.as_ref())
         .flat_map(|before| &before.spec.artifacts)
-        .map(|artifact| artifact.source)
+        .map(|artifact| artifact.source.sha256)
         .collect();
     let mut seen = BTreeSet::new();
     let all = variants.iter().flat_map(|variant| &variant.after.spec.artifacts);
-    let new = all.filter(|artifact| !known.contains(&artifact.source) && seen.insert(artifact.source));
+    let new = all.filter(|artifact| {
+        let sha256 = artifact.source.sha256;
+        !known.contains(&sha256) && !replaced.contains(&sha256) && seen.insert(sha256)
+    });
     new.map(|artifact| ArtifactReport {
         name: artifact.name.to_string(),
         length: artifact.source.length,

@@ -131,6 +131,23 @@ fn of_what_the_base_has_already_nothing_changes() {
 }
 
 #[test]
+fn an_artifact_is_new_once() {
+    let team = team();
+    let artifact = "    artifacts:\n      - name: app\n        source: {path: artifacts/app}\n        sha256: \
+                    ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n        length: 3\n        dest: \
+                    /opt/bellwether/app\n";
+    team.sandbox.write("artifacts/app", "abc");
+    team.sandbox.replace("fleets/edge.yaml", "  template:\n", &format!("  template:\n{artifact}"));
+    commit(&team, "Add an artifact");
+    let told = diff(&team, &[]).out;
+    assert!(told.contains("new artifact app, 3 bytes, SHA-256 ba7816bf"), "{told}");
+    let ran = team.ada(&["token", "mint", "factory", "--device", "edge-5", "--commit"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let told = team.ada(&["diff", "--base", "HEAD~1"]).out;
+    assert!(told.contains("+artifact app in") && !told.contains("new artifact"), "one more device gets it: {told}");
+}
+
+#[test]
 fn a_forecast_says_what_it_takes_for_granted() {
     let team = Team::of_ada();
     let ran = team.ada(&["token", "mint", "factory", "--device", "edge-1", "--commit"]);
