@@ -6,7 +6,7 @@ use bellwether_core::compare::{
     self, Change, Decision, FleetChange, FleetFate, Forecast, Member, Risk, Sides, Variant,
 };
 use bellwether_core::objects::ObjectError;
-use bellwether_core::plan::Landing;
+use bellwether_core::plan::{Landing, sentence};
 use bellwether_schemas::comparison::{
     ArtifactReport, At, Comparison, DecisionReport, Fate, FleetReport, MovedReport, RiskReport, RolloutReport,
     VariantReport, WaveReport,
@@ -16,6 +16,7 @@ use bellwether_schemas::{CommitId, FleetName, Sha256Digest, WaveName};
 use jiff::Timestamp;
 
 use super::spec;
+use crate::get::printable;
 
 /// What is told beside what was found.
 pub(super) struct About {
@@ -125,7 +126,7 @@ fn rollout_report(forecast: &Forecast) -> RolloutReport {
         soak: wave.soak.get(),
     });
     RolloutReport {
-        summary: format!("{}{}", crate::simulate::in_a_sentence(outcome), supposed(forecast)),
+        summary: summary(forecast),
         after: forecast.rollout.after.clone(),
         state: outcome.state,
         complete_after: outcome.completed_at.map(after),
@@ -135,8 +136,24 @@ fn rollout_report(forecast: &Forecast) -> RolloutReport {
     }
 }
 
+/// What would become of a rollout, and what that takes for granted.
+fn summary(forecast: &Forecast) -> String {
+    let outcome = &forecast.outcome;
+    let begins = outcome.waves.iter().any(|wave| wave.opened_at.is_some());
+    match &outcome.reason {
+        Some(reason) if !begins => format!("It does not begin. {}", printable(&sentence(reason))),
+        _ => {
+            let told = crate::simulate::in_a_sentence(outcome);
+            match supposed(forecast) {
+                Some(supposed) => format!("{}. Reckoned as if {supposed}.", told.trim_end_matches('.')),
+                None => told,
+            }
+        }
+    }
+}
+
 /// What a forecast takes for granted beside that nothing fails: other fleets, and people.
-fn supposed(forecast: &Forecast) -> String {
+fn supposed(forecast: &Forecast) -> Option<String> {
     let Forecast { rollout, outcome } = forecast;
     let mut supposed = Vec::new();
     if !rollout.after.is_empty() {
@@ -149,7 +166,7 @@ fn supposed(forecast: &Forecast) -> String {
     if !gated.is_empty() {
         supposed.push(format!("somebody opened {} at once", gated.join(" and ")));
     }
-    if supposed.is_empty() { String::new() } else { format!(" Reckoned as if {}.", supposed.join(", and ")) }
+    (!supposed.is_empty()).then(|| supposed.join(", and "))
 }
 
 fn decision_report(decision: &Decision) -> DecisionReport {

@@ -170,6 +170,10 @@ fn a_forecast_says_what_it_takes_for_granted() {
         let ran = diff(&team, &["--output", form]);
         assert!(ran.out.contains(expected), "{form}: {}{}", ran.out, ran.err);
     }
+    let ran = team.ada(&["hold", "edge", "--reason", "fair", "--commit"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let held = diff(&team, &[]).out;
+    assert!(held.contains("\nIt does not begin. Held by holds/hold-edge.yaml: fair\n"), "{held}");
 }
 
 #[test]
