@@ -143,7 +143,9 @@ fn what_differs_by_a_devices_own_values_is_one_change() {
         edited.land();
         told(&edited, |story| story.say(EDGE, &greets_all))
     };
-    let one_site = |story: &mut Story| drop(story.say("devices/edge-2.yaml", "{labels: {site: kiel}}"));
+    let one_site = |story: &mut Story| {
+        story.say("devices/edge-2.yaml", "{labels: {site: kiel}}");
+    };
     assert!(differs(&|_| ()).contains("3 as edge-1, by device, site: "));
     assert!(differs(&one_site).contains("3 as edge-1, by device: "), "all have the same label");
 }
