@@ -51,13 +51,28 @@ pub(crate) fn read(place: &str, ca: Option<&Path>) -> Result<Vec<Listed>, Failur
     if place.starts_with("http://") || place.starts_with("https://") {
         let address = crate::server::page_address(place)
             .map_err(|why| Failure::new(codes::USAGE, format!("--inventory: {why}")))?;
-        let devices: Vec<Row> = Server::connect(&address, ca)?.get("devices")?;
-        return Ok(listed(devices));
+        let devices = Server::connect(&address, ca).and_then(|server| server.get("devices"));
+        return devices.map(listed).map_err(of_this_option);
     }
     let file = Path::new(place);
+    if file.is_dir() {
+        return Err(Failure::new(codes::USAGE, format!("--inventory: {place} is a folder")).hint(FORMS));
+    }
     let text = std::fs::read(file).map_err(|e| failure::file("cannot read", file, &e))?;
     let is_json = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     if is_json { of_json(place, &text) } else { of_csv(place, &text) }
+}
+
+/// A failure of the page, with a hint for this option: the general one is for subcommands that read nothing else.
+fn of_this_option(failure: Failure) -> Failure {
+    let is_general = [codes::SERVER_UNREACHABLE, codes::SERVER_ANSWER, codes::NO_SUCH_OBJECT];
+    if !is_general.contains(&failure.code()) {
+        return failure;
+    }
+    failure.hint(
+        "Check --inventory (the address of the reconciler's page, such as http://127.0.0.1:8080) and --ca. Or give a file: \
+         bellwether get devices --output json > devices.json, where the page can be reached.",
+    )
 }
 
 fn listed(devices: Vec<Row>) -> Vec<Listed> {
@@ -83,40 +98,89 @@ fn of_json(place: &str, text: &[u8]) -> Result<Vec<Listed>, Failure> {
 
 /// A column `name`, and one for each label.
 fn of_csv(place: &str, text: &[u8]) -> Result<Vec<Listed>, Failure> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
-    let header = reader.headers().map_err(|e| unreadable(place).because(&e))?.clone();
-    let name_at = header.iter().position(|column| column == "name").ok_or_else(|| {
+    // Trimmed, counted and held against each other here: what a quote swallows is told as what it is.
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
+    let records: Vec<_> =
+        reader.records().collect::<Result<_, csv::Error>>().map_err(|e| unreadable(place).because(&e))?;
+    let mut lines = Lines { place, text, at: 1, from: 0 };
+    let mut rows = Vec::with_capacity(records.len());
+    for (i, record) in records.iter().enumerate() {
+        let end = records.get(i + 1).and_then(csv::StringRecord::position).map(|next| next.byte());
+        rows.push(lines.take(record, end)?);
+    }
+    let mut rows = rows.into_iter();
+    let (_, header) = rows.next().unwrap_or_default();
+    let name_at = header.iter().position(|column| *column == "name").ok_or_else(|| {
         unreadable(place).hint(
             "The first line of a CSV file names the columns: name, and one for each label, such as name,site,ring",
         )
     })?;
     let (mut devices, mut names) = (Vec::new(), BTreeSet::new());
-    for (number, record) in reader.records().enumerate() {
-        let record = record.map_err(|e| unreadable(place).because(&e))?;
-        let cells = header.iter().zip(record.iter()).enumerate();
+    for (line, row) in rows {
+        if row.len() != header.len() {
+            let (values, columns) = (counted(row.len(), "value"), counted(header.len(), "column"));
+            return Err(at_line(place, line, &format!("{values} for {columns}"))
+                .hint("Give each line as many values as the first line names columns; a value may be empty."));
+        }
+        let cells = header.iter().zip(&row).enumerate();
         let labels: Labels = cells
             .filter(|(i, (_, value))| *i != name_at && !value.is_empty())
-            .map(|(_, (key, value))| (key.to_owned(), value.to_owned()))
+            .map(|(_, (key, value))| ((*key).to_owned(), (*value).to_owned()))
             .collect();
-        let name = record.get(name_at).unwrap_or_default();
-        let name: DeviceName = name.parse().map_err(|e| {
-            Failure::new(codes::USAGE, format!("--inventory: {place}, line {}: {name:?} is no device name", number + 2))
-                .because(&e)
-        })?;
+        let name = row[name_at];
+        let name: DeviceName =
+            name.parse().map_err(|e| at_line(place, line, &format!("{name:?} is no device name")).because(&e))?;
         if !names.insert(DeviceName::clone(&name)) {
-            let message = format!("--inventory: {place}, line {}: {name} is there twice", number + 2);
-            return Err(Failure::new(codes::USAGE, message).hint("Give each device one line."));
+            return Err(at_line(place, line, &format!("{name} is there twice")).hint("Give each device one line."));
         }
         devices.push(Listed { name, entry: None, labels, is_offline: false, allows: None });
     }
     Ok(devices)
 }
 
+/// The lines of a table, as its records are taken from it in order.
+struct Lines<'t> {
+    place: &'t str,
+    text: &'t [u8],
+    /// The line that comes next, from 1, and its first byte.
+    at: usize,
+    from: usize,
+}
+
+impl Lines<'_> {
+    /// The line of a record, and its values. A quote that nobody closes takes in everything up to the next one, or to the end,
+    /// and the reader says nothing: quotes of a record come in pairs, and no value has one in it, or a line break.
+    fn take<'r>(&mut self, record: &'r csv::StringRecord, end: Option<u64>) -> Result<(usize, Vec<&'r str>), Failure> {
+        let end = end.and_then(|end| usize::try_from(end).ok()).unwrap_or(self.text.len());
+        let raw = &self.text[self.from..end];
+        let breaks = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+        let blank = raw.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let line = self.at + breaks(&raw[..blank]);
+        let quotes = raw.iter().filter(|byte| **byte == b'"').count();
+        let values: Vec<_> = record.iter().map(str::trim).collect();
+        if quotes % 2 == 1 || record.iter().any(|value| value.contains(['"', '\n', '\r'])) {
+            return Err(at_line(self.place, line, "a quote is not closed, or one is inside of a value")
+                .hint("Close it in the same line, or leave quotes out: names and labels of devices need none."));
+        }
+        (self.at, self.from) = (self.at + breaks(raw), end);
+        Ok((line, values))
+    }
+}
+
+fn at_line(place: &str, line: usize, what: &str) -> Failure {
+    Failure::new(codes::USAGE, format!("--inventory: {place}, line {line}: {what}"))
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What an inventory may be.
+const FORMS: &str = "Give what bellwether get devices --output json prints, a CSV file whose first line names the columns \
+                     (name, and one for each label, such as name,site,ring), or the address of the reconciler's page.";
+
 fn unreadable(place: &str) -> Failure {
-    Failure::new(codes::USAGE, format!("--inventory: {place} is no list of devices")).hint(
-        "Give what bellwether get devices --output json prints, a CSV file with the columns name and labels, or the address \
-         of the reconciler's page.",
-    )
+    Failure::new(codes::USAGE, format!("--inventory: {place} is no list of devices")).hint(FORMS)
 }
 
 #[cfg(test)]
@@ -133,7 +197,34 @@ mod tests {
         for bad in [&b"site,ring\nkiel,x\n"[..], b"name\nNo Name\n", b"name,site\nedge-1\n", b"name\na\na\n"] {
             assert!(of_csv("x.csv", bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
+        assert_eq!(
+            of_csv("x.csv", b"name,site\r\n\r\n\"edge-1\",\"kiel\"\r\nedge-2,\"\"\r\n").expect("devices").len(),
+            2
+        );
         assert!(of_json("x.json", b"[{}]").is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_table_is_told_with_its_line() {
+        let told = |text: &str| of_csv("x.csv", text.as_bytes()).expect_err("it is wrong").message().to_owned();
+        let line = |line: u32, what: &str| format!("--inventory: x.csv, line {line}: {what}");
+        let quote = "a quote is not closed, or one is inside of a value";
+        for (text, at) in [
+            ("name,site\nedge-1,kiel\nedge-2,\"oslo\nedge-3,kiel\nedge-4,kiel\n", 3),
+            ("name,site\nedge-1,\"kiel\nedge-2,oslo\"\nedge-3,kiel\n", 2),
+            ("name,site\n\nedge-1,kiel\n\n\nedge-2,\"oslo", 6),
+            ("name,site\nedge-1,\"kiel\n", 2),
+            ("name,site,ring\n\"edge-1,kiel,canary\nedge-2,oslo,\n", 2),
+            ("\"name,site\nedge-1,kiel\n", 1),
+            ("name,site\nedge-1,ki\"el\n", 2),
+            ("name,site\nedge-1,\"ki\"\"el\"\n", 2),
+        ] {
+            assert_eq!(told(text), line(at, quote), "{text}");
+        }
+        assert_eq!(told("name,site\n\nedge-1\n"), line(3, "1 value for 2 columns"));
+        assert_eq!(told("name\n\n\nedge-1,kiel\n"), line(4, "2 values for 1 column"));
+        assert_eq!(told("name\nedge-1\n\nedge-1\n"), line(4, "edge-1 is there twice"));
+        assert_eq!(told("name\n\nEdge\n"), line(3, "\"Edge\" is no device name"));
     }
 
     #[test]

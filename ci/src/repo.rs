@@ -109,10 +109,15 @@ impl WorkingCopy {
 
     /// Whether `commit` leads to `ancestor`, through any parents.
     pub(crate) fn is_ancestor(&self, ancestor: &CommitId, commit: &CommitId) -> Result<bool, Failure> {
-        let [ancestor, commit] = [ancestor, commit].map(|id| gix::ObjectId::from_bytes_or_panic(id.as_bytes()));
-        let bases = self.repo.merge_bases_many(commit, &[ancestor]);
-        let bases = bases.map_err(|e| git("the branches cannot be compared", &e))?;
-        Ok(bases.iter().any(|base| base.detach() == ancestor))
+        Ok(self.merge_bases(commit, ancestor)?.contains(ancestor))
+    }
+
+    /// The newest commits that two commits both lead to, through any parents.
+    pub(crate) fn merge_bases(&self, one: &CommitId, other: &CommitId) -> Result<Vec<CommitId>, Failure> {
+        let [one, other] = [one, other].map(|id| gix::ObjectId::from_bytes_or_panic(id.as_bytes()));
+        let bases = self.repo.merge_bases_many(one, &[other]);
+        let id = |id: gix::Id<'_>| CommitId::from_bytes(id.as_bytes()).expect("a git id has 20 or 32 bytes");
+        Ok(bases.map_err(|e| git("the branches cannot be compared", &e))?.into_iter().map(id).collect())
     }
 
     /// The committer's date of a commit.

@@ -24,8 +24,8 @@ pub(crate) const FOLDER: &str = ".bellwether/schemas/v1";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SchemaArgs {
-    /// The kind: fleet, rollout, device, enrollment, trustpolicy, approval, hold, expedite or resume; or validation, what
-    /// bellwether validate --output json prints
+    /// The kind: fleet, rollout, device, enrollment, trustpolicy, approval, hold, expedite or resume; or validation or
+    /// comparison, what bellwether validate and diff print with --output json
     #[arg(value_name = "KIND", value_parser = of, required_unless_present = "write")]
     of: Option<Of>,
     /// Write into this folder, as <KIND>.json: of every kind, unless one is named
@@ -38,6 +38,7 @@ pub(crate) struct SchemaArgs {
 enum Of {
     Manifest(Kind),
     Validation,
+    Comparison,
 }
 
 impl Of {
@@ -45,6 +46,7 @@ impl Of {
         match self {
             Self::Manifest(kind) => json_schema::file_name(kind),
             Self::Validation => json_schema::VALIDATION.to_owned(),
+            Self::Comparison => json_schema::COMPARISON.to_owned(),
         }
     }
 
@@ -52,6 +54,7 @@ impl Of {
         match self {
             Self::Manifest(kind) => json_schema::text(kind),
             Self::Validation => json_schema::validation(),
+            Self::Comparison => json_schema::comparison(),
         }
     }
 }
@@ -88,9 +91,9 @@ fn write(dir: &Path, all: &[Of], output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A kind by its word, such as `fleet`; or `validation`.
+/// A kind by its word, such as `fleet`; or `validation` or `comparison`.
 fn of(text: &str) -> Result<Of, String> {
-    let mut all = Kind::ALL.map(Of::Manifest).into_iter().chain([Of::Validation]);
+    let mut all = Kind::ALL.map(Of::Manifest).into_iter().chain([Of::Validation, Of::Comparison]);
     let word = |of: &Of| of.file_name().trim_end_matches(".json").to_owned();
     let names: Vec<_> = all.clone().map(|of| word(&of)).collect();
     all.find(|of| word(of).eq_ignore_ascii_case(text)).ok_or_else(|| {
@@ -108,10 +111,10 @@ mod tests {
     fn every_kind_has_a_word() {
         let manifest = |kind| Ok(Of::Manifest(kind));
         assert!(Kind::ALL.into_iter().all(|kind| of(kind.word()) == manifest(kind)));
-        assert_eq!(of("validation"), Ok(Of::Validation));
+        assert_eq!([of("validation"), of("comparison")], [Ok(Of::Validation), Ok(Of::Comparison)]);
         let unknown = of("fleets").expect_err("a folder");
-        assert_eq!(unknown.split(", ").count(), Kind::ALL.len() + 1);
+        assert_eq!(unknown.split(", ").count(), Kind::ALL.len() + 2);
         assert!(unknown.ends_with("; did you mean fleet?"), "{unknown}");
-        assert!(of("pod").expect_err("of another system").ends_with("validation"));
+        assert!(of("pod").expect_err("of another system").ends_with("validation, comparison"));
     }
 }

@@ -1,4 +1,5 @@
-//! Writes the JSON Schema of every kind of manifest to `json/`, in the folder of its `apiVersion`, and that of findings.
+//! Writes the JSON Schema of every kind of manifest to `json/`, in the folder of its `apiVersion`, and those of what the
+//! command prints.
 
 use std::path::Path;
 
@@ -12,5 +13,6 @@ fn main() -> std::io::Result<()> {
     for kind in Kind::ALL {
         std::fs::write(of_kinds.join(json_schema::file_name(kind)), json_schema::text(kind))?;
     }
-    std::fs::write(folder.join(json_schema::VALIDATION), json_schema::validation())
+    std::fs::write(folder.join(json_schema::VALIDATION), json_schema::validation())?;
+    std::fs::write(folder.join(json_schema::COMPARISON), json_schema::comparison())
 }

@@ -253,7 +253,7 @@ pub struct RolloutView {
 }
 
 /// How a rollout stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum RolloutState {
     /// It goes on.
     Progressing,

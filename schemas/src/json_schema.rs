@@ -12,6 +12,7 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
+use crate::comparison::Comparison;
 use crate::diagnostic::Validation;
 use crate::manifest::{
     Approval, Device, Enrollment, Expedite, Fleet, Hold, Kind, Manifest, Resume, Rollout, TrustPolicy,
@@ -30,11 +31,24 @@ pub fn file_name(kind: Kind) -> String {
 /// The file below `json/` with the schema of what `bellwether validate --output json` prints.
 pub const VALIDATION: &str = "validation.json";
 
+/// The file below `json/` with the schema of what `bellwether diff --output json` prints.
+pub const COMPARISON: &str = "comparison.json";
+
 /// The text of the schema of what `bellwether validate --output json` prints.
 pub fn validation() -> String {
+    printed::<Validation<'static>>(Validation::SCHEMA)
+}
+
+/// The text of the schema of what `bellwether diff --output json` prints.
+pub fn comparison() -> String {
+    printed::<Comparison>(Comparison::SCHEMA)
+}
+
+/// The text of the schema of something that the command prints.
+fn printed<T: JsonSchema>(id: &str) -> String {
     let settings = SchemaSettings::draft2020_12().for_serialize().with_transform(RecursiveTransform(plain_sizes));
-    let mut schema = settings.into_generator().into_root_schema_for::<Validation<'static>>();
-    schema.insert("$id".to_owned(), Validation::SCHEMA.into());
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    schema.insert("$id".to_owned(), id.into());
     let mut text = serde_json::to_string_pretty(&schema).expect("a schema has string keys");
     text.push('\n');
     text
@@ -43,7 +57,8 @@ pub fn validation() -> String {
 /// Numbers as JSON Schema has them.
 fn plain_sizes(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };
-    if object.get("format").and_then(Value::as_str) == Some("uint") {
+    let of_rust = ["uint", "uint32", "uint64", "int64"];
+    if object.get("format").and_then(Value::as_str).is_some_and(|format| of_rust.contains(&format)) {
         object.remove("format");
     }
 }

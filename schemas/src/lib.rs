@@ -6,6 +6,7 @@
 pub mod allow;
 pub mod api;
 pub mod codes;
+pub mod comparison;
 pub mod diagnostic;
 pub mod enroll;
 pub mod error_pages;

@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::report::{FleetReport, Report, RolloutReport};
-use super::text::{example, headline, number, sentence};
+use bellwether_schemas::comparison::{Comparison, Fate, FleetReport, RolloutReport};
+
+use super::text::{bytes, counted, example, headline, is_or_are, more_changes, number, sentence};
 use crate::markdown::{MAX_COMMENT, beginning, block, code, folded, html, plain};
 use crate::span::{grouped, spoken};
 
@@ -22,7 +23,7 @@ const ROOM_FOR_RISKS: usize = 20_000;
 const RESERVED: usize = 300;
 
 /// The comment: at most as long as one may be.
-pub(super) fn comment(report: &Report) -> String {
+pub(super) fn comment(report: &Comparison) -> String {
     let mut text = head(report);
     let mut left = Vec::new();
     for fleet in by_size(report) {
@@ -36,10 +37,11 @@ pub(super) fn comment(report: &Report) -> String {
     }
     if !left.is_empty() {
         text.push_str(&format!(
-            "\n> {} of {} fleets are not shown, for there is room for {} characters only. All of it: \
+            "\n> {} of {} fleets {} not shown, for there is room for {} characters only. All of it: \
              `bellwether diff --base REV --out FILE`\n",
             left.len(),
             report.fleets.len(),
+            is_or_are(left.len()),
             grouped(LONGEST as u64),
         ));
     }
@@ -47,7 +49,7 @@ pub(super) fn comment(report: &Report) -> String {
 }
 
 /// Everything, however long it is.
-pub(super) fn whole(report: &Report) -> String {
+pub(super) fn whole(report: &Comparison) -> String {
     let sections = by_size(report).map(section);
     std::iter::once(head(report)).chain(sections).collect()
 }
@@ -56,7 +58,7 @@ fn length(text: &str) -> usize {
     text.chars().count()
 }
 
-fn head(report: &Report) -> String {
+fn head(report: &Comparison) -> String {
     let headline = headline(report);
     let (versions, what) = headline.split_once(": ").unwrap_or(("", &headline));
     let said = format!("**{}**, {}", plain(what), plain(versions));
@@ -69,14 +71,13 @@ fn head(report: &Report) -> String {
 }
 
 /// Each code of a risk, so that what is repeated does not hide what is not.
-fn risks(report: &Report) -> String {
+fn risks(report: &Comparison) -> String {
     /// So many risks of a code are shown.
     const MOST: usize = 5;
     if report.risks.is_empty() {
         return String::new();
     }
-    let noun = if report.risks.len() == 1 { "risk" } else { "risks" };
-    let mut text = format!("\n**{} {noun}**\n\n", number(report.risks.len()));
+    let mut text = format!("\n**{}**\n\n", counted(report.risks.len(), "risk"));
     let (mut told, mut left): (BTreeMap<&str, usize>, BTreeMap<&str, usize>) = Default::default();
     // What is wrong with a manifest validate says, too.
     let (dangers, others): (Vec<_>, Vec<_>) = report.risks.iter().partition(|risk| risk.code.starts_with("BW-08"));
@@ -92,13 +93,13 @@ fn risks(report: &Report) -> String {
         }
     }
     for (code, times) in left {
-        text.push_str(&format!("- and `{code}` {} times more\n", number(times)));
+        text.push_str(&format!("- and `{code}` {} more\n", counted(times, "time")));
     }
     text
 }
 
 /// What people decide, and decide no more.
-fn decisions(report: &Report) -> String {
+fn decisions(report: &Comparison) -> String {
     /// So many have a line.
     const MOST: usize = 20;
     if report.decisions.is_empty() {
@@ -116,7 +117,7 @@ fn decisions(report: &Report) -> String {
 }
 
 /// The fleets in a table, those with the most devices first. Of a few the folds say it.
-fn fleets(report: &Report) -> String {
+fn fleets(report: &Comparison) -> String {
     /// So many fleets have a line.
     const MOST: usize = 20;
     /// So many need no table.
@@ -143,14 +144,14 @@ fn fleets(report: &Report) -> String {
 /// What becomes of a fleet, and when it would be over.
 fn becomes(fleet: &FleetReport) -> String {
     match (fleet.fate, &fleet.rollout) {
-        ("same" | "changed", Some(rollout)) => plain(&rollout.summary),
-        (fate, Some(rollout)) => format!("{fate}. {}", plain(&rollout.summary)),
-        (fate, None) => fate.to_owned(),
+        (Fate::Same | Fate::Changed, Some(rollout)) => plain(&rollout.summary),
+        (fate, Some(rollout)) => format!("{}. {}", fate.word(), plain(&rollout.summary)),
+        (fate, None) => fate.word().to_owned(),
     }
 }
 
 /// The fleets, those with the most devices first.
-fn by_size(report: &Report) -> impl Iterator<Item = &FleetReport> {
+fn by_size(report: &Comparison) -> impl Iterator<Item = &FleetReport> {
     let mut fleets: Vec<_> = report.fleets.iter().collect();
     fleets.sort_by_key(|fleet| Reverse(fleet.changed));
     fleets.into_iter()
@@ -165,8 +166,8 @@ fn section(fleet: &FleetReport) -> String {
         inner.push_str(&waves(rollout));
     }
     for artifact in &fleet.artifacts {
-        let (name, length) = (code(&artifact.name), grouped(artifact.length));
-        inner.push_str(&format!("\nNew artifact {name}: {length} bytes, SHA-256 `{}`\n", artifact.sha256));
+        let (name, length) = (code(&artifact.name), bytes(artifact.length));
+        inner.push_str(&format!("\nNew artifact {name}: {length}, SHA-256 `{}`\n", artifact.sha256));
     }
     for variant in fleet.variants.iter().take(VARIANTS) {
         let diff = match variant.diff.char_indices().nth(DIFF) {
@@ -176,7 +177,7 @@ fn section(fleet: &FleetReport) -> String {
         inner.push_str(&format!("\n{}\n\n{}", plain(&example(variant)), block("diff", &crate::get::printable(&diff))));
     }
     if let Some(more) = fleet.variants.len().checked_sub(VARIANTS).filter(|more| *more > 0) {
-        inner.push_str(&format!("\n{more} more distinct changes.\n"));
+        inner.push_str(&format!("\n{}.\n", more_changes(more)));
     }
     let over = fleet.rollout.as_ref().map(|rollout| format!(". If nothing fails: {}", html(&rollout.summary)));
     let summary = format!("<code>{}</code>: {}{}", fleet.fleet, html(&sentence(fleet)), over.unwrap_or_default());

@@ -11,17 +11,19 @@ use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
 use bellwether_core::compare::{Device, Sides, compare, forecast};
+use bellwether_schemas::comparison::Comparison;
 use clap::Args;
 use rayon::prelude::*;
 
 use crate::failure::{self, Failure};
+use crate::get::printable;
 use crate::history::HistoryOptions;
 use crate::inventory;
 use crate::output::{self, Form, Paint};
 use crate::repo::{WorkingCopy, git};
 use crate::validate::{self, Base};
 
-use report::Report;
+use report::About;
 
 const EXAMPLES: &str = "Examples:
   bellwether diff --base main                          (what would my branch do, once it is merged?)
@@ -37,6 +39,9 @@ Exit codes: 0 it was compared, whatever the risks are; 1 it cannot be merged as 
 /// The forms of a comparison.
 const FORMS: &[Form] = &[Form::Text, Form::Json, Form::Markdown];
 
+/// What is compared if nothing else is named.
+const HEAD: &str = "HEAD";
+
 /// Options of `diff`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -45,7 +50,7 @@ pub(crate) struct DiffArgs {
     #[arg(long, value_name = "REV")]
     base: String,
     /// What they would run: a branch or commit, merged into the base unless it goes on from it
-    #[arg(long, default_value = "HEAD", value_name = "REV")]
+    #[arg(long, default_value = HEAD, value_name = "REV")]
     head: String,
     /// The devices: a file as bellwether get devices --output json prints it, a CSV file with the columns name and labels,
     /// or the address of the reconciler's page
@@ -87,9 +92,12 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     let unreadable = |e| git("an object of the repository cannot be read", &e);
     let base = Base { commit: read.base, verifier: verifier.clone(), history: Ok(history.clone()) };
     let mut comparison = compare(&sides, &devices).map_err(unreadable)?;
-    comparison.risks.splice(0..0, validate::uncounted(&copy, base, &read.head, read.at)?);
+    if read.landed.is_none() {
+        comparison.risks.splice(0..0, validate::uncounted(&copy, base, &read.head, read.at)?);
+    }
     let forecasts: Vec<_> = comparison.fleets.par_iter().map(|change| forecast(&sides, change, read.at)).collect();
-    let report = Report::of(&sides, &comparison, &forecasts, args.inventory.is_some()).map_err(unreadable)?;
+    let about = About { landed: read.landed, inventory: args.inventory.is_some() };
+    let report = report::report(&sides, &comparison, &forecasts, &about).map_err(unreadable)?;
     for (form, file) in &args.also {
         write(file, &written(&report, *form, Paint::none()))?;
     }
@@ -97,6 +105,22 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
         write(file, &markdown::whole(&report))?;
     }
     output::bytes(written(&report, args.output, Paint::stdout()).as_bytes());
+    if report.landed.is_some() && args.head == HEAD && args.output == Form::Text {
+        note_uncommitted(&copy)?;
+    }
+    Ok(())
+}
+
+/// Who expects more than nothing may not have committed it yet.
+fn note_uncommitted(copy: &WorkingCopy) -> Result<(), Failure> {
+    let uncommitted = copy.uncommitted()?;
+    if let Some(first) = uncommitted.first() {
+        let more = match uncommitted.len() {
+            1 => String::new(),
+            all => format!(" and {} more", all - 1),
+        };
+        output::note(format!("Note: commits are compared, and this is in none yet: {}{more}", printable(first)));
+    }
     Ok(())
 }
 
@@ -105,7 +129,7 @@ fn device(listed: inventory::Listed) -> Device {
     Device { shown: name.to_string(), name, entry, labels, is_offline, allows }
 }
 
-fn written(report: &Report, form: Form, paint: Paint) -> String {
+fn written(report: &Comparison, form: Form, paint: Paint) -> String {
     match form {
         Form::Json => format!("{}\n", serde_json::to_string_pretty(report).expect("a report has text keys only")),
         Form::Markdown => markdown::comment(report),

@@ -17,6 +17,8 @@ pub(super) struct Read {
     pub(super) history: VerifiedHistory,
     pub(super) base: CommitId,
     pub(super) head: CommitId,
+    /// The head, where the base has it already: nothing changes then.
+    pub(super) landed: Option<CommitId>,
     pub(super) before: Declared,
     pub(super) after: Proposal,
     pub(super) changes: Vec<PathChange>,
@@ -26,15 +28,17 @@ pub(super) struct Read {
 
 pub(super) fn read(copy: &WorkingCopy, base: &str, head: &str, options: &HistoryOptions) -> Result<Read, Failure> {
     let (base, head) = (copy.resolve("--base", base)?, copy.resolve("--head", head)?);
-    if head != base && copy.is_ancestor(&head, &base)? {
-        let message = format!("--head {} is in --base {} already", head.short(), base.short());
-        return Err(Failure::new(codes::USAGE, message).hint(
-            "--base names what devices run, --head what they would run. Of a landing: --base COMMIT~1 --head COMMIT",
-        ));
-    }
+    let common = copy.merge_bases(&base, &head)?;
+    let landed = common.contains(&head).then_some(head);
     let verifier = Verifier::of(copy, &base, options)?;
+    if common.is_empty() {
+        let message = format!("--head {} and --base {} have no commit in common", head.short(), base.short());
+        return Err(Failure::finding(codes::NOTHING_TO_LAND, message)
+            .hint("Begin a branch at the base, and put the change on it: git switch --create NAME BASE"));
+    }
     let (mut history, before) = verifier.declared(&base)?;
-    let landings = match history.plan_landings(&verifier.objects, &head) {
+    let tip = if landed.is_some() { base } else { head };
+    let landings = match history.plan_landings(&verifier.objects, &tip) {
         Ok(landings) => landings,
         Err(refusal) if refusal.code == codes::MERGE_UNCLEAN => {
             let paths = history.merge_conflicts(&verifier.objects, &head).map_err(refused)?;
@@ -49,5 +53,5 @@ pub(super) fn read(copy: &WorkingCopy, base: &str, head: &str, options: &History
     let changes = joined(&landings);
     // Whoever wrote the head chose its date: it must not be before that of the base.
     let at = copy.committed_at(&head)?.max(copy.committed_at(&base)?);
-    Ok(Read { verifier: Arc::new(verifier), history, base, head, before, after, changes, at })
+    Ok(Read { verifier: Arc::new(verifier), history, base, head, landed, before, after, changes, at })
 }

@@ -8,6 +8,8 @@ use bellwether_core::render::Content;
 use bellwether_schemas::spec::{SpecFile, TargetRef};
 use similar::TextDiff;
 
+use super::text::bytes;
+
 /// What is longer is shown by its digest.
 const LONGEST: u64 = 64 << 10;
 
@@ -43,7 +45,7 @@ fn described(shown: &Shown, objects: &dyn ObjectSource) -> Result<String, Object
                 let _infallible = writeln!(text, "  {}{end}", line.replace('\r', "␍"));
             }),
             None => {
-                let _infallible = writeln!(text, "  ({} bytes, SHA-256 {})", digest.length, digest.sha256);
+                let _infallible = writeln!(text, "  ({}, SHA-256 {})", bytes(digest.length), digest.sha256);
             }
         }
     }
@@ -51,8 +53,11 @@ fn described(shown: &Shown, objects: &dyn ObjectSource) -> Result<String, Object
         let TargetRef { sha256, length } = &artifact.source;
         let _infallible = writeln!(
             text,
-            "artifact {} in {}, {} kept\n  ({length} bytes, SHA-256 {sha256})",
-            artifact.name, artifact.dest, artifact.keep
+            "artifact {} in {}, {} kept\n  ({}, SHA-256 {sha256})",
+            artifact.name,
+            artifact.dest,
+            artifact.keep,
+            bytes(*length)
         );
     }
     for probe in &shown.spec.probes {

@@ -18,19 +18,34 @@ impl WorkingCopy {
         }
         match self.repo.rev_parse_single(format!("{text}^{{commit}}").as_str()) {
             Ok(id) => Ok(CommitId::from_bytes(id.detach().as_slice()).expect("a git id has 20 or 32 bytes")),
-            Err(e) => Err(self.unknown(option, text, &e)),
+            // The library tells of what it was given, which is not what anybody wrote.
+            Err(_) => Err(self.unknown(option, text)),
         }
     }
 
-    fn unknown(&self, option: &str, text: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    fn unknown(&self, option: &str, text: &str) -> Failure {
+        if text.trim().is_empty() {
+            return Failure::new(codes::NO_SUCH_OBJECT, format!("{option}: it is empty, and names no commit"))
+                .hint("Name a commit, tag or branch. In a pipeline, look at where the value should come from.");
+        }
+        if self.begins_several_ids(text) {
+            return Failure::new(codes::NO_SUCH_OBJECT, format!("{option}: {text} begins the ids of several objects"))
+                .hint("Give more digits of the commit that is meant: git log --format=%H");
+        }
         let failure = Failure::new(codes::NO_SUCH_OBJECT, format!("{option}: {text} names no commit"));
+        if let Some((from, _)) = text.split_once("..").filter(|(from, _)| !from.is_empty()) {
+            return failure.hint(format!("That is a range, and one commit is asked for, such as {from}"));
+        }
         let (name, steps) = text.split_at(text.find(['~', '^', '@', ':']).unwrap_or(text.len()));
         let look = match self.is_shallow() {
             true => "This clone is shallow and may lack it: git fetch --unshallow",
             false => "Name a commit, tag or branch that is there: git log --oneline; git branch --all",
         };
-        if !steps.is_empty() && !self.is_shallow() && self.repo.rev_parse_single(name).is_ok() {
-            return failure.hint(format!("{name} is there, but not {steps} of it: git log --oneline {name}"));
+        if !steps.is_empty() && self.repo.rev_parse_single(name).is_ok() {
+            return match self.is_shallow() {
+                true => failure.hint(look),
+                false => failure.hint(format!("{name} is there, but not {steps} of it: git log --oneline {name}")),
+            };
         }
         let names = match self.names() {
             Ok(names) => names,
@@ -39,13 +54,16 @@ impl WorkingCopy {
         if let Some(called) = names.on_a_server(name) {
             return failure.hint(format!("The server has such a branch: name it {called}{steps}"));
         }
-        // A short id may stand for several commits; of a name there is no more to say.
-        let is_id = text.bytes().all(|c| c.is_ascii_hexdigit());
-        let failure = if is_id { failure.because(error) } else { failure };
         match names.nearest(name) {
             Some(called) => failure.hint(format!("Did you mean {called}{steps}? {look}")),
             None => failure.hint(look),
         }
+    }
+
+    /// Whether a short id could be more than one.
+    fn begins_several_ids(&self, text: &str) -> bool {
+        let prefix = gix::hash::Prefix::from_hex(text);
+        prefix.is_ok_and(|prefix| matches!(self.repo.objects.lookup_prefix(prefix, None), Ok(Some(Err(())))))
     }
 
     /// Local branches first, then those of servers and tags: of two that are as near, the first is meant.

@@ -100,6 +100,7 @@ fn a_shallow_clone_says_so_and_is_validated() {
     refused(&shallow(&["trust", "explain", "HEAD"]), 2, &whole);
     refused(&shallow(&["trust", "export", "--all"]), 2, &whole);
     refused(&shallow(&["trust", "check", "HEAD~1"]), 2, &["BW-0733", "git fetch --unshallow"]);
+    refused(&shallow(&["trust", "check", "main~1"]), 2, &["BW-0733", "git fetch --unshallow"]);
     let validated = shallow(&["validate"]);
     assert!(validated.code == Some(0) && validated.out.contains("no problems"), "{}{}", validated.out, validated.err);
     assert_eq!(shallow(&["trust", "show"]).code, Some(0));

@@ -1,8 +1,11 @@
 //! `diff`: what a branch does to devices, from git to text.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::Ran;
+use crate::reports::check_jsonschema;
 use crate::team::{Team, steady};
 
 /// A team whose factory has a canary and three more devices.
@@ -44,7 +47,7 @@ fn a_change_is_told_with_its_devices_waves_and_risks() {
     }
     let ran = diff(&team, &["--output", "json"]);
     let said: Value = serde_json::from_str(&ran.out).expect("JSON");
-    assert_eq!((&said["version"], &said["changed"], &said["devices"]), (&1.into(), &4.into(), &4.into()));
+    assert_eq!((&said["changed"], &said["devices"]), (&4.into(), &4.into()));
     assert_eq!(said["head"]["landing"], said["base"]["landing"].as_u64().expect("a number") + 1);
     let codes: Vec<_> = said["risks"].as_array().expect("risks").iter().map(|risk| risk["code"].as_str()).collect();
     assert_eq!(codes, ["BW-0810", "BW-0806", "BW-0807"].map(Some), "two must sign for the Rollout");
@@ -91,10 +94,106 @@ fn a_landing_and_its_test_merge_are_compared_alike() {
     team.sandbox.git(&["merge", "-q", "--ff-only", "change"]);
     let landed = team.ada(&["diff", "--base", "HEAD~1", "--head", "HEAD"]);
     assert!(landed.code == Some(0) && landed.out.contains("4 of 4 devices"), "{}{}", landed.out, landed.err);
-    let nothing = team.ada(&["diff", "--base", "HEAD", "--head", "HEAD"]);
-    assert!(nothing.code == Some(0) && nothing.out.contains("no device gets anything else"), "{}", nothing.err);
-    let backwards = team.ada(&["diff", "--base", "HEAD", "--head", "HEAD~1"]);
-    assert!(backwards.code == Some(2) && backwards.err.contains("BW-0720"), "{}", backwards.err);
+}
+
+#[test]
+fn of_what_the_base_has_already_nothing_changes() {
+    let team = team();
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good day");
+    commit(&team, "Say good day");
+    let tip = team.sandbox.git(&["rev-parse", "HEAD"]);
+    team.sandbox.git(&["switch", "-q", "main"]);
+    // Neither a line that went on, nor a merge, nor one commit on both sides is anything else to devices.
+    let has_it = |base: &str, head: &str| {
+        let ran = team.ada(&["diff", "--base", base, "--head", head]);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{base} {head}");
+        let expected = "nothing changes, for the base has ";
+        assert!(ran.out.contains(expected) && ran.out.lines().count() == 1, "{base} {head}: {}", ran.out);
+    };
+    has_it("main", "main");
+    has_it("main", "main~1");
+    has_it("change", "main");
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Moin");
+    let ran = diff(&team, &[]);
+    let expected = "Note: commits are compared, and this is in none yet: fleets/edge.yaml\n";
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), expected), "who forgot to commit is told");
+    team.sandbox.git(&["restore", "."]);
+    team.button_merges("change");
+    has_it("main", "change");
+    let ran = team.ada(&["diff", "--base", "main", "--head", "change", "--output", "markdown"]);
+    let short = &tip[..7];
+    let expected = format!("\n**nothing changes, for the base has `{short}` already**, v");
+    assert!(ran.out.contains(&expected), "{}", ran.out);
+    let ran = team.ada(&["diff", "--base", "main", "--head", "change", "--output", "json"]);
+    let said: Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!((&said["landed"], &said["changed"]), (&tip.trim().into(), &0.into()));
+    assert_eq!((&said["base"], &said["fleets"]), (&said["head"], &Value::Array(vec![])));
+}
+
+#[test]
+fn an_artifact_is_new_once() {
+    let team = team();
+    let artifact = "    artifacts:\n      - name: app\n        source: {path: artifacts/app}\n        sha256: \
+                    ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n        length: 3\n        dest: \
+                    /opt/bellwether/app\n";
+    team.sandbox.write("artifacts/app", "abc");
+    team.sandbox.replace("fleets/edge.yaml", "  template:\n", &format!("  template:\n{artifact}"));
+    commit(&team, "Add an artifact");
+    let told = diff(&team, &[]).out;
+    assert!(told.contains("new artifact app, 3 bytes, SHA-256 ba7816bf"), "{told}");
+    let ran = team.ada(&["token", "mint", "factory", "--device", "edge-5", "--commit"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let told = team.ada(&["diff", "--base", "HEAD~1"]).out;
+    assert!(told.contains("+artifact app in") && !told.contains("new artifact"), "one more device gets it: {told}");
+}
+
+#[test]
+fn a_forecast_says_what_it_takes_for_granted() {
+    let team = Team::of_ada();
+    let ran = team.ada(&["token", "mint", "factory", "--device", "edge-1", "--commit"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let other =
+        team.sandbox.read("fleets/edge.yaml").replace("name: edge", "name: first").replace("fleet: edge", "fleet: x");
+    team.sandbox.write("fleets/first.yaml", &other);
+    team.sandbox.write(
+        "rollouts/edge.yaml",
+        "apiVersion: bellwether/v1\nkind: Rollout\nmetadata: {name: edge}\nspec:\n  after: [first]\n  waves: [{name: all, \
+         percent: 100, gate: manual}]\n",
+    );
+    commit(&team, "Wait for the first fleet, and for somebody");
+    team.sandbox.git(&["switch", "-qc", "change"]);
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good day");
+    commit(&team, "Say good day");
+    let expected =
+        "Reckoned as if first had completed the same landing when it begins, and somebody opened all at once.";
+    for form in ["text", "json", "markdown"] {
+        let ran = diff(&team, &["--output", form]);
+        assert!(ran.out.contains(expected), "{form}: {}{}", ran.out, ran.err);
+    }
+    let ran = team.ada(&["hold", "edge", "--reason", "fair", "--commit"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let held = diff(&team, &[]).out;
+    assert!(held.contains("\nIt does not begin. Held by holds/hold-edge.yaml: fair\n"), "{held}");
+}
+
+#[test]
+fn what_is_printed_as_json_is_what_its_schema_says() {
+    let team = team();
+    team.sandbox.replace("fleets/edge.yaml", "greeting: Hello", "greeting: Good day");
+    team.sandbox.replace("rollouts/edge.yaml", "soak: 15m", "soak: 5m");
+    commit(&team, "Say good day");
+    let file = team.sandbox.dir.path().join("diff.json");
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/json/comparison.json");
+    for (base, head) in [("main", "change"), ("main", "main"), ("main~4", "main")] {
+        let ran = team.ada(&["diff", "--base", base, "--head", head, "--output", "json"]);
+        assert!(
+            ran.code == Some(0) && ran.out.contains("\"$schema\": \"urn:bellwether:v1:comparison\""),
+            "{}",
+            ran.err
+        );
+        std::fs::write(&file, ran.out).expect("a file");
+        check_jsonschema(&schema, &file);
+    }
 }
 
 #[test]
@@ -104,7 +203,7 @@ fn an_inventory_is_a_file_of_the_api_or_a_table() {
     commit(&team, "Say good day");
     team.sandbox.write("../devices.csv", "name,fleet,site\nelsewhere-1,edge,rome\nelsewhere-2,other,rome\n");
     let ran = diff(&team, &["--inventory", "../devices.csv"]);
-    assert!(ran.out.contains("1 of 2 devices of the inventory get something else"), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("1 of 2 devices of the inventory gets something else"), "{}{}", ran.out, ran.err);
     let device = |name: &str, entry: &str, status: &str| {
         format!(
             "{{\"name\": \"{name}\", \"enrollment\": \"factory\", \"entry\": \"{entry}\", \"labels\": {{}}, \"status\": \
@@ -122,6 +221,19 @@ fn an_inventory_is_a_file_of_the_api_or_a_table() {
     }
     let ran = diff(&team, &["--inventory", "../nowhere.json"]);
     assert!(ran.code == Some(2) && ran.err.contains("BW-0722"), "{}", ran.err);
+    let ran = diff(&team, &["--inventory", ".."]);
+    assert!(ran.code == Some(2) && ran.err.contains("--inventory: .. is a folder"), "{}", ran.err);
+    assert!(ran.err.contains("name,site,ring"), "{}", ran.err);
+    // Nobody listens at port 1.
+    let ran = diff(&team, &["--inventory", "http://127.0.0.1:1"]);
+    assert!(
+        ran.code == Some(2) && ran.err.contains("Check --inventory") && !ran.err.contains("--server"),
+        "{}",
+        ran.err
+    );
+    let ran = diff(&team, &["--inventory", "http://"]);
+    assert!(ran.code == Some(2) && ran.err.contains("--inventory: expected the address"), "{}", ran.err);
+    assert!(!ran.err.contains("--server"), "{}", ran.err);
 }
 
 #[test]
@@ -135,6 +247,11 @@ fn what_cannot_be_merged_cannot_be_compared() {
     team.sandbox.git(&["switch", "-q", "change"]);
     let ran = diff(&team, &[]);
     assert!(ran.code == Some(1) && ran.err.contains("BW-0275") && ran.err.contains("git merge -S"), "{}", ran.err);
+    team.sandbox.git(&["switch", "-q", "--orphan", "lone"]);
+    team.sandbox.write("fleets/lone.yaml", "x");
+    commit(&team, "Begin elsewhere");
+    let ran = diff(&team, &[]);
+    assert!(ran.code == Some(1) && ran.err.contains("have no commit in common"), "{}", ran.err);
     let ran = team.ada(&["diff", "--base", "nowhere"]);
     assert!(ran.code == Some(2) && ran.err.contains("BW-0733"), "{}", ran.err);
     let ran = team.ada(&["diff"]);

@@ -33,6 +33,28 @@ fn a_misspelt_commit_is_wrong_usage_and_the_nearest_branch_or_tag_is_named() {
 }
 
 #[test]
+fn what_names_no_commit_is_told_in_words_of_ours() {
+    let team = Team::of_ada();
+    // Their ids begin alike, with 8324.
+    for content in ["142", "784"] {
+        team.sandbox.write("../blob", content);
+        team.sandbox.git(&["hash-object", "-w", "../blob"]);
+    }
+    for (rev, says) in [
+        ("8324", "--base: 8324 begins the ids of several objects"),
+        ("deadbeef", "--base: deadbeef names no commit"),
+        ("a", "git branch --all"),
+        ("main..HEAD", "That is a range, and one commit is asked for, such as main"),
+        ("main^{tree}", "main is there, but not ^{tree} of it"),
+        ("", "--base: it is empty"),
+    ] {
+        let ran = team.ada(&["diff", &format!("--base={rev}")]);
+        refused(&ran, 2, &["error[BW-0733]", says, "hint: "]);
+        assert!(!ran.err.contains("^{commit}") && !ran.err.contains("because"), "{rev}: {}", ran.err);
+    }
+}
+
+#[test]
 fn misspelt_names_are_told_with_what_was_probably_meant() {
     let team = Team::new();
     let ran = team.ada(&["token", "mint", "factory", "--device", "kiosk-7", "--commit"]);

@@ -109,7 +109,7 @@ fn fingerprints_stay_where_lines_move() {
 }
 
 /// A validator that is not ours, where there is one: `ci/test` installs it.
-fn check_jsonschema(schema: &Path, file: &Path) {
+pub(crate) fn check_jsonschema(schema: &Path, file: &Path) {
     let Some(program) = std::env::var_os("BELLWETHER_CHECK_JSONSCHEMA") else {
         eprintln!("skipped: BELLWETHER_CHECK_JSONSCHEMA names no check-jsonschema");
         return;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{FOLDER, VALIDATION, examples, file_name, schema, text, validation};
+use super::{COMPARISON, FOLDER, VALIDATION, comparison, examples, file_name, schema, text, validation};
 use crate::codes::{self, Code};
 use crate::manifest::{AnyManifest, Kind};
 use crate::yaml;
@@ -59,7 +59,8 @@ fn each_property(kind: Kind, mut look: impl FnMut(&str, &str, &Map<String, Value
 fn committed_schemas_are_those_of_the_types() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("json");
     let of_kinds = Kind::ALL.map(|kind| (format!("{FOLDER}/{}", file_name(kind)), text(kind)));
-    for (file, text) in of_kinds.into_iter().chain([(VALIDATION.to_owned(), validation())]) {
+    let printed = [(VALIDATION, validation()), (COMPARISON, comparison())].map(|(file, text)| (file.to_owned(), text));
+    for (file, text) in of_kinds.into_iter().chain(printed) {
         let committed = std::fs::read_to_string(folder.join(&file)).unwrap_or_default();
         let hint = "run: cargo run -p bellwether-schemas --example generate-json-schemas";
         assert!(committed == text, "{file} is stale; {hint}");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bellwether_schemas::allow::{Allowed, NotAllowed};
+use bellwether_schemas::manifest::Labels;
 use bellwether_schemas::spec::{DeviceSpec, SpecFile, TargetRef};
 use bellwether_schemas::{FleetName, Sha256Digest};
 use serde::Serialize;
@@ -238,6 +239,8 @@ impl<'d> Judged<'d> {
 #[derive(Default)]
 struct Variants {
     found: Vec<Variant>,
+    /// The labels of the example of each.
+    labels: Vec<Labels>,
     by_digests: HashMap<(Option<Sha256Digest>, Sha256Digest), usize>,
     by_text: HashMap<String, usize>,
 }
@@ -252,7 +255,7 @@ impl Variants {
         let (before, after) = (before.map(Shown::of), Shown::of(after));
         let differing = differing(before.as_ref(), &after);
         let (text, own) = impersonal(&differing, device, facts);
-        let found = &mut self.found;
+        let (found, labels) = (&mut self.found, &mut self.labels);
         let place = *self.by_text.entry(text).or_insert_with(|| {
             found.push(Variant {
                 devices: 0,
@@ -261,11 +264,14 @@ impl Variants {
                 before,
                 after,
             });
+            labels.push(facts.labels.clone());
             found.len() - 1
         });
-        // The first is not different from itself.
+        // The first is not different from itself, nor is who has the same label.
         if self.found[place].devices > 0 {
-            self.found[place].differs_by.extend(own);
+            let of_example = &self.labels[place];
+            let differs = |key: &String| key == DEVICE || of_example.get(key) != facts.labels.get(key);
+            self.found[place].differs_by.extend(own.into_iter().filter(differs));
         }
         self.found[place].devices += 1;
         self.by_digests.insert(digests, place);
@@ -325,11 +331,14 @@ fn differing(before: Option<&Shown>, after: &Shown) -> String {
     texts.concat()
 }
 
+/// What stands for a device's name in [`Variant::differs_by`].
+const DEVICE: &str = "device";
+
 /// The same without what is the device's own: its name, and the values of its labels; and what of that is in it.
 fn impersonal(text: &str, device: &Device, facts: &Facts) -> (String, Vec<String>) {
     /// Shorter values stand in much that has nothing to do with them.
     const SHORTEST: usize = 3;
-    let mut own: Vec<(&str, &str)> = vec![(device.name.as_str(), "device")];
+    let mut own: Vec<(&str, &str)> = vec![(device.name.as_str(), DEVICE)];
     own.extend(facts.labels.iter().map(|(key, value)| (value.as_str(), key.as_str())));
     own.retain(|(value, _)| value.len() >= SHORTEST);
     own.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));

@@ -10,6 +10,7 @@ use bellwether_schemas::{CommitId, FleetName};
 
 use super::Sides;
 use crate::declare::Declared;
+use crate::plan::Landing;
 
 /// Something that is decided in one of both sides only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,14 +169,25 @@ fn wave(wave: &Wave) -> String {
     format!("{} ({members}{gate}, soaks {})", wave.name, wave.soak)
 }
 
-/// The landing that a decision is about, and whether that decides anything now.
+/// The landing that a decision is about, and whether that decides anything now. What rolls out is in records, which are not
+/// known here: a rollout may have begun before the fleet got its target and go on to it (docs/decisions/0023), or end first.
 fn about(sides: &Sides<'_>, declared: &Declared, path: &str, fleet: &FleetName, commit: &CommitId) -> String {
     let at = at(sides, commit);
     let Some(line) = declared.fleets().get(fleet) else { return format!("{at}, and there is no such fleet") };
-    let decisions = declared.decisions(&line.target, &[], |commit| sides.history.number_of(commit));
-    match decisions.files.contains(path) {
-        true => at,
-        false => format!("{at}, which is not what rolls out of it"),
+    let Some(number) = sides.history.number_of(commit) else { return at };
+    let Some(named) = declared.template_in_force(fleet, number) else {
+        return format!("{at}, and there was no such fleet then");
+    };
+    let counts_after = |earlier: &[Landing]| {
+        let decisions = declared.decisions(&line.target, earlier, |commit| sides.history.number_of(commit));
+        decisions.files.contains(path)
+    };
+    if counts_after(&[]) {
+        at
+    } else if counts_after(&[named.landing]) {
+        format!("{at}, which counts if the rollout that began there goes on to what {fleet} has now")
+    } else {
+        format!("{at}, which is not what {fleet} has now, and counts only while that still rolls out")
     }
 }
 

@@ -71,6 +71,12 @@ impl Device {
         is_known.then(|| self.facts(inventory).labels)
     }
 
+    /// Whether an Enrollment has an entry for it. A manifest of its own lets nobody in.
+    pub(super) fn may_enroll(&self, inventory: &Inventory) -> bool {
+        self.entry.as_ref().is_some_and(|entry| inventory.lists(entry))
+            || inventory.admissions().entry_of(&self.name).is_some()
+    }
+
     pub(super) fn facts(&self, inventory: &Inventory) -> Facts {
         match &self.entry {
             Some((enrollment, entry)) => inventory.facts(&self.name, enrollment, entry),

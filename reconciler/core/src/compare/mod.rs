@@ -123,7 +123,7 @@ impl<'s> Side<'s> {
         let place = labels.as_ref().map_or(Place::None, |labels| self.place(&device.name, labels));
         let is_relabelled = labels.as_ref().is_some_and(|labels| device.is_contradicted(labels));
         Standing {
-            is_known: labels.is_some(),
+            may_enroll: device.may_enroll(inventory),
             is_relabelled,
             ended: device.ended(inventory),
             pin: self.declared.pin(&device.name),
@@ -136,7 +136,8 @@ impl<'s> Side<'s> {
 /// How a device stands on one side.
 #[derive(Clone)]
 struct Standing<'s> {
-    is_known: bool,
+    /// Whether an entry lets it enroll.
+    may_enroll: bool,
     /// Whether git has other labels than the inventory.
     is_relabelled: bool,
     ended: Option<device::Ended>,
@@ -188,7 +189,7 @@ pub fn compare<'d>(sides: &Sides<'_>, devices: &'d [Device]) -> Result<Compariso
         if is.ended.is_some() {
             continue;
         }
-        found.admitted += usize::from(is.is_known && !was.is_known);
+        found.admitted += usize::from(is.may_enroll && !was.may_enroll);
         let from = was.place.fleet();
         if from != is.place.fleet()
             && let Some(fleet) = from

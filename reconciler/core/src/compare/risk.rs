@@ -49,7 +49,7 @@ pub(super) fn risks(sides: &Sides<'_>, found: &Comparison<'_>) -> Vec<Risk> {
     of_devices(
         codes::CHANGE_REVOKES,
         shown(&found.replaced),
-        "named by another entry, must enroll anew, and until then get nothing",
+        "named by another entry, must enroll anew, and would get nothing until then",
     );
     of_devices(codes::CHANGE_READMITS, shown(&found.readmitted), "let in again");
     of_devices(codes::CHANGE_ORPHANS, shown(&found.orphaned), "in no fleet any more");
@@ -170,8 +170,10 @@ fn of_fleet(sides: &Sides<'_>, change: &FleetChange<'_>) -> Vec<Risk> {
         })
         .collect();
     if let Some((member, why)) = unrendered.first() {
-        let what =
-            format!("nothing new for {}, {} for one: {why}", counted_plain(unrendered.len()), member.device.shown);
+        let what = match unrendered.len() {
+            1 => format!("nothing new for {}: {why}", member.device.shown),
+            more => format!("nothing new for {}, {} for one: {why}", counted_plain(more), member.device.shown),
+        };
         tell(codes::TEMPLATE, what);
     }
     if let Some(before) = before {
@@ -179,20 +181,14 @@ fn of_fleet(sides: &Sides<'_>, change: &FleetChange<'_>) -> Vec<Risk> {
         let dropped = was.as_slice().iter().filter(|probe| !is.as_slice().contains(probe)).count();
         if dropped > 0 {
             let (probes, now) = (was.as_slice().len(), is.as_slice().len());
-            let what =
-                format!("{dropped} of {probes} probes are gone or look at something else, and {now} are there then");
-            tell(codes::CHANGE_DROPS_PROBE, what);
+            tell(codes::CHANGE_DROPS_PROBE, probes_dropped(dropped, probes, now));
         }
     }
     risks.extend(emptied(sides, after, change));
     let mut tell = |code: Code, what: String| risks.push(Risk::of(name, code, what));
     let mut refusing = change.members.iter().filter_map(|member| Some((member.device, member.refuses.as_ref()?)));
     if let Some((device, refuses)) = refusing.next() {
-        let of_all = match change.changed() {
-            1 => "the 1 device that changes".to_owned(),
-            more => format!("the {more} devices that change"),
-        };
-        let (count, wanted) = (refusing.count() + 1, refuses.wanted());
+        let (count, wanted, of_all) = (refusing.count() + 1, refuses.wanted(), that_change(change.changed()));
         let what = format!("{count} of {of_all} would refuse it: {} does not allow {wanted}", device.shown);
         tell(codes::CHANGE_NOT_ALLOWED, what);
     }
@@ -211,11 +207,7 @@ fn of_rollout(sides: &Sides<'_>, name: &FleetName, after: &FleetLine, change: &F
     }
     let offline = changed.iter().filter(|member| member.device.is_offline).count();
     if offline > 0 && offline * OFFLINE_WORTH_A_WORD >= changed.len() {
-        let what = format!(
-            "{offline} of the {} devices that change are offline, and get it when they are back",
-            changed.len()
-        );
-        risks.push(Risk::of(name, codes::CHANGE_OFFLINE, what));
+        risks.push(Risk::of(name, codes::CHANGE_OFFLINE, silent(offline, changed.len())));
     }
     risks
 }
@@ -280,6 +272,28 @@ fn no_canary(sides: &Sides<'_>, after: &FleetLine, change: &FleetChange<'_>) -> 
     None
 }
 
+fn probes_dropped(dropped: usize, of: usize, now: usize) -> String {
+    let probes = if of == 1 { "probe" } else { "probes" };
+    let do_what = if dropped == 1 { "is gone or looks" } else { "are gone or look" };
+    let are = if now == 1 { "is" } else { "are" };
+    format!("{dropped} of {of} {probes} {do_what} at something else, and {now} {are} there then")
+}
+
+fn silent(offline: usize, of: usize) -> String {
+    let what = match offline {
+        1 => "is offline, and gets it when it is back",
+        _ => "are offline, and get it when they are back",
+    };
+    format!("{offline} of {} {what}", that_change(of))
+}
+
+fn that_change(devices: usize) -> String {
+    match devices {
+        1 => "the 1 device that changes".to_owned(),
+        more => format!("the {more} devices that change"),
+    }
+}
+
 fn counted(devices: usize) -> String {
     if devices == 1 { "1 device would be".to_owned() } else { format!("{devices} devices would be") }
 }
@@ -293,5 +307,36 @@ pub(super) fn named(devices: &[impl AsRef<str>]) -> String {
     match devices.len().saturating_sub(NAMED) {
         0 => shown,
         more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbs_follow_their_numbers() {
+        let told: Vec<_> = [(0, 1), (1, 1), (1, 2), (2, 2)].map(|(some, of)| silent(some, of)).into();
+        assert_eq!(
+            told,
+            [
+                "0 of the 1 device that changes are offline, and get it when they are back",
+                "1 of the 1 device that changes is offline, and gets it when it is back",
+                "1 of the 2 devices that change is offline, and gets it when it is back",
+                "2 of the 2 devices that change are offline, and get it when they are back",
+            ]
+        );
+        let told: Vec<_> =
+            [(1, 1, 0), (1, 2, 1), (2, 2, 2)].map(|(gone, of, now)| probes_dropped(gone, of, now)).into();
+        assert_eq!(
+            told,
+            [
+                "1 of 1 probe is gone or looks at something else, and 0 are there then",
+                "1 of 2 probes is gone or looks at something else, and 1 is there then",
+                "2 of 2 probes are gone or look at something else, and 2 are there then",
+            ]
+        );
+        assert_eq!([0, 1, 2].map(counted), ["0 devices would be", "1 device would be", "2 devices would be"]);
+        assert_eq!([0, 1, 2].map(counted_plain), ["0 devices", "1 device", "2 devices"]);
     }
 }

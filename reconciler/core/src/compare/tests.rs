@@ -90,7 +90,10 @@ fn told_at(story: &Story, devices: Option<Vec<Device>>, repository: &Repository,
                 shown.spec.files.iter().filter_map(|file| file.content.clone()).collect::<Vec<_>>().join("|")
             };
             let before = variant.before.as_ref().map(contents);
-            writeln!(text, "  {} as {}: {before:?} → {:?}", variant.devices, variant.example, contents(&variant.after))
+            let by = variant.differs_by.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let by = if by.is_empty() { by } else { format!(", by {by}") };
+            let after = contents(&variant.after);
+            writeln!(text, "  {} as {}{by}: {before:?} → {after:?}", variant.devices, variant.example)
                 .expect("a String takes it");
         }
         if let Some(forecast) = forecast(&sides, change, Timestamp::UNIX_EPOCH) {
@@ -133,6 +136,18 @@ fn what_differs_by_a_devices_own_values_is_one_change() {
     let by_site = "{% if labels.site == 'oslo' %}Hei{% else %}Moin{% endif %} {{ device.name }}";
     let two = told(&story, |story| story.say(EDGE, &greets(by_site)));
     insta::assert_snapshot!(two);
+    let greets_all = greets("Good day {{ device.name }} at {{ labels.site }}");
+    let differs = |edit: &dyn Fn(&mut Story)| {
+        let mut edited = story.clone();
+        edit(&mut edited);
+        edited.land();
+        told(&edited, |story| story.say(EDGE, &greets_all))
+    };
+    let one_site = |story: &mut Story| {
+        story.say("devices/edge-2.yaml", "{labels: {site: kiel}}");
+    };
+    assert!(differs(&|_| ()).contains("3 as edge-1, by device, site: "));
+    assert!(differs(&one_site).contains("3 as edge-1, by device: "), "all have the same label");
 }
 
 #[test]
@@ -148,6 +163,17 @@ fn devices_that_move_leave_and_come_are_told() {
     insta::assert_snapshot!("deleted_and_new", deleted);
     let more = enrollment(&[tokens(), vec![token("t4", ", device: edge-4")]].concat());
     insta::assert_snapshot!("admitted", told(&story, |story| story.say("enrollments/factory.yaml", &more)));
+    let unlisted = told(&story, |story| story.say("devices/edge-9.yaml", "{labels: {fleet: edge, site: kiel}}"));
+    assert!(
+        unlisted.contains("1 as edge-9") && !unlisted.contains("admitted"),
+        "a manifest lets nobody in: {unlisted}"
+    );
+    let mut listed = story.clone();
+    listed.say("devices/edge-9.yaml", "{labels: {fleet: edge}}");
+    listed.land();
+    let more = enrollment(&[tokens(), vec![token("t9", ", device: edge-9")]].concat());
+    let known = told(&listed, |story| story.say("enrollments/factory.yaml", &more));
+    assert!(known.contains("1 admitted"), "it had a manifest before: {known}");
     let revoked = told(&story, |story| {
         let mut tokens = tokens();
         tokens[1] = token("t2", ", device: edge-2, revoked: true");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_schemas::PersonName;
-use bellwether_schemas::manifest::{PolicyRule, TrustPolicy};
+use bellwether_schemas::manifest::{Person, PolicyRule, TrustPolicy};
 
 use crate::verify::RuleIndex;
 
@@ -16,12 +16,8 @@ pub(in crate::compare) fn loosened(before: &TrustPolicy, after: &TrustPolicy) ->
         if known.bot && !person.bot {
             found.push(format!("{name} is no bot any more, and counts"));
         }
-        let keys = person.ssh.iter().filter(|key| !known.ssh.contains(key)).count()
-            + person.openpgp.iter().filter(|key| !known.openpgp.contains(key)).count()
-            + person.gitsign.iter().filter(|key| !known.gitsign.contains(key)).count();
-        if keys > 0 {
-            found.push(format!("{name} has {keys} more {}", if keys == 1 { "key" } else { "keys" }));
-        }
+        let (come, gone) = (keys_beyond(person, known), keys_beyond(known, person));
+        found.extend(other_keys(come, gone).map(|keys| format!("{name} has {keys}")));
     }
     match (before.max_silence, after.max_silence) {
         (Some(from), Some(to)) if to > from => found.push(format!("maxSilence: {from} → {to}")),
@@ -38,6 +34,27 @@ pub(in crate::compare) fn loosened(before: &TrustPolicy, after: &TrustPolicy) ->
         found.push(format!("it gives up the head {}: a reset of the history", head.short()));
     }
     found
+}
+
+/// How many keys a person has that are not those of another state of it.
+fn keys_beyond(person: &Person, known: &Person) -> usize {
+    // What follows algorithm and key is a comment.
+    let ssh = |line: &str| line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>();
+    let known_ssh: BTreeSet<_> = known.ssh.iter().map(|line| ssh(line)).collect();
+    person.ssh.iter().filter(|line| !known_ssh.contains(&ssh(line))).count()
+        + person.openpgp.iter().filter(|key| !known.openpgp.contains(key)).count()
+        + person.gitsign.iter().filter(|key| !known.gitsign.contains(key)).count()
+}
+
+/// What keys a person has that came, while others may have gone.
+fn other_keys(come: usize, gone: usize) -> Option<String> {
+    match (come, gone) {
+        (0, _) => None,
+        (1, 0) => Some("1 more key".to_owned()),
+        (more, 0) => Some(format!("{more} more keys")),
+        (1, _) => Some("another key".to_owned()),
+        (others, _) => Some(format!("{others} other keys")),
+    }
 }
 
 /// What a policy asks at each path.
@@ -80,6 +97,7 @@ impl Asked<'_> {
 /// Where somebody may change something who might not before: what is asked there before and after.
 fn at_paths(before: &Rules<'_>, after: &Rules<'_>) -> Vec<String> {
     let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut joined: BTreeMap<&PersonName, Vec<&str>> = BTreeMap::new();
     for (glob, path) in probes(before.policy, after.policy) {
         let (was, is) = (before.at(&path), after.at(&path));
         // Where no rule is, nobody may change anything.
@@ -88,25 +106,49 @@ fn at_paths(before: &Rules<'_>, after: &Rules<'_>) -> Vec<String> {
         }
         let lost: Vec<_> = was.iter().filter(|rule| !is.iter().any(|now| now.implies(rule))).collect();
         if was.is_empty() || !lost.is_empty() {
-            found.entry(told(&lost, &is)).or_default().push(glob);
+            let people = joining(&lost, &is);
+            if let Some(told) = told(&lost, &is, people.is_empty()) {
+                found.entry(told).or_default().push(glob);
+            }
+            people.into_iter().for_each(|person| joined.entry(person).or_default().push(glob));
         }
     }
-    found.into_iter().map(|(told, globs)| format!("{}: {told}", globs.join(", "))).collect()
+    let asked = found.into_iter().map(|(told, globs)| format!("{}: {told}", globs.join(", ")));
+    asked.chain(together(joined)).collect()
 }
 
-/// What became of rules that ask for more than the new ones do.
-fn told(lost: &[&Asked<'_>], now: &[Asked<'_>]) -> String {
+/// Who counts from now on, each once: those who count at the same paths together.
+fn together(joined: BTreeMap<&PersonName, Vec<&str>>) -> impl Iterator<Item = String> {
+    let mut by_globs: BTreeMap<Vec<&str>, Vec<&str>> = BTreeMap::new();
+    for (person, globs) in joined {
+        by_globs.entry(globs).or_default().push(person.as_str());
+    }
+    let told = |(globs, people): (Vec<&str>, Vec<&str>)| {
+        let count = if people.len() == 1 { "counts" } else { "count" };
+        format!("{} {count} now for {}", people.join(", "), globs.join(", "))
+    };
+    by_globs.into_iter().map(told)
+}
+
+/// The people who count now, and did not for each of these rules.
+fn joining<'p>(lost: &[&Asked<'p>], now: &[Asked<'p>]) -> BTreeSet<&'p PersonName> {
+    if lost.is_empty() {
+        return BTreeSet::new();
+    }
+    let could = |person: &&PersonName| lost.iter().all(|rule| rule.signing.contains(person));
+    now.iter().flat_map(|asked| &asked.signing).copied().filter(|person| !could(person)).collect()
+}
+
+/// What became of rules that ask for more than the new ones do; nothing where only people joined.
+fn told(lost: &[&Asked<'_>], now: &[Asked<'_>], nobody_joins: bool) -> Option<String> {
     let to = asking(now.iter().map(|asked| asked.rule));
     if lost.is_empty() {
-        return format!("nobody → {to}");
+        return Some(format!("nobody → {to}"));
     }
     let from = asking(lost.iter().map(|asked| asked.rule));
-    let could = |person: &&&PersonName| lost.iter().all(|rule| rule.signing.contains(**person));
-    let joined: BTreeSet<_> = now.iter().flat_map(|asked| &asked.signing).filter(|person| !could(person)).collect();
-    let change = if from == to { from } else { format!("{from} → {to}") };
-    match joined.into_iter().map(|person| person.as_str()).collect::<Vec<_>>().as_slice() {
-        [] => change,
-        joined => format!("{change}, now also {}", joined.join(", ")),
+    match from == to {
+        true => nobody_joins.then_some(from),
+        false => Some(format!("{from} → {to}")),
     }
 }
 

@@ -43,6 +43,25 @@ fn what_people_decide_is_told_when_it_comes_and_when_it_goes() {
     insta::assert_snapshot!("unreadable_hold", told(&story, |story| story.say("holds/new.yaml", "{fleet: [edge]}")));
 }
 
+#[test]
+fn what_an_approval_of_an_earlier_target_decides_depends_on_what_rolls_out() {
+    let (mut story, _, second) = rolling();
+    let more = enrollment(&[tokens(), vec![token("t4", ", device: edge-4")]].concat());
+    story.say("enrollments/factory.yaml", &more);
+    story.land();
+    let approves = |commit: CommitId| format!("{{fleet: edge, commit: {commit}, open: [rest], reason: fine}}");
+    let went_on = told(&story, |story| story.say("approvals/go.yaml", &approves(second)));
+    let counts = "opens wave rest of edge at v2 (SECOND), which counts if the rollout that began there goes on to what edge \
+                  has now\n";
+    assert_eq!(hide(&went_on, &[story.head(), second]), format!("+ approvals/go.yaml {counts}"));
+    story.say("approvals/go.yaml", &approves(story.head()));
+    let now = told(&story, |story| story.put("README.md", "x"));
+    assert!(now.contains("opens wave rest of edge at v3 (") && !now.contains("which"), "{now}");
+    let nowhere = "{fleet: edge, commit: 0123456789012345678901234567890123456789, open: [rest], reason: fine}";
+    let nowhere = told(&story, |story| story.say("approvals/go.yaml", nowhere));
+    assert!(nowhere.ends_with("at 0123456, which is not in the accepted history\n"), "{nowhere}");
+}
+
 /// The ids of these commits are others in each repository.
 fn hide(text: &str, commits: &[CommitId]) -> String {
     let names = ["FIRST", "SECOND"];
@@ -131,5 +150,5 @@ fn what_a_template_in_a_file_makes_of_a_devices_own_values_is_one_change() {
     story.put("files/motd", "Hello {{ device.name }} at {{ labels.site }}").say(EDGE, fleet);
     story.land();
     let told = told(&story, |story| story.put("files/motd", "Hi {{ device.name }} at {{ labels.site }}"));
-    assert!(told.contains("  3 as edge-1: "), "{told}");
+    assert!(told.contains("  3 as edge-1, by device, site: "), "{told}");
 }

@@ -114,6 +114,24 @@ fn a_policy_that_asks_less_at_a_path_is_told_and_one_that_says_it_otherwise_is_n
 }
 
 #[test]
+fn a_person_with_another_key_neither_left_nor_came() {
+    let with = |keys: &[&str]| {
+        let mut policy = PolicyText::default().manifest();
+        let bob = policy.people.get_mut(&name("bob")).expect("bob is one of them");
+        bob.ssh = keys.iter().map(|key| (*key).to_owned()).collect();
+        policy
+    };
+    let told = |before: &[&str], after: &[&str]| policy(&with(before), &with(after)).join("; ");
+    let (a, b, c, d) = ("ssh-ed25519 AAAA bob", "ssh-ed25519 BBBB bob", "ssh-ed25519 CCCC", "ssh-ed25519 DDDD");
+    assert_eq!(told(&[a], &[b]), "bob has another key");
+    assert_eq!(told(&[a], &[a, b]), "bob has 1 more key");
+    assert_eq!(told(&[a], &[a, b, c]), "bob has 2 more keys");
+    assert_eq!(told(&[a, d], &[b, c]), "bob has 2 other keys");
+    assert_eq!(told(&[a, b], &[a]), "", "who has fewer keys is no risk");
+    assert_eq!(told(&[a], &["ssh-ed25519 AAAA bob@desk"]), "", "the key is the same");
+}
+
+#[test]
 fn people_who_count_from_now_on_are_told() {
     let policy_with = |signers: u32, members: &str, bot: bool| {
         let mut policy = PolicyText::default().manifest();
@@ -126,6 +144,10 @@ fn people_who_count_from_now_on_are_told() {
     let (strict, loose) = (policy_with(2, "ada", true), policy_with(1, "ada bob", false));
     insta::assert_snapshot!("people", policy(&strict, &loose).join("\n"));
     assert_eq!(policy(&loose, &strict), Vec::<String>::new(), "asking more is no risk");
+    let rules = r#"[{"paths": ["trust/**"], "role": "ops", "signers": 2}, {"paths": ["files/**"], "role": "ops"}]"#;
+    let of = |members: &str| policy_of(&format!(r#"{{"ops": {{"members": [{members}]}}}}"#), rules);
+    let two = policy(&of(r#""ada", "robot""#), &of(r#""ada", "robot", "bob""#));
+    assert_eq!(two, ["bob counts now for files/**, trust/**"], "who stands under two rules is told once");
     let fewer = TrustPolicy { rules: strict.rules[..1].to_vec(), ..strict.clone() };
     assert_eq!(policy(&strict, &fewer), Vec::<String>::new(), "where no rule is, nobody may change anything");
 }
