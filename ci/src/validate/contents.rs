@@ -22,7 +22,7 @@ pub(super) fn problems(manifests: &Manifests) -> Result<Vec<Finding>, Failure> {
     let mut found = Vec::new();
     for templated in manifests.templated() {
         let (path, template) = (templated.path, &templated.fleet.template);
-        let of = |list: &str, place: usize, key: &str| FieldPath::of("spec.template").key(list).item(place).key(key);
+        let of = |list: &str, place: usize, key: &str| templated.field(&format!("{list}[{place}].{key}"));
         for (place, source) in
             template.files.iter().enumerate().filter_map(|(n, file)| Some((n, file.source.as_ref()?)))
         {

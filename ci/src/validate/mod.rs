@@ -15,6 +15,7 @@ mod report;
 mod safety;
 mod secrets;
 mod selection;
+mod templated;
 mod templates;
 mod trust;
 mod unsigned;

@@ -57,7 +57,7 @@ pub(crate) fn template(node: &Node<'_>, report: &mut Report) -> Option<Template>
     })
 }
 
-fn file(node: &Node<'_>, places: &mut BTreeSet<String>, report: &mut Report) -> Option<File> {
+pub(crate) fn file(node: &Node<'_>, places: &mut BTreeSet<String>, report: &mut Report) -> Option<File> {
     let mut fields = Fields::of(node, report)?;
     let path = fields.required("path", |node, report| unique_place(node, places, report));
     let content = fields.optional("content", values::text);
@@ -116,7 +116,7 @@ fn mode(node: &Node<'_>, report: &mut Report) -> Option<String> {
     Some(text)
 }
 
-fn artifact(
+pub(crate) fn artifact(
     node: &Node<'_>,
     names: &mut BTreeSet<String>,
     places: &mut BTreeSet<String>,

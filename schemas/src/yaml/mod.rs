@@ -36,7 +36,7 @@ use fields::Fields;
 pub use locate::{FieldPath, Places};
 use metadata::Named;
 pub use nearest::nearest;
-pub use parts::{Parts, WaveParts, parts};
+pub use parts::{Parts, TemplateParts, WaveParts, parts};
 use problem::Report;
 use tree::Node;
 pub(crate) use values::{is_label_word, label_key};
