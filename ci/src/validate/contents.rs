@@ -117,7 +117,7 @@ impl Contents<'_> {
                 let message =
                     format!("git has {source} with another content than lies here, and devices get what git has");
                 let hint = format!(
-                    "an attribute or filter changes it (git check-attr --all {source}): write \"/{source} -text -filter\" into \
+                    "an attribute or filter changes it (git check-attr --all {source}): write \"/{source} -text -ident -filter\" into \
                      .gitattributes, then git add --renormalize {source}"
                 );
                 Some(Finding::warning(codes::FILE_STORED_OTHERWISE, path, field, message).hint(hint))
