@@ -10,6 +10,7 @@ mod index;
 mod listing;
 mod manifests;
 mod order;
+mod others;
 mod references;
 mod report;
 mod safety;
@@ -149,7 +150,7 @@ fn look(manifests: &Manifests, against: Option<&Against>, now: Timestamp) -> Res
         trust::problems(manifests, now),
     ];
     let mut problems = manifests.place(findings.into_iter().flatten());
-    problems.extend(secrets::problems(manifests));
+    problems.extend(others::problems(manifests));
     if against.is_none() {
         problems.extend(unsigned::of_head(&manifests.root)?);
     }
