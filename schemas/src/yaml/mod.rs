@@ -13,6 +13,7 @@ mod enrollment;
 mod fields;
 mod fleet;
 mod locate;
+mod meant;
 mod metadata;
 mod nearest;
 mod parts;
