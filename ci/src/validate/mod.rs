@@ -11,6 +11,7 @@ mod listing;
 mod manifests;
 mod order;
 mod others;
+mod placeholders;
 mod references;
 mod report;
 mod safety;
@@ -33,6 +34,7 @@ use jiff::Timestamp;
 
 use crate::devices;
 use crate::failure::{self, Failure};
+use crate::meant;
 use crate::output::{self, Form, Paint};
 use crate::repo::{WorkingCopy, shown};
 
@@ -227,6 +229,9 @@ fn in_repository(root: &Path, path: &Path) -> Result<PathBuf, Failure> {
     let inside = absolute.and_then(|(root, path)| path.strip_prefix(root).map(Path::to_path_buf).ok());
     inside.ok_or_else(|| {
         let message = format!("{} is not in the repository {}", path.display(), shown(root).display());
-        Failure::new(codes::USAGE, message).hint("Name a file or folder in it, such as fleets/edge.yaml.")
+        let there = listing::paths(root);
+        let named = path.to_string_lossy();
+        let look = "Name a file or folder in it, such as fleets/edge.yaml.";
+        Failure::new(codes::USAGE, message).hint(meant::hint(&named, there.iter().map(String::as_str), look))
     })
 }

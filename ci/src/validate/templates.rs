@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use bellwether_core::declare::TemplateAt;
 use bellwether_core::objects::{ObjectError, ObjectKind, ObjectSource};
@@ -12,13 +12,13 @@ use bellwether_core::render::{self, Contents, RenderError};
 use bellwether_core::verify::{EntryMode, TreeEntry};
 use bellwether_schemas::manifest::Fleet;
 use bellwether_schemas::spec::TargetRef;
-use bellwether_schemas::yaml::{FieldPath, nearest};
+use bellwether_schemas::yaml::FieldPath;
 use bellwether_schemas::{CommitId, ObjectId, Sha256Digest, codes};
 use rayon::prelude::*;
-use regex::Regex;
 
 use super::finding::Finding;
 use super::manifests::Manifests;
+use super::placeholders;
 use super::selection::Selection;
 use super::templated::Templated;
 use crate::devices::Known;
@@ -64,7 +64,7 @@ fn of_one(root: &Path, templated: &Templated<'_>, devices: &[&Known]) -> Result<
     }
     let told = |(why, (field, for_whom)): (String, (FieldPath, Vec<&Known>))| {
         let problem = Finding::error(codes::TEMPLATE, templated.path, field, format!("{why}{}", whom(&for_whom)));
-        match missing(&why, &templated.fleet, for_whom[0]) {
+        match placeholders::hint(&why, &templated.fleet, for_whom[0]) {
             Some(hint) => problem.hint(hint),
             None => problem,
         }
@@ -118,33 +118,6 @@ fn whom(devices: &[&Known]) -> String {
         [one] => format!(" (for {})", one.shown),
         [first, others @ ..] => format!(" (for {} and {} more)", first.shown, others.len()),
     }
-}
-
-/// Which label or variable the template names and the device does not have, as far as the error shows it.
-fn missing(why: &str, fleet: &Fleet, device: &Known) -> Option<String> {
-    static NAMED: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"\b(labels|vars)\.([A-Za-z_][A-Za-z0-9_]*)").expect("a literal pattern"));
-    if !why.contains("undefined") {
-        return None;
-    }
-    NAMED.captures_iter(why).find_map(|named| {
-        let (of, key) = (&named[1], &named[2]);
-        let there: Vec<&str> = match of {
-            "labels" => device.facts.labels.keys().map(String::as_str).collect(),
-            _ => fleet.vars.keys().chain(device.facts.vars.keys()).map(String::as_str).collect(),
-        };
-        if there.contains(&key) {
-            return None;
-        }
-        let what = if of == "labels" { "label" } else { "variable" };
-        let lacks = format!("{} has no {what} {key}", device.shown);
-        Some(match nearest(key, there.iter().copied()) {
-            Some(near) => format!("{lacks}: did you mean {of}.{near}?"),
-            None => format!(
-                "{lacks}: give it to every device of the fleet, or say what holds without it: {{{{ {of}.{key} | default(\"…\") }}}}"
-            ),
-        })
-    })
 }
 
 type Sources = BTreeMap<String, TreeEntry>;
