@@ -50,6 +50,9 @@ const EXAMPLES: &str = "Examples:
   bellwether validate --fail-level warning             (warnings are findings, too)
   bellwether validate --output github --also sarif=found.sarif --also markdown=found.md      (in CI, in one run)
 
+With --base, a branch that would count when it is pushed and not when a button merges it is a warning. A merge that is there
+already, as hosting services and pipelines make one for a test, is judged as what it is: that it would not count is an error.
+
 Nothing is asked of the network. More about a code, with an example:  bellwether explain CODE
 Exit codes: 0 nothing found, 1 problems of the --fail-level or worse, 2 it could not be looked for.";
 
@@ -114,7 +117,7 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
     problems.retain(|problem| scope.is_empty() || scope.iter().any(|path| Path::new(&problem.file).starts_with(path)));
     // Whatever was asked about: a commit counts as a whole, or not at all.
     for problem in against.map_or(Ok(Vec::new()), |against| against.verdict(now))? {
-        if !problems.iter().any(|told| (told.code, &told.file) == (problem.code, &problem.file)) {
+        if !problems.iter().any(|told| is_same(told, &problem)) {
             problems.push(problem);
         }
     }
@@ -127,6 +130,12 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
     }
     output::bytes(report.written(args.output, Paint::stdout()).as_bytes());
     finished(&problems, args.fail_level)
+}
+
+/// Whether the verifier says of a commit what was found in the file, perhaps with its place there.
+fn is_same(told: &Diagnostic, verdict: &Diagnostic) -> bool {
+    let of_policy = verdict.code == codes::POLICY_INVALID && told.severity == Severity::Error;
+    told.file == verdict.file && (told.code == verdict.code || (of_policy && verdict.message.contains(&told.message)))
 }
 
 /// Everything that is looked for once the manifests are read.
@@ -149,7 +158,7 @@ fn look(manifests: &Manifests, against: Option<&Against>, now: Timestamp) -> Res
         templates::problems(manifests, &selection)?,
         safety::problems(manifests, &selection),
         declared.as_ref().map(|declared| base::rollouts_lost(declared, manifests)).unwrap_or_default(),
-        trust::problems(manifests, now),
+        trust::problems(manifests, against.map(|against| &against.base), now),
     ];
     let mut problems = manifests.place(findings.into_iter().flatten());
     problems.extend(others::problems(manifests));

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::fleet::{artifact, file};
+use super::metadata::Named;
 use super::probe::probe;
 use super::problem::Report;
+use super::rollout::after;
 use super::selector::selector;
 use super::tree::{self, Node, Value};
 use super::{Limits, text, values};
@@ -52,7 +54,8 @@ pub fn parts(path: &str, text: &[u8]) -> Parts {
 }
 
 fn read(path: &str, text: &[u8]) -> Option<Parts> {
-    let limits = Limits::of(Kind::of_path(path)?);
+    let named = Named { path, kind: Kind::of_path(path)? };
+    let limits = Limits::of(named.kind);
     let text = text::check(path, text, limits.bytes).ok()?;
     let mut root = tree::read(text, limits.values, &mut Report::default())?;
     let spec = field_mut(&mut root, "spec")?;
@@ -64,7 +67,9 @@ fn read(path: &str, text: &[u8]) -> Option<Parts> {
         selector: field(spec, "selector").and_then(|node| sound(node, selector)),
         vars: vars(spec),
         waves,
-        after: field(spec, "after").and_then(|node| sound(node, values::names)).unwrap_or_default(),
+        after: field(spec, "after")
+            .and_then(|node| sound(node, |node, report| after(node, &named, report)))
+            .unwrap_or_default(),
         template: field_mut(spec, "template").map(template).unwrap_or_default(),
     })
 }

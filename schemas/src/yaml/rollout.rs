@@ -61,7 +61,7 @@ pub(crate) fn rollout(node: &Node<'_>, named: &Named<'_>, report: &mut Report) -
 }
 
 /// The fleets that go first; none is the fleet itself.
-fn after(node: &Node<'_>, named: &Named<'_>, report: &mut Report) -> Option<Vec<FleetName>> {
+pub(crate) fn after(node: &Node<'_>, named: &Named<'_>, report: &mut Report) -> Option<Vec<FleetName>> {
     values::distinct(node, report, |node, report| {
         let fleet: FleetName = values::parsed(node, report)?;
         if named.name() == Some(fleet.as_str()) {
