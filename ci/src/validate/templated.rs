@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bellwether_schemas::FleetName;
-use bellwether_schemas::manifest::{Fleet, LabelSelector, Probes, Template};
+use bellwether_schemas::manifest::{Fleet, Probes, Template};
 use bellwether_schemas::yaml::{FieldPath, Parts};
 
 /// What may become a spec: a Fleet, or the template of a Device.
@@ -47,7 +47,7 @@ impl<'m> Templated<'m> {
             hooks: None,
         };
         let fleet = Fleet {
-            selector: parts.selector.clone().unwrap_or_else(LabelSelector::default),
+            selector: parts.selector.clone().unwrap_or_default(),
             vars: parts.vars.clone().unwrap_or_default(),
             ..Fleet::of_one(template)
         };

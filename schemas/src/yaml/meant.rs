@@ -109,9 +109,12 @@ pub(crate) fn flow(node: &Node<'_>) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// What reads texts, and for each text what is meant by it.
+    type Meant = (fn(&str) -> Option<String>, &'static [(&'static str, Option<&'static str>)]);
+
     #[test]
     fn what_people_write_elsewhere_is_known_here() {
-        let cases: [(fn(&str) -> Option<String>, &[(&str, Option<&str>)]); 5] = [
+        let cases: [Meant; 5] = [
             (name, &[("Edge", Some("edge")), ("Edge_1 b", Some("edge-1-b")), ("edge.1", Some("edge-1"))]),
             (
                 duration,

@@ -157,7 +157,7 @@ fn a_tab_that_the_scanner_takes_is_told_when_it_stumbles_below() {
     assert_eq!(place(&fleet("  \tselector: {}\n  vars: {}\n")), (4, 3, true));
     assert_eq!(place(&fleet("  vars:\n    \ta: 1\n    b: 2\n")), (5, 5, true));
     // What a text of several lines begins with is its own.
-    assert_eq!(place(&fleet("  vars:\n    a: |\n      all:\n      \tmake\n   b: 2\n")).2, false);
+    assert!(!place(&fleet("  vars:\n    a: |\n      all:\n      \tmake\n   b: 2\n")).2);
 }
 
 #[test]
