@@ -109,6 +109,9 @@ fn is_named(key: &ListedKey, wanted: &str) -> bool {
         || (key.kind == keys::KeyKind::Gitsign && key.name.split(" (").next() == Some(wanted))
 }
 
+/// So many paths are named that nobody could change any more.
+const NAMED: usize = 5;
+
 fn remove_person(change: &mut PolicyChange, person: &PersonName, lower_signers: bool) -> Result<String, Failure> {
     let bot = change.policy().people.get(person).is_some_and(|person| person.bot);
     let roles: Vec<RoleName> = change
@@ -120,9 +123,12 @@ fn remove_person(change: &mut PolicyChange, person: &PersonName, lower_signers: 
         .collect();
     for role in &roles {
         if change.policy().roles.get(role).is_some_and(|role| role.members.len() == 1) {
-            let rules: Vec<_> = rules_of(change.policy(), role).map(|(_, rule)| shown(rule)).collect();
-            let needs =
-                if rules.is_empty() { String::new() } else { format!(", which is needed by {}", rules.join(" and ")) };
+            let paths: Vec<_> = rules_of(change.policy(), role).flat_map(|(_, rule)| rule.paths.clone()).collect();
+            let needs = match paths.len().saturating_sub(NAMED) {
+                _ if paths.is_empty() => String::new(),
+                0 => format!(", and nobody else may change {}", paths.join(", ")),
+                more => format!(", and nobody else may change {} and {more} more", paths[..NAMED].join(", ")),
+            };
             return Err(Failure::finding(
                 codes::RULE_UNSATISFIABLE,
                 format!("{person} is the only member of role {role}{needs}"),

@@ -22,7 +22,7 @@ pub(super) fn problems(manifests: &Manifests) -> Result<Vec<Finding>, Failure> {
     let mut found = Vec::new();
     for templated in manifests.templated() {
         let (path, template) = (templated.path, &templated.fleet.template);
-        let of = |list: &str, place: usize, key: &str| FieldPath::of("spec.template").key(list).item(place).key(key);
+        let of = |list: &str, place: usize, key: &str| templated.field(&format!("{list}[{place}].{key}"));
         for (place, source) in
             template.files.iter().enumerate().filter_map(|(n, file)| Some((n, file.source.as_ref()?)))
         {
@@ -117,7 +117,7 @@ impl Contents<'_> {
                 let message =
                     format!("git has {source} with another content than lies here, and devices get what git has");
                 let hint = format!(
-                    "an attribute or filter changes it (git check-attr --all {source}): write \"/{source} -text -filter\" into \
+                    "an attribute or filter changes it (git check-attr --all {source}): write \"/{source} -text -ident -filter\" into \
                      .gitattributes, then git add --renormalize {source}"
                 );
                 Some(Finding::warning(codes::FILE_STORED_OTHERWISE, path, field, message).hint(hint))

@@ -1,14 +1,17 @@
 //! Git's index: what of the working tree the next commit will have, and in which form.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use bellwether_core::verify::{Fault, odd_entries};
 use bellwether_schemas::codes;
 use bellwether_schemas::diagnostic::Diagnostic;
 use gix::bstr::ByteSlice as _;
 use gix::index::entry::{Mode, Stat, stat};
+use regex::bytes::{NoExpand, Regex, RegexBuilder};
 
 /// So many entries are told that no commit may have.
 const TOLD: usize = 20;
@@ -89,8 +92,19 @@ impl Index {
         let repo = self.repo.to_thread_local();
         let Ok(blob) = repo.find_blob(entry.id) else { return false };
         // git-lfs, "spec.md": the pointer
-        blob.data.starts_with(b"version https://git-lfs.github.com/spec/") || blob.data == content.replace("\r\n", "\n")
+        let is_pointer = blob.data.starts_with(b"version https://git-lfs.github.com/spec/");
+        let lines = content.replace("\r\n", "\n");
+        is_pointer || blob.data == lines || *blob.data == *without_ids(&lines)
     }
+}
+
+/// What git makes of the ids that the attribute `ident` writes into a file (gitattributes, "ident").
+fn without_ids(content: &[u8]) -> Cow<'_, [u8]> {
+    static IDS: LazyLock<Regex> = LazyLock::new(|| {
+        let pattern = RegexBuilder::new(r"\$Id:[^$\n]*\$").unicode(false).build();
+        pattern.expect("a literal pattern")
+    });
+    IDS.replace_all(content, NoExpand(b"$Id$"))
 }
 
 /// What no commit may have, each at its path; of many not all.

@@ -1,5 +1,6 @@
 //! The files in the folders of manifests, and what the reconciler makes of them once they are committed.
 
+use std::collections::BTreeSet;
 use std::fs::{self, FileType};
 use std::path::Path;
 
@@ -88,6 +89,17 @@ fn misplaced(kind: Kind, path: &str, name: &str) -> Diagnostic {
 /// Whether an editor or a system leaves such files beside others. They count as soon as git has them.
 fn is_leftover(name: &str) -> bool {
     name.starts_with(['.', '#']) || name.ends_with('~')
+}
+
+/// What can be asked about: the folders of manifests, the files in them, and what else git lists.
+pub(super) fn paths(root: &Path) -> BTreeSet<String> {
+    let mut paths = Index::of(root).map(|index| index.paths()).unwrap_or_default();
+    for folder in Kind::ALL.map(Kind::folder).into_iter().filter(|folder| root.join(folder).is_dir()) {
+        paths.insert(folder.to_owned());
+        paths.extend(files_below(root, folder));
+    }
+    paths.retain(|path| fs::symlink_metadata(root.join(path)).is_ok());
+    paths
 }
 
 /// The plain files in a folder of the working tree and all that is in it, sorted; none where it cannot be read.

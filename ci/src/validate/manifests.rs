@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use super::finding::Finding;
 use super::index::Index;
 use super::listing;
+use super::templated::Templated;
 use crate::failure::{self, Failure};
 
 /// The manifests of a working tree, by path.
@@ -28,13 +29,6 @@ pub(super) struct Manifests {
     pub(super) parsed: BTreeMap<String, AnyManifest>,
     /// What is sound in Fleets and Rollouts that cannot be read, with the names of their fleets.
     partial: BTreeMap<String, (FleetName, Parts)>,
-}
-
-/// What may become a spec: a Fleet, or the template of a Device.
-pub(super) struct Templated<'m> {
-    pub(super) path: &'m str,
-    pub(super) name: FleetName,
-    pub(super) fleet: Cow<'m, Fleet>,
 }
 
 impl Manifests {
@@ -151,18 +145,27 @@ impl Manifests {
         self.texts.keys().all(|path| self.parsed.contains_key(path) || !names_devices(path))
     }
 
-    /// Everything that has a template.
+    /// The fleets that each Rollout waits for, also of Rollouts with which something else is wrong.
+    pub(super) fn after(&self) -> impl Iterator<Item = (&str, &FleetName, &[FleetName])> {
+        let partial = self.partial.iter().filter(|(path, _)| Kind::of_path(path) == Some(Kind::Rollout));
+        let partial = partial.map(|(path, (name, parts))| (path.as_str(), name, parts.after.as_slice()));
+        self.rollouts().map(|(path, name, rollout)| (path, name, rollout.after.as_slice())).chain(partial)
+    }
+
+    /// Everything that has a template, also Fleets with which something is wrong.
     pub(super) fn templated(&self) -> impl Iterator<Item = Templated<'_>> {
-        self.parsed.iter().filter_map(|(path, manifest)| match manifest {
+        let whole = self.parsed.iter().filter_map(|(path, manifest)| match manifest {
             AnyManifest::Fleet(fleet) => {
-                Some(Templated { path, name: fleet.metadata.name.clone(), fleet: Cow::Borrowed(&fleet.spec) })
+                Some(Templated::whole(path, fleet.metadata.name.clone(), Cow::Borrowed(&fleet.spec)))
             }
             AnyManifest::Device(device) => {
                 let fleet = Cow::Owned(Fleet::of_one(device.spec.template.clone()?));
-                Some(Templated { path, name: FleetName::of_device(&device.metadata.name), fleet })
+                Some(Templated::whole(path, FleetName::of_device(&device.metadata.name), fleet))
             }
             _ => None,
-        })
+        });
+        let partial = self.partial.iter().filter(|(path, _)| Kind::of_path(path) == Some(Kind::Fleet));
+        whole.chain(partial.map(|(path, (name, parts))| Templated::partial(path, name.clone(), parts)))
     }
 
     /// Whether the fleet is there; one that does not parse is.

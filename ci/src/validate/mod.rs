@@ -10,11 +10,14 @@ mod index;
 mod listing;
 mod manifests;
 mod order;
+mod others;
+mod placeholders;
 mod references;
 mod report;
 mod safety;
 mod secrets;
 mod selection;
+mod templated;
 mod templates;
 mod trust;
 mod unsigned;
@@ -31,6 +34,7 @@ use jiff::Timestamp;
 
 use crate::devices;
 use crate::failure::{self, Failure};
+use crate::meant;
 use crate::output::{self, Form, Paint};
 use crate::repo::{WorkingCopy, shown};
 
@@ -45,6 +49,9 @@ const EXAMPLES: &str = "Examples:
   bellwether validate --base origin/main               (and: would it count, once it is merged?)
   bellwether validate --fail-level warning             (warnings are findings, too)
   bellwether validate --output github --also sarif=found.sarif --also markdown=found.md      (in CI, in one run)
+
+With --base, a branch that would count when it is pushed and not when a button merges it is a warning. A merge that is there
+already, as hosting services and pipelines make one for a test, is judged as what it is: that it would not count is an error.
 
 Nothing is asked of the network. More about a code, with an example:  bellwether explain CODE
 Exit codes: 0 nothing found, 1 problems of the --fail-level or worse, 2 it could not be looked for.";
@@ -110,7 +117,7 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
     problems.retain(|problem| scope.is_empty() || scope.iter().any(|path| Path::new(&problem.file).starts_with(path)));
     // Whatever was asked about: a commit counts as a whole, or not at all.
     for problem in against.map_or(Ok(Vec::new()), |against| against.verdict(now))? {
-        if !problems.iter().any(|told| (told.code, &told.file) == (problem.code, &problem.file)) {
+        if !problems.iter().any(|told| is_same(told, &problem)) {
             problems.push(problem);
         }
     }
@@ -123,6 +130,12 @@ pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
     }
     output::bytes(report.written(args.output, Paint::stdout()).as_bytes());
     finished(&problems, args.fail_level)
+}
+
+/// Whether the verifier says of a commit what was found in the file, perhaps with its place there.
+fn is_same(told: &Diagnostic, verdict: &Diagnostic) -> bool {
+    let of_policy = verdict.code == codes::POLICY_INVALID && told.severity == Severity::Error;
+    told.file == verdict.file && (told.code == verdict.code || (of_policy && verdict.message.contains(&told.message)))
 }
 
 /// Everything that is looked for once the manifests are read.
@@ -145,10 +158,10 @@ fn look(manifests: &Manifests, against: Option<&Against>, now: Timestamp) -> Res
         templates::problems(manifests, &selection)?,
         safety::problems(manifests, &selection),
         declared.as_ref().map(|declared| base::rollouts_lost(declared, manifests)).unwrap_or_default(),
-        trust::problems(manifests, now),
+        trust::problems(manifests, against.map(|against| &against.base), now),
     ];
     let mut problems = manifests.place(findings.into_iter().flatten());
-    problems.extend(secrets::problems(manifests));
+    problems.extend(others::problems(manifests));
     if against.is_none() {
         problems.extend(unsigned::of_head(&manifests.root)?);
     }
@@ -225,6 +238,9 @@ fn in_repository(root: &Path, path: &Path) -> Result<PathBuf, Failure> {
     let inside = absolute.and_then(|(root, path)| path.strip_prefix(root).map(Path::to_path_buf).ok());
     inside.ok_or_else(|| {
         let message = format!("{} is not in the repository {}", path.display(), shown(root).display());
-        Failure::new(codes::USAGE, message).hint("Name a file or folder in it, such as fleets/edge.yaml.")
+        let there = listing::paths(root);
+        let named = path.to_string_lossy();
+        let look = "Name a file or folder in it, such as fleets/edge.yaml.";
+        Failure::new(codes::USAGE, message).hint(meant::hint(&named, there.iter().map(String::as_str), look))
     })
 }

@@ -13,7 +13,7 @@ type After<'m> = BTreeMap<&'m FleetName, &'m [FleetName]>;
 
 /// Each fleet that waits for itself, with the shortest circle from it back to it.
 pub(super) fn problems(manifests: &Manifests) -> Vec<Finding> {
-    let after: After<'_> = manifests.rollouts().map(|(_, fleet, rollout)| (fleet, rollout.after.as_slice())).collect();
+    let after: After<'_> = manifests.after().map(|(_, fleet, after)| (fleet, after)).collect();
     circles(&after).into_iter().filter_map(|circle| told(&circle, &after)).collect()
 }
 

@@ -14,14 +14,16 @@ use crate::devices::Known;
 /// Names of fleets and waves that are not there.
 pub(super) fn problems(manifests: &Manifests) -> Vec<Finding> {
     let mut found = Vec::new();
+    for (path, name, after) in manifests.after() {
+        found.extend(missing(manifests, path, FieldPath::of("metadata.name"), name));
+        let after = after.iter().enumerate();
+        found.extend(
+            after.filter_map(|(place, name)| missing(manifests, path, FieldPath::of("spec.after").item(place), name)),
+        );
+    }
     for (path, manifest) in &manifests.parsed {
         let mut fleet = |field: FieldPath, fleet: &FleetName| found.extend(missing(manifests, path, field, fleet));
         match manifest {
-            AnyManifest::Rollout(rollout) => {
-                fleet(FieldPath::of("metadata.name"), &rollout.metadata.name);
-                let after = rollout.spec.after.iter().enumerate();
-                after.for_each(|(place, name)| fleet(FieldPath::of("spec.after").item(place), name));
-            }
             AnyManifest::Expedite(expedite) => fleet(FieldPath::of("spec.fleet"), &expedite.spec.fleet),
             AnyManifest::Hold(hold) => {
                 if let Some(HoldScope::Fleets(fleets)) = hold.spec.scope() {
@@ -47,6 +49,7 @@ pub(super) fn problems(manifests: &Manifests) -> Vec<Finding> {
                 }
             }
             AnyManifest::Fleet(_)
+            | AnyManifest::Rollout(_)
             | AnyManifest::Device(_)
             | AnyManifest::Enrollment(_)
             | AnyManifest::TrustPolicy(_)

@@ -4,21 +4,13 @@
 //! whoever issues them; each pattern names its source.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
 use std::sync::LazyLock;
 
 use bellwether_schemas::diagnostic::Diagnostic;
 use bellwether_schemas::{Sha256Digest, codes};
-use rayon::prelude::*;
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
-use super::listing::files_below;
 use super::manifests::Manifests;
-
-/// What is read of a file under files/, in bytes; what is longer is no configuration.
-const LOOKED_AT: u64 = 1 << 20;
 
 /// So many secrets of one shape are told in a file: whoever has more has seen what is wrong.
 const MOST: usize = 20;
@@ -42,6 +34,11 @@ const SHAPES: &[(&str, &str)] = &[
     ("a JSON Web Token", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{20,}"),
     // docs.aws.amazon.com/IAM, "Unique identifiers"
     ("an AWS access key", r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
+    // docs.aws.amazon.com/cli, "Configuration and credential file settings"
+    (
+        "an AWS secret key",
+        r#"(?i)\b(?:aws_?)?secret_?access_?key"?\s{0,8}[=:]\s{0,8}["']?[A-Za-z0-9/+]{40}(?:[^A-Za-z0-9/+=]|$)"#,
+    ),
     // learn.microsoft.com/azure/storage, "connection strings"
     ("an Azure storage key", r"AccountKey=[A-Za-z0-9+/]{86}=="),
     // cloud.google.com, "API keys"
@@ -52,6 +49,8 @@ const SHAPES: &[(&str, &str)] = &[
     ("a GitLab token", r"\bgl(?:pat|dt|rt|ptt|ft|soat|agent|oas|cbt)-[A-Za-z0-9_-]{20,}"),
     // docs.slack.dev, "Tokens"
     ("a Slack token", r"\bxox[abpors]-[A-Za-z0-9-]{10,}"),
+    // the rule sendgrid-api-token of gitleaks; the parts have 22 and 43 characters
+    ("a SendGrid key", r"\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}\b"),
     // docs.stripe.com/keys
     ("a Stripe key", r"\b[rs]k_live_[A-Za-z0-9]{24,}"),
     // the documentation of npm, "About access tokens"
@@ -73,20 +72,23 @@ static EACH: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     SHAPES.iter().map(|(_, shape)| compiled(shape)).collect()
 });
 
-/// Secrets in manifests, and in files that specs may be made of.
-pub(super) fn problems(manifests: &Manifests) -> Vec<Diagnostic> {
-    let hashes: HashSet<Sha256Digest> = manifests
-        .enrollments()
-        .flat_map(|(_, _, enrollment)| enrollment.tokens.iter().map(|token| token.sha256))
-        .collect();
-    let secrets = |path: &str, text: &[u8]| [secrets(path, text), tokens(path, text, &hashes)].concat();
-    let in_manifests = manifests.texts.par_iter().flat_map_iter(|(path, text)| secrets(path, text));
-    let files = files_below(&manifests.root, "files");
-    let in_files = files.par_iter().flat_map_iter(|path| {
-        let text = read(&manifests.root.join(path)).unwrap_or_default();
-        secrets(path, &text)
-    });
-    in_manifests.chain(in_files).collect()
+/// Looks for secrets.
+pub(super) struct Search {
+    /// Of the tokens of the repository's own Enrollments.
+    hashes: HashSet<Sha256Digest>,
+}
+
+impl Search {
+    pub(super) fn of(manifests: &Manifests) -> Self {
+        let enrollments = manifests.enrollments();
+        let hashes = enrollments.flat_map(|(_, _, enrollment)| enrollment.tokens.iter().map(|token| token.sha256));
+        Self { hashes: hashes.collect() }
+    }
+
+    /// Those in a text.
+    pub(super) fn through(&self, path: &str, text: &[u8]) -> Vec<Diagnostic> {
+        [secrets(path, text), tokens(path, text, &self.hashes)].concat()
+    }
 }
 
 /// Tokens of the repository's own Enrollments, which list their hashes.
@@ -106,13 +108,6 @@ fn tokens(path: &str, text: &[u8], hashes: &HashSet<Sha256Digest>) -> Vec<Diagno
         hidden(Diagnostic::error(codes::SECRET, path, message).hint(hint), text, place.range())
     });
     told.collect()
-}
-
-/// A file that cannot be read is told of where something names it.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(path)?.take(LOOKED_AT).read_to_end(&mut text)?;
-    Ok(text)
 }
 
 /// The secrets in a text, each at its place; the text itself is not shown.
@@ -166,6 +161,13 @@ mod tests {
             (&["psk=", "correcthorse\n"], "a Wi-Fi password"),
             (&["db: postgres://app:", "hunter22@db/x"], "a password in a URL"),
             (&["id: AKIA", "IOSFODNN7EXAMPLE"], "an AWS access key"),
+            (&["aws_secret_access_key = ", long], "an AWS secret key"),
+            (&["AWS_SECRET_ACCESS_KEY=\"", long, "\"\n"], "an AWS secret key"),
+            (&["\"SecretAccessKey\": \"", long, "\""], "an AWS secret key"),
+            (&["aws_secret_access_key = ", "{{ vars.key }}"], ""),
+            (&["aws_secret_access_key = ", long, long], ""),
+            (&["k: SG.", &long[..22], ".", long, "abc"], "a SendGrid key"),
+            (&["k: SG.", &long[..22], ".", &long[..30]], ""),
             (&["t: ghp_", &long[..36]], "a GitHub token"),
             (&["t: glpat-", &long[..20]], "a GitLab token"),
             (&["t: xoxb-", "123456789012"], "a Slack token"),

@@ -1,8 +1,9 @@
 //! Renders each fleet for each device that git knows, by the same code as the reconciler, from the working tree.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use bellwether_core::declare::TemplateAt;
 use bellwether_core::objects::{ObjectError, ObjectKind, ObjectSource};
@@ -10,14 +11,16 @@ use bellwether_core::plan::Landing;
 use bellwether_core::render::{self, Contents, RenderError};
 use bellwether_core::verify::{EntryMode, TreeEntry};
 use bellwether_schemas::manifest::Fleet;
-use bellwether_schemas::yaml::{FieldPath, nearest};
+use bellwether_schemas::spec::TargetRef;
+use bellwether_schemas::yaml::FieldPath;
 use bellwether_schemas::{CommitId, ObjectId, Sha256Digest, codes};
 use rayon::prelude::*;
-use regex::Regex;
 
 use super::finding::Finding;
-use super::manifests::{Manifests, Templated};
+use super::manifests::Manifests;
+use super::placeholders;
 use super::selection::Selection;
+use super::templated::Templated;
 use crate::devices::Known;
 use crate::failure::{self, Failure};
 
@@ -37,29 +40,31 @@ pub(super) fn problems(manifests: &Manifests, selection: &Selection<'_>) -> Resu
 }
 
 fn of_one(root: &Path, templated: &Templated<'_>, devices: &[&Known]) -> Result<Vec<Finding>, Failure> {
-    if devices.is_empty() {
+    if devices.is_empty() || !templated.has_vars {
         return Ok(Vec::new());
     }
     let (files, sources) = sources(root, &templated.fleet)?;
-    // Nothing of the commit gets into a spec.
-    let landing = Landing { commit: CommitId::from_bytes(&[0; 20]).expect("20 bytes make an id"), number: 0 };
-    let (inputs, fleet) = (Sha256Digest::of(&[]), Arc::new(templated.fleet.clone().into_owned()));
-    let template = TemplateAt { name: templated.name.clone(), landing, fleet, sources, inputs };
-    let mut known = HashMap::new();
+    let (mut known, whole) = (HashMap::new(), template(templated, &sources));
     let mut found: BTreeMap<String, (FieldPath, Vec<&Known>)> = BTreeMap::new();
     for device in devices {
-        let mut contents = Contents::new(&files, &mut known);
-        match render::render(&template, &device.name, &device.facts, &mut contents) {
-            Ok(_) | Err(RenderError::NoSuchFile { .. } | RenderError::ArtifactMismatch { .. }) => {}
-            Err(error) => {
-                let entry = found.entry(error.to_string()).or_insert_with(|| (field(&error), Vec::new()));
-                entry.1.push(device);
+        let mut left = Cow::Borrowed(templated);
+        let mut rendered = render(&whole, device, &files, &mut known);
+        while let Err(error) = rendered {
+            let is_told_elsewhere =
+                matches!(error, RenderError::NoSuchFile { .. } | RenderError::ArtifactMismatch { .. });
+            if !is_told_elsewhere {
+                let (why, field) = told(&left, &error);
+                found.entry(why).or_insert_with(|| (field, Vec::new())).1.push(device);
             }
+            // What else is wrong is found without the item that has this mistake.
+            let Some(rest) = place(&error).and_then(|place| left.without(place)) else { break };
+            rendered = render(&template(&rest, &sources), device, &files, &mut known);
+            left = Cow::Owned(rest);
         }
     }
     let told = |(why, (field, for_whom)): (String, (FieldPath, Vec<&Known>))| {
         let problem = Finding::error(codes::TEMPLATE, templated.path, field, format!("{why}{}", whom(&for_whom)));
-        match missing(&why, &templated.fleet, for_whom[0]) {
+        match placeholders::hint(&why, &templated.fleet, for_whom[0]) {
             Some(hint) => problem.hint(hint),
             None => problem,
         }
@@ -67,48 +72,51 @@ fn of_one(root: &Path, templated: &Templated<'_>, devices: &[&Known]) -> Result<
     Ok(found.into_iter().map(told).collect())
 }
 
+fn template(templated: &Templated<'_>, sources: &Sources) -> TemplateAt {
+    // Nothing of the commit gets into a spec.
+    let landing = Landing { commit: CommitId::from_bytes(&[0; 20]).expect("20 bytes make an id"), number: 0 };
+    let (inputs, fleet) = (Sha256Digest::of(&[]), Arc::new(templated.fleet.clone().into_owned()));
+    TemplateAt { name: templated.name.clone(), landing, fleet, sources: sources.clone(), inputs }
+}
+
+fn render(
+    template: &TemplateAt,
+    device: &Known,
+    files: &Files,
+    known: &mut HashMap<ObjectId, TargetRef>,
+) -> Result<(), RenderError> {
+    render::render(template, &device.name, &device.facts, &mut Contents::new(files, known)).map(drop)
+}
+
+/// The place below `spec.template` that an error is about.
+fn place(error: &RenderError) -> Option<&str> {
+    match error {
+        RenderError::Template { place, .. }
+        | RenderError::Value { place, .. }
+        | RenderError::NoSuchFile { place, .. }
+        | RenderError::ArtifactMismatch { place, .. } => Some(place),
+        RenderError::Object(_)
+        | RenderError::Contradiction(_)
+        | RenderError::TooLong(_)
+        | RenderError::TooManyTargets(_) => None,
+    }
+}
+
+/// An error in words, with its field as it is counted in the manifest.
+fn told(templated: &Templated<'_>, error: &RenderError) -> (String, FieldPath) {
+    match error {
+        RenderError::Template { place, why } | RenderError::Value { place, why } => {
+            (format!("{}: {why}", templated.written(place)), templated.field(place))
+        }
+        other => (other.to_string(), FieldPath::of("spec.template")),
+    }
+}
+
 fn whom(devices: &[&Known]) -> String {
     match devices {
         [] => String::new(),
         [one] => format!(" (for {})", one.shown),
         [first, others @ ..] => format!(" (for {} and {} more)", first.shown, others.len()),
-    }
-}
-
-/// Which label or variable the template names and the device does not have, as far as the error shows it.
-fn missing(why: &str, fleet: &Fleet, device: &Known) -> Option<String> {
-    static NAMED: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"\b(labels|vars)\.([A-Za-z_][A-Za-z0-9_]*)").expect("a literal pattern"));
-    if !why.contains("undefined") {
-        return None;
-    }
-    NAMED.captures_iter(why).find_map(|named| {
-        let (of, key) = (&named[1], &named[2]);
-        let there: Vec<&str> = match of {
-            "labels" => device.facts.labels.keys().map(String::as_str).collect(),
-            _ => fleet.vars.keys().chain(device.facts.vars.keys()).map(String::as_str).collect(),
-        };
-        if there.contains(&key) {
-            return None;
-        }
-        let what = if of == "labels" { "label" } else { "variable" };
-        let lacks = format!("{} has no {what} {key}", device.shown);
-        Some(match nearest(key, there.iter().copied()) {
-            Some(near) => format!("{lacks}: did you mean {of}.{near}?"),
-            None => format!(
-                "{lacks}: give it to every device of the fleet, or say what holds without it: {{{{ {of}.{key} | default(\"…\") }}}}"
-            ),
-        })
-    })
-}
-
-/// The field that the error is about.
-fn field(error: &RenderError) -> FieldPath {
-    match error {
-        RenderError::Template { place, .. } | RenderError::Value { place, .. } => {
-            FieldPath::of(&format!("spec.template.{place}"))
-        }
-        _ => FieldPath::of("spec.template"),
     }
 }
 

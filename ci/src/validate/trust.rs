@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use bellwether_core::verify::{ExpiringKey, Fault, POLICY_PATH, Policy, SIGSTORE_ROOT_PATH};
-use bellwether_schemas::codes;
 use bellwether_schemas::manifest::{AnyManifest, Kind, TrustPolicy};
 use bellwether_schemas::yaml::FieldPath;
+use bellwether_schemas::{CommitId, codes};
 use jiff::{SignedDuration, Timestamp};
 
 use super::finding::Finding;
@@ -15,7 +15,7 @@ use super::manifests::Manifests;
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// What the verifier would refuse, and what it will refuse soon.
-pub(super) fn problems(manifests: &Manifests, now: Timestamp) -> Vec<Finding> {
+pub(super) fn problems(manifests: &Manifests, base: Option<&CommitId>, now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
     if !manifests.texts.keys().any(|path| Kind::of_path(path) == Some(Kind::Fleet)) {
         found.extend(fleets_lost(&manifests.root));
@@ -28,7 +28,10 @@ pub(super) fn problems(manifests: &Manifests, now: Timestamp) -> Vec<Finding> {
         (_, None) => {
             let message = "the trust policy is missing: every landing needs it";
             let problem = Finding::error(codes::POLICY_MISSING, POLICY_PATH, FieldPath::default(), message);
-            found.push(problem.hint("bellwether trust init writes one that trusts you"));
+            found.push(problem.hint(match source(&manifests.root, base) {
+                Some(commit) => format!("git restore --source={commit} --staged --worktree {POLICY_PATH}"),
+                None => "bellwether trust init writes one that trusts you".to_owned(),
+            }));
         }
     }
     found
@@ -116,9 +119,23 @@ fn fleets_lost(root: &Path) -> Option<Finding> {
 }
 
 fn committed(root: &Path) -> Option<Vec<u8>> {
-    let repo = gix::open(root).ok()?;
-    let entry = repo.head_commit().ok()?.tree().ok()?.lookup_entry_by_path(POLICY_PATH).ok()??;
+    policy_in(&gix::open(root).ok()?.head_commit().ok()?)
+}
+
+fn policy_in(commit: &gix::Commit<'_>) -> Option<Vec<u8>> {
+    let entry = commit.tree().ok()?.lookup_entry_by_path(POLICY_PATH).ok()??;
     Some(entry.object().ok()?.detach().data)
+}
+
+/// Which commit has the policy that is missing: the last one, or what the branch will be merged into.
+fn source(root: &Path, base: Option<&CommitId>) -> Option<String> {
+    let repo = gix::open(root).ok()?;
+    if repo.head_commit().is_ok_and(|head| policy_in(&head).is_some()) {
+        return Some("HEAD".to_owned());
+    }
+    let base = base?;
+    let commit = repo.find_commit(gix::ObjectId::from_bytes_or_panic(base.as_bytes())).ok()?;
+    policy_in(&commit).map(|_| base.short())
 }
 
 #[cfg(test)]

@@ -18,6 +18,9 @@ use crate::repo::{WorkingCopy, git};
 /// So many people are named who could make a change count.
 const NAMED: usize = 5;
 
+/// So many paths are named that both sides changed.
+const CONFLICTS: usize = 10;
+
 /// Why `head` would not count on `base`, of which its branch does not have it already; nothing where it would.
 pub(super) fn problems(
     copy: &WorkingCopy,
@@ -130,7 +133,10 @@ fn merged(
         Ok(changes) => changes,
         Err(refusal) if refusal.code == codes::MERGE_UNCLEAN => {
             let paths = history.merge_conflicts(&verifier.objects, head).map_err(refused)?;
-            let why = format!("both sides changed {} since the branch began", paths.join(", "));
+            let more = paths.len().saturating_sub(CONFLICTS);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let named = paths.iter().take(CONFLICTS).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let why = format!("both sides changed {named}{more} since the branch began");
             let hint = "merge the base into the branch, signed (git merge -S), resolve it there, and have it endorsed";
             let place = paths.first().map_or(POLICY_PATH, String::as_str);
             return Ok(Some(Diagnostic::error(codes::MERGE_CONFLICT, place, why).hint(hint)));

@@ -16,9 +16,12 @@ const FOUND_BESIDES_MANIFESTS: &[Code] = &[
     codes::POLICY_VERSION,
     codes::POLICY_LOCKOUT,
     codes::POLICY_EXPIRED,
+    codes::TREE_ENTRY,
     codes::TREE_SYMLINK,
+    codes::TREE_NAME,
     codes::SIGSTORE_ROOT,
     codes::SQUASH_OR_REBASE,
+    codes::KEY_EXPIRES,
     codes::TOKEN_EXPIRED,
     codes::KEY_CHANGED,
     codes::FACTORY_CA,
@@ -35,9 +38,8 @@ const FOUND_BESIDES_MANIFESTS: &[Code] = &[
     codes::NOT_ENOUGH_SIGNERS,
     codes::MERGE_UNCLEAN,
     codes::MERGE_CONFLICT,
-    // Without an example: BW-0248, for which an OpenPGP key would have to be shown, and what git writes only by hand or by mistake
-    // of another program (BW-0201 to BW-0203, BW-0206, BW-0211 to BW-0214, BW-0226 to BW-0230, BW-0233, BW-0234, BW-0238 to BW-0245,
-    // BW-0251 to BW-0253).
+    // Without an example: what git writes only by hand or by mistake of another program (BW-0201 to BW-0203, BW-0206, BW-0212 to
+    // BW-0214, BW-0226 to BW-0230, BW-0233, BW-0238 to BW-0245, BW-0251 to BW-0253).
 ];
 
 /// The repositories that examples are about, by a file that only they have; else it is the first.

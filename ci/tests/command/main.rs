@@ -22,6 +22,7 @@ mod land;
 mod meant;
 mod mistake;
 mod mistakes;
+mod others;
 mod own_template;
 mod partial;
 mod pipelines;

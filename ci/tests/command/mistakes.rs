@@ -39,6 +39,8 @@ fn wrong_places_and_keys_are_named() {
     says(&sandbox, &init("README.md"), 2, &["BW-0726", "README.md"]);
     says(&sandbox, &["validate", "--repo", "nowhere"], 2, &["BW-0723", "nowhere is not a folder"]);
     says(&sandbox, &["validate", "fleets/egde.yaml"], 2, &["BW-0720", "fleets/egde.yaml is not in the repository"]);
+    says(&sandbox, &["validate", "fleet/edge.yaml"], 2, &["BW-0720", "Did you mean fleets/edge.yaml?"]);
+    says(&sandbox, &["validate", "rolouts"], 2, &["BW-0720", "Did you mean rollouts?"]);
     says(&sandbox, &["validate", "../key"], 2, &["BW-0720", "../key is not in the repository"]);
     says(&sandbox, &["keys", "init", "--root", "k/root", "--online", "k"], 2, &["BW-0720", "the root key would lie"]);
     says(&sandbox, &["hold", "--name", "nope", "--release"], 1, &["BW-0733", "holds/nope.yaml"]);

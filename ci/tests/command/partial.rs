@@ -71,3 +71,36 @@ fn what_cannot_be_read_is_not_told_to_be_missing() {
     sandbox.write("enrollments/lab.yaml", lab);
     told(&sandbox, &["found the number 15", "unknown field"], 2);
 }
+
+#[test]
+fn files_and_templates_are_checked_beside_a_mistake_of_their_fleet() {
+    let sandbox = fleet();
+    let fleet = "fleets/edge.yaml";
+    sandbox.replace(fleet, "source: files/about.txt", "source: files/abuot.txt");
+    sandbox.replace(fleet, "{{ vars.greeting }}", "{{ vars.greting }}");
+    told(&sandbox, &["files/abuot.txt is not a file", "did you mean vars.greeting?"], 2);
+    sandbox.replace(fleet, "source: files/abuot.txt", "source: files/abuot.txt\n        mode: 0644");
+    told(&sandbox, &["in quotes", "did you mean files/about.txt?", "did you mean vars.greeting?"], 3);
+    sandbox.replace(fleet, "    files:", "    files:\n      - {paht: /opt/first, content: first}");
+    told(&sandbox, &["did you mean path?", "in quotes", "files/abuot.txt is not", "vars.greeting?"], 4);
+    // What the placeholder is to mean may stand in the field that is misspelt.
+    sandbox.replace(fleet, "  vars:", "  vras:");
+    told(&sandbox, &["did you mean vars?", "did you mean path?", "in quotes", "files/abuot.txt is not"], 4);
+}
+
+#[test]
+fn every_template_of_a_fleet_is_tried_whatever_is_wrong_with_one_before_it() {
+    let sandbox = fleet();
+    let more = "    files:\n      - {path: /opt/a, content: \"{{ vars.a }}\"}\n      - {path: /opt/b, content: \"{{ vars.b }}\"}\n";
+    sandbox.replace("fleets/edge.yaml", "    files:\n", more);
+    told(&sandbox, &["files[0].content", "files[1].content", "has no variable a", "has no variable b"], 2);
+}
+
+#[test]
+fn a_rollout_is_checked_beside_a_mistake_of_its_own() {
+    let sandbox = fleet();
+    let rollout = "rollouts/edge.yaml";
+    sandbox.replace(rollout, "percent: 100\n      soak: 15m", "percent: 90\n      soak: 15");
+    sandbox.replace(rollout, "spec:\n", "spec:\n  after: [cores]\n");
+    told(&sandbox, &["found the number 15", "the last wave must have percent: 100", "there is no fleet cores"], 3);
+}

@@ -164,6 +164,14 @@ fn what_git_does_not_have_or_has_otherwise_is_a_warning() {
     team.sandbox.write(".gitattributes", "files/*.txt -text\n");
     team.sandbox.git(&["add", "--renormalize", "."]);
     assert!(!team.ada(&["validate"]).out.contains("BW-0132"));
+
+    team.sandbox.write("files/new.txt", "$Id$\n");
+    team.sandbox.write(".gitattributes", "files/*.txt -text ident\n");
+    team.sandbox.git(&["add", "."]);
+    assert!(!team.ada(&["validate"]).out.contains("BW-0132"), "nobody has an id in it yet");
+    std::fs::remove_file(team.sandbox.repository().join("files/new.txt")).expect("it is there");
+    team.sandbox.git(&["checkout", "--quiet", "files/new.txt"]);
+    told(&team.ada(&["validate"]), 0, &["warning[BW-0132]", "files/new.txt", "-ident"]);
 }
 
 #[test]

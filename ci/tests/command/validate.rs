@@ -232,3 +232,42 @@ fn every_code_can_be_explained() {
     let ran = sandbox.bellwether(&["explain", "BW-9999"]);
     assert!(ran.code == Some(1) && ran.err.contains("BW-0721"), "{}", ran.err);
 }
+
+#[test]
+fn a_policy_that_was_deleted_is_to_be_restored_and_not_written_anew() {
+    let sandbox = Sandbox::with_repository();
+    let policy = sandbox.repository().join("trust/policy.yaml");
+    std::fs::remove_file(policy).expect("it is there");
+    let told = sandbox.bellwether(&["validate"]).out;
+    assert!(told.contains("git restore --source=HEAD --staged --worktree trust/policy.yaml"), "{told}");
+    sandbox.git(&["commit", "-qam", "Without a policy"]);
+    let base = sandbox.git(&["rev-parse", "--short=7", "HEAD~1"]);
+    let told = sandbox.bellwether(&["validate", "--base", "HEAD~1"]).out;
+    assert!(told.contains(&format!("git restore --source={} --staged", base.trim())), "{told}");
+    assert_eq!(told.matches("error[").count(), 1, "{told}");
+}
+
+#[test]
+fn a_mistake_of_the_policy_is_told_once_and_where_it_stands() {
+    let sandbox = Sandbox::with_repository();
+    sandbox.replace("trust/policy.yaml", "version: 1", "version: \"1\"");
+    sandbox.git(&["switch", "--quiet", "--create", "two"]);
+    sandbox.git(&["commit", "-qam", "Quotes"]);
+    let told = sandbox.bellwether(&["validate", "--base", "main"]).out;
+    assert!(told.contains("error[BW-0105]") && told.contains("1 error in"), "{told}");
+}
+
+#[test]
+fn the_summary_names_what_was_asked_about() {
+    let sandbox = Sandbox::with_repository();
+    sandbox.replace("fleets/edge.yaml", "  vars:", "  vras:");
+    let says = |paths: &[&str]| sandbox.bellwether(&[&["validate"], paths].concat()).out;
+    assert!(
+        says(&["rollouts"]).ends_with("no problems in rollouts (4 manifests were read).\n"),
+        "{}",
+        says(&["rollouts"])
+    );
+    let fleet = says(&["fleets/edge.yaml"]);
+    assert!(fleet.contains("\n1 error in fleets/edge.yaml (4 manifests were read). More"), "{fleet}");
+    assert!(says(&["."]).contains("\n1 error in 4 manifests. More"), "{}", says(&["."]));
+}

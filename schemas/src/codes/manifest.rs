@@ -97,9 +97,12 @@ codes! { MANIFEST:
         "The file lies in the working copy, and nobody added it to git. Once the manifest is committed it names a file that is not there, and no device gets what the manifest says.",
         "Add the file with git add, and commit it together with the manifest.";
     FILE_STORED_OTHERWISE = "BW-0132", "git has another content than the file here",
-        "Attributes such as text, eol or filter, core.autocrlf, or git-lfs let git store other bytes than those that lie here. Devices get what git stores: other line ends, or the pointer in place of the file.",
-        "Write PATH -text -filter into .gitattributes and add the file again: git add --renormalize PATH. Large files belong to an address that the reconciler fetches from.";
+        "Attributes such as text, eol, ident or filter, core.autocrlf, or git-lfs let git store other bytes than those that lie here. Devices get what git stores: other line ends, or the pointer in place of the file.",
+        "Write PATH -text -ident -filter into .gitattributes and add the file again: git add --renormalize PATH. Large files belong to an address that the reconciler fetches from.";
     ROLLOUT_LOST = "BW-0133", "a Rollout is deleted, and its fleet is not",
         "What a Rollout says ends with its file: later changes of the fleet go by the defaults, without the waves, gates, windows and budgets that stood there.",
         "Keep the file. If the defaults are meant, leave it deleted: this is a warning.";
+    MANIFEST_ELSEWHERE = "BW-0134", "a manifest lies in a folder that nobody reads",
+        "Manifests are read from fleets/, rollouts/, devices/, enrollments/, approvals/, holds/, expedites/, resumes/ and trust/, directly in them and nowhere else. What lies elsewhere changes nothing on any device.",
+        "Move the file into the folder of its kind. If it is kept there on purpose, leave it: this is a warning.";
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fields::Fields;
+use super::meant;
 use super::probe;
 use super::problem::Report;
 use super::selector::selector;
@@ -57,7 +58,7 @@ pub(crate) fn template(node: &Node<'_>, report: &mut Report) -> Option<Template>
     })
 }
 
-fn file(node: &Node<'_>, places: &mut BTreeSet<String>, report: &mut Report) -> Option<File> {
+pub(crate) fn file(node: &Node<'_>, places: &mut BTreeSet<String>, report: &mut Report) -> Option<File> {
     let mut fields = Fields::of(node, report)?;
     let path = fields.required("path", |node, report| unique_place(node, places, report));
     let content = fields.optional("content", values::text);
@@ -112,11 +113,15 @@ fn mode(node: &Node<'_>, report: &mut Report) -> Option<String> {
         return None;
     }
     let text = values::text_of(node, "three octal digits as text, such as \"0644\"", report)?.to_owned();
-    text.parse::<FileMode>().map_err(|e| node.fault(codes::WRONG_VALUE, e.to_string(), None, report)).ok()?;
+    let told = |error: <FileMode as std::str::FromStr>::Err| {
+        let hint = meant::mode(&text).map(|mode| format!("write \"{mode}\""));
+        node.fault(codes::WRONG_VALUE, error.to_string(), hint, report);
+    };
+    text.parse::<FileMode>().map_err(told).ok()?;
     Some(text)
 }
 
-fn artifact(
+pub(crate) fn artifact(
     node: &Node<'_>,
     names: &mut BTreeSet<String>,
     places: &mut BTreeSet<String>,

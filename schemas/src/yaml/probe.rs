@@ -20,7 +20,7 @@ pub(crate) fn probes(node: &Node<'_>, report: &mut Report) -> Option<Probes> {
     }
 }
 
-fn probe(node: &Node<'_>, report: &mut Report) -> Option<Probe> {
+pub(crate) fn probe(node: &Node<'_>, report: &mut Report) -> Option<Probe> {
     let default = Probe::default();
     let mut fields = Fields::of(node, report)?;
     let exec = fields.optional("exec", exec);

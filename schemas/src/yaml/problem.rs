@@ -50,6 +50,11 @@ impl Report {
         self.problems.len() >= MAX_PROBLEMS
     }
 
+    /// Whether a problem begins in a range of bytes.
+    pub(crate) fn has_any_in(&self, range: std::ops::Range<usize>) -> bool {
+        self.problems.iter().any(|problem| range.contains(&problem.start))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.problems.is_empty()
     }

@@ -10,7 +10,7 @@ use super::tree::{Node, Range, Value};
 use super::values::{self, Meaning};
 use super::window::{budgets, some_percent, windows};
 use crate::codes;
-use crate::manifest::{Gate, OnFailure, OnNewer, Rollout, Wave, WaveMembers};
+use crate::manifest::{Gate, OnFailure, OnNewer, Rollout, Wave};
 use crate::name::FleetName;
 use crate::quantity::Seconds;
 
@@ -61,7 +61,7 @@ pub(crate) fn rollout(node: &Node<'_>, named: &Named<'_>, report: &mut Report) -
 }
 
 /// The fleets that go first; none is the fleet itself.
-fn after(node: &Node<'_>, named: &Named<'_>, report: &mut Report) -> Option<Vec<FleetName>> {
+pub(crate) fn after(node: &Node<'_>, named: &Named<'_>, report: &mut Report) -> Option<Vec<FleetName>> {
     values::distinct(node, report, |node, report| {
         let fleet: FleetName = values::parsed(node, report)?;
         if named.name() == Some(fleet.as_str()) {
@@ -81,16 +81,18 @@ fn waves(node: &Node<'_>, report: &mut Report) -> Option<Vec<Wave>> {
         return None;
     }
     let read: Vec<_> = nodes.iter().map(|node| wave(node, report)).collect();
-    let waves = || nodes.iter().zip(&read).filter_map(|(node, wave)| Some((node, wave.as_ref()?)));
     let mut consistent = true;
     let mut names = BTreeSet::new();
     let mut reached = 0;
-    for (node, wave) in waves() {
-        if !names.insert(&wave.name) {
-            node.contradiction(format!("two waves are named {}", wave.name), report);
+    for (node, wave) in nodes.iter().zip(&read) {
+        if let Some(name) = wave.as_ref().map(|wave| &wave.name)
+            && !names.insert(name)
+        {
+            node.contradiction(format!("two waves are named {name}"), report);
             consistent = false;
         }
-        if let Some(percent) = wave.percent {
+        // Whatever else is wrong with the wave.
+        if let Some(percent @ 1..) = reach(node) {
             if percent <= reached {
                 let message = format!("found percent: {percent} after {reached}, expected more");
                 let hint = "earlier waves count in: percent says how much of the fleet all waves so far take";
@@ -100,9 +102,9 @@ fn waves(node: &Node<'_>, report: &mut Report) -> Option<Vec<Wave>> {
             reached = reached.max(percent);
         }
     }
-    // If the last wave is wrong itself, what it was meant to reach is not known.
-    if let (Some(last), Some(Some(wave))) = (nodes.last(), read.last())
-        && !matches!(wave.members(), Some(WaveMembers::Percent(100)))
+    // Where that itself is wrong, what the last wave was meant to reach is not known.
+    if let Some(last) = nodes.last()
+        && reach(last).is_some_and(|percent| percent != 100)
     {
         let hint = "end with a wave such as {name: rest, percent: 100}".to_owned();
         let message = "the last wave must have percent: 100, or devices are left out";
@@ -112,6 +114,18 @@ fn waves(node: &Node<'_>, report: &mut Report) -> Option<Vec<Wave>> {
     }
     let waves: Option<Vec<_>> = read.into_iter().collect();
     waves.filter(|_| consistent)
+}
+
+/// How many per cent all waves up to one take, whatever else is wrong with it: 0 where labels say which; none where that cannot be
+/// read.
+fn reach(wave: &Node<'_>) -> Option<u8> {
+    let Value::Map(entries) = &wave.value else { return None };
+    let mut said = entries.iter().filter(|entry| matches!(entry.key.text.as_ref(), "select" | "percent"));
+    match (said.next()?, said.next()) {
+        (entry, None) if entry.key.text == "select" => Some(0),
+        (entry, None) => values::integer_in(1..=100)(&entry.node, &mut Report::default()),
+        (_, Some(_)) => None,
+    }
 }
 
 /// Where a wave says how many it takes.

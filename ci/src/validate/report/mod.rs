@@ -9,7 +9,7 @@ mod sarif;
 mod text;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bellwether_schemas::diagnostic::{Diagnostic, Severity};
 
@@ -48,7 +48,7 @@ impl Report<'_> {
         self.problems.iter().filter(|problem| problem.severity == severity).count()
     }
 
-    /// `2 errors and 1 warning in 40 manifests`.
+    /// `2 errors and 1 warning in 40 manifests`; where only some were asked about, `no problems in fleets/edge.yaml`.
     fn summary(&self) -> String {
         let number = |count: usize, noun: &str| match count {
             1 => format!("1 {noun}"),
@@ -56,19 +56,27 @@ impl Report<'_> {
         };
         let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
         let found = match (errors, warnings) {
-            (0, 0) => return format!("{}, no problems{}", number(self.texts.len(), "manifest"), self.scope()),
+            (0, 0) => "no problems".to_owned(),
             (errors, 0) => number(errors, "error"),
             (0, warnings) => number(warnings, "warning"),
             (errors, warnings) => format!("{} and {}", number(errors, "error"), number(warnings, "warning")),
         };
-        format!("{found} in {}{}", number(self.texts.len(), "manifest"), self.scope())
+        let wanted: Vec<_> = self.scope.iter().map(|path| path.display().to_string()).collect();
+        let all = number(self.texts.len(), "manifest");
+        // The repository itself has an empty path in it.
+        if wanted.is_empty() || wanted.iter().any(String::is_empty) {
+            let is_sound = errors + warnings == 0;
+            return if is_sound { format!("{all}, {found}") } else { format!("{found} in {all}") };
+        }
+        // A commit counts as a whole: what is said of it is not of these files alone.
+        let beside = self.problems.iter().filter(|problem| !self.is_asked(&problem.file)).count();
+        let beside = if beside > 0 { format!(", {beside} of them about the commit as a whole") } else { String::new() };
+        format!("{found} in {}{beside} ({all} were read)", wanted.join(", "))
     }
 
-    fn scope(&self) -> String {
-        let wanted: Vec<_> = self.scope.iter().map(|path| path.display().to_string()).collect();
-        // The repository itself has an empty path in it.
-        let all = wanted.iter().any(String::is_empty) || wanted.is_empty();
-        if all { String::new() } else { format!(" in {}", wanted.join(", ")) }
+    /// Whether a file is among those that were asked about.
+    fn is_asked(&self, file: &str) -> bool {
+        self.scope.is_empty() || self.scope.iter().any(|path| Path::new(file).starts_with(path))
     }
 }
 
