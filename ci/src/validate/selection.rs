@@ -21,7 +21,9 @@ pub(super) struct Selection<'m> {
     overlaps: BTreeMap<(&'m FleetName, &'m FleetName), Vec<usize>>,
     /// All of these devices.
     several: HashSet<usize>,
-    /// The devices with a template of their own that a fleet selects, and these fleets.
+    /// The devices with a template of their own.
+    with_template: BTreeMap<&'m DeviceName, usize>,
+    /// Those of them that a fleet selects, and these fleets.
     templates_unused: Vec<(usize, Vec<FleetName>)>,
 }
 
@@ -33,6 +35,7 @@ impl<'m> Selection<'m> {
             members: BTreeMap::new(),
             overlaps: BTreeMap::new(),
             several: HashSet::new(),
+            with_template: BTreeMap::new(),
             templates_unused: Vec::new(),
         };
         for (place, device) in devices.iter().enumerate() {
@@ -40,9 +43,11 @@ impl<'m> Selection<'m> {
             for fleet in &selecting {
                 selection.members.entry(fleet).or_default().push(place);
             }
-            let own = FleetName::of_device(&device.name);
-            if !selecting.is_empty() && manifests.has_template(&own) {
-                selection.templates_unused.push((place, selecting.iter().map(|name| (**name).clone()).collect()));
+            if manifests.has_template(&FleetName::of_device(&device.name)) {
+                selection.with_template.entry(&device.name).or_insert(place);
+                if !selecting.is_empty() {
+                    selection.templates_unused.push((place, selecting.iter().map(|name| (**name).clone()).collect()));
+                }
             }
             if let [first, others @ ..] = selecting.as_slice() {
                 if !others.is_empty() {
@@ -68,9 +73,10 @@ impl<'m> Selection<'m> {
         places.map(|place| &self.devices[*place]).filter(|device| device.is_listed)
     }
 
-    /// The device of this name, if git lists it.
-    pub(super) fn device(&self, name: &DeviceName) -> impl Iterator<Item = &'m Known> {
-        self.devices.iter().find(|device| device.name == *name && device.is_listed).into_iter()
+    /// The device of this name that has a template of its own, if git lists it.
+    pub(super) fn device(&self, name: &DeviceName) -> Option<&'m Known> {
+        let place = self.with_template.get(name)?;
+        Some(&self.devices[*place]).filter(|device| device.is_listed)
     }
 
     /// What is wrong with the selectors of fleets and waves.

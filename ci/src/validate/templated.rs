@@ -7,7 +7,6 @@ use bellwether_schemas::manifest::{Fleet, Probes, Template};
 use bellwether_schemas::yaml::{FieldPath, Parts};
 
 /// What may become a spec: a Fleet, or the template of a Device.
-#[derive(Clone)]
 pub(super) struct Templated<'m> {
     pub(super) path: &'m str,
     pub(super) name: FleetName,
@@ -19,7 +18,7 @@ pub(super) struct Templated<'m> {
 }
 
 /// The places of the items of each list, from 0.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Places {
     files: Vec<usize>,
     artifacts: Vec<usize>,
@@ -37,15 +36,7 @@ impl<'m> Templated<'m> {
         let (file_places, files) = template.files.into_iter().unzip();
         let (artifact_places, artifacts) = template.artifacts.into_iter().unzip();
         let (probe_places, probes) = template.probes.into_iter().unzip();
-        let template = Template {
-            files,
-            artifacts,
-            probes: Probes::All(probes),
-            services: None,
-            containers: None,
-            os: None,
-            hooks: None,
-        };
+        let template = Template { files, artifacts, probes: Probes::All(probes), ..nothing() };
         let fleet = Fleet {
             selector: parts.selector.clone().unwrap_or_default(),
             vars: parts.vars.clone().unwrap_or_default(),
@@ -69,22 +60,43 @@ impl<'m> Templated<'m> {
         FieldPath::of(&format!("spec.template.{}", self.written(place)))
     }
 
-    /// The same template without the item that a field is of.
-    pub(super) fn without(&self, place: &str) -> Option<Self> {
-        let (list, at, _) = item(place)?;
-        let mut rest = self.clone();
-        let mut places = self.places.clone().unwrap_or_else(|| Places::all(&self.fleet.template));
-        let template = &mut rest.fleet.to_mut().template;
-        match (list, &mut template.probes) {
-            ("files", _) if at < template.files.len() => drop((template.files.remove(at), places.files.remove(at))),
-            ("artifacts", _) if at < template.artifacts.len() => {
-                drop((template.artifacts.remove(at), places.artifacts.remove(at)));
-            }
-            ("probes", Probes::All(probes)) if at < probes.len() => drop((probes.remove(at), places.probes.remove(at))),
-            _ => return None,
-        }
-        rest.places = Some(places);
-        Some(rest)
+    /// Each item of its lists alone.
+    pub(super) fn items(&self) -> Vec<Self> {
+        let template = &self.fleet.template;
+        let probes = match &template.probes {
+            Probes::All(probes) => probes.as_slice(),
+            Probes::None => &[],
+        };
+        let files = template.files.iter().map(|file| Template { files: vec![file.clone()], ..nothing() });
+        let artifacts =
+            template.artifacts.iter().map(|artifact| Template { artifacts: vec![artifact.clone()], ..nothing() });
+        let probes = probes.iter().map(|probe| Template { probes: Probes::All(vec![probe.clone()]), ..nothing() });
+        let places = self.places.clone().unwrap_or_else(|| Places::all(template));
+        let (of_files, of_artifacts, of_probes) = (places.files.iter(), places.artifacts.iter(), places.probes.iter());
+        let files = files.zip(of_files.map(|at| Places { files: vec![*at], ..Places::default() }));
+        let artifacts = artifacts.zip(of_artifacts.map(|at| Places { artifacts: vec![*at], ..Places::default() }));
+        let probes = probes.zip(of_probes.map(|at| Places { probes: vec![*at], ..Places::default() }));
+        let alone = |(template, places)| Self {
+            path: self.path,
+            name: self.name.clone(),
+            fleet: Cow::Owned(Fleet { vars: self.fleet.vars.clone(), ..Fleet::of_one(template) }),
+            has_vars: self.has_vars,
+            places: Some(places),
+        };
+        files.chain(artifacts).chain(probes).map(alone).collect()
+    }
+}
+
+/// A template of which nothing is asked.
+fn nothing() -> Template {
+    Template {
+        files: Vec::new(),
+        artifacts: Vec::new(),
+        probes: Probes::All(Vec::new()),
+        services: None,
+        containers: None,
+        os: None,
+        hooks: None,
     }
 }
 
@@ -126,10 +138,10 @@ mod tests {
         let parts = bellwether_schemas::yaml::parts("fleets/x.yaml", text);
         let all = Templated::partial("fleets/x.yaml", "x".parse().expect("a name"), &parts);
         assert_eq!(all.written("files[1].content"), "files[2].content");
-        let rest = all.without("files[0].path").expect("there is a first one");
-        assert_eq!(rest.written("files[0].content"), "files[2].content");
-        assert_eq!(rest.fleet.template.files.len(), 1);
-        assert!(rest.without("files[1]").is_none() && rest.without("probes[0]").is_none());
-        assert_eq!(rest.written("anything"), "anything");
+        let items = all.items();
+        assert_eq!(items.iter().map(|item| item.fleet.template.files.len()).collect::<Vec<_>>(), [1, 1]);
+        let [.., last] = items.as_slice() else { panic!("there are two files") };
+        assert_eq!(last.written("files[0].content"), "files[2].content");
+        assert_eq!(last.written("anything"), "anything");
     }
 }

@@ -1,6 +1,6 @@
 //! Renders each fleet for each device that git knows, by the same code as the reconciler, from the working tree.
 
-use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +24,9 @@ use super::templated::Templated;
 use crate::devices::Known;
 use crate::failure::{self, Failure};
 
+/// What is wrong, by the mistake: its field, and the devices for which it is.
+type Found<'d> = BTreeMap<String, (FieldPath, Vec<&'d Known>)>;
+
 /// Every reason for which a template cannot be rendered for a device that is to run it. What is missing in the repository, and
 /// artifacts that are something else, are found without devices.
 pub(super) fn problems(manifests: &Manifests, selection: &Selection<'_>) -> Result<Vec<Finding>, Failure> {
@@ -31,7 +34,7 @@ pub(super) fn problems(manifests: &Manifests, selection: &Selection<'_>) -> Resu
     let found = templated.into_par_iter().map(|templated| {
         let own = templated.name.device();
         let devices: Vec<&Known> = match &own {
-            Some(own) => selection.device(own).collect(),
+            Some(own) => selection.device(own).into_iter().collect(),
             None => selection.offered(&templated.name).collect(),
         };
         of_one(&manifests.root, &templated, &devices)
@@ -39,27 +42,29 @@ pub(super) fn problems(manifests: &Manifests, selection: &Selection<'_>) -> Resu
     Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
-fn of_one(root: &Path, templated: &Templated<'_>, devices: &[&Known]) -> Result<Vec<Finding>, Failure> {
+fn of_one<'m>(root: &Path, templated: &Templated<'m>, devices: &[&Known]) -> Result<Vec<Finding>, Failure> {
     if devices.is_empty() || !templated.has_vars {
         return Ok(Vec::new());
     }
     let (files, sources) = sources(root, &templated.fleet)?;
-    let (mut known, whole) = (HashMap::new(), template(templated, &sources));
-    let mut found: BTreeMap<String, (FieldPath, Vec<&Known>)> = BTreeMap::new();
+    let whole = template(templated, &sources);
+    let items: OnceCell<Vec<(Templated<'_>, TemplateAt)>> = OnceCell::new();
+    let with_template = |item: Templated<'m>| {
+        let template = template(&item, &sources);
+        (item, template)
+    };
+    let (mut known, mut found) = (HashMap::new(), Found::new());
     for device in devices {
-        let mut left = Cow::Borrowed(templated);
-        let mut rendered = render(&whole, device, &files, &mut known);
-        while let Err(error) = rendered {
-            let is_told_elsewhere =
-                matches!(error, RenderError::NoSuchFile { .. } | RenderError::ArtifactMismatch { .. });
-            if !is_told_elsewhere {
-                let (why, field) = told(&left, &error);
-                found.entry(why).or_insert_with(|| (field, Vec::new())).1.push(device);
+        let Err(error) = render(&whole, device, &files, &mut known) else { continue };
+        tell(&mut found, templated, &error, device);
+        if place(&error).is_none() {
+            continue;
+        }
+        // One mistake ends the whole: the others are found item by item.
+        for (item, template) in items.get_or_init(|| templated.items().into_iter().map(with_template).collect()) {
+            if let Err(error) = render(template, device, &files, &mut known) {
+                tell(&mut found, item, &error, device);
             }
-            // What else is wrong is found without the item that has this mistake.
-            let Some(rest) = place(&error).and_then(|place| left.without(place)) else { break };
-            rendered = render(&template(&rest, &sources), device, &files, &mut known);
-            left = Cow::Owned(rest);
         }
     }
     let told = |(why, (field, for_whom)): (String, (FieldPath, Vec<&Known>))| {
@@ -86,6 +91,19 @@ fn render(
     known: &mut HashMap<ObjectId, TargetRef>,
 ) -> Result<(), RenderError> {
     render::render(template, &device.name, &device.facts, &mut Contents::new(files, known)).map(drop)
+}
+
+/// Takes note of a mistake, unless it is told where the file is missing or another.
+fn tell<'d>(found: &mut Found<'d>, templated: &Templated<'_>, error: &RenderError, device: &'d Known) {
+    if matches!(error, RenderError::NoSuchFile { .. } | RenderError::ArtifactMismatch { .. }) {
+        return;
+    }
+    let (why, field) = told(templated, error);
+    let (_, devices) = found.entry(why).or_insert_with(|| (field, Vec::new()));
+    // The mistake that ended the whole is found again in its item.
+    if !devices.last().is_some_and(|last| std::ptr::eq(*last, device)) {
+        devices.push(device);
+    }
 }
 
 /// The place below `spec.template` that an error is about.
