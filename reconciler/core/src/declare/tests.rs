@@ -8,6 +8,8 @@ mod templates;
 
 use std::fmt::Write as _;
 
+use bellwether_schemas::codes;
+
 use super::*;
 use crate::testing::{Story, labels, name};
 

@@ -1,6 +1,7 @@
 //! What cannot be read: it counts as before, or is absent, and is told.
 
 use super::*;
+use crate::declare::take::AT_A_TIME;
 use crate::objects::MemoryObjects;
 
 #[test]
@@ -144,4 +145,27 @@ fn a_landing_that_cannot_be_read_changes_nothing() {
     assert_eq!(format!("{:?}", story.declared), before);
     story.declared.land(&story.repository.objects, &landing).expect("it is back");
     assert_eq!((story.template_commit("gateways"), story.declared.head().number), (2, 2));
+}
+
+#[test]
+fn a_long_landing_is_taken_in_parts_and_all_or_nothing() {
+    let mut story = begin();
+    let devices = 2 * AT_A_TIME + 10;
+    for n in 0..devices {
+        story.say(&format!("devices/edge-{n}.yaml"), "{labels: {ring: canary}}");
+    }
+    story.say(GATEWAYS, &SPEC.replace("template:", "vars: {a: 2}, template:"));
+    let landing = story.verify();
+    let before = format!("{:?}", story.declared);
+    for path in ["devices/edge-0.yaml", "devices/edge-99.yaml", GATEWAYS] {
+        let lost = landing.changes().iter().find(|change| change.path == path).and_then(|change| change.after);
+        let lost = lost.expect("it changed").id;
+        let mut objects: MemoryObjects = story.repository.objects.clone();
+        objects.remove(&lost);
+        assert_eq!(story.declared.land(&objects, &landing), Err(ObjectError::Missing(lost)), "{path}");
+        assert_eq!(format!("{:?}", story.declared), before, "{path}");
+    }
+    story.declared.land(&story.repository.objects, &landing).expect("it is back");
+    assert_eq!(story.declared.inventory().devices().count(), devices);
+    assert_eq!(story.declared.fleets()[&name("gateways")].target.landing.number, 2);
 }

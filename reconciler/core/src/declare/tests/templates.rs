@@ -104,7 +104,7 @@ fn a_landing_has_the_template_that_was_in_force_there() {
         let template = story.declared.template_in_force(&name(fleet), n);
         template.map(|template| (template.landing.number, template.sources["files/motd"].id))
     };
-    let blob = |text: &str| crate::objects::object_id(ObjectKind::Blob, text.as_bytes());
+    let blob = |text: &str| crate::objects::object_id(crate::objects::ObjectKind::Blob, text.as_bytes());
     for (n, expected) in [
         (0, None),
         (1, Some((1, blob("hello\n")))),
