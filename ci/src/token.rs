@@ -1,8 +1,9 @@
 //! `bellwether token mint`: a secret for the device, its hash for git.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use bellwether_schemas::manifest::Labels;
 use bellwether_schemas::{DeviceName, EnrollmentName, EntryId, Seconds, Sha256Digest, codes};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -90,7 +91,7 @@ pub(crate) struct MintArgs {
 pub(crate) struct TokenFor {
     pub(crate) id: Option<EntryId>,
     pub(crate) device: Option<DeviceName>,
-    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) labels: Labels,
 }
 
 /// A token: the secret, and what git gets.
@@ -212,7 +213,7 @@ fn mint_all(args: &MintArgs, listed: &Listed) -> Result<Vec<Minted>, Failure> {
     let minted = wanted.into_iter().map(|wanted| {
         // What was said for this device alone comes before what is said for all, and that before what it had.
         let before = wanted.device.as_ref().filter(|_| args.replace).and_then(|device| listed.labels_of(device));
-        let mut labels: BTreeMap<_, _> = before.cloned().unwrap_or_default();
+        let mut labels: Labels = before.cloned().unwrap_or_default();
         labels.extend(args.labels.iter().cloned());
         labels.extend(wanted.labels);
         mint(&TokenFor { labels, ..wanted }, expires)

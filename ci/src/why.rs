@@ -86,7 +86,7 @@ mod tests {
             enrollment: "plant".parse().expect("a name"),
             entry: "t1".parse().expect("an id"),
             fleet: Some(examples::fleet()),
-            labels: [("site".to_owned(), "kiel".to_owned())].into(),
+            labels: [("site".to_owned(), "kiel".to_owned())].into_iter().collect(),
             version: Some(examples::version()),
             digest: None,
             offered: None,

@@ -75,7 +75,7 @@ fn mint_tokens(place: &Place) -> Result<Vec<bellwether_schemas::manifest::Token>
     for (index, device) in place.devices().enumerate() {
         make_folder(&place.device(&device))?;
         let ring = if index == 0 { "canary" } else { "rest" };
-        let labels = [("ring".to_owned(), ring.to_owned())].into();
+        let labels = [("ring".to_owned(), ring.to_owned())].into_iter().collect();
         let minted = token::mint(&TokenFor { id: None, device: Some(device.clone()), labels }, expires);
         write_secret(&place.token(&device), minted.secret.as_bytes())?;
         entries.push(minted.entry);

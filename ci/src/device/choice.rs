@@ -84,7 +84,7 @@ mod tests {
             enrollment: "lab".parse().expect("a name"),
             entry: "t1".parse().expect("an id"),
             fleet: None,
-            labels: [].into(),
+            labels: bellwether_schemas::manifest::Labels::new(),
             version: None,
             digest: None,
             offered: None,

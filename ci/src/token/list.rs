@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use bellwether_schemas::manifest::Labels;
 use bellwether_schemas::{DeviceName, yaml};
 use csv::{ReaderBuilder, StringRecord, Trim};
 
@@ -91,7 +92,7 @@ fn row(header: &StringRecord, record: &StringRecord, say: &mut impl FnMut(String
             }
         },
     };
-    let mut labels = BTreeMap::new();
+    let mut labels = Labels::new();
     for (key, value) in header.iter().zip(record).skip(1).filter(|(_, value)| !value.is_empty()) {
         if let Err(why) = yaml::check_label(key, value) {
             say(format!("{key}: {why}"));

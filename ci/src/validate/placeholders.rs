@@ -108,7 +108,7 @@ mod tests {
             shown: "e1".to_owned(),
             name: "e1".parse().expect("a name"),
             facts: bellwether_core::declare::Facts {
-                labels: [("shop".to_owned(), "kiel".to_owned())].into(),
+                labels: [("shop".to_owned(), "kiel".to_owned())].into_iter().collect(),
                 ..Default::default()
             },
             is_listed: true,

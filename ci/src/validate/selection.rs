@@ -178,7 +178,7 @@ impl<'d> Vocabulary<'d> {
             let by_value = values
                 .into_iter()
                 .flatten()
-                .any(|value| satisfied(&Labels::from([(term.key.clone(), (*value).to_owned())])));
+                .any(|value| satisfied(&Labels::from_iter([(term.key.clone(), (*value).to_owned())])));
             if !by_value && !satisfied(&Labels::new()) {
                 let at = field.clone().key("matchExpressions").item(place).key("key");
                 let problem = warning(at, format!("no {whom} has a label {} as this term wants it", term.key));

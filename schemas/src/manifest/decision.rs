@@ -1,13 +1,12 @@
 //! Kinds Approval, Hold, Expedite and Resume: decisions of people, as signed files.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::selector::SomeSelector;
-use super::{LabelSelector, forms};
+use super::{LabelSelector, Labels, forms};
 use crate::id::CommitId;
 use crate::name::{DeviceName, FleetName, WaveName};
 
@@ -187,7 +186,7 @@ pub struct Resume {
 
 impl Resume {
     /// Whether it speaks of a device with this name and these labels at all.
-    pub fn covers(&self, device: &DeviceName, labels: &BTreeMap<String, String>) -> bool {
+    pub fn covers(&self, device: &DeviceName, labels: &Labels) -> bool {
         match (self.devices.as_slice(), &self.selector) {
             ([], None) => !self.over.is_empty(),
             ([], Some(selector)) => selector.matches(labels),

@@ -13,7 +13,7 @@ use crate::id::CommitId;
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Device {
     /// Labels of the device; they override those of its enrollment key by key.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "Labels::is_empty")]
     #[schemars(with = "forms::Labels", extend("default" = {}))]
     pub labels: Labels,
     /// Values for templates; they override those of its fleet key by key.

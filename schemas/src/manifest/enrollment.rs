@@ -1,6 +1,5 @@
 //! Kind Enrollment: who may enroll, and with which labels.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -16,7 +15,7 @@ use crate::name::{DeviceName, EntryId};
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Enrollment {
     /// Labels of every device that enrolls here.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "Labels::is_empty")]
     #[schemars(with = "forms::Labels", extend("default" = {}))]
     pub labels: Labels,
     /// Tokens: each enrolls one device, once. `bellwether token mint` makes them, and writes their entries here.

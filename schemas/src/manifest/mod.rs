@@ -41,7 +41,7 @@ pub use window::{Day, DayRange, InvalidWindow, TimeOfDay, Window, Zone};
 ///
 /// A key is 1 to 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last, perhaps after a domain name
 /// (at most 253 lower-case characters) and `/`. A value is empty, or of the same form without the domain.
-pub type Labels = BTreeMap<String, String>;
+pub type Labels = litemap::LiteMap<String, String>;
 
 /// Free values for templates.
 pub type Vars = BTreeMap<String, serde_json::Value>;
@@ -68,7 +68,7 @@ pub struct Metadata<N> {
     pub name: N,
     /// Labels of the manifest itself, for people and tools. Labels by which devices are chosen are in `spec.labels` of a
     /// Device or an Enrollment.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
     #[schemars(with = "forms::Labels", extend("default" = {}))]
     pub labels: Labels,
     /// Notes for people and tools, such as the number of a ticket. Bellwether does not read them.

@@ -1,7 +1,5 @@
 //! Label selectors, with the meaning they have in Kubernetes but for one thing: an empty selector selects nothing.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +11,7 @@ use super::{Labels, forms};
 #[schemars(extend("examples" = [{ "matchLabels": { "site": "kiel", "ring": "canary" } }]))]
 pub struct LabelSelector {
     /// Labels that a device must have, with exactly these values.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
     #[schemars(with = "forms::Labels", extend("default" = {}))]
     pub match_labels: Labels,
     /// Further terms, for what `matchLabels` cannot say: one of several values, another value, any value, no such label.

@@ -61,7 +61,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn labels() -> impl Strategy<Value = Labels> {
-        proptest::collection::btree_map("[a-c]", "[x-z]", 0..4)
+        proptest::collection::btree_map("[a-c]", "[x-z]", 0..4).prop_map(Labels::from_iter)
     }
 
     fn term() -> impl Strategy<Value = Requirement> {

@@ -7,12 +7,12 @@ use super::fleet::template;
 use super::problem::Report;
 use super::tree::Node;
 use super::values;
-use crate::manifest::{Device, Pin};
+use crate::manifest::{Device, Labels, Pin};
 
 /// The spec of a Device.
 pub(crate) fn device(node: &Node<'_>, report: &mut Report) -> Option<Device> {
     let mut fields = Fields::of(node, report)?;
-    let labels = fields.or("labels", BTreeMap::new(), values::labels);
+    let labels = fields.or("labels", Labels::new(), values::labels);
     let vars = fields.or("vars", BTreeMap::new(), values::vars);
     let pin = fields.optional("pin", pin);
     let revoked = fields.optional("revoked", values::boolean);

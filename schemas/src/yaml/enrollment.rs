@@ -1,6 +1,6 @@
 //! Kind Enrollment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::fields::Fields;
 use super::problem::Report;
@@ -8,13 +8,13 @@ use super::tree::Node;
 use super::values::{self, Meaning};
 use crate::codes;
 use crate::id::Sha256Digest;
-use crate::manifest::{ApprovalMode, ApprovedKey, Enrollment, FactoryCa, InvalidCa, Token};
+use crate::manifest::{ApprovalMode, ApprovedKey, Enrollment, FactoryCa, InvalidCa, Labels, Token};
 use crate::name::{DeviceName, EntryId};
 
 /// The spec of an Enrollment.
 pub(crate) fn enrollment(node: &Node<'_>, report: &mut Report) -> Option<Enrollment> {
     let mut fields = Fields::of(node, report)?;
-    let labels = fields.or("labels", BTreeMap::new(), values::labels);
+    let labels = fields.or("labels", Labels::new(), values::labels);
     let mut seen = Seen::default();
     let tokens = fields.or("tokens", Vec::new(), |node, report| {
         values::list(node, report, |node, report| token(node, &mut seen, report))
@@ -70,7 +70,7 @@ fn token(node: &Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<Token>
     let sha256 = fields.required("sha256", |node, report| seen.hash("hash", node, report));
     let expires = fields.required("expires", values::moment);
     let device = fields.optional("device", |node, report| seen.device(node, report));
-    let labels = fields.or("labels", BTreeMap::new(), values::labels);
+    let labels = fields.or("labels", Labels::new(), values::labels);
     let revoked = fields.optional("revoked", values::boolean);
     fields.finish();
     Some(Token {
@@ -88,7 +88,7 @@ fn approved(node: &Node<'_>, seen: &mut Seen, report: &mut Report) -> Option<App
     let id = fields.required("id", |node, report| seen.id(node, report));
     let fingerprint = fields.required("fingerprint", |node, report| seen.hash("fingerprint", node, report));
     let device = fields.required("device", |node, report| seen.device(node, report));
-    let labels = fields.or("labels", BTreeMap::new(), values::labels);
+    let labels = fields.or("labels", Labels::new(), values::labels);
     let revoked = fields.optional("revoked", values::boolean);
     fields.finish();
     Some(ApprovedKey { id: id?, fingerprint: fingerprint?, device: device?, labels: labels?.into(), revoked: revoked? })

@@ -10,7 +10,7 @@ use super::tree::Node;
 use super::values::{self, Meaning};
 use super::{ApiVersion, Kind};
 use crate::codes;
-use crate::manifest::Metadata;
+use crate::manifest::{Labels, Metadata};
 
 /// What the place of a file says about the manifest in it.
 pub(crate) struct Named<'p> {
@@ -80,7 +80,7 @@ where
             _ => Some(name),
         }
     });
-    let labels = fields.or("labels", BTreeMap::new(), values::labels);
+    let labels = fields.or("labels", Labels::new(), values::labels);
     let annotations = fields.or("annotations", BTreeMap::new(), values::annotations);
     fields.finish();
     Some(Metadata { name: name?, labels: labels?, annotations: annotations? })

@@ -151,7 +151,7 @@ mod tests {
     fn what_is_sound_is_read_beside_what_is_not() {
         let fleet = |spec: &str| parts("fleets/x.yaml", format!("kind: Flet\nspec:\n  {spec}\n").as_bytes()).selector;
         let edge = fleet("selector: {matchLabels: {fleet: edge}}\n  templat: {}").expect("a selector");
-        assert_eq!(edge.match_labels["fleet"], "edge");
+        assert_eq!(edge.match_labels.get("fleet").map(String::as_str), Some("edge"));
         assert_eq!(fleet("selector: {matchLabls: {fleet: edge}}"), None);
         assert_eq!(fleet("selector: {matchLabels: {fleet: -}}"), None);
 

@@ -1,17 +1,15 @@
 //! Label selectors.
 
-use std::collections::BTreeMap;
-
 use super::fields::Fields;
 use super::problem::Report;
 use super::tree::Node;
 use super::values::{self, Meaning};
-use crate::manifest::{LabelSelector, Operator, Requirement};
+use crate::manifest::{LabelSelector, Labels, Operator, Requirement};
 
 /// A label selector.
 pub(crate) fn selector(node: &Node<'_>, report: &mut Report) -> Option<LabelSelector> {
     let mut fields = Fields::of(node, report)?;
-    let match_labels = fields.or("matchLabels", BTreeMap::new(), values::labels);
+    let match_labels = fields.or("matchLabels", Labels::new(), values::labels);
     let match_expressions =
         fields.or("matchExpressions", Vec::new(), |node, report| values::list(node, report, requirement));
     fields.finish();

@@ -303,28 +303,28 @@ pub(crate) fn distinct<T: PartialEq + Display>(
 }
 
 /// A map with free keys; every entry is read, also after a wrong one.
-pub(crate) fn map<K: Ord, V>(
+pub(crate) fn map<K, V, M: FromIterator<(K, V)>>(
     node: &Node<'_>,
     report: &mut Report,
     mut key: impl FnMut(&str) -> Result<K, String>,
     mut value: impl FnMut(&Node<'_>, &mut Report) -> Option<V>,
-) -> Option<BTreeMap<K, V>> {
+) -> Option<M> {
     let Value::Map(entries) = &node.value else {
         node.wrong("fields (key: value)", report);
         return None;
     };
-    let mut all = Some(BTreeMap::new());
+    let mut all = Some(Vec::with_capacity(entries.len()));
     for entry in entries {
         let key = key(&entry.key.text).map_err(|message| {
             let place = super::problem::Problem::new(codes::WRONG_VALUE, entry.range.start, entry.range.end, message);
             report.add(place);
         });
         match (key, value(&entry.node, report), &mut all) {
-            (Ok(key), Some(value), Some(all)) => drop(all.insert(key, value)),
+            (Ok(key), Some(value), Some(all)) => all.push((key, value)),
             _ => all = None,
         }
     }
-    all
+    all.map(M::from_iter)
 }
 
 /// Labels, whose keys and values follow the grammar of Kubernetes.
@@ -384,10 +384,7 @@ pub(crate) fn vars(node: &Node<'_>, report: &mut Report) -> Option<Vars> {
 fn json(node: &Node<'_>, report: &mut Report) -> Option<serde_json::Value> {
     Some(match &node.value {
         Value::List(_) => list(node, report, json)?.into(),
-        Value::Map(_) => {
-            let entries = map(node, report, |key| Ok(key.to_owned()), json)?;
-            serde_json::Value::Object(entries.into_iter().collect())
-        }
+        Value::Map(_) => serde_json::Value::Object(map(node, report, |key| Ok(key.to_owned()), json)?),
         Value::Scalar(scalar) => match scalar.sort {
             Sort::Text => scalar.text.as_ref().into(),
             Sort::Null => serde_json::Value::Null,

@@ -1,6 +1,7 @@
 //! The commands of scenarios.
 
 use bellwether_reconciler::brake::LocalHold;
+use bellwether_schemas::manifest::Labels;
 use bellwether_schemas::report::Claim;
 use bellwether_schemas::{CommitId, Sha256Digest, Version};
 
@@ -110,7 +111,7 @@ fn list(site: &mut Site, set: &str, labels: &[&str]) -> Result<(), String> {
     let enrollment = format!("plant-{}", site.devices.len() / LISTED + 1);
     for name in super::names::expand(set)? {
         let fleet = name.as_str().rsplit_once('-').map_or(name.as_str(), |(prefix, _)| prefix).to_owned();
-        let mut all = std::collections::BTreeMap::from([("fleet".to_owned(), fleet.clone())]);
+        let mut all = Labels::from_iter([("fleet".to_owned(), fleet.clone())]);
         for label in labels {
             let (key, value) = label.split_once('=').ok_or_else(|| format!("{label:?} is no label"))?;
             all.insert(key.to_owned(), value.to_owned());

@@ -183,7 +183,7 @@ mod tests {
             lasts: Seconds::new(lasts * 3_600),
         };
         let faults = Faults { outages: vec![outage(2, 3), outage(4, 2), outage(9, 1)], ..Faults::default() };
-        let labels = |site: &str| Labels::from([("site".to_owned(), site.to_owned())]);
+        let labels = |site: &str| Labels::from_iter([("site".to_owned(), site.to_owned())]);
         let kiel = Absences::of(&faults, 1, 1, &labels("kiel"), START);
         assert_eq!(kiel.next(START), Some(Dark { from: at(2), until: at(6) }));
         assert_eq!(kiel.next(at(6)), Some(Dark { from: at(9), until: at(10) }));

@@ -23,7 +23,7 @@ fn device(name: &str, updated: Updated, why: &str) -> DeviceView {
         enrollment: "lab".parse().expect("a name"),
         entry: "t1".parse().expect("an id"),
         fleet: Some("edge".parse().expect("a name")),
-        labels: [("ring".to_owned(), "canary".to_owned())].into(),
+        labels: [("ring".to_owned(), "canary".to_owned())].into_iter().collect(),
         version: Some(version),
         digest: None,
         offered: None,
@@ -302,7 +302,7 @@ async fn hostile_text_is_escaped_everywhere() {
     for device in &mut views.devices {
         device.why = evil.into();
         (device.decided[0].file, device.decided[0].says) = (evil.into(), evil.into());
-        device.labels = [(evil.to_owned(), evil.to_owned())].into();
+        device.labels = [(evil.to_owned(), evil.to_owned())].into_iter().collect();
     }
     let query = "/?q=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E";
     for path in ["/", "/devices/edge-1", query] {

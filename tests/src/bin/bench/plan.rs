@@ -105,7 +105,7 @@ struct Fleet {
 impl Fleet {
     fn of(devices: usize) -> anyhow::Result<Self> {
         let name = |number| format!("edge-{number:08}").parse().context("a name");
-        let site = |number| Arc::new(Labels::from([("site".to_owned(), format!("site-{number}"))]));
+        let site = |number| Arc::new(Labels::from_iter([("site".to_owned(), format!("site-{number}"))]));
         let mut rollout = Rollout {
             max_in_flight: Some(Percent::whole(5)),
             budget: vec![Budget {

@@ -81,7 +81,7 @@ fn scene<'a>(options: &Options, history: &'a VerifiedHistory) -> anyhow::Result<
         Landing { commit: CommitId::from_bytes(&[1; 20]).context("20 bytes make an id")?, number: head.number };
     let (before, target) = (Sha256Digest::of(b"before"), Sha256Digest::of(b"target"));
     let device = |number: u32| {
-        let labels: Arc<Labels> = Arc::new([("site".to_owned(), format!("site-{}", number % 100))].into());
+        let labels: Arc<Labels> = Arc::new(Labels::from_iter([("site".to_owned(), format!("site-{}", number % 100))]));
         let name = format!("device-{number:07}").parse()?;
         let target = Ok(target);
         Ok(VirtualDevice { name, labels: labels.clone(), wave_labels: labels, before: Some(before), target, pin: None })

