@@ -6,12 +6,13 @@ pub fn nearest<'k>(found: &str, known: impl IntoIterator<Item = &'k str>) -> Opt
         return None;
     }
     let found = plain(found);
+    let length = found.chars().count();
     known
         .into_iter()
         .map(|word| (plain(word), word))
         // A word that is longer or shorter by more than may differ needs no closer look.
-        .filter(|(known, word)| known.len().abs_diff(found.len()) <= most(word))
-        .map(|(known, word)| (distance(&found, &known), word))
+        .filter(|(known, word)| known.chars().count().abs_diff(length) <= most(word))
+        .map(|(known, word)| (strsim::osa_distance(&found, &known), word))
         .filter(|(distance, word)| *distance <= most(word))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
@@ -23,26 +24,8 @@ fn most(word: &str) -> usize {
 }
 
 /// A word without case and separators: `match_labels` means `matchLabels`.
-fn plain(word: &str) -> Vec<char> {
+fn plain(word: &str) -> String {
     word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-/// The number of characters to insert, remove, replace or swap with a neighbour.
-fn distance(from: &[char], to: &[char]) -> usize {
-    let mut before_last: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, b) in to.iter().enumerate() {
-            let mut least = (last[j] + usize::from(a != b)).min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
-                least = least.min(before_last[j - 1] + 1);
-            }
-            row.push(least);
-        }
-        before_last = std::mem::replace(&mut last, row);
-    }
-    last[to.len()]
 }
 
 #[cfg(test)]

@@ -45,6 +45,11 @@ impl Report {
         }
     }
 
+    /// Counts a problem that is not shown, whatever it is.
+    pub(crate) const fn leave_out(&mut self) {
+        self.unshown += 1;
+    }
+
     /// Whether there are so many problems that advice on one more helps nobody.
     pub(crate) fn is_crowded(&self) -> bool {
         self.problems.len() >= MAX_PROBLEMS

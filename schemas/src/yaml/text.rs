@@ -20,7 +20,11 @@ pub(crate) fn check<'t>(path: &str, bytes: &'t [u8], most: usize) -> Result<&'t 
     // A file whose lines end as on Windows has one problem, not one a line.
     let first_return = text.find('\r');
     for (at, character) in text.char_indices().filter(|(at, c)| *c != '\r' || Some(*at) == first_return) {
-        if let Some((code, what, hint)) = hidden(character) {
+        let Some((code, what, hint)) = hidden(character) else { continue };
+        // They are found in the order in which they are shown.
+        if report.is_crowded() {
+            report.leave_out();
+        } else {
             let message = format!("found {what} (U+{:04X})", u32::from(character));
             report.add(Problem::new(code, at, at + character.len_utf8(), message).hint(hint));
         }
