@@ -83,7 +83,7 @@ fn elsewhere(path: &str, text: &[u8]) -> Option<Diagnostic> {
     let folder = kind.folder();
     let message = format!("this {kind} counts for nothing: it does not lie in {folder}/, and nobody reads it here");
     let problem = Diagnostic::error(codes::MANIFEST_ELSEWHERE, path, message);
-    let problem = problem.hint(format!("mkdir -p {folder} && mv {path} {place}"));
+    let problem = problem.hint(format!("mkdir -p {folder} && mv -n {path} {place}"));
     Some(Diagnostic { severity: Severity::Warning, ..problem })
 }
 
@@ -108,12 +108,12 @@ mod tests {
         let hint = |path: &str, text: &str| elsewhere(path, text.as_bytes())?.hint;
         for path in ["fleet/edge.yaml", "edge.yaml", "old/fleets/edge.yml"] {
             let said = hint(path, fleet).unwrap_or_default();
-            assert_eq!(said, format!("mkdir -p fleets && mv {path} fleets/edge.yaml"));
+            assert_eq!(said, format!("mkdir -p fleets && mv -n {path} fleets/edge.yaml"));
         }
         let policy = "kind: TrustPolicy\napiVersion: bellwether/v1\n";
         assert_eq!(
             hint("trsut/p.yaml", policy).as_deref(),
-            Some("mkdir -p trust && mv trsut/p.yaml trust/policy.yaml")
+            Some("mkdir -p trust && mv -n trsut/p.yaml trust/policy.yaml")
         );
         for path in ["files/edge.yaml", "fleets/old/edge.yaml", "fleet/edge.txt"] {
             assert_eq!(hint(path, fleet), None, "{path}");

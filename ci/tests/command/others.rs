@@ -10,9 +10,11 @@ fn a_manifest_in_a_misspelt_folder_is_told_with_the_right_one() {
     // Of a folder that has almost the name of one that is read, also what git does not have yet.
     sandbox.write("rollout/kiosk.yaml", &text);
     let told = validated();
-    for says in
-        ["warning[BW-0134]: this Rollout counts", "--> rollout/kiosk.yaml", "mv rollout/kiosk.yaml rollouts/kiosk.yaml"]
-    {
+    for says in [
+        "warning[BW-0134]: this Rollout counts",
+        "--> rollout/kiosk.yaml",
+        "mv -n rollout/kiosk.yaml rollouts/kiosk.yaml",
+    ] {
         assert!(told.contains(says), "{told}");
     }
     sandbox.write("old/edge.yaml", &text);
