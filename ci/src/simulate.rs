@@ -148,7 +148,7 @@ fn described(args: &SimulateArgs, scene: &Scene<'_>, next: bool) -> serde_json::
 
 /// A finding is a rollout that neither ends nor stops and does not wait for people, and one that stops by itself.
 fn finished(args: &SimulateArgs, scene: &Scene<'_>, outcome: &Outcome) -> Result<(), Failure> {
-    let waits_for_people = matches!(outcome.reason, Some(WaitingOn::Gate { .. }));
+    let waits_for_people = matches!(outcome.reason, Some(WaitingOn::Gate { .. } | WaitingOn::Held { .. }));
     match outcome.state {
         RolloutState::Halted | RolloutState::Reverting | RolloutState::Rejected if args.assumes_nothing() => {
             let wave = outcome.halted_in.as_ref().map(|wave| format!(" in wave {wave}")).unwrap_or_default();

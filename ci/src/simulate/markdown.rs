@@ -2,7 +2,7 @@
 
 use bellwether_core::simulate::Outcome;
 
-use super::text::{Marks, describe, never_passed};
+use super::text::{Marks, describe, is_held, never_passed};
 use crate::markdown::{block, folded};
 use crate::output::Paint;
 use crate::span::{after, grouped};
@@ -29,6 +29,7 @@ fn in_short(outcome: &Outcome) -> String {
         (None, None) if let Some(wave) = never_passed(outcome) => {
             format!("does not end, since wave <code>{}</code> selects nobody", wave.name)
         }
+        (None, None) if is_held(outcome) => "does not go on: a Hold stops it".to_owned(),
         (None, None) => format!("does not end within {}", after(outcome.start, outcome.end)),
     };
     let unnoticed = match outcome.unnoticed {

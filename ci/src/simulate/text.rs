@@ -103,6 +103,7 @@ pub(super) fn summary(outcome: &Outcome, paint: Paint) -> String {
                 }
                 _ => match never_passed(outcome) {
                     Some(wave) => format!("It does not end. {}", nobody_in(wave, outcome)),
+                    None if is_held(outcome) => format!("It does not go on. {reason}"),
                     None => format!("It does not end within {}. {reason}", took(outcome.end)),
                 },
             };
@@ -124,6 +125,11 @@ pub(super) fn summary(outcome: &Outcome, paint: Paint) -> String {
             .yellow(&format!("\n{} of them began to fail after their soak, and nobody looks any more.", grouped(some))),
     };
     format!("{state}\n{tried} of {all} devices tried it, and it failed on {harmed}.{worst}{unnoticed}")
+}
+
+/// Whether people stopped it, and so no clock lets it go on.
+pub(super) const fn is_held(outcome: &Outcome) -> bool {
+    matches!(outcome.reason, Some(WaitingOn::Held { .. }))
 }
 
 /// The wave that the rollout waits for, and that takes none of the devices: however long it waits.

@@ -119,6 +119,17 @@ fn devices_are_those_that_git_lists() {
 }
 
 #[test]
+fn a_hold_waits_for_people_and_is_no_finding() {
+    let sandbox = fleet();
+    assert_eq!(sandbox.bellwether(&["hold", "edge", "--reason", "the holidays", "--commit"]).code, Some(0));
+    let held = simulate(&sandbox, &["--next"]);
+    assert_eq!(held.code, Some(0), "{}", held.err);
+    assert!(held.out.contains("It does not go on. Held by holds/hold-edge.yaml: the holidays"), "{}", held.out);
+    let comment = simulate(&sandbox, &["--next", "--output", "markdown"]).out;
+    assert!(comment.contains("does not go on: a Hold stops it"), "{comment}");
+}
+
+#[test]
 fn what_cannot_be_simulated_is_told_with_what_to_do() {
     let sandbox = fleet();
     let refused = |arguments: &[&str], exit: i32, expected: &[&str]| {

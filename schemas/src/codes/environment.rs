@@ -79,7 +79,7 @@ codes! { ENVIRONMENT:
         "Both commits give the fleet the same target, or it has no devices: then nothing rolls out.",
         "Name two landings between which the fleet changes (--from, --to), or ask for the next change, whatever it is: --next.";
     SIMULATION_UNFINISHED = "BW-0761", "in the simulation the rollout does not end",
-        "Nothing failed too often, and yet the rollout was not complete at the horizon, or nothing could happen any more: windows that never open, a wave without devices, a Hold, too few healthy devices.",
+        "Nothing failed too often, and yet the rollout was not complete at the horizon, or nothing could happen any more: windows that never open, a wave without devices, too few healthy devices. A gate and a Hold wait for people, which is no finding.",
         "Read what it waits for. If it is only slow, look further: --horizon 365d.";
     SIMULATION_HALTED = "BW-0762", "in the simulation the rollout halts, and nothing was assumed to fail",
         "No failure, no device that is off and no outage was asked for, so it halts by what is committed: specs that cannot be rendered, or a deviceTimeout that is shorter than applying takes.",
