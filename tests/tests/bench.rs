@@ -61,7 +61,9 @@ fn simulate_prints_its_figures() {
 #[test]
 fn plan_prints_its_figures() {
     let figures = bench(&["plan", "--devices", "2000"]);
-    has_numbers(&figures, &["full_s", "per_report_us", "peak_mib", "full_slope", "report_slope"]);
+    has_numbers(&figures, &["full_s", "per_report_us", "peak_mib"]);
+    // Of what grows hardly at all, noise makes a slope below zero.
+    assert!(["full_slope", "report_slope"].iter().all(|name| figures[*name].is_f64()), "{figures}");
     assert_eq!((figures["devices"].as_u64(), figures["reports"].as_u64()), (Some(2_000), Some(4_000)));
 }
 
