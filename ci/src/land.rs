@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::get::printable;
 use crate::history::{HistoryOptions, Verifier, could_count, refused};
 use crate::output::{self, Output};
-use crate::repo::{WorkingCopy, git};
+use crate::repo::WorkingCopy;
 use crate::sign::{SignOptions, Signer};
 
 const EXAMPLES: &str = "Examples:
@@ -117,14 +117,10 @@ fn local(branch: &str) -> &str {
 
 /// Refuses what the current branch has already, and what has nothing in common with it.
 fn refuse_landed(copy: &WorkingCopy, head: &CommitId, tip: &CommitId, args: &LandArgs) -> Result<(), Failure> {
-    let [head, tip] = [head, tip].map(|id| gix::ObjectId::from_bytes_or_panic(id.as_bytes()));
     let nothing = |message: String| Err(Failure::finding(codes::NOTHING_TO_LAND, message));
-    let bases = copy.git().merge_bases_many(head, &[tip]).map_err(|e| git("the branches cannot be compared", &e))?;
-    match bases.first() {
+    match copy.merge_bases(head, tip)?.first() {
         None => nothing(format!("{} has no commit in common with the current branch", args.branch)),
-        Some(base) if base.detach() == tip => {
-            nothing(format!("the current branch has all commits of {} already", args.branch))
-        }
+        Some(base) if base == tip => nothing(format!("the current branch has all commits of {} already", args.branch)),
         Some(_) => Ok(()),
     }
 }

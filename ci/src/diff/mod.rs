@@ -113,13 +113,8 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
 
 /// Who expects more than nothing may not have committed it yet.
 fn note_uncommitted(copy: &WorkingCopy) -> Result<(), Failure> {
-    let uncommitted = copy.uncommitted()?;
-    if let Some(first) = uncommitted.first() {
-        let more = match uncommitted.len() {
-            1 => String::new(),
-            all => format!(" and {} more", all - 1),
-        };
-        output::note(format!("Note: commits are compared, and this is in none yet: {}{more}", printable(first)));
+    if let Some(files) = copy.left_out()? {
+        output::note(format!("Note: commits are compared, and this is in none yet: {}", printable(&files)));
     }
     Ok(())
 }

@@ -125,7 +125,7 @@ impl WorkingCopy {
     }
 
     /// Paths at which the index or the files differ from the last commit.
-    pub(crate) fn uncommitted(&self) -> Result<Vec<String>, Failure> {
+    fn uncommitted(&self) -> Result<Vec<String>, Failure> {
         let mut committed = self.committed_files()?;
         let index = match self.repo.open_index() {
             Ok(index) => index,
