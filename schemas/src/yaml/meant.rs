@@ -96,6 +96,9 @@ pub(crate) fn flow(node: &Node<'_>) -> Option<String> {
             Some(format!("\"{}\"", scalar.text))
         }
         Value::Scalar(scalar) => Some(scalar.text.clone().into_owned()),
+        // More than that is not short; a hostile text has many.
+        Value::List(nodes) if nodes.len() > MOST => None,
+        Value::Map(entries) if entries.len() > MOST => None,
         Value::List(nodes) => Some(format!("[{}]", all(nodes.iter().map(flow).collect::<Option<_>>()?)?)),
         Value::Map(entries) => {
             let entry = |entry: &Entry<'_>| Some(format!("{}: {}", entry.key.text, flow(&entry.node)?));

@@ -255,12 +255,13 @@ pub(crate) fn items<'n, 't>(node: &'n Node<'t>, report: &mut Report) -> Option<&
 
 /// The nodes of a list of words.
 pub(crate) fn word_items<'n, 't>(node: &'n Node<'t>, report: &mut Report) -> Option<&'n [Node<'t>]> {
-    match (&node.value, meant::flow(node)) {
-        (Value::Scalar(Scalar { sort: Sort::Text, .. }), Some(word)) => {
+    let is_word = matches!(&node.value, Value::Scalar(Scalar { sort: Sort::Text, .. }));
+    match if is_word { meant::flow(node) } else { None } {
+        Some(word) => {
             node.wrong_with("a list", Some(format!("write [{word}]")), report);
             None
         }
-        _ => items(node, report),
+        None => items(node, report),
     }
 }
 
