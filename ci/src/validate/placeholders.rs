@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use bellwether_core::render::FILTERS;
 use bellwether_schemas::manifest::Fleet;
 use bellwether_schemas::yaml::nearest;
 use regex::Regex;
@@ -11,9 +12,6 @@ use crate::devices::Known;
 
 /// What placeholders begin with.
 const ROOTS: [&str; 4] = ["device", "fleet", "labels", "vars"];
-
-/// The filters of the template language.
-const FILTERS: [&str; 6] = ["default", "join", "lower", "replace", "trim", "upper"];
 
 /// What to write, as far as the error shows what was meant.
 pub(super) fn hint(why: &str, fleet: &Fleet, device: &Known) -> Option<String> {

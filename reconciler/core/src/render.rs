@@ -26,6 +26,8 @@ use crate::declare::{Facts, TemplateAt};
 use crate::objects::{self, ObjectError, ObjectKind, ObjectSource};
 use language::Refused;
 
+pub use language::FILTERS;
+
 /// Steps that one template may take; an endless loop ends here.
 const FUEL: u64 = 1_000_000;
 

@@ -43,6 +43,9 @@ pub(super) struct Refused {
 
 type Tag<'a> = [(Token<'a>, Span)];
 
+/// The filters that templates have, as [`add_filters`] adds them.
+pub const FILTERS: [&str; 6] = ["default", "join", "lower", "replace", "trim", "upper"];
+
 /// Adds the filters of the language.
 pub(super) fn add_filters(environment: &mut Environment<'_>) {
     environment.add_filter("default", filters::default);
